@@ -1,0 +1,22 @@
+"""Columns: every column name of the library, written once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# As Spark's `binaryFile` source names them.
+PATH: Final = "path"
+MODIFICATION_TIME: Final = "modificationTime"
+LENGTH: Final = "length"
+CONTENT: Final = "content"
+
+ID: Final = "id"  # int: the last number in the file's base name
+LABEL: Final = "label"  # double: 1.0 with glasses, 0.0 without
+PIXELS: Final = "pixels"  # binary: height * width bytes, uint8 grey, row by row
+FEATURES: Final = "features"  # Spark ML vector: pixels / 255
+ERROR: Final = "error"  # string: why an image was put aside; null when it was not
+SPLIT: Final = "split"  # string: "train" or "test"
+
+PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], as Elephas has it
+RAW_PREDICTION: Final = "rawPrediction"  # double: the logit of that probability
+PREDICTED_LABEL: Final = "predicted_label"  # double: 1.0 where the probability reaches the threshold

@@ -1,0 +1,1 @@
+"""Evaluation: how right the predictions are."""

@@ -1,0 +1,1 @@
+"""Scoring: a fitted model applied to DataFrames and files."""

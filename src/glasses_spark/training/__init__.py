@@ -1,0 +1,1 @@
+"""Training: a Keras model fitted by the workers of a Spark job."""
