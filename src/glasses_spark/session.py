@@ -170,6 +170,24 @@ def task_slots(spark: SparkSession) -> int:
     return slots
 
 
+def total_memory() -> int:
+    """Give the memory that this process may use, in bytes.
+
+    Returns:
+        The machine's, or the container's limit where that is lower.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(limit).read_text().strip()
+        except OSError:
+            continue
+        # "max" where there is none.
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
 def _is_submitted() -> bool:
     """Whether spark-submit started this process: its JVM waits for us at that port."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
@@ -352,8 +370,7 @@ def _driver_memory() -> str:
     Spark's own 1 GiB is little for batches of images in all cores at once; the
     rest of the machine is for TensorFlow, which works outside the JVM.
     """
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return f"{min(max(total // 4, 2**30), 2**32) // 2**20}m"
+    return f"{min(max(total_memory() // 4, 2**30), 2**32) // 2**20}m"
 
 
 def _has_own_log_settings() -> bool:
