@@ -1,0 +1,241 @@
+"""Dataset: images joined with their labels, and an account of every row left out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
+from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.loading.images import (
+    check_listing,
+    listed,
+    named_files,
+    open_images,
+    read_contents,
+)
+from glasses_spark.loading.labels import read_labels
+
+logger = logging.getLogger(__name__)
+
+_EXAMPLES: Final = 5
+_LISTED: Final = "listed"  # marks a label row, so that a null label is not a missing one
+
+
+@dataclass(frozen=True)
+class Account:
+    """How many rows went where; ``images`` is the sum of the other counts of images.
+
+    Attributes:
+        images: Image files found.
+        labels: Rows of the labels file, undefined ones included.
+        used: Images that go on.
+        undefined_label: Images whose label is empty or ``nan``.
+        unlabelled: Images that no row of the labels file is about.
+        unnumbered: Those of the unlabelled that have no number in their name, or
+            one above an int.
+        beyond_limit: Images left out because of ``limit``.
+        label_without_image: Rows of the labels file whose image is not there.
+        undefined_label_names: A few base names of such images.
+        unlabelled_names: A few base names of such images.
+        label_without_image_ids: A few numbers of such rows.
+    """
+
+    images: int
+    labels: int
+    used: int
+    undefined_label: int
+    unlabelled: int
+    unnumbered: int
+    beyond_limit: int
+    label_without_image: int
+    undefined_label_names: tuple[str, ...] = ()
+    unlabelled_names: tuple[str, ...] = ()
+    label_without_image_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images, not read yet.
+
+    Attributes:
+        frame: ``path``, ``modificationTime``, ``length``, ``content``, ``id`` (int) and
+            ``label`` (double, 0.0 or 1.0); the files are read when it is used, each
+            time it is used.
+        account: What was found and what was left out.
+    """
+
+    frame: DataFrame
+    account: Account
+
+
+def load_dataset(
+    spark: SparkSession,
+    images: str,
+    labels: str,
+    *,
+    glob: str = "*.png",
+    limit: int | None = None,
+    seed: int = 0,
+) -> Dataset:
+    """List the images, join them with their labels, and read only the labelled ones.
+
+    Args:
+        spark: Session that loads them.
+        images: Folder, glob or URI, sub-folders included.
+        labels: CSV file; path, URI or http(s) URL.
+        glob: Pattern of the base names.
+        limit: Use at most so many images, at least 2: of each label as large a part
+            as it has in the whole, chosen by a hash of seed and id.
+        seed: Chooses other images for the limit.
+
+    Returns:
+        The frame and the account. What was left out is logged as well.
+
+    Raises:
+        ConfigError: The limit is below 2.
+        LabelsError: The labels cannot be used.
+        ImagesError: The images cannot be used.
+        DataError: No image has a label.
+    """
+    if limit is not None and limit < 2:
+        raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
+    all_labels = read_labels(spark, labels)
+    source = open_images(spark, images, glob=glob)
+    listing = listed(source).persist()
+    try:
+        check_listing(listing, images, glob=glob)
+        joined = _joined(listing, all_labels)
+        account, sizes = _counted(joined, all_labels, limit)
+        if account.used == 0:
+            raise DataError(
+                f"no image has a label: {account.images} images in {images}, {account.labels} "
+                f"labels in {labels}, {account.undefined_label} of them undefined for these "
+                "images. The last number of a file name must be the index of a label"
+            )
+        chosen = all_labels.where(F.col(LABEL).isNotNull())
+        if account.beyond_limit:
+            chosen = chosen.where(_below_limit(joined, sizes, account.used, seed))
+        needed = named_files(
+            listing.join(F.broadcast(chosen), ID), count=account.used, of=account.images
+        )
+    finally:
+        listing.unpersist()
+    _log(account)
+    frame = (
+        read_contents(source, needed, count=account.used)
+        .join(F.broadcast(chosen), ID)
+        .select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL)
+    )
+    return Dataset(frame, account)
+
+
+def _joined(listing: DataFrame, labels: DataFrame) -> DataFrame:
+    marked = labels.withColumn(_LISTED, F.lit(True))
+    return listing.join(F.broadcast(marked), ID, "left")
+
+
+def _counted(
+    joined: DataFrame, labels: DataFrame, limit: int | None
+) -> tuple[Account, dict[float, int]]:
+    """Count what goes where; also how many images with each label there are."""
+    unlabelled = F.col(_LISTED).isNull()
+    undefined = F.col(_LISTED).isNotNull() & F.col(LABEL).isNull()
+    groups = joined.groupBy(LABEL, _LISTED, F.col(ID).isNull().alias("unnumbered")).count()
+    rows = groups.collect()
+    sizes = {row[LABEL]: row["count"] for row in rows if row[LABEL] is not None}
+    labelled = sum(sizes.values())
+    used = labelled if limit is None else min(limit, labelled)
+    total = sum(row["count"] for row in rows)
+    without_label = sum(row["count"] for row in rows if row[_LISTED] is None)
+    rows_of_labels = labels.count()
+    without_image = rows_of_labels - (total - without_label)
+    account = Account(
+        images=total,
+        labels=rows_of_labels,
+        used=used,
+        undefined_label=total - without_label - labelled,
+        unlabelled=without_label,
+        unnumbered=sum(row["count"] for row in rows if row["unnumbered"]),
+        beyond_limit=labelled - used,
+        label_without_image=without_image,
+        undefined_label_names=_names(joined.where(undefined)),
+        unlabelled_names=_names(joined.where(unlabelled)) if without_label else (),
+        label_without_image_ids=_missing(joined, labels) if without_image else (),
+    )
+    return account, sizes
+
+
+def _names(rows: DataFrame) -> tuple[str, ...]:
+    names = rows.select(F.substring_index(PATH, "/", -1).alias(PATH)).orderBy(PATH)
+    return tuple(row[PATH] for row in names.take(_EXAMPLES))
+
+
+def _missing(joined: DataFrame, labels: DataFrame) -> tuple[int, ...]:
+    missing = labels.join(joined.select(ID), ID, "left_anti").orderBy(ID)
+    return tuple(row[ID] for row in missing.take(_EXAMPLES))
+
+
+def _below_limit(joined: DataFrame, sizes: dict[float, int], limit: int, seed: int) -> Column:
+    """Make the condition on ``id`` and ``label`` that leaves ``limit`` images.
+
+    Of each label the images with the smallest hashes stay. Neither the order of the
+    files nor the partitions matter.
+    """
+    # The name keeps this draw apart from the train / test split by the same seed:
+    # otherwise a limit would take mostly images of one part.
+    mixed = F.xxhash64(F.lit(seed).cast("bigint"), F.lit("limit"), F.col(ID).cast("bigint"))
+    condition = F.lit(False)
+    for label, quota in _quotas(sizes, limit).items():
+        smallest = joined.where(F.col(LABEL) == label).select(mixed.alias("mixed"))
+        largest = smallest.orderBy("mixed").limit(quota).agg(F.max("mixed")).collect()[0][0]
+        # No two ids have one hash: xxhash64 of eight bytes is a permutation.
+        condition = condition | ((F.col(LABEL) == label) & (mixed <= largest))
+    return condition
+
+
+def _quotas(sizes: dict[float, int], limit: int) -> dict[float, int]:
+    """Share ``limit`` among the labels by their sizes, at least one for each."""
+    total = sum(sizes.values())
+    quotas = {label: max(1, round(limit * size / total)) for label, size in sizes.items()}
+    # What rounding gave too much or too little, the largest label evens out.
+    largest = max(sizes, key=lambda label: (sizes[label], label))
+    quotas[largest] += limit - sum(quotas.values())
+    return quotas
+
+
+def _log(account: Account) -> None:
+    logger.info(
+        "%d images, %d labels: %d images used", account.images, account.labels, account.used
+    )
+    if account.undefined_label:
+        logger.info(
+            "%d images left out, their label is undefined: %s",
+            account.undefined_label,
+            _few(account.undefined_label_names, account.undefined_label),
+        )
+    if account.unlabelled:
+        logger.warning(
+            "%d images left out, no row of the labels file is about them (%d have no usable "
+            "number in their name): %s",
+            account.unlabelled,
+            account.unnumbered,
+            _few(account.unlabelled_names, account.unlabelled),
+        )
+    if account.label_without_image:
+        logger.warning(
+            "%d labels have no image, such as index %s",
+            account.label_without_image,
+            _few(account.label_without_image_ids, account.label_without_image),
+        )
+    if account.beyond_limit:
+        logger.info("%d images left out by data.limit", account.beyond_limit)
+
+
+def _few(examples: tuple[object, ...], count: int) -> str:
+    more = ", ..." if count > len(examples) else ""
+    return ", ".join(str(example) for example in examples) + more

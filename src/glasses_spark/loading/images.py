@@ -1,0 +1,208 @@
+"""Images: which files there are, and the content of those that are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark.columns import CONTENT, ID, LENGTH, MODIFICATION_TIME, PATH
+from glasses_spark.errors import ImagesError
+from glasses_spark.loading.location import spark_path
+
+# Spark plans 24 to 31 small files a task, because it charges 4 MB for opening each.
+# Starting a task then costs as much as its work. 128 faces of the Kaggle set take
+# a task a few seconds and, streamed in small batches, no memory to speak of.
+IMAGES_PER_TASK: Final = 128
+
+# Enough to even out slow tasks where there are few images.
+TASKS_PER_SLOT: Final = 4
+
+# Naming one file in a query costs the driver 0.3 ms; reading one face that is not
+# needed costs the executors 1.2 MB. Beyond this many names the query itself grows
+# unwieldy, and the whole folder is read instead.
+MAX_NAMED_FILES: Final = 10_000
+
+# Where nearly every file is needed, reading all is cheaper than choosing.
+NEARLY_ALL: Final = 0.9
+
+# Spark's own URL-encoded name of the file, known before the file is opened: a
+# condition on it keeps the scan from opening the others. (`path` is not: it is
+# compared after the content was read. Giving Spark the paths one by one is worse
+# still: it lists each with a task of its own, 17 s for 5,000 local files.)
+_FILE_PATH: Final = "_metadata.file_path"
+_KEY: Final = "file_path"
+
+_EXAMPLES: Final = 3
+
+
+def list_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> DataFrame:
+    """List image files without reading their content.
+
+    Args:
+        spark: Session that lists the files.
+        location: Folder, glob or URI; folders are searched with their sub-folders.
+            Spark skips names that begin with ``.`` or ``_``.
+        glob: Pattern that the base name must match; case matters.
+
+    Returns:
+        One row a file: ``path`` (as Spark writes it, not URL-encoded),
+        ``modificationTime``, ``length`` (bytes) and ``id`` (int, the last number in
+        the base name; null where there is none or it exceeds an int).
+
+    Raises:
+        ImagesError: There is no such folder, nothing in it matches, two files have
+            one number, or a name has a colon, which Hadoop cannot open.
+    """
+    listing = listed(open_images(spark, location, glob=glob)).persist()
+    try:
+        check_listing(listing, location, glob=glob)
+    finally:
+        listing.unpersist()
+    return listing.select(PATH, MODIFICATION_TIME, LENGTH, ID)
+
+
+def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> DataFrame:
+    """Find image files: the names are listed here and now, and once.
+
+    Args:
+        spark: Session that lists the files.
+        location: As for ``list_images``.
+        glob: As for ``list_images``.
+
+    Returns:
+        Spark's ``binaryFile`` columns ``path``, ``modificationTime``, ``length`` and
+        ``content``; selecting the last reads the files.
+
+    Raises:
+        ImagesError: There is no such folder or file.
+    """
+    if not location:
+        raise ImagesError("no images given: set data.images to a folder, glob or URI")
+    reader = (
+        spark.read.format("binaryFile")
+        .option("pathGlobFilter", glob)
+        # Also keeps Spark from making a column of a folder named `label=1`.
+        .option("recursiveFileLookup", "true")
+    )
+    try:
+        return reader.load(spark_path(location))
+    except (PySparkException, Py4JJavaError) as error:
+        if isinstance(error, PySparkException) and error.getCondition() == "PATH_NOT_FOUND":
+            raise ImagesError(
+                f"{location}: no such folder. Give the folder, glob or URI of the images as "
+                "data.images"
+            ) from error
+        reason = str(getattr(error, "java_exception", error)).strip().splitlines()[0]
+        raise ImagesError(
+            f"{location}: cannot be listed ({reason}). Check the address and the right to read it"
+        ) from error
+
+
+def listed(images: DataFrame) -> DataFrame:
+    """Drop the content of ``open_images`` and add the numbers.
+
+    Args:
+        images: As ``open_images`` returns it.
+
+    Returns:
+        The columns of ``list_images`` and ``file_path``, by which ``read_contents``
+        chooses.
+    """
+    slots = images.sparkSession.sparkContext.defaultParallelism
+    return images.select(
+        PATH, MODIFICATION_TIME, LENGTH, _id_of(F.col(PATH)), F.col(_FILE_PATH).alias(_KEY)
+    ).coalesce(TASKS_PER_SLOT * slots)
+
+
+def check_listing(listing: DataFrame, location: str, *, glob: str) -> None:
+    """Refuse a listing that is empty or ambiguous.
+
+    Args:
+        listing: Frame with ``path`` and ``id``; read three times, so best cached.
+        location: Where the files were looked for, for the message.
+        glob: What they had to match, for the message.
+
+    Raises:
+        ImagesError: As for ``list_images``.
+    """
+    if listing.isEmpty():
+        raise ImagesError(
+            f"{location}: no file matches {glob!r} there or in its sub-folders. Check data.images, "
+            "or set data.glob to the names of your files (case matters)"
+        )
+    unreadable = listing.where(_name_of(F.col(PATH)).contains(":")).select(PATH)
+    twice = (
+        listing.where(F.col(ID).isNotNull())
+        .groupBy(ID)
+        .agg(F.count("*").alias("files"), F.min(PATH).alias("one"), F.max(PATH).alias("other"))
+        .where("files > 1")
+        .orderBy(ID)
+    )
+    # The local file system of Hadoop lists such a name, and fails when it opens it.
+    if colons := [row[PATH] for row in unreadable.take(_EXAMPLES)]:
+        raise ImagesError(f"{', '.join(colons)}: Spark cannot open a name with a colon. Rename it")
+    if repeated := twice.take(_EXAMPLES):
+        examples = "; ".join(f"{row['one']} and {row['other']} ({row[ID]})" for row in repeated)
+        raise ImagesError(
+            f"{location}: two files have one number, so that their label is unclear: {examples}. "
+            "Rename one of each, or narrow data.images or data.glob"
+        )
+
+
+def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int) -> DataFrame:
+    """Read the content of the files that are needed.
+
+    Nothing is read before the result is used. The number of tasks follows the
+    number of images: about ``IMAGES_PER_TASK`` in each, at least ``TASKS_PER_SLOT``
+    for each task slot, and never more than Spark's own plan has.
+
+    Args:
+        images: As ``open_images`` returns it.
+        needed: ``file_path`` of the files, or None for all.
+        count: How many files that is.
+
+    Returns:
+        ``path``, ``modificationTime``, ``length``, ``content`` and ``id``.
+    """
+    slots = images.sparkSession.sparkContext.defaultParallelism
+    tasks = max(TASKS_PER_SLOT * slots, -(-count // IMAGES_PER_TASK))
+    chosen = images if needed is None else images.where(F.col(_FILE_PATH).isin(list(needed)))
+    # coalesce joins tasks where they are planned; repartition would send the image
+    # bytes over the network.
+    return chosen.select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, _id_of(F.col(PATH))).coalesce(
+        tasks
+    )
+
+
+def named_files(chosen: DataFrame, *, count: int, of: int) -> list[str] | None:
+    """Decide how to read a choice of files: by name, or with all others.
+
+    Args:
+        chosen: Rows of ``listed`` whose files are needed.
+        count: How many rows that is.
+        of: How many files there are in all.
+
+    Returns:
+        ``file_path`` of each, or None where it is cheaper to read all files and drop
+        what is not needed: nearly all are needed, or more than ``MAX_NAMED_FILES``.
+    """
+    if count >= NEARLY_ALL * of or count > MAX_NAMED_FILES:
+        return None
+    return [row[_KEY] for row in chosen.select(_KEY).collect()]
+
+
+def _id_of(path: Column) -> Column:
+    """Take the last number of the base name; the extension may hold another (``.jp2``)."""
+    stem = F.regexp_replace(_name_of(path), r"\.[A-Za-z][A-Za-z0-9]*$", "")
+    digits = F.regexp_extract(stem, r"([0-9]+)[^0-9]*$", 1)
+    # No digits give "", too many a number above an int: both become null.
+    return digits.try_cast("int").alias(ID)
+
+
+def _name_of(path: Column) -> Column:
+    return F.substring_index(path, "/", -1)

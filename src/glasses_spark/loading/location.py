@@ -1,0 +1,52 @@
+"""Locations: what a user writes for a file or a folder, as Spark wants it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_GLOB_CHARACTERS: Final = re.compile(r"([\\\[\]{}*?])")
+
+
+def local_path(location: str) -> Path | None:
+    """Return what a location is on this machine, if it is there.
+
+    Args:
+        location: A path (``~`` is the home folder), a ``file:`` URI, URL-encoded or
+            not, or any other URI.
+
+    Returns:
+        The absolute path of an existing file or folder, or None.
+    """
+    if location.startswith("file:/"):
+        plain = Path("/" + location.removeprefix("file:").lstrip("/"))
+        candidates = [plain, Path(unquote(urlsplit(location).path))]
+    elif _SCHEME.match(location):
+        candidates = []
+    else:
+        candidates = [Path(location).expanduser().absolute()]
+    return next((path for path in candidates if path.exists()), None)
+
+
+def spark_path(location: str) -> str:
+    """Return a location for Spark's readers, which take every path for a glob.
+
+    A local path that exists is meant literally, brackets and all, and relative to
+    the current folder of Python, not of Java. Anything else may be a glob or lie
+    elsewhere, and goes on as it is.
+
+    Args:
+        location: As for ``local_path``.
+
+    Returns:
+        A path, glob or URI.
+    """
+    path = local_path(location)
+    if path is None:
+        return str(Path(location).expanduser()) if location.startswith("~") else location
+    # The scheme is kept as it was: without one Spark uses its default file system.
+    scheme = "file:" if location.startswith("file:/") else ""
+    return scheme + _GLOB_CHARACTERS.sub(r"\\\1", str(path))

@@ -1,0 +1,288 @@
+"""Preprocessing: Spark around the decoder, and the quarantine of what cannot be decoded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
+
+from glasses_spark.columns import (
+    CONTENT,
+    ERROR,
+    FEATURES,
+    ID,
+    LABEL,
+    LENGTH,
+    MODIFICATION_TIME,
+    PATH,
+    PIXELS,
+)
+from glasses_spark.errors import ConfigError, DecodeError, ImagesError
+from glasses_spark.preprocessing.decode import decode
+
+logger = logging.getLogger(__name__)
+
+# What one Arrow batch may hold while a row holds a whole image file: 1,024 faces of
+# the Kaggle set are 1.2 GB.
+_MANY_RECORDS: Final = 1024
+_RECORDS_KEY: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+_EXAMPLES: Final = 3
+_WHITE: Final = 255.0
+
+
+@dataclass(frozen=True)
+class QuarantinedImage:
+    """One image that cannot be decoded.
+
+    Attributes:
+        path: The file, as Spark writes it.
+        id: The number in its name.
+        reason: What is wrong with it, in a few words.
+    """
+
+    path: str
+    id: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Images that were decoded, and those that could not be.
+
+    Attributes:
+        good: ``path``, ``id``, ``label`` and ``pixels``, none of them null.
+        quarantine: The others, ordered by path.
+    """
+
+    good: DataFrame
+    quarantine: list[QuarantinedImage]
+
+
+def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
+    """Decode each image to grey and resize it.
+
+    An image that cannot be decoded stays, with an error in place of pixels. The
+    content does not go on: from here a face takes ``height * width`` bytes.
+
+    Args:
+        frame: ``path``, ``id``, ``label`` and ``content`` (a whole PNG file).
+        height: Rows of the result, at least 1.
+        width: Columns of the result, at least 1.
+
+    Returns:
+        ``path``, ``id`` (int), ``label`` (double), ``pixels`` (binary, ``height * width``
+        bytes, uint8 grey row by row; null where the image cannot be decoded) and
+        ``error`` (string, the reason; null where it can).
+    """
+    _check_size(height, width)
+    _warn_of_large_batches(frame)
+    return frame.select(PATH, ID, LABEL, CONTENT).mapInArrow(
+        _pixels_decoder(height, width),
+        f"{PATH} string, {ID} int, {LABEL} double, {PIXELS} binary, {ERROR} string",
+    )
+
+
+def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
+    """Decode each image into a Spark ML vector, for other estimators of Spark ML.
+
+    A vector takes ``8 * height * width`` bytes, 131 KB at the default size, where the
+    pixels of ``to_pixels`` take 16 KB: our own training does without.
+
+    Args:
+        frame: ``path``, ``modificationTime``, ``length``, ``content``, ``id``, ``label``.
+        height: Rows of the image, at least 1.
+        width: Columns of the image, at least 1.
+
+    Returns:
+        The same columns and ``features``: a DenseVector of ``height * width`` doubles in
+        [0, 1], row by row; null where the image cannot be decoded (see ``to_pixels``
+        for the reason).
+    """
+    _check_size(height, width)
+    _warn_of_large_batches(frame)
+    # A column UDF, not mapInArrow: only the content goes to Python, and comes not back.
+    return frame.select(
+        PATH,
+        MODIFICATION_TIME,
+        LENGTH,
+        CONTENT,
+        ID,
+        LABEL,
+        _vector(_scaled_content(height, width)(CONTENT)).alias(FEATURES),
+    )
+
+
+def pixels_to_features(frame: DataFrame) -> DataFrame:
+    """Add the Spark ML vector made of the pixels.
+
+    Args:
+        frame: Any frame with the column ``pixels`` (binary).
+
+    Returns:
+        The same columns and ``features``, a DenseVector of as many doubles in [0, 1]
+        as ``pixels`` has bytes; null where ``pixels`` is null.
+    """
+    return frame.withColumn(FEATURES, _vector(_scaled_pixels()(PIXELS)))
+
+
+def set_aside(frame: DataFrame, *, max_bad_fraction: float = 0.01) -> SetAside:
+    """Part the images that were decoded from those that could not be.
+
+    Args:
+        frame: As ``to_pixels`` returns it, persisted or read back from a store by the
+            caller: it is used twice here and again by whoever uses the result, and
+            each use of a frame that is neither decodes every image anew.
+        max_bad_fraction: Largest share of images that may be bad, in [0, 1].
+
+    Returns:
+        The good rows and the quarantine, which is at most ``max_bad_fraction`` of all
+        rows and comes to the driver.
+
+    Raises:
+        ConfigError: ``max_bad_fraction`` is not in [0, 1].
+        ImagesError: More images are bad, or there is no good one.
+    """
+    if not 0 <= max_bad_fraction <= 1:
+        raise ConfigError(
+            f"data.max_bad_fraction is {max_bad_fraction}: give a fraction from 0 to 1"
+        )
+    counts = frame.agg(F.count("*").alias("images"), F.count(ERROR).alias("bad")).collect()[0]
+    bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
+    _check_bad(counts["images"], counts["bad"], bad_rows, max_bad_fraction)
+    quarantine = [
+        QuarantinedImage(path=row[PATH], id=row[ID], reason=row[ERROR])
+        for row in (bad_rows.collect() if counts["bad"] else [])
+    ]
+    if quarantine:
+        logger.warning(
+            "%d of %d images put aside: %s",
+            counts["bad"],
+            counts["images"],
+            _examples([(image.path, image.reason) for image in quarantine]),
+        )
+    good = frame.where(F.col(ERROR).isNull()).select(PATH, ID, LABEL, PIXELS)
+    return SetAside(good, quarantine)
+
+
+def _check_bad(images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float) -> None:
+    if images == 0:
+        raise ImagesError("there are no images: nothing is left to work on. Check data.images")
+    if bad < images and bad <= max_bad_fraction * images:
+        return
+    examples = _examples([(row[PATH], row[ERROR]) for row in bad_rows.take(_EXAMPLES + 1)])
+    if bad == images:
+        raise ImagesError(
+            f"none of the {images} images can be decoded: {examples}. Give 8 or 16 bit PNG files "
+            "as data.images"
+        )
+    raise ImagesError(
+        f"{bad} of {images} images cannot be decoded, more than data.max_bad_fraction = "
+        f"{max_bad_fraction} allows: {examples}. Replace or remove these files, or raise "
+        "data.max_bad_fraction"
+    )
+
+
+def _examples(bad: list[tuple[str, str]]) -> str:
+    few = "; ".join(f"{path} ({reason})" for path, reason in bad[:_EXAMPLES])
+    return few + ("; ..." if len(bad) > _EXAMPLES else "")
+
+
+def _check_size(height: int, width: int) -> None:
+    for key, size in (("image.height", height), ("image.width", width)):
+        if size < 1:
+            raise ConfigError(f"{key} is {size}: give a number of pixels from 1 up")
+
+
+def _warn_of_large_batches(frame: DataFrame) -> None:
+    """Say so when a session that is not ours would gather gigabytes in one batch."""
+    records = int(frame.sparkSession.conf.get(_RECORDS_KEY, "0") or 0)
+    if not 0 < records <= _MANY_RECORDS:
+        logger.warning(
+            "%s is %d: a Python worker may hold so many image files at once. Set it to 64",
+            _RECORDS_KEY,
+            records,
+        )
+
+
+def _pixels_decoder(
+    height: int, width: int
+) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    def decode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        _compute_on_one_thread()
+        for batch in batches:
+            pixels, errors = _decoded(batch.column(CONTENT), height, width)
+            yield pa.RecordBatch.from_arrays(
+                [
+                    *(batch.column(name) for name in (PATH, ID, LABEL)),
+                    pa.array(pixels, pa.binary()),
+                    pa.array(errors, pa.string()),
+                ],
+                names=[PATH, ID, LABEL, PIXELS, ERROR],
+            )
+
+    return decode_batches
+
+
+def _decoded(
+    contents: pa.Array, height: int, width: int
+) -> tuple[list[bytes | None], list[str | None]]:
+    """Decode a column of files; each gives either pixels or an error."""
+    pixels: list[bytes | None] = []
+    errors: list[str | None] = []
+    for content in contents:
+        try:
+            # A view into Arrow's memory: the file's bytes are not copied.
+            view = memoryview(content.as_buffer() or b"")
+            pixels.append(decode(view, height, width).tobytes())
+            errors.append(None)
+        except DecodeError as error:
+            pixels.append(None)
+            errors.append(str(error))
+    return pixels, errors
+
+
+def _scaled_content(height: int, width: int) -> Callable[[str], Column]:
+    @pandas_udf("array<double>")  # type: ignore[call-overload, untyped-decorator]
+    def scaled(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        _compute_on_one_thread()
+        for contents in batches:
+            pixels, _ = _decoded(pa.array(contents, pa.binary()), height, width)
+            yield _scaled_series(pixels)
+
+    return scaled  # type: ignore[no-any-return]
+
+
+def _scaled_pixels() -> Callable[[str], Column]:
+    @pandas_udf("array<double>")  # type: ignore[call-overload, untyped-decorator]
+    def scaled(pixels: pd.Series) -> pd.Series:
+        return _scaled_series(list(pixels))
+
+    return scaled  # type: ignore[no-any-return]
+
+
+def _scaled_series(pixels: list[bytes | None]) -> pd.Series:
+    return pd.Series(
+        [None if row is None else np.frombuffer(row, np.uint8) / _WHITE for row in pixels],
+        dtype=object,
+    )
+
+
+def _vector(values: Column) -> Column:
+    # array_to_vector fails on a null.
+    return F.when(values.isNotNull(), array_to_vector(values))
+
+
+def _compute_on_one_thread() -> None:
+    """Leave the other cores to the other tasks."""
+    cv2.setNumThreads(1)

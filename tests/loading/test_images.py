@@ -1,0 +1,200 @@
+"""Tests for glasses_spark.loading.images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.errors import ImagesError
+from glasses_spark.loading import images as images_module
+from glasses_spark.loading.images import (
+    list_images,
+    listed,
+    named_files,
+    open_images,
+    read_contents,
+)
+from tests.faces import noise_png, write_faces
+
+
+def ids(spark: SparkSession, folder: Path | str, glob: str = "*.png") -> dict[str, int | None]:
+    rows = list_images(spark, str(folder), glob=glob).collect()
+    return {row["path"].rpartition("/")[2]: row["id"] for row in rows}
+
+
+def test_the_id_is_the_last_number_of_the_base_name(spark: SparkSession, tmp_path: Path) -> None:
+    expected = {
+        "face-1.png": 1,
+        "face-002.png": 2,
+        "3.png": 3,
+        "take 9 face-4 (copy).png": 4,
+        "100%205.png": 205,
+        "face[6].png": 6,
+        "{7}.png": 7,
+        "gesicht-ü-8é.png": 8,
+        "v2.10.png": 10,
+        "a,b#11?*.png": 11,
+        "back\\slash12.png": 12,
+        "it's-13.png": 13,
+        "a+b-14.png": 14,
+        "-15.png": 15,
+        "face-2147483647.png": 2147483647,
+        "face-2147483648.png": None,
+        "face-99999999999999999999999.png": None,
+        "none.png": None,
+        "face-٣.png": None,
+    }
+    write_faces(tmp_path, list(expected))
+
+    assert ids(spark, tmp_path) == expected
+
+
+def test_a_number_in_the_extension_or_a_folder_is_not_the_id(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write_faces(tmp_path, ["faces-spring-2020/faces-spring-2020/face-1.jp2", "2021/two.mp4"])
+
+    assert ids(spark, tmp_path, glob="*") == {"face-1.jp2": 1, "two.mp4": None}
+
+
+def test_listing_gives_what_binary_file_gives_without_content(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write_faces(tmp_path, {"face-7.png": b"12345"})
+
+    listing = list_images(spark, str(tmp_path))
+
+    assert [f"{name} {kind}" for name, kind in listing.dtypes] == [
+        "path string",
+        "modificationTime timestamp",
+        "length bigint",
+        "id int",
+    ]
+    row = listing.collect()[0]
+    assert row["path"] == f"file:{tmp_path}/face-7.png"
+    assert row["length"] == 5
+    assert row["modificationTime"].timestamp() == pytest.approx(
+        (tmp_path / "face-7.png").stat().st_mtime, abs=0.01
+    )
+
+
+def test_sub_folders_are_searched_and_give_no_columns(spark: SparkSession, tmp_path: Path) -> None:
+    write_faces(tmp_path, ["1.png", "label=1/2.png", "deep/er/3.png", "4.PNG", "5.txt", "_6.png"])
+
+    assert sorted(ids(spark, tmp_path)) == ["1.png", "2.png", "3.png"]
+    assert "label" not in open_images(spark, str(tmp_path)).columns
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100%20", "[x]{y}*?", "ü", "a'b"])
+def test_a_folder_of_any_name_is_found_by_path_and_by_uri(
+    spark: SparkSession, tmp_path: Path, name: str
+) -> None:
+    folder = write_faces(tmp_path / name, ["face-1.png"])
+
+    for location in (str(folder), folder.as_uri(), f"file:{folder}", f"{folder}/face-1.png"):
+        assert ids(spark, location) == {"face-1.png": 1}
+
+
+def test_a_pattern_of_folders_is_a_glob(spark: SparkSession, tmp_path: Path) -> None:
+    write_faces(tmp_path, ["spring/1.png", "summer/2.png", "winter/3.png"])
+
+    assert sorted(ids(spark, f"{tmp_path}/s*")) == ["1.png", "2.png"]
+
+
+def test_a_relative_folder_is_one_of_the_current_folder(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_faces(tmp_path / "faces", ["1.png"])
+    monkeypatch.chdir(tmp_path)
+
+    assert ids(spark, "faces") == {"1.png": 1}
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        ("/nowhere/faces", "^/nowhere/faces: no such folder. Give the folder, glob or URI"),
+        ("/nowhere/*", r"^/nowhere/\*: no such folder"),
+        ("", "^no images given: set data.images"),
+        ("nosuchfs://host/faces", "cannot be listed .*nosuchfs"),
+    ],
+)
+def test_a_location_where_nothing_is_is_named(
+    spark: SparkSession, location: str, message: str
+) -> None:
+    with pytest.raises(ImagesError, match=message):
+        list_images(spark, location)
+
+
+def test_a_folder_without_matching_files_is_named_with_its_glob(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    for files in ([], ["face-1.jpg"]):
+        write_faces(tmp_path, files)
+        with pytest.raises(ImagesError, match=r"no file matches '\*.png'.*data.glob") as refusal:
+            list_images(spark, str(tmp_path))
+        assert str(refusal.value).startswith(f"{tmp_path}: ")
+
+
+def test_two_files_with_one_number_are_both_named(spark: SparkSession, tmp_path: Path) -> None:
+    write_faces(tmp_path, ["a/face-7.png", "b/face-007.png", "face-8.png", "x.png", "y.png"])
+
+    with pytest.raises(ImagesError, match="two files have one number") as refusal:
+        list_images(spark, str(tmp_path))
+
+    assert f"file:{tmp_path}/a/face-7.png and file:{tmp_path}/b/face-007.png (7)" in str(
+        refusal.value
+    )
+
+
+def test_a_colon_in_a_name_is_refused_before_hadoop_fails_on_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write_faces(tmp_path, ["face:1.png", "face-2.png"])
+
+    with pytest.raises(ImagesError, match=r"face:1\.png: Spark cannot open a name with a colon"):
+        list_images(spark, str(tmp_path))
+
+
+def test_only_the_named_files_are_opened(spark: SparkSession, tmp_path: Path) -> None:
+    names = ["face-1.png", "100%20 [2] ü's.png", "gone-3.png"]
+    write_faces(tmp_path, {name: noise_png(seed=len(name)) for name in names})
+    images = open_images(spark, str(tmp_path))
+    needed = named_files(listed(images).where("id <> 3"), count=2, of=3)
+    assert needed is not None
+    # Opening this one would fail now.
+    (tmp_path / "gone-3.png").unlink()
+
+    rows = read_contents(images, needed, count=2).collect()
+
+    found = {row["path"].rpartition("/")[2]: (row["id"], bytes(row["content"])) for row in rows}
+    assert found == {
+        "face-1.png": (1, noise_png(seed=10)),
+        "100%20 [2] ü's.png": (2, noise_png(seed=18)),
+    }
+
+
+def test_files_are_named_only_where_that_is_cheaper(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_faces(tmp_path, [f"{number}.png" for number in range(10)])
+    listing = listed(open_images(spark, str(tmp_path)))
+
+    assert named_files(listing.where("id < 9"), count=9, of=10) is None
+    assert len(named_files(listing.where("id < 8"), count=8, of=10) or []) == 8
+    monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 7)
+    assert named_files(listing.where("id < 8"), count=8, of=10) is None
+
+
+def test_many_small_files_are_read_in_a_few_tasks_for_each_slot(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write_faces(tmp_path, {f"{number}.png": b"x" for number in range(600)})
+    images = open_images(spark, str(tmp_path))
+
+    # Spark alone plans 20 tasks here; the session has two slots.
+    assert read_contents(images, None, count=600).rdd.getNumPartitions() == 8
+    assert read_contents(images, None, count=1300).rdd.getNumPartitions() == 11
+    assert listed(images).rdd.getNumPartitions() == 8

@@ -1,0 +1,104 @@
+"""Tests for glasses_spark.preprocessing.split."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark.errors import ConfigError
+from glasses_spark.preprocessing.split import split_by_id, split_column
+
+REAL_LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "labels.csv"
+
+
+def parts(frame: DataFrame, *, seed: int = 0, test: float = 0.2) -> dict[int, str]:
+    column = split_column(test=test, validation=0.1, seed=seed)
+    return {row["id"]: row["part"] for row in frame.select("id", column.alias("part")).collect()}
+
+
+def test_each_row_is_in_exactly_one_part(spark: SparkSession) -> None:
+    frame = spark.range(1000).select("id", F.lit(1.0).alias("label"))
+
+    train, test = split_by_id(frame, test=0.2, seed=0)
+
+    train_ids = {row["id"] for row in train.collect()}
+    test_ids = {row["id"] for row in test.collect()}
+    assert train.columns == test.columns == ["id", "label"]
+    assert train_ids | test_ids == set(range(1000))
+    assert not train_ids & test_ids
+
+
+def test_partitions_order_type_and_added_files_move_no_row(spark: SparkSession) -> None:
+    before = parts(spark.range(500))
+
+    assert parts(spark.range(500).repartition(7).orderBy(F.rand(1))) == before
+    assert parts(spark.range(500).select(F.col("id").cast("int"))) == before
+    after = parts(spark.range(2000))
+    assert {number: after[number] for number in before} == before
+
+
+def test_a_larger_test_part_keeps_the_rows_of_the_smaller(spark: SparkSession) -> None:
+    small, large = parts(spark.range(500), test=0.2), parts(spark.range(500), test=0.3)
+
+    assert all(large[number] == "test" for number, part in small.items() if part == "test")
+
+
+def test_another_seed_gives_an_independent_split(spark: SparkSession) -> None:
+    one, other = parts(spark.range(5000), seed=1), parts(spark.range(5000), seed=2)
+
+    both = sum(one[number] == other[number] == "test" for number in one)
+    assert both / 5000 == pytest.approx(0.2 * 0.2, abs=0.012)
+
+
+def test_the_parts_have_the_fractions_asked_for(spark: SparkSession) -> None:
+    found = list(parts(spark.range(20_000)).values())
+
+    assert found.count("test") / 20_000 == pytest.approx(0.2, abs=0.012)
+    assert found.count("validation") / 20_000 == pytest.approx(0.1, abs=0.009)
+    assert found.count("train") / 20_000 == pytest.approx(0.7, abs=0.013)
+
+
+@pytest.mark.skipif(not REAL_LABELS.exists(), reason=f"no real labels at {REAL_LABELS}")
+def test_both_labels_of_the_real_faces_have_their_share_of_the_test(spark: SparkSession) -> None:
+    with REAL_LABELS.open() as file:
+        rows = [(int(row["index"]), row["label"].strip()) for row in csv.DictReader(file)]
+    known = [(number, float(label)) for number, label in rows if label not in ("", "nan")]
+    frame = spark.createDataFrame(known, "id int, label double").repartition(1).cache()
+    for seed in range(8):
+        column = split_column(test=0.2, seed=seed)
+        counted = frame.groupBy("label").agg(F.avg((column == "test").cast("double")).alias("test"))
+        shares = {row["label"]: row["test"] for row in counted.collect()}
+
+        assert shares == {
+            0.0: pytest.approx(0.2, abs=0.02),
+            1.0: pytest.approx(0.2, abs=0.02),
+        }
+    frame.unpersist()
+
+
+@pytest.mark.parametrize(
+    ("test", "validation", "key"),
+    [
+        (-0.1, 0.0, "split.test is -0.1"),
+        (1.0, 0.0, "split.test is 1.0"),
+        (math.nan, 0.0, "split.test is nan"),
+        (0.2, -0.1, "split.validation is -0.1"),
+        (0.5, 0.5, "leave nothing to train on"),
+    ],
+)
+def test_a_fraction_out_of_range_is_refused_by_its_key(
+    spark: SparkSession, test: float, validation: float, key: str
+) -> None:
+    with pytest.raises(ConfigError, match=key):
+        split_column(test=test, validation=validation, seed=0)
+
+
+@pytest.mark.parametrize("test", [0.0, 1.0, -1.0, math.nan])
+def test_two_parts_need_a_fraction_between_0_and_1(spark: SparkSession, test: float) -> None:
+    with pytest.raises(ConfigError, match=r"split\.test"):
+        split_by_id(spark.range(3), test=test, seed=0)
