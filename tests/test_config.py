@@ -58,6 +58,16 @@ def test_the_defaults_are_those_of_the_published_experiment() -> None:
         ("split.test=1", "split.test: expected a number between 0 and 1, both excluded, got 1"),
         ("split.test=nan", "split.test: expected a number between 0 and 1, both excluded, got nan"),
         ("evaluation.threshold=50", "evaluation.threshold: expected a number from 0 to 1, got 50"),
+        ("data.limit=1", "data.limit: expected a whole number >= 2, or 0, got 1"),
+        (
+            "split.validation=0.8",
+            "split.test and split.validation: expected a sum below 1, so that something is left "
+            "to train on, got 0.2 and 0.8",
+        ),
+        (
+            "run.dir=hdfs:///runs",
+            'run.dir: expected a folder on the machine of the driver, got "hdfs:///runs"',
+        ),
         ("data.images=", 'data.images: expected a folder, glob or URI, got ""'),
         ("image.height=8", "image.height: expected a whole number from 16 to 1024, got 8"),
         (

@@ -15,6 +15,7 @@ from glasses_spark.keys import (
     Key,
     flag,
     key,
+    local_folder,
     one_of,
     only,
     real,
@@ -41,13 +42,8 @@ _OPTIMIZERS: Final = (
     "rmsprop",
     "sgd",
 )
-# The Keras losses that compare one probability with one label.
-_LOSSES: Final = (
-    "binary_crossentropy",
-    "binary_focal_crossentropy",
-    "mean_absolute_error",
-    "mean_squared_error",
-)
+# The Keras losses of classification that compare one probability with one label.
+_LOSSES: Final = ("binary_crossentropy", "binary_focal_crossentropy")
 
 
 class _Section:
@@ -90,8 +86,9 @@ class DataConfig(_Section):
     )
     limit: int = key(
         0,
-        whole(0),
-        "Use only this many images, drawn with the seed, for a quick try; 0 uses all.",
+        # One image of each label is the least that can be learned from.
+        whole_or(0, 2),
+        "Use only this many images, chosen with the seed, for a quick try; 0 uses all.",
         unit="images",
     )
 
@@ -118,10 +115,20 @@ class SplitConfig(_Section):
     validation: float = key(
         0.0,
         real(lambda x: 0 <= x < 1, "a number from 0 to 1, 1 excluded"),
-        "Part of the training images that is held back within the fit, for `val_loss` and "
-        "`val_accuracy` in the history; 0 holds none back.",
-        unit="fraction of the training images",
+        "Part that is held back from the training for `val_loss` and `val_accuracy` after each "
+        "epoch; 0 holds none back.",
+        unit="fraction of the images",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test + self.validation >= 1:
+            _refuse(
+                [
+                    "split.test and split.validation: expected a sum below 1, so that something "
+                    f"is left to train on, got {self.test} and {self.validation}"
+                ]
+            )
 
 
 @dataclass(frozen=True)
@@ -176,9 +183,10 @@ class TrainingConfig(_Section):
         "Number format in which the workers compute.",
     )
     stall_timeout: float = key(
-        600.0,
+        # Long enough for a busy machine to miss a few signs of life.
+        120.0,
         real(lambda x: x > 0, "a number > 0"),
-        "Stop the fit when no worker has made progress for this long.",
+        "Silence after which a worker counts as lost, and the fit fails.",
         unit="seconds",
     )
 
@@ -220,7 +228,7 @@ class RunConfig(_Section):
 
     dir: str = key(
         "runs/latest",
-        text("a folder"),
+        local_folder(),
         "Folder for the results. That of an earlier run is replaced when this one has succeeded.",
     )
     seed: int = key(
@@ -305,7 +313,10 @@ class Config:
                 kept, found = _checked(_SECTIONS[name], given)
                 problems += found
                 if not found:
-                    sections[name] = _SECTIONS[name](**kept)
+                    try:
+                        sections[name] = _SECTIONS[name](**kept)
+                    except ConfigError as error:
+                        problems.append(str(error).removeprefix("configuration: "))
         _refuse(problems)
         return cls(**sections)
 

@@ -72,14 +72,16 @@ def whole(low: int, high: int | None = None) -> Kind:
     return Kind(wanted, parse)
 
 
-def whole_or(word: str, low: int) -> Kind:
-    """Return the kind of whole numbers from ``low``, or one word in their place."""
+def whole_or(other: str | int, low: int) -> Kind:
+    """Return the kind of whole numbers from ``low``, or one other value in their place."""
     number = whole(low)
 
     def parse(value: object) -> object:
-        return word if value == word else number.parse(value)
+        is_other = type(value) is type(other) and value == other
+        return value if is_other else number.parse(value)
 
-    return Kind(f'{number.wanted}, or "{word}"', parse)
+    shown = f'"{other}"' if isinstance(other, str) else other
+    return Kind(f"{number.wanted}, or {shown}", parse)
 
 
 def real(accepts: Callable[[float], bool], wanted: str) -> Kind:
@@ -104,6 +106,19 @@ def text(wanted: str = "a text that is not empty", *, may_be_empty: bool = False
         return value
 
     return Kind(wanted, parse, is_text=True)
+
+
+def local_folder() -> Kind:
+    """Return the kind of folders on the driver's machine: paths, but not URIs."""
+    one = text()
+
+    def parse(value: object) -> object:
+        path = one.parse(value)
+        if "://" in str(path):
+            raise ValueError
+        return path
+
+    return Kind("a folder on the machine of the driver", parse, is_text=True)
 
 
 def texts(wanted: str) -> Kind:

@@ -1,0 +1,10 @@
+"""Train through spark-submit: `spark-submit scripts/train.py --config configs/demo.toml`."""
+
+from __future__ import annotations
+
+import sys
+
+from glasses_spark.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["train", *sys.argv[1:]]))

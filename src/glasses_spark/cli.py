@@ -1,0 +1,271 @@
+"""Command line: arguments, logging and exit codes around the commands."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from glasses_spark import __version__
+from glasses_spark.errors import ConfigError, GlassesSparkError
+
+OK: Final = 0
+FAILED: Final = 1
+WRONG_CALL: Final = 2
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+_DESCRIPTION: Final = """\
+Tell faces with glasses from faces without, on Apache Spark, with Keras and Elephas.
+Each command has its own help: glasses-spark train --help
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; by default the process' own.
+
+    Returns:
+        The exit code: 0 when done, 1 when the work failed, 2 when the call or
+        the configuration is wrong, 130 when interrupted.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return WRONG_CALL
+    _set_up_logging(verbose=arguments.verbose, debug=arguments.debug)
+    return _guarded(lambda: _run(arguments), debug=arguments.debug)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    # Imported late, so that `--help` answers at once.
+    from glasses_spark import commands
+
+    getattr(commands, arguments.command.replace("-", "_"))(arguments)
+
+
+def _guarded(work: Callable[[], None], *, debug: bool) -> int:
+    """Turn the end of the work into an exit code and at most a line or two."""
+    try:
+        work()
+        sys.stdout.flush()
+        return OK
+    except ConfigError as error:
+        return _fail(str(error), WRONG_CALL, debug=debug)
+    except GlassesSparkError as error:
+        return _fail(str(error), FAILED, debug=debug)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED, debug=debug)
+    except BrokenPipeError:
+        # Who read our output has seen enough, as in `glasses-spark predict ... | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:  # a user gets one line for anything else, too
+        reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        hint = "" if debug else "; use --debug for the traceback"
+        return _fail(f"unexpected {type(error).__name__}: {reason}{hint}", FAILED, debug=debug)
+
+
+def _fail(message: str, code: int, *, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="glasses-spark",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (_add_draw_faces, _add_train, _add_evaluate, _add_predict, _add_doctor):
+        add(commands)
+    return parser
+
+
+def _add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    examples: Sequence[str],
+) -> argparse.ArgumentParser:
+    """Add a command with the options that all of them have."""
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog="examples:\n" + "\n".join(f"  glasses-spark {name} {one}" for one in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument("--config", metavar="FILE", help="TOML file; see docs/configuration.md")
+    command.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="set one key, over the file; may be given several times",
+    )
+    command.add_argument("--verbose", action="store_true", help="say more of what goes on")
+    command.add_argument(
+        "--debug", action="store_true", help="say everything, with tracebacks of errors"
+    )
+    return command
+
+
+def _add_draw_faces(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "draw-faces",
+        "draw a face for each row of a labels file, as PNG files",
+        [
+            "--labels labels.csv --out faces",
+            "--config configs/demo.toml --size 512",
+            "--out few --limit 20",
+        ],
+    )
+    command.add_argument(
+        "--labels", metavar="FILE", help="labels file with index,label (default: data.labels)"
+    )
+    command.add_argument("--out", metavar="FOLDER", help="where to (default: data.images)")
+    command.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=_whole(64, 1024),
+        default=256,
+        help="height and width, 64 to 1024 (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed", metavar="N", type=_whole(0), help="other faces (default: run.seed)"
+    )
+    command.add_argument(
+        "--limit", metavar="N", type=_whole(1), help="the first N rows only (default: all)"
+    )
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _add_command(
+        commands,
+        "train",
+        "train on labelled images, and write the results to run.dir",
+        [
+            "--config configs/demo.toml",
+            "--config configs/demo.toml --set data.limit=200 --set training.epochs=2",
+            "--set data.images=DIR --set data.labels=FILE --set run.dir=OUT",
+        ],
+    )
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "evaluate",
+        "judge the model of a run on labelled images",
+        [
+            "--model runs/demo --part test",
+            "--model runs/demo --set data.images=DIR --set data.labels=FILE --json",
+        ],
+    )
+    command.add_argument(
+        "--model", metavar="RUN", help="run folder that train wrote (default: run.dir)"
+    )
+    command.add_argument(
+        "--part",
+        choices=["all", "train", "test"],
+        default="all",
+        help="all images, or those on one side of the run's own split (default: %(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "predict",
+        "write path, probability of glasses and predicted label of images as CSV",
+        [
+            "--model runs/demo me.png you.png",
+            "--model runs/demo photos --out photos.csv",
+            "--model runs/demo photos --set evaluation.threshold=0.9",
+        ],
+    )
+    command.add_argument(
+        "--model", metavar="RUN", required=True, help="run folder that train wrote"
+    )
+    command.add_argument("--out", metavar="FILE", help="CSV file (default: standard output)")
+    command.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="PNG file, or folder, glob or URI of some"
+    )
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    _add_command(
+        commands,
+        "doctor",
+        "check Python, Java, Spark, OpenCV, Keras and the configuration on this machine",
+        ["", "--config configs/cluster.toml"],
+    )
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    wanted = f"a whole number >= {low}" if high is None else f"a whole number from {low} to {high}"
+
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < low or (high is not None and int(text) > high):
+            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+class _StandardError(logging.Handler):
+    """Prints to what is standard error at that moment: a live progress bar replaces it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print(self.format(record), file=sys.stderr)
+        except Exception:  # as every handler of the standard library does
+            self.handleError(record)
+
+
+class _Short(logging.Formatter):
+    """Our own news without ornament; the level where it matters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return text if record.levelno == logging.INFO else f"{record.levelname.lower()}: {text}"
+
+
+def _set_up_logging(*, verbose: bool, debug: bool) -> None:
+    """Quiet by default: warnings, and our own news as short lines."""
+    handler = _StandardError()
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s") if debug else _Short()
+    )
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.INFO if verbose else logging.WARNING,
+        handlers=[handler],
+        force=True,
+    )
+    logging.getLogger("glasses_spark").setLevel(logging.DEBUG if verbose or debug else logging.INFO)
+    logging.captureWarnings(True)
+    if debug:
+        # Both are read when TensorFlow is imported.
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+        os.environ["GLASSES_SPARK_NATIVE_STDERR"] = "1"
+    else:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # py4j logs each call, and as errors those that a stopped Spark no longer answers.
+    logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL)
+    if not (verbose or debug):
+        for chatty in ("absl", "tensorflow", "py.warnings"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)

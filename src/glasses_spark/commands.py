@@ -1,0 +1,221 @@
+"""Commands: what each command of the command line does."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+from urllib.parse import urlsplit
+
+from glasses_spark import run_folder
+from glasses_spark.config import Config
+from glasses_spark.errors import ConfigError, SetupError
+from glasses_spark.progress import BarProgress, Progress
+
+# Whatever imports pyspark or TensorFlow is imported within the functions, so that
+# a wrong call is refused at once, and pyspark only once the session is there:
+# an external Spark, named by SPARK_HOME, brings its own.
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+logger = logging.getLogger(__name__)
+
+
+def draw_faces(arguments: Namespace) -> None:
+    """Draw a face for each row of a labels file."""
+    from glasses_spark.loading import synthetic
+
+    config = _config(arguments)
+    labels = Path(arguments.labels or _local(config.data.labels, "data.labels", "--labels"))
+    out = Path(arguments.out or _local(config.data.images, "data.images", "--out"))
+    seed = config.run.seed if arguments.seed is None else arguments.seed
+    total = arguments.limit or _count_rows(labels)
+    with _progress().counter(f"Drawing {total:,} faces", total) as show:
+        drawn = synthetic.draw_faces(
+            labels, out, size=arguments.size, seed=seed, limit=arguments.limit, on_drawn=show
+        )
+    print(
+        f"{drawn.folder}: {drawn.with_glasses} faces with glasses, {drawn.without_glasses} "
+        f"without, {drawn.undefined} undefined; {drawn.drawn} drawn now"
+    )
+
+
+def train(arguments: Namespace) -> None:
+    """Do a whole run."""
+    config = _config(arguments)
+    run_folder.check_run_folder(Path(config.run.dir))
+    with _spark(config, arguments) as spark:
+        from glasses_spark.pipeline import GlassesPipeline
+
+        result = GlassesPipeline(config, progress=_progress()).run(spark)
+        print(f"\n{result}")
+
+
+def evaluate(arguments: Namespace) -> None:
+    """Judge the model of a run on labelled images."""
+    folder = Path(arguments.model or _config(arguments).run.dir)
+    config = _config_for(folder, arguments)
+    with _spark(config, arguments) as spark:
+        from glasses_spark.columns import SPLIT
+        from glasses_spark.evaluation.metrics import metrics_table
+        from glasses_spark.pipeline import GlassesPipeline
+        from glasses_spark.scoring.transformer import GlassesModel
+
+        pipeline = GlassesPipeline(config, progress=_progress())
+        model = GlassesModel.load((folder / run_folder.MODEL).absolute().as_uri())
+        predictions = pipeline.predict(model, pipeline.preprocess(pipeline.load(spark)).good)
+        if arguments.part != "all":
+            predictions = predictions.where(predictions[SPLIT] == arguments.part)
+        metrics = pipeline.evaluate(predictions)
+        if arguments.json:
+            print(json.dumps(metrics.as_dict(), indent=2))
+        else:
+            print(metrics_table({arguments.part: metrics}))
+
+
+def predict(arguments: Namespace) -> None:
+    """Write the probability of glasses for images without labels."""
+    folder = Path(arguments.model)
+    config = _config_for(folder, arguments)
+    with _spark(config, arguments) as spark:
+        from pyspark.sql import functions as F
+
+        from glasses_spark.columns import PATH, PREDICTED_LABEL, PREDICTION
+        from glasses_spark.evaluation.metrics import add_predicted_label
+        from glasses_spark.scoring.transformer import GlassesModel
+
+        model = GlassesModel.load((folder / run_folder.MODEL).absolute().as_uri())
+        scored = add_predicted_label(
+            model.transform(_unlabelled(spark, arguments.images, config)),
+            threshold=config.evaluation.threshold,
+        )
+        rows = scored.select(PATH, F.get(PREDICTION, 0).alias(PREDICTION), PREDICTED_LABEL).orderBy(
+            PATH
+        )
+        with _output(arguments.out) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["path", "probability", "predicted_label"])
+            for path, probability, label in rows.toLocalIterator():
+                writer.writerow([_readable(path), f"{probability:.6f}", int(label)])
+
+
+def doctor(arguments: Namespace) -> None:
+    """Check the machine, and the configuration where one is given."""
+    from glasses_spark.doctor import render, run_checks
+
+    _config(arguments)
+    checks = run_checks()
+    print(render(checks))
+    if not all(check.ok for check in checks):
+        raise SetupError("this machine is not ready for a run: see the failed checks above")
+
+
+def _config(arguments: Namespace) -> Config:
+    return Config.load(arguments.config, arguments.set)
+
+
+def _config_for(folder: Path, arguments: Namespace) -> Config:
+    """Return the configuration for work with the model of a run.
+
+    What the model was made with stays: the size of its input, and the split,
+    which tells what it has seen.
+    """
+    run_folder.require_run_folder(folder)
+    saved = folder / run_folder.CONFIG
+    config, made_with = Config.load(arguments.config or saved, arguments.set), Config.load(saved)
+    return dataclasses.replace(
+        config, image=made_with.image, split=made_with.split, run=made_with.run
+    )
+
+
+def _spark(config: Config, arguments: Namespace) -> AbstractContextManager[SparkSession]:
+    from glasses_spark.session import spark_session
+
+    level = "INFO" if arguments.debug else "WARN" if arguments.verbose else "ERROR"
+    return spark_session(
+        master=config.spark.master or None,
+        conf=config.spark.conf,
+        ui=config.spark.ui,
+        log_level=level,
+    )
+
+
+def _progress() -> Progress:
+    return BarProgress() if sys.stderr.isatty() else Progress()
+
+
+def _local(location: str, key: str, option: str) -> str:
+    """Return the path of a local place."""
+    parts = urlsplit(location)
+    if parts.scheme == "file":
+        return parts.path
+    if parts.scheme:
+        raise ConfigError(
+            f"{key} is {location}: faces are drawn on this machine only; name a local path "
+            f"with {option}"
+        )
+    return location
+
+
+def _count_rows(labels: Path) -> int:
+    """Count the rows for the progress bar; draw_faces says what is wrong with the file."""
+    try:
+        with labels.open("rb") as file:
+            return max(0, sum(1 for line in file if line.strip()) - 1)
+    except OSError:
+        return 0
+
+
+def _unlabelled(spark: SparkSession, locations: list[str], config: Config) -> DataFrame:
+    """Decode images, whatever their names, to ``path``, ``id``, ``label`` and ``pixels``."""
+    from functools import reduce
+
+    from pyspark.sql import DataFrame
+    from pyspark.sql import functions as F
+
+    from glasses_spark.columns import CONTENT, ID, LABEL, PATH
+    from glasses_spark.loading.images import open_images
+    from glasses_spark.loading.location import spark_path
+    from glasses_spark.preprocessing.preprocess import set_aside, to_pixels
+
+    files = [one for one in locations if Path(one).is_file()]
+    frames = [
+        open_images(spark, one, glob=config.data.glob) for one in locations if one not in files
+    ]
+    if files:
+        frames.append(spark.read.format("binaryFile").load([spark_path(one) for one in files]))
+    unlabelled = reduce(DataFrame.unionByName, frames).select(
+        PATH,
+        F.lit(None).cast("int").alias(ID),
+        F.lit(None).cast("double").alias(LABEL),
+        CONTENT,
+    )
+    image = config.image
+    pixels = to_pixels(unlabelled, height=image.height, width=image.width).persist()
+    # Others may well be readable; what is not is named in the log.
+    return set_aside(pixels, max_bad_fraction=1.0).good
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[TextIO]:
+    if path is None:
+        yield sys.stdout
+        return
+    try:
+        file = Path(path).open("w", newline="", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise ConfigError(f"--out: cannot write {path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def _readable(path: str) -> str:
+    """Return a local path as people write it, any other place as Spark does."""
+    return path.removeprefix("file:") if path.startswith("file:/") else path

@@ -1,0 +1,351 @@
+"""Pipeline: from PNG files and labels to a fitted model, its predictions and metrics."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark import run_folder
+from glasses_spark.columns import (
+    ID,
+    LABEL,
+    PATH,
+    PIXELS,
+    PREDICTED_LABEL,
+    PREDICTION,
+    RAW_PREDICTION,
+    SPLIT,
+)
+from glasses_spark.config import Config
+from glasses_spark.errors import DataError, ImagesError
+from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
+from glasses_spark.loading.dataset import Account, Dataset, load_dataset
+from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
+from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
+from glasses_spark.progress import Progress
+
+if TYPE_CHECKING:
+    from glasses_spark.scoring.transformer import GlassesModel
+
+logger = logging.getLogger(__name__)
+
+_PACKAGES: Final = ("glasses-spark", "pyspark", "elephas", "tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a run has brought.
+
+    Attributes:
+        train: Metrics over the images that were trained on.
+        test: Metrics over the images that were held back.
+        data: Where the images went, as in ``metrics.json``: ``images`` found;
+            ``used``, for training and test; the others left out.
+        timings: Seconds by stage: ``preprocess_s``, ``fit_s``, ``score_s``, ``total_s``.
+        history: One record an epoch, as in ``history.json``.
+        model: The fitted Spark ML model.
+        predictions: ``id``, ``path``, ``label``, ``split``, ``prediction`` and
+            ``predicted_label`` of all images used; kept in Spark's memory or on its
+            disks until ``predictions.unpersist()``.
+        run_dir: The run folder.
+    """
+
+    train: Metrics
+    test: Metrics
+    data: Mapping[str, int]
+    timings: Mapping[str, float]
+    history: list[dict[str, Any]]
+    model: GlassesModel
+    predictions: DataFrame
+    run_dir: Path
+
+    def __repr__(self) -> str:
+        return (
+            f"{metrics_table({TRAIN: self.train, TEST: self.test})}\n"
+            f"{self.data['used']} of {self.data['images']} images, "
+            f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s\n"
+            f"Results: {self.run_dir}"
+        )
+
+
+class GlassesPipeline:
+    """Chains the stages of a run over a SparkSession.
+
+    ``run`` does it all. The stages may also be called one by one:
+
+        pipeline = GlassesPipeline(Config.load("configs/demo.toml"))
+        dataset = pipeline.load(spark)
+        pixels = pipeline.preprocess(dataset).good
+        train, test = pipeline.split(pixels)
+        model = pipeline.fit(train)
+        metrics = pipeline.evaluate(pipeline.predict(model, test))
+    """
+
+    def __init__(self, config: Config | None = None, *, progress: Progress | None = None) -> None:
+        """Prepare a run; nothing is read yet.
+
+        Args:
+            config: Every setting; by default the published experiment.
+            progress: Told what goes on; by default it goes to the log.
+        """
+        self.config = config or Config()
+        self._progress = progress or Progress()
+
+    def run(self, spark: SparkSession) -> Result:
+        """Do the whole run and write its run folder.
+
+        Args:
+            spark: Session that does the work; it is left running.
+
+        Returns:
+            The result; the same is in ``run.dir``.
+
+        Raises:
+            GlassesSparkError: A stage failed; ``run.dir`` is as it was before.
+        """
+        target = Path(self.config.run.dir)
+        run_folder.check_run_folder(target)  # now rather than after the training
+        watch = _Stopwatch()
+        with watch.timing("total_s"):
+            with watch.timing("preprocess_s"):
+                dataset = self.load(spark)
+                # Every later stage reads these 16 KB an image instead of the files.
+                pixels = self._to_pixels(dataset).persist(StorageLevel.MEMORY_AND_DISK)
+                try_decoded = self._set_aside(pixels, dataset.account)
+            try:
+                train, _ = self.split(try_decoded.good)
+                self._require_both_parts(try_decoded.good)
+                with watch.timing("fit_s"):
+                    model = self.fit(train)
+                with watch.timing("score_s"), self._progress.stage("Scoring", spark):
+                    predictions = self.predict(model, try_decoded.good).persist()
+                    parts = {
+                        part: self.evaluate(predictions.where(F.col(SPLIT) == part))
+                        for part in (TRAIN, TEST)
+                    }
+            finally:
+                pixels.unpersist()
+        result = Result(
+            train=parts[TRAIN],
+            test=parts[TEST],
+            data=_account(dataset.account, try_decoded.quarantine),
+            timings=watch.seconds,
+            history=model.history,
+            model=model,
+            predictions=predictions.select(ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL),
+            run_dir=target,
+        )
+        with self._progress.stage(f"Writing {target}"):
+            _write(result, self.config, try_decoded.quarantine, _environment(spark))
+        return result
+
+    def load(self, spark: SparkSession) -> Dataset:
+        """List the images and join them with their labels; no image is read yet."""
+        data = self.config.data
+        with self._progress.stage("Listing images and labels", spark):
+            return load_dataset(
+                spark,
+                data.images,
+                data.labels,
+                glob=data.glob,
+                limit=data.limit or None,
+                seed=self.config.run.seed,
+            )
+
+    def preprocess(self, dataset: Dataset) -> SetAside:
+        """Decode the images, and set those aside that cannot be decoded.
+
+        The decoded images stay in Spark's memory or on its disks; ``spark.catalog.clearCache()``
+        lets them go.
+
+        Raises:
+            ImagesError: More of them are bad than the configuration allows.
+        """
+        pixels = self._to_pixels(dataset).persist(StorageLevel.MEMORY_AND_DISK)
+        return self._set_aside(pixels, dataset.account)
+
+    def split(self, pixels: DataFrame) -> tuple[DataFrame, DataFrame]:
+        """Return the rows to train on and the rows to test on."""
+        return split_by_id(pixels, test=self.config.split.test, seed=self.config.run.seed)
+
+    def fit(self, train: DataFrame) -> GlassesModel:
+        """Train the CNN on ``pixels`` and ``label``.
+
+        Returns:
+            The fitted model, whose ``transform`` adds ``prediction`` and ``rawPrediction``.
+        """
+        # Imported here: it brings TensorFlow, which the stages before do without.
+        from glasses_spark.backend import import_keras
+        from glasses_spark.training.estimator import build_estimator
+        from glasses_spark.training.model import build_cnn
+
+        training, image, split = self.config.training, self.config.image, self.config.split
+        network = build_cnn(
+            image.height,
+            image.width,
+            optimizer=training.optimizer,
+            learning_rate=training.learning_rate or None,
+            loss=training.loss,
+            metrics=training.metrics,
+            seed=self.config.run.seed,
+        )
+        self._progress.model(_summary(network))
+        with self._progress.epochs(training.epochs) as show:
+            estimator = build_estimator(
+                network,
+                training.epochs,
+                training.batch_size,
+                categorical=False,
+                num_workers=training.num_workers,
+                split=split.validation / (1 - split.test),
+                featuresCol=PIXELS,
+                labelCol=LABEL,
+                metrics=list(training.metrics),
+                frequency=training.frequency,
+                mode=training.mode,
+                seed=self.config.run.seed,
+                rawPredictionCol=RAW_PREDICTION,
+                stall_timeout=training.stall_timeout,
+                callbacks=[
+                    import_keras().callbacks.LambdaCallback(
+                        on_epoch_end=lambda epoch, logs: show(epoch + 1, logs or {})
+                    )
+                ],
+            )
+            model: GlassesModel = estimator.fit(train)
+        return model
+
+    def predict(self, model: GlassesModel, pixels: DataFrame) -> DataFrame:
+        """Score images in one pass.
+
+        Args:
+            model: A fitted model.
+            pixels: ``id``, ``path``, ``label`` and ``pixels``.
+
+        Returns:
+            ``id``, ``path``, ``label``, ``split`` (the part to which the id belongs),
+            ``prediction``, ``rawPrediction`` (where the model gives it) and
+            ``predicted_label``.
+        """
+        part = split_column(test=self.config.split.test, seed=self.config.run.seed)
+        scored = model.transform(pixels.withColumn(SPLIT, part))
+        threshold = self.config.evaluation.threshold
+        logit = [RAW_PREDICTION] if RAW_PREDICTION in scored.columns else []
+        return add_predicted_label(scored, threshold=threshold).select(
+            ID, PATH, LABEL, SPLIT, PREDICTION, *logit, PREDICTED_LABEL
+        )
+
+    def evaluate(self, predictions: DataFrame) -> Metrics:
+        """Judge predictions against labels at the configured threshold."""
+        return evaluate(predictions, threshold=self.config.evaluation.threshold)
+
+    def _to_pixels(self, dataset: Dataset) -> DataFrame:
+        image = self.config.image
+        return to_pixels(dataset.frame, height=image.height, width=image.width)
+
+    def _set_aside(self, pixels: DataFrame, account: Account) -> SetAside:
+        """Decode and part; a failure lets go of the persisted frame."""
+        data = self.config.data
+        allowed = data.max_bad_fraction if data.on_bad == "quarantine" else 0.0
+        try:
+            with self._progress.stage(f"Decoding {account.used:,} images", pixels.sparkSession):
+                return set_aside(pixels, max_bad_fraction=allowed)
+        except BaseException as error:
+            pixels.unpersist()
+            if isinstance(error, ImagesError) and data.on_bad == "fail":
+                raise ImagesError(f'data.on_bad is "fail": {error}') from error
+            raise
+
+    def _require_both_parts(self, pixels: DataFrame) -> None:
+        part = split_column(test=self.config.split.test, seed=self.config.run.seed)
+        counts = {row[0]: row[1] for row in pixels.groupBy(part).count().collect()}
+        for name in (TRAIN, TEST):
+            if not counts.get(name):
+                raise DataError(
+                    f"the {name} part of the split is empty: found {sum(counts.values())} images, "
+                    f"wanted at least one in each part; give more images, or another "
+                    f"split.test than {self.config.split.test} or run.seed than "
+                    f"{self.config.run.seed}"
+                )
+
+
+class _Stopwatch:
+    """Seconds by name of what was timed."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timing(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def _summary(network: Any) -> str:
+    lines: list[str] = []
+    network.summary(print_fn=lines.append, line_length=80)
+    return "\n".join(lines)
+
+
+def _account(account: Account, quarantine: list[QuarantinedImage]) -> dict[str, int]:
+    return {
+        "images": account.images,
+        "used": account.used - len(quarantine),
+        "undefined_label": account.undefined_label,
+        "unlabelled": account.unlabelled,
+        "label_without_image": account.label_without_image,
+        "quarantined": len(quarantine),
+        "beyond_limit": account.beyond_limit,
+    }
+
+
+def _environment(spark: SparkSession) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "spark_master": spark.sparkContext.master,
+        "spark_version": spark.version,
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _write(
+    result: Result,
+    config: Config,
+    quarantine: list[QuarantinedImage],
+    environment: Mapping[str, Any],
+) -> None:
+    with run_folder.new_run_folder(result.run_dir) as folder:
+        (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        metrics = {
+            "train": result.train.as_dict(),
+            "test": result.test.as_dict(),
+            "data": result.data,
+            "timings": result.timings,
+            "environment": environment,
+        }
+        run_folder.write_json(folder / run_folder.METRICS, metrics)
+        run_folder.write_json(folder / run_folder.HISTORY, result.history)
+        run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
+        run_folder.write_csv(
+            folder / run_folder.QUARANTINE,
+            [PATH, "reason"],
+            [(image.path, image.reason) for image in quarantine],
+        )
+        # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
+        result.model.write().save((folder / run_folder.MODEL).as_uri())
+        result.model.keras_model().save(folder / run_folder.KERAS_MODEL)

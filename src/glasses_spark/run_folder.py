@@ -1,0 +1,147 @@
+"""Run folder: where the results of one run lie, complete or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from glasses_spark.errors import ConfigError
+
+# pyspark is not imported here: a place is checked before Spark is found and started.
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+CONFIG: Final = "config.toml"
+METRICS: Final = "metrics.json"
+HISTORY: Final = "history.json"
+PREDICTIONS: Final = "predictions.parquet"
+QUARANTINE: Final = "quarantine.csv"
+MODEL: Final = "model"
+KERAS_MODEL: Final = "model.keras"
+
+# Rows that the driver holds at once while it writes a Parquet file.
+_ROW_GROUP: Final = 10_000
+
+
+def check_run_folder(folder: Path) -> None:
+    """Refuse a place where the results of a run cannot go.
+
+    Args:
+        folder: May be missing, empty, or the run folder of an earlier run.
+
+    Raises:
+        ConfigError: It is a file, or a folder with anything else in it.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ConfigError(f"run.dir: {folder} is a file; expected a folder for the results")
+    if any(folder.iterdir()) and not is_run_folder(folder):
+        raise ConfigError(
+            f"run.dir: {folder} holds something else than the results of a run (it has no "
+            f"{CONFIG} and {METRICS}), and is not replaced; name another folder"
+        )
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Return whether a run has left its results there."""
+    return all((folder / name).is_file() for name in (CONFIG, METRICS))
+
+
+def require_run_folder(folder: Path) -> None:
+    """Refuse a folder that does not hold the results of a run.
+
+    Raises:
+        ConfigError: There is no run folder.
+    """
+    if not is_run_folder(folder):
+        found = "a folder without them" if folder.is_dir() else "no such folder"
+        raise ConfigError(
+            f"{folder}: expected a run folder with {CONFIG} and {METRICS}, as `glasses-spark "
+            f"train` writes, found {found}"
+        )
+
+
+@contextmanager
+def new_run_folder(folder: Path) -> Iterator[Path]:
+    """Make a run folder in one go.
+
+    Args:
+        folder: Where it is to lie; an earlier run folder there is replaced.
+
+    Yields:
+        An empty folder beside it to write into. It takes the place of
+        ``folder`` when the block ends well, and is removed when it does not.
+
+    Raises:
+        ConfigError: As for ``check_run_folder``, or the folder cannot be made.
+    """
+    check_run_folder(folder)
+    folder = folder.absolute()
+    mark = uuid.uuid4().hex[:8]
+    # Beside it, thus on the same file system, where renaming is one step.
+    fresh = folder.with_name(f".{folder.name}.{mark}.new")
+    old = folder.with_name(f".{folder.name}.{mark}.old")
+    try:
+        fresh.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f"run.dir: cannot make {folder}: {error.strerror}") from error
+    try:
+        yield fresh
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except BaseException:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        raise
+    finally:
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON for people and programs; NaN and infinity are refused."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write rows of text under a header."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_parquet(path: Path, frame: DataFrame) -> None:
+    """Write a frame to one Parquet file on the driver's machine.
+
+    Row by row through the driver, so that it works where the executors do not
+    see the driver's disk; one partition is held at a time.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    schema = to_arrow_schema(frame.schema)
+    with pq.ParquetWriter(path, schema) as writer:
+        for rows in _groups(row.asDict() for row in frame.toLocalIterator()):
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    group: list[Mapping[str, Any]] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == _ROW_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group
