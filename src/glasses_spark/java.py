@@ -98,14 +98,18 @@ def launcher_home(executable: Path) -> Path:
     Raises:
         OSError: Neither folder can be written.
     """
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
+    folder = folder / "glasses-spark" / "java"
+    if executable.is_relative_to(folder):
+        # A launcher already: JAVA_HOME comes from the process that started this one.
+        return executable.parent.parent
     text = LAUNCHER.format(
         argument=shlex.quote(INCUBATOR_ARGUMENT), java=shlex.quote(str(executable))
     )
     # By content: another Java, or a newer launcher, never meets an older file.
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     try:
-        return _write_launcher(base / "glasses-spark" / "java" / name, text)
+        return _write_launcher(folder / name, text)
     except OSError:
         return _write_launcher(Path(tempfile.mkdtemp(prefix="glasses-spark-java-")), text)
 

