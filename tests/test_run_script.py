@@ -1,0 +1,363 @@
+"""Tests for ./run, the script that sets up .venv.
+
+The script is the real one. Its Python is a small stand-in: making an
+environment takes minutes and a network. It writes down how it was called.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+TOOLS = [
+    "sh",
+    "awk",
+    "cat",
+    "cksum",
+    "cp",
+    "date",
+    "df",
+    "dirname",
+    "find",
+    "flock",
+    "grep",
+    "mkdir",
+    "readlink",
+    "rm",
+    "sed",
+    "sleep",
+    "tail",
+    "wc",
+]
+
+# A Python to make .venv with. VERSION and VENV are replaced.
+OUTER_PYTHON = """\
+#!/bin/sh
+case "$*" in
+    *version_info*) echo VERSION ;;
+    *"import ensurepip"*) VENV ;;
+    "-m venv "*)
+        echo "venv" >>"$CALLS"
+        mkdir -p "$3/bin" "$3/lib/pythonVERSION"
+        cp "$STANDINS/inner" "$3/bin/python"
+        cp "$STANDINS/glasses-spark" "$3/bin/glasses-spark"
+        ;;
+esac
+"""
+
+# The Python of .venv. Without uv: what pip does is decided by the test.
+INNER_PYTHON = """\
+#!/bin/sh
+case "$*" in
+    *version_info*) echo 3.11 ;;
+    "-m pip install"*" uv") exit 1 ;;
+    "-m pip install"*)
+        echo "pip ${*##*--editable }" >>"$CALLS"
+        [ -z "${PIP_PAUSE:-}" ] || sleep "$PIP_PAUSE"
+        echo "${PIP_SAYS:-installed}"
+        exit "${PIP_STATUS:-0}"
+        ;;
+    *find_java*) grep -q java] "$CALLS" || [ -n "${JAVA:-}" ] ;;
+    "-m pytest"*) shift 2; printf '<%s>' pytest "$@"; echo " in $PWD" ;;
+esac
+"""
+
+GLASSES_SPARK = """\
+#!/bin/sh
+printf '<%s>' glasses-spark "$@"
+echo " in $PWD"
+exit "${COMMAND_STATUS:-0}"
+"""
+
+
+class Machine:
+    """A folder with the project's script, and commands that are all there is on PATH."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = folder / "my project"
+        self.elsewhere = folder / "elsewhere"
+        self.commands = folder / "commands"
+        self.calls = folder / "calls"
+        for path in (self.project, self.elsewhere, self.commands, folder / "standins"):
+            path.mkdir()
+        self.calls.write_text("")
+        for name in ("run", "pyproject.toml", "constraints.txt"):
+            shutil.copy(PROJECT / name, self.project)
+        for tool in TOOLS:
+            there = shutil.which(tool)
+            if there:
+                (self.commands / tool).symlink_to(there)
+        write_command(folder / "standins" / "inner", INNER_PYTHON)
+        write_command(folder / "standins" / "glasses-spark", GLASSES_SPARK)
+        self.environment = {
+            "PATH": str(self.commands),
+            "CALLS": str(self.calls),
+            "STANDINS": str(folder / "standins"),
+            "JAVA": "yes",
+        }
+
+    def add_python(self, name: str, version: str, *, venv: bool = True) -> Path:
+        text = OUTER_PYTHON.replace("VERSION", version).replace("VENV", "true" if venv else "false")
+        return write_command(self.commands / name, text)
+
+    def start(self, *arguments: str, **extra: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(self.project / "run"), *arguments],
+            cwd=self.elsewhere,
+            env=self.environment | extra,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **extra)
+        stdout, stderr = process.communicate(timeout=30)
+        return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
+
+    def installs(self) -> list[str]:
+        text = self.calls.read_text().replace(str(self.project), "PROJECT")
+        return text.splitlines()
+
+
+def write_command(path: Path, text: str) -> Path:
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.fixture
+def ready(machine: Machine) -> Machine:
+    """A machine that was set up by an earlier start."""
+    machine.add_python("python3", "3.11")
+    assert machine.run("doctor").returncode == 0
+    return machine
+
+
+def test_help_needs_nothing(machine: Machine) -> None:
+    result = machine.run("--help")
+
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: ./run ")
+    assert not (machine.project / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("pythons", "message"),
+    [
+        ({}, "run: found no Python; wanted Python 3.11 or 3.12"),
+        ({"python3": "3.13"}, "run: found python3 (3.13); wanted Python 3.11 or 3.12"),
+        (
+            {"python3.11": "3.10", "python3": "3.9"},
+            "run: found python3.11 (3.10), python3 (3.9); wanted",
+        ),
+    ],
+)
+def test_without_a_fitting_python_what_was_found_and_a_way_out_are_named(
+    machine: Machine, pythons: dict[str, str], message: str
+) -> None:
+    for name, version in pythons.items():
+        machine.add_python(name, version)
+
+    result = machine.run()
+
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith(message)
+    assert "PYTHON=/path/to/python3.12 ./run" in result.stderr
+
+
+def test_a_python_without_its_venv_module_gets_the_command_that_adds_it(machine: Machine) -> None:
+    machine.add_python("python3", "3.11", venv=False)
+
+    result = machine.run()
+
+    assert result.returncode == 1
+    assert "run: found python3 without its venv module" in result.stderr
+    assert "apt install python3-venv" in result.stderr
+
+
+def test_a_command_that_is_there_but_does_not_run_is_passed_over(machine: Machine) -> None:
+    write_command(machine.commands / "python3.12", "#!/bin/sh\necho 'not found' >&2\nexit 127\n")
+    machine.add_python("python3.11", "3.11")
+
+    result = machine.run("doctor")
+
+    assert result.returncode == 0
+    assert result.stdout == f"<glasses-spark><doctor> in {machine.elsewhere}\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        ("3.13", "is Python 3.13"),
+        (None, "does not run"),
+    ],
+)
+def test_a_python_that_was_asked_for_is_never_replaced_in_silence(
+    machine: Machine, version: str | None, message: str
+) -> None:
+    machine.add_python("python3", "3.11")
+    chosen = machine.commands / "chosen"
+    if version:
+        machine.add_python("chosen", version)
+
+    result = machine.run(PYTHON=str(chosen))
+
+    assert result.returncode == 1
+    assert f"run: PYTHON={chosen} {message}; wanted Python 3.11 or 3.12." in result.stderr
+
+
+def test_another_python_that_is_asked_for_later_makes_a_new_environment(ready: Machine) -> None:
+    chosen = ready.add_python("chosen", "3.12")
+
+    assert ready.run("doctor", PYTHON=str(chosen)).returncode == 0
+    assert ready.installs() == ["venv", "pip PROJECT[test]"] * 2
+    assert not (ready.project / ".venv" / "lib" / "python3.11").exists()
+
+
+def test_the_callers_folder_arguments_and_exit_status_are_kept(ready: Machine) -> None:
+    result = ready.run("train", "--set", "run.dir=my runs", COMMAND_STATUS="2")
+
+    assert result.stdout == (
+        f"<glasses-spark><train><--set><run.dir=my runs> in {ready.elsewhere}\n"
+    )
+    assert result.returncode == 2
+
+
+def test_a_second_start_installs_nothing_and_says_nothing(ready: Machine) -> None:
+    before = ready.installs()
+    began = time.monotonic()
+    result = ready.run("doctor")
+
+    assert time.monotonic() - began < 1
+    assert result.stderr == ""
+    assert ready.installs() == before == ["venv", "pip PROJECT[test]"]
+
+
+def test_a_java_is_added_only_where_there_is_none(machine: Machine) -> None:
+    machine.add_python("python3", "3.11")
+
+    result = machine.run("doctor", JAVA="")
+
+    assert result.returncode == 0
+    assert machine.installs() == ["venv", "pip PROJECT[test]", "pip PROJECT[test,java]"]
+
+
+@pytest.mark.parametrize(
+    ("pip_says", "message"),
+    [
+        (
+            "ERROR: Could not find a version that satisfies the requirement elephas==7.3.0",
+            "run: the packages could not be fetched. Is this machine connected to the network?",
+        ),
+        ("OSError: [Errno 28] No space left on device", "run: the disk is full: "),
+        ("error: metadata-generation-failed", "run: start again to repeat it;"),
+    ],
+)
+def test_a_failed_install_is_explained_with_what_pip_said_and_repeated(
+    machine: Machine, pip_says: str, message: str
+) -> None:
+    machine.add_python("python3", "3.11")
+
+    result = machine.run("doctor", PIP_SAYS=pip_says, PIP_STATUS="1")
+
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert f"     | {pip_says}\n" in result.stderr
+    assert message in result.stderr
+
+    # What an interrupted install leaves behind is not trusted.
+    assert machine.run("doctor").returncode == 0
+    assert machine.installs() == ["venv", "pip PROJECT[test]"] * 2
+
+
+def test_new_pins_are_installed_into_the_same_environment(ready: Machine) -> None:
+    with (ready.project / "constraints.txt").open("a") as file:
+        file.write("another==1.0\n")
+
+    assert ready.run("doctor").returncode == 0
+    assert ready.installs() == ["venv", "pip PROJECT[test]", "pip PROJECT[test]"]
+
+
+def test_a_moved_project_is_set_up_again(ready: Machine) -> None:
+    ready.project = ready.project.rename(ready.project.with_name("moved"))
+
+    assert ready.run("doctor").returncode == 0
+    assert ready.installs()[2:] == ["venv", "pip PROJECT[test]"]
+
+
+def test_an_environment_that_someone_else_made_is_added_to_not_replaced(machine: Machine) -> None:
+    standins = Path(machine.environment["STANDINS"])
+    binaries = machine.project / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    shutil.copy(standins / "inner", binaries / "python")
+    shutil.copy(standins / "glasses-spark", binaries / "glasses-spark")
+    (binaries / "theirs").write_text("")
+
+    assert machine.run("doctor").returncode == 0
+    assert machine.installs() == ["pip PROJECT[test]"]
+    assert (binaries / "theirs").exists()
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="the lock needs flock (util-linux)")
+def test_two_first_starts_at_once_set_up_once(machine: Machine) -> None:
+    machine.add_python("python3", "3.11")
+    first = machine.start("doctor", PIP_PAUSE="1")
+    while "pip" not in machine.calls.read_text():
+        assert first.poll() is None
+        time.sleep(0.02)
+
+    second = machine.run("doctor")
+
+    assert first.wait(timeout=30) == second.returncode == 0
+    assert "Waiting for another ./run" in second.stderr
+    assert machine.installs() == ["venv", "pip PROJECT[test]"]
+    for pipe in (first.stdout, first.stderr):
+        assert pipe is not None
+        pipe.close()
+
+
+def test_the_tests_run_in_the_projects_folder(ready: Machine) -> None:
+    result = ready.run("test", "-k", "a b")
+
+    assert result.stdout == f"<pytest><-k><a b> in {ready.project}\n"
+
+
+def test_the_fast_tests_leave_the_slow_ones_out(ready: Machine) -> None:
+    result = ready.run("test", "fast", "-q")
+
+    assert result.stdout == f"<pytest><-m><not slow><-q> in {ready.project}\n"
+
+
+def test_the_demo_draws_the_faces_that_are_missing_and_then_trains(ready: Machine) -> None:
+    (ready.project / "labels.csv").write_text("index,label\n1,0.0\n2,1.0\n")
+    draw = f"<glasses-spark><draw-faces><--config><configs/demo.toml> in {ready.project}\n"
+    train = f"<glasses-spark><train><--config><configs/demo.toml> in {ready.project}\n"
+    faces = ready.project / "faces"
+    faces.mkdir()
+
+    (faces / "face-1.png").write_text("")
+    assert ready.run().stdout == draw + train
+    (faces / "face-2.png").write_text("")
+    assert ready.run().stdout == train
+
+
+def test_the_demo_stops_when_the_faces_cannot_be_drawn(ready: Machine) -> None:
+    (ready.project / "labels.csv").write_text("index,label\n1,0.0\n")
+
+    result = ready.run(COMMAND_STATUS="1")
+
+    assert result.returncode == 1
+    assert "train" not in result.stdout
