@@ -66,6 +66,7 @@ def run_checks() -> list[Check]:
     Returns:
         All checks, failed or not; never empty.
     """
+    work = _work_folder()
     return [
         check_python(),
         check_java(),
@@ -74,7 +75,7 @@ def run_checks() -> list[Check]:
         check_opencv(),
         check_cores(),
         check_memory(total_memory()),
-        check_disk(_work_folder()),
+        check_disk(work, shutil.disk_usage(work).free),
     ]
 
 
@@ -237,16 +238,16 @@ def check_memory(total: int) -> Check:
     )
 
 
-def check_disk(folder: Path) -> Check:
+def check_disk(folder: Path, free: int) -> Check:
     """Check that there is room for Spark's and the workers' temporary files.
 
     Args:
-        folder: Where they are written; exists.
+        folder: Where they are written.
+        free: Bytes that are free there.
 
     Returns:
         The check.
     """
-    free = shutil.disk_usage(folder).free
     ok = free >= MIN_DISK
     return Check(
         "Free disk",
