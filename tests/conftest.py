@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from glasses_spark.java import ensure_java
+
 # Set before anything imports TensorFlow, here and in the Python workers that Spark starts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -19,6 +21,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One local Spark with two task slots, for all tests."""
+    ensure_java()
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     session = (
