@@ -1,0 +1,66 @@
+"""Keras and TensorFlow: imported late, quietly, and on no more threads than they were given."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def import_keras(*, threads: int | None = None) -> Any:
+    """Import Keras over TensorFlow, without the noise that TensorFlow makes on the way.
+
+    Importing takes seconds, so every module of this library that needs Keras
+    asks here, inside the function that needs it, and not when it is imported.
+
+    Args:
+        threads: Threads that one operation may use, at least 1. It counts from
+            the first import in a process on; a later, other wish is ignored
+            with a note in the log, as TensorFlow cannot change it any more.
+            None leaves TensorFlow's own choice: every core.
+
+    Returns:
+        The module ``keras``.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # With oneDNN's rounding two builds of TensorFlow differ; its own note about that is noise.
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with _native_stderr_closed():
+        import keras
+        import tensorflow as tf
+    if threads is not None:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            # The steps of a model follow one another; a second pool would only compete.
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+        except RuntimeError:
+            found = tf.config.threading.get_intra_op_parallelism_threads()
+            logger.debug("TensorFlow already runs on %d threads, not on %d", found, threads)
+    return keras
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Send file descriptor 2 to nowhere, for what C++ writes before it reads any log level."""
+    if os.environ.get("GLASSES_SPARK_NATIVE_STDERR") or "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # no such descriptor: there is nothing to keep quiet
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)

@@ -1,0 +1,254 @@
+"""Transformer: a fitted model as a Spark ML stage that adds predictions to a frame."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import pandas as pd
+from pyspark import Broadcast, keyword_only
+from pyspark.ml.param.shared import HasRawPredictionCol
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.functions import pandas_udf
+
+from glasses_spark.backend import import_keras
+from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.features import features_column
+from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+from glasses_spark.scoring.storage import digest, read_weights, write_weights
+
+import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
+
+from elephas.ml_model import ElephasTransformer  # noqa: E402
+from elephas.utils.model_utils import ModelType, ModelTypeEncoder, as_enum  # noqa: E402
+
+# Files with these endings are in Elephas' own form; anything else is a Spark ML folder.
+ELEPHAS_SUFFIXES: Final = (".h5", ".hdf5")
+
+# Rows that the model sees at once where `inference_batch_size` is not set.
+INFERENCE_BATCH: Final = 256
+
+
+class GlassesModel(ElephasTransformer, HasRawPredictionCol):
+    """A fitted Keras model; drop-in for Elephas' ``ElephasTransformer``.
+
+    ``transform`` adds the column ``outputCol``: for classification an
+    array<double> of what the model gives, where ``prediction[0]`` of a binary
+    model is the probability of class 1; for regression a double. With
+    ``rawPredictionCol`` set, it also adds that column: the logit, a double.
+
+    The features column may hold grey pixels (binary), a Spark ML vector or an
+    array of numbers. Each row is scored beside its other columns, in one pass;
+    a prediction can not end up in another row.
+
+    Attributes:
+        weights: The weights, as ``model.get_weights()`` gives them.
+        history: One dictionary an epoch, as ``history.json`` has it.
+    """
+
+    @keyword_only
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._setDefault(rawPredictionCol="", outputCol="prediction")
+        self._shipped: Broadcast[TrainedModel] | None = None
+
+    def keras_model(self) -> Any:
+        """The fitted Keras model, with its weights, for use outside Spark."""
+        return self._trained().build()
+
+    def set_raw_prediction_col(self, value: str) -> GlassesModel:
+        """Set the column for logits; an empty name leaves it out."""
+        self._set(rawPredictionCol=value)
+        return self
+
+    def get_config(self) -> dict[str, Any]:
+        """The parameters as Elephas keeps them, without the weights, which are kept apart."""
+        config = super().get_config()
+        del config["weights"]
+        return {
+            **config,
+            "rawPredictionCol": self.getRawPredictionCol(),
+            "inference_batch_size": self.get_inference_batch_size(),
+        }
+
+    def save(self, path: str) -> None:
+        """Save the model: ``.h5`` in Elephas' form, else as a Spark ML folder.
+
+        Args:
+            path: File or folder. A Spark ML folder must not exist yet; see
+                ``write().overwrite()``.
+        """
+        if not str(path).endswith(ELEPHAS_SUFFIXES):
+            self.write().save(path)
+            return
+        with h5py.File(path, mode="w") as file:
+            config = {"class_name": type(self).__name__, "config": self.get_config()}
+            file.attrs["distributed_config"] = json.dumps(config, cls=ModelTypeEncoder)
+            file.attrs["history"] = json.dumps(self.history)
+            for place, array in enumerate(getattr(self, "weights", [])):
+                file.create_dataset(f"weights/{place:05d}", data=array)
+
+    def write(self) -> MLWriter:
+        """A writer for a Spark ML folder, also inside a ``PipelineModel``."""
+        return _ModelWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        """A reader of what `write` wrote."""
+        return _ModelReader()
+
+    @classmethod
+    def load(cls, path: str) -> GlassesModel:
+        """Load a model from a Spark ML folder, or from an ``.h5`` file in Elephas' form."""
+        if str(path).endswith(ELEPHAS_SUFFIXES):
+            return load_ml_transformer(path)
+        model: GlassesModel = cls.read().load(path)
+        return model
+
+    def _trained(self) -> TrainedModel:
+        config, weights = self.get_keras_model_config(), getattr(self, "weights", None)
+        if weights is None:
+            raise ScoringError("expected a model with weights, got one without; fit or load it")
+        weights = [np.asarray(array) for array in weights]
+        return TrainedModel(digest(config, weights), config, weights, self.get_custom_objects())
+
+    def _transform(self, frame: DataFrame) -> DataFrame:
+        output, raw = self.getOutputCol(), self.getRawPredictionCol()
+        for name in filter(None, (output, raw)):
+            if name in frame.columns:
+                raise ScoringError(
+                    f"outputCol: expected a new name, got {name!r}, which the frame has already; "
+                    f"drop that column or choose another name"
+                )
+        feature, _ = features_column(frame, self.getFeaturesCol(), "float32")
+        regression = getattr(self, "model_type", None) == ModelType.REGRESSION
+        score = _scoring_function(
+            self._ship(frame),
+            with_logits=bool(raw),
+            regression=regression,
+            batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
+        )
+        kind = "double" if regression else "array<double>"
+        # pyspark's types list the kinds of functions by number; this kind is read from `score`.
+        make_udf: Any = pandas_udf
+        scored = make_udf(score, f"prediction {kind}, raw double")
+        # One struct, so that prediction and logit come from one pass of the model.
+        scores = "__glasses_spark_scores"
+        columns = [F.col(f"`{name}`") for name in frame.columns]
+        added = [F.col(scores)["prediction"].alias(output)]
+        if raw:
+            added.append(F.col(scores)["raw"].alias(raw))
+        return frame.withColumn(scores, scored(feature)).select(*columns, *added)
+
+    def _ship(self, frame: DataFrame) -> Broadcast[TrainedModel]:
+        context = frame.sparkSession.sparkContext
+        trained = self._trained()
+        shipped = self._shipped
+        if shipped is None or shipped.value.digest != trained.digest or shipped._sc is not context:
+            self._shipped = shipped = context.broadcast(trained)
+        return shipped
+
+
+def load_ml_transformer(file_name: str) -> GlassesModel:
+    """Load a model from an ``.h5`` file, written here or by Elephas.
+
+    Raises:
+        ScoringError: The file is not there or holds no such model.
+    """
+    if not Path(file_name).is_file():
+        raise ScoringError(f"{file_name}: expected a saved model, got no such file")
+    with h5py.File(file_name, mode="r") as file:
+        stored = file.attrs.get("distributed_config")
+        if stored is None:
+            raise ScoringError(f"{file_name}: expected a model saved by Elephas, got other HDF5")
+        config = json.loads(stored, object_hook=as_enum)["config"]
+        history = json.loads(file.attrs.get("history", "[]"))
+        weights = [np.asarray(weight) for weight in config.pop("weights", [])]
+        if "weights" in file:
+            weights = [file["weights"][name][()] for name in sorted(file["weights"])]
+    # Elephas writes every parameter, the unset ones as null.
+    config = {name: value for name, value in config.items() if value is not None}
+    if weights:
+        config["weights"] = weights
+    return GlassesModel(history=history, **config)
+
+
+class _ModelWriter(MLWriter):
+    def __init__(self, model: GlassesModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def saveImpl(self, path: str) -> None:
+        model = self._model
+        stage = model.copy()
+        # Functions and classes have no place in JSON; they are set again after loading.
+        stage.clear(stage.custom_objects)
+        model_type = getattr(model, "model_type", None)
+        extra = {
+            "model_type": model_type.name if model_type else None,
+            "history": json.dumps(model.history),
+        }
+        DefaultParamsWriter.saveMetadata(stage, path, self.sparkSession, extraMetadata=extra)
+        write_weights(self.sparkSession, f"{path}/weights", model._trained().weights)
+
+
+class _ModelReader(MLReader[GlassesModel]):
+    def load(self, path: str) -> GlassesModel:
+        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        model = GlassesModel(
+            weights=read_weights(self.sparkSession, f"{path}/weights"),
+            history=json.loads(metadata.get("history", "[]")),
+            model_type=ModelType[metadata["model_type"]] if metadata.get("model_type") else None,
+        )
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model
+
+
+def _scoring_function(
+    shipped: Broadcast[TrainedModel], *, with_logits: bool, regression: bool, batch_size: int
+) -> Callable[[Iterator[pd.Series]], Iterator[pd.DataFrame]]:
+    def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+        # One thread: Spark runs as many of these processes as it has task slots.
+        predictor = cached_predictor(shipped.value, with_logits=with_logits, threads=1)
+        for series in batches:
+            predictions, logits = [], []
+            for start in range(0, len(series), batch_size):
+                part = _matrix_of_series(series[start : start + batch_size])
+                prediction, logit = predictor.predict(part)
+                predictions.append(prediction)
+                logits.append(logit)
+            yield _scores(predictions, logits, with_logits=with_logits, regression=regression)
+
+    # Spark reads the kind of the function from its types, which are only names here.
+    score.__annotations__ = {
+        "batches": Iterator[pd.Series],
+        "return": Iterator[pd.DataFrame],
+    }
+    return score
+
+
+def _scores(
+    predictions: list[Any], logits: list[Any], *, with_logits: bool, regression: bool
+) -> pd.DataFrame:
+    found = np.concatenate(predictions) if predictions else np.zeros((0, 1))
+    raw = np.concatenate(logits)[:, 0] if with_logits and logits else np.full(len(found), np.nan)
+    return pd.DataFrame({"prediction": found[:, 0] if regression else list(found), "raw": raw})
+
+
+def _matrix_of_series(series: pd.Series) -> Any:
+    missing = int(series.isna().sum())
+    if missing:
+        raise ScoringError(f"features: expected a value in every row, got {missing} nulls")
+    sizes = {len(row) for row in series}
+    if len(sizes) != 1:
+        raise ScoringError(f"features: expected rows of one length, got {sorted(sizes)[:5]}")
+    if isinstance(series.iloc[0], bytes):
+        return np.frombuffer(b"".join(series), np.uint8).reshape(len(series), -1)
+    return np.stack(list(series))

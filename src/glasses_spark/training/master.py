@@ -1,0 +1,166 @@
+"""Master: the weights that all workers share, in the driver, and how an update changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from glasses_spark.errors import TrainingError
+from glasses_spark.training.weights import (
+    Vector,
+    WeightLayout,
+    layout_of,
+    read_vector,
+    travelling_variables,
+    write_vector,
+)
+
+# Optimizers whose update of a number looks at nothing but that number's own
+# gradient and state: they may see the whole model as one long vector, which
+# saves a few hundred small operations a step.
+ELEMENTWISE_OPTIMIZERS: Final = frozenset(
+    ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl", "Lion"]
+)
+
+
+class Master:
+    """The master model's weights, as one flat vector.
+
+    Not thread-safe by itself: the coordinator locks around it, except in
+    hogwild mode, where updates may cross each other on purpose.
+
+    Args:
+        model: Compiled Keras model. Its weights are where the fit begins; its
+            optimizer makes an update out of a gradient.
+        workers: Count of workers, at least 1.
+        uses_gradients: Whether updates are gradients, for the optimizer, or
+            deltas (weights before minus after), to be subtracted as they are.
+    """
+
+    def __init__(self, model: Any, *, workers: int, uses_gradients: bool) -> None:
+        self.model = model
+        self.layout: WeightLayout = layout_of(model)
+        self.version = 0
+        self._workers = workers
+        self._apply = _GradientStep(model, self.layout) if uses_gradients else None
+        values = read_vector(model, self.layout)
+        self._trainable = values[: self.layout.trainable_size].copy()
+        self._statistics = values[self.layout.trainable_size :].copy()
+
+    def vector(self) -> Vector:
+        """A copy of all weights, ``(size,)``."""
+        return np.concatenate([self._trainable, self._statistics])
+
+    def replace(self, vector: Vector) -> None:
+        """Set all weights, ``(size,)``."""
+        self._trainable = vector[: self.layout.trainable_size].copy()
+        self._statistics = vector[self.layout.trainable_size :].copy()
+        if self._apply is not None:
+            self._apply.replace(self._trainable)
+        self.version += 1
+
+    def write_to_model(self) -> None:
+        """Copy the weights into the Keras model, for callbacks and for the result."""
+        write_vector(self.model, self.layout, self.vector())
+
+    def apply(self, update: Vector) -> None:
+        """Apply one worker's update, ``(size,)``: the trainable part, then its statistics.
+
+        A worker's statistics are drawn in by one part in ``workers``: a mean
+        of what is here and what came, so that they stay within the range of
+        what the workers have seen, whatever the order.
+        """
+        self._step(update[: self.layout.trainable_size])
+        seen = update[self.layout.trainable_size :]
+        self._statistics += (seen - self._statistics) / self._workers
+        self.version += 1
+
+    def apply_mean(self, updates: Sequence[Vector], rows: Sequence[int]) -> None:
+        """Apply the mean of several workers' updates, each counted by its rows.
+
+        The sum is made in the order given, so that the same updates give the
+        same weights to the last bit.
+        """
+        total = sum(rows)
+        cut = self.layout.trainable_size
+        mean = np.zeros(cut, self.layout.dtype)
+        drift = np.zeros_like(self._statistics)
+        for update, count in zip(updates, rows, strict=True):
+            share = np.asarray(count / total, self.layout.dtype)
+            mean += update[:cut] * share
+            # As a drift from what is here: where nobody changed anything, nothing changes.
+            drift += (update[cut:] - self._statistics) * share
+        self._step(mean)
+        self._statistics += drift
+        self.version += 1
+
+    def _step(self, update: Vector) -> None:
+        if self._apply is None:
+            self._trainable -= update
+        else:
+            self._trainable = self._apply(update)
+
+
+class _GradientStep:
+    """One step of the model's optimizer, traced once."""
+
+    def __init__(self, model: Any, layout: WeightLayout) -> None:
+        import keras
+        import tensorflow as tf
+
+        optimizer = model.optimizer
+        self._layout = replace(layout, statistics=())
+        trainable, _ = travelling_variables(model)
+        if _is_elementwise(optimizer):
+            start = layout.join([variable.numpy() for variable in trainable])
+            variables = [keras.Variable(start, dtype=layout.dtype, name="weights")]
+            shapes: list[tuple[int, ...]] = [(layout.trainable_size,)]
+        else:
+            variables, shapes = trainable, list(layout.trainable)
+        self._variables = variables
+        if not optimizer.built:
+            optimizer.build(variables)
+        sizes = [int(np.prod(shape)) for shape in shapes]
+
+        def step(gradient: Any) -> Any:
+            parts = tf.split(gradient, sizes)
+            gradients = [tf.reshape(part, s) for part, s in zip(parts, shapes, strict=True)]
+            optimizer.apply(gradients, variables)
+            return tf.concat([tf.reshape(v.value, [-1]) for v in variables], axis=0)
+
+        signature = [tf.TensorSpec((layout.trainable_size,), layout.dtype)]
+        self._step = tf.function(step, input_signature=signature, autograph=False)
+
+    def __call__(self, gradient: Vector) -> Vector:
+        # A copy: TensorFlow's own memory changes under the next step.
+        return np.array(self._step(gradient))
+
+    def replace(self, trainable: Vector) -> None:
+        whole = len(self._variables) == 1
+        arrays = [trainable] if whole else self._layout.split(trainable)
+        for variable, array in zip(self._variables, arrays, strict=True):
+            variable.assign(array.reshape(variable.shape))
+
+
+def _is_elementwise(optimizer: Any) -> bool:
+    # Exactly these classes: a subclass may look at whole tensors. `clipnorm` does.
+    return type(optimizer).__name__ in ELEMENTWISE_OPTIMIZERS and (
+        type(optimizer).__module__.startswith("keras.") and optimizer.clipnorm is None
+    )
+
+
+def require_supported_optimizer(optimizer: Any) -> None:
+    """Refuse an optimizer that changes what a gradient is before it is applied.
+
+    Raises:
+        TrainingError: It scales the loss; the workers' gradients are not scaled.
+    """
+    name = type(optimizer).__name__
+    if name == "LossScaleOptimizer" or getattr(optimizer, "loss_scale_factor", None):
+        raise TrainingError(
+            f"optimizer {name}: expected one without loss scaling, which half precision needs "
+            "and float32 does not; leave loss_scale_factor out"
+        )

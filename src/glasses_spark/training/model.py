@@ -1,0 +1,98 @@
+"""Models: the CNN of the published experiment, and any stack of Keras layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from glasses_spark.backend import import_keras
+from glasses_spark.errors import ConfigError
+from glasses_spark.seeds import derive_seed
+
+# Below this a side is too short for the two convolutions and the two poolings.
+SMALLEST_SIDE = 16
+
+
+def build_model(
+    layers: Sequence[Any],
+    optimizer: Any = "adam",
+    loss: Any = "binary_crossentropy",
+    metrics: Sequence[Any] = ("accuracy",),
+) -> Any:
+    """Stack layers into a compiled Keras model.
+
+    Args:
+        layers: Keras layers, the first of which states the input's shape.
+        optimizer: Keras optimizer, or its name.
+        loss: Keras loss, or its name.
+        metrics: Keras metrics, or their names.
+
+    Returns:
+        A compiled ``keras.Sequential``.
+    """
+    keras = import_keras()
+    model = keras.Sequential(list(layers))
+    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics))
+    return model
+
+
+def build_cnn(
+    height: int = 128,
+    width: int = 128,
+    *,
+    optimizer: Any = "adam",
+    learning_rate: float | None = None,
+    loss: Any = "binary_crossentropy",
+    metrics: Sequence[Any] = ("accuracy",),
+    seed: int = 0,
+) -> Any:
+    """Build the CNN of the published experiment: 434,465 parameters at 128 x 128.
+
+    Args:
+        height: Rows of an image, at least 16 pixels.
+        width: Columns of an image, at least 16 pixels.
+        optimizer: Keras optimizer, or its name.
+        learning_rate: Replaces the optimizer's own where it is given.
+        loss: Keras loss, or its name.
+        metrics: Keras metrics, or their names.
+        seed: Seed of the run; the initial weights depend on it alone.
+
+    Returns:
+        A compiled ``keras.Sequential`` from grey images ``(batch, height,
+        width, 1)``, float32 in [0, 1], to the probability of glasses ``(batch, 1)``.
+
+    Raises:
+        ConfigError: A side is shorter than 16 pixels.
+    """
+    for name, side in (("image.height", height), ("image.width", width)):
+        if side < SMALLEST_SIDE:
+            raise ConfigError(f"{name}: expected at least {SMALLEST_SIDE} pixels, got {side}")
+    keras = import_keras()
+    layers = keras.layers
+
+    def initializer(layer: str) -> Any:
+        # Seeded one by one: a global seed would make the weights depend on what ran before.
+        return keras.initializers.GlorotUniform(seed=derive_seed(seed, "weights", layer))
+
+    def named(kind: Any, name: str, *arguments: Any, **options: Any) -> Any:
+        return kind(*arguments, name=name, kernel_initializer=initializer(name), **options)
+
+    optimizer = keras.optimizers.get(optimizer)
+    if learning_rate is not None:
+        optimizer.learning_rate = learning_rate
+    return build_model(
+        [
+            keras.Input((height, width, 1), name="grey"),
+            named(layers.Conv2D, "edges", 8, 3, activation="relu"),
+            layers.MaxPooling2D(name="edges_pooled"),
+            named(layers.Conv2D, "shapes", 16, 5, activation="relu"),
+            layers.MaxPooling2D(name="shapes_pooled"),
+            layers.Flatten(name="flat"),
+            named(layers.Dense, "hidden_1", 32, activation="relu"),
+            named(layers.Dense, "hidden_2", 16, activation="relu"),
+            named(layers.Dense, "glasses", 1, activation="sigmoid"),
+        ],
+        optimizer,
+        loss,
+        metrics,
+    )
