@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -36,6 +37,11 @@ ARROW_BATCH_ROWS = "64"
 
 # Executors have this long to register before their task slots are counted.
 REGISTRATION_SECONDS = 30.0
+
+# Where nobody said how many executors there will be, a pause of this length
+# means that all have come; those of one cluster start within a second or two.
+SETTLE_SECONDS = 3.0
+
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -137,7 +143,7 @@ def task_slots(spark: SparkSession) -> int:
     ``spark.task.cpus``; in local mode, the cores of the master. A cluster's
     executors register while the session is already in use, so this waits, up
     to half a minute, for the number that the settings ask for or, where they
-    do not say, until one has come and no more follow for a second.
+    leave it to the cluster, until no more have come for three seconds.
 
     Args:
         spark: A running session.
@@ -149,16 +155,15 @@ def task_slots(spark: SparkSession) -> int:
         SetupError: No executor came, or none has the cores for one task.
     """
     wanted = _wanted_slots(spark)
-    deadline = time.monotonic() + REGISTRATION_SECONDS
-    slots, since = _registered_slots(spark), time.monotonic()
-    while time.monotonic() < deadline:
-        settled = wanted is None and time.monotonic() - since >= 1.0
-        if slots and (slots >= (wanted or 0) if wanted else settled or _is_local(spark)):
+    began = changed = time.monotonic()
+    slots = _registered_slots(spark)
+    while not _are_all_there(slots, wanted, waited=time.monotonic() - changed):
+        if time.monotonic() - began > REGISTRATION_SECONDS:
             break
         time.sleep(0.1)
-        now = _registered_slots(spark)
-        if now != slots:
-            slots, since = now, time.monotonic()
+        before, slots = slots, _registered_slots(spark)
+        if slots != before:
+            changed = time.monotonic()
     if not slots:
         context = spark.sparkContext
         raise SetupError(
@@ -359,11 +364,6 @@ def _is_local_master(master: str | None) -> bool:
     return not master or master.startswith("local")
 
 
-def _is_local(spark: SparkSession) -> bool:
-    master = str(spark.sparkContext.master)
-    return _is_local_master(master) and not master.startswith("local-cluster")
-
-
 def _driver_memory() -> str:
     """A quarter of the machine, 1 to 4 GiB: in local mode the tasks share the driver's JVM.
 
@@ -406,10 +406,28 @@ def _registered_slots(spark: SparkSession) -> int:
     return int(scala_context.maxNumConcurrentTasks(profile))
 
 
+def _are_all_there(slots: int, wanted: int | None, *, waited: float) -> bool:
+    if wanted is None:
+        return slots > 0 and waited >= SETTLE_SECONDS
+    return slots >= max(wanted, 1)
+
+
 def _wanted_slots(spark: SparkSession) -> int | None:
     """Say how many slots the settings ask for, or None where they leave it to the cluster."""
     conf = spark.sparkContext.getConf()
+    master = str(spark.sparkContext.master)
+    task_cpus = int(conf.get("spark.task.cpus", "1") or 1)
+    if shape := re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", master):
+        return int(shape[1]) * (int(shape[2]) // task_cpus)
+    if _is_local_master(master):
+        # The driver is the executor, and has registered. None would be no room.
+        return _registered_slots(spark)
+    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+        return None
     instances, cores = conf.get("spark.executor.instances"), conf.get("spark.executor.cores")
+    if master.startswith(("yarn", "k8s")):
+        # Their defaults. A standalone master has none: it gives all that is free.
+        instances, cores = instances or "2", cores or "1"
     if instances is None or cores is None:
         return None
-    return int(instances) * (int(cores) // int(conf.get("spark.task.cpus", "1") or 1))
+    return int(instances) * (int(cores) // task_cpus)
