@@ -73,7 +73,7 @@ class BarProgress(Progress):
             if spark is None:
                 yield
             else:
-                with _following(
+                with following(
                     spark, lambda done, total: bars.update(bar, completed=done, total=total)
                 ):
                     yield
@@ -124,7 +124,7 @@ def _bars() -> RichProgress:
 
 
 @contextmanager
-def _following(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator[None]:
+def following(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator[None]:
     """Report, while the block runs, how many tasks of Spark's active stages are done."""
     done = threading.Event()
     tracker = spark.sparkContext.statusTracker()

@@ -1,0 +1,175 @@
+"""Tests for glasses_spark.pipeline: a whole run, small but real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from sklearn.metrics import accuracy_score, log_loss
+
+from glasses_spark.backend import import_keras
+from glasses_spark.config import Config
+from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
+from glasses_spark.pipeline import GlassesPipeline, Result
+from glasses_spark.preprocessing.decode import decode
+from glasses_spark.scoring.transformer import GlassesModel
+
+FACES = 40
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """40 small faces with their labels, one of them damaged, and a run to make of them."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_labels(folder / "labels.csv", make_labels(FACES, seed=1))
+    draw_faces(folder / "labels.csv", folder / "faces", size=64, processes=1)
+    return Config.from_dict(
+        {
+            "data": {
+                "images": str(folder / "faces"),
+                "labels": str(folder / "labels.csv"),
+                "max_bad_fraction": 0.1,
+            },
+            "image": {"height": 32, "width": 32},
+            "split": {"test": 0.3, "validation": 0.1},
+            "training": {"epochs": 2, "batch_size": 8, "num_workers": 2, "mode": "synchronous"},
+            "run": {"dir": str(folder / "run"), "seed": 3},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def result(spark: SparkSession, config: Config) -> Result:
+    labelled = [index for index, label in make_labels(FACES, seed=1) if label not in ("", "nan")]
+    broken = Path(config.data.images) / f"face-{labelled[0]}.png"
+    broken.write_bytes(broken.read_bytes()[:500])
+    return GlassesPipeline(config).run(spark)
+
+
+@pytest.mark.slow
+class TestRun:
+    def test_every_image_is_accounted_for(self, result: Result) -> None:
+        data = result.data
+        assert data["images"] == FACES
+        assert data["quarantined"] == 1
+        assert data["used"] == result.train.rows + result.test.rows
+        left_out = data["undefined_label"] + data["unlabelled"] + data["quarantined"]
+        assert data["images"] == data["used"] + left_out
+
+    def test_history_counts_the_rows_of_each_epoch(self, result: Result) -> None:
+        assert [record["epoch"] for record in result.history] == [1, 2]
+        for record in result.history:
+            assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(record)
+            assert record["rows"] == sum(worker["rows"] for worker in record["workers"])
+            assert 0 < record["rows"] < result.train.rows  # the rest is for validation
+
+    def test_the_run_folder_has_what_it_should_have(self, result: Result) -> None:
+        assert sorted(path.name for path in result.run_dir.iterdir()) == [
+            "config.toml",
+            "history.json",
+            "metrics.json",
+            "model",
+            "model.keras",
+            "predictions.parquet",
+            "quarantine.csv",
+        ]
+
+    def test_metrics_json_has_the_promised_keys(self, result: Result) -> None:
+        metrics = json.loads((result.run_dir / "metrics.json").read_text())
+
+        assert list(metrics) == ["train", "test", "data", "timings", "environment"]
+        wanted = {"rows", "accuracy", "log_loss", "stable_log_loss", "roc_auc"}
+        assert wanted <= set(metrics["train"])
+        assert metrics["test"] == result.test.as_dict()
+        assert {
+            "images",
+            "used",
+            "undefined_label",
+            "unlabelled",
+            "label_without_image",
+            "quarantined",
+        } <= set(metrics["data"])
+        seconds = metrics["timings"]
+        assert list(seconds) == ["preprocess_s", "fit_s", "score_s", "total_s"]
+        assert seconds["total_s"] >= seconds["preprocess_s"] + seconds["fit_s"]
+        assert json.loads((result.run_dir / "history.json").read_text()) == result.history
+
+    def test_the_configuration_is_kept_as_resolved(self, result: Result, config: Config) -> None:
+        assert Config.load(result.run_dir / "config.toml") == config
+
+    def test_metrics_follow_from_the_predictions_that_were_written(self, result: Result) -> None:
+        table = pq.read_table(result.run_dir / "predictions.parquet")
+
+        assert table.column_names == [
+            "id",
+            "path",
+            "label",
+            "split",
+            "prediction",
+            "predicted_label",
+        ]
+        rows = table.to_pylist()
+        ids = [row["id"] for row in rows]
+        assert ids == sorted(set(ids))
+        test = [row for row in rows if row["split"] == "test"]
+        labels = [row["label"] for row in test]
+        assert accuracy_score(labels, [row["predicted_label"] for row in test]) == pytest.approx(
+            result.test.accuracy
+        )
+        probabilities = [row["prediction"][0] for row in test]
+        assert log_loss(labels, probabilities) == pytest.approx(result.test.log_loss)
+
+    def test_the_quarantine_names_the_damaged_file(self, result: Result) -> None:
+        header, row = (result.run_dir / "quarantine.csv").read_text().splitlines()
+        assert header == "path,reason"
+        assert ".png," in row
+
+    def test_both_saved_models_predict_what_was_written(
+        self, result: Result, config: Config, spark: SparkSession
+    ) -> None:
+        rows = pq.read_table(result.run_dir / "predictions.parquet").slice(0, 5).to_pylist()
+        files = [Path(row["path"].removeprefix("file:")) for row in rows]
+        pixels = [decode(file.read_bytes(), 32, 32) for file in files]
+        expected = [row["prediction"][0] for row in rows]
+
+        network = import_keras().models.load_model(result.run_dir / "model.keras")
+        images = np.stack(pixels)[..., None].astype("float32") / 255
+        assert network.predict(images, verbose=0)[:, 0] == pytest.approx(expected, abs=1e-5)
+
+        model = GlassesModel.load((result.run_dir / "model").as_uri())
+        frame = spark.createDataFrame(
+            [(place, image.tobytes()) for place, image in enumerate(pixels)],
+            "place INT, pixels BINARY",
+        )
+        scored = model.transform(frame).orderBy("place").collect()
+        assert [row.prediction[0] for row in scored] == pytest.approx(expected, abs=1e-5)
+
+    def test_the_result_reads_well(self, result: Result) -> None:
+        lines = repr(result).splitlines()
+        assert lines[0].split() == ["train", "test"]
+        assert lines[-1] == f"Results: {result.run_dir}"
+        assert any(line.startswith("stable log loss") for line in lines)
+
+    def test_nothing_but_the_predictions_stays_in_memory(
+        self, result: Result, spark: SparkSession
+    ) -> None:
+        result.predictions.count()
+        assert spark.sparkContext._jsc.getPersistentRDDs().size() == 1
+
+
+@pytest.mark.slow
+def test_stages_one_by_one_give_the_same_model_as_the_whole_run(
+    result: Result, config: Config, spark: SparkSession
+) -> None:
+    pipeline = GlassesPipeline(config)
+    train, test = pipeline.split(pipeline.preprocess(pipeline.load(spark)).good)
+    metrics = pipeline.evaluate(pipeline.predict(pipeline.fit(train), test))
+    spark.catalog.clearCache()
+
+    assert metrics.rows == result.test.rows
+    # Synchronous training is the same each time, to float rounding.
+    assert metrics.log_loss == pytest.approx(result.test.log_loss, abs=1e-4)

@@ -1,0 +1,72 @@
+"""Tests for glasses_spark.progress."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.progress import BarProgress, Progress, following
+
+FIGURES = {"accuracy": 0.5, "loss": 0.25, "val_accuracy": 1.0, "val_loss": 0.125}
+
+
+def test_log_lines_tell_stages_and_epochs_with_the_loss_first(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "glasses_spark")
+    progress = Progress()
+
+    with progress.stage("Decoding 3 images"):
+        pass
+    progress.model("434,465 parameters")
+    with progress.epochs(2) as show:
+        show(1, FIGURES)
+
+    start, end, model, epoch = caplog.messages
+    assert start == "Decoding 3 images ..."
+    assert end.startswith("Decoding 3 images: ")
+    assert model == "434,465 parameters"
+    assert epoch == (
+        "Epoch 1/2: loss 0.2500, accuracy 0.5000, val_loss 0.1250, val_accuracy 1.0000"
+    )
+
+
+def test_bars_go_to_standard_error_and_leave_standard_output_alone(
+    capsys: pytest.CaptureFixture[str], spark: SparkSession
+) -> None:
+    progress = BarProgress()
+
+    with progress.stage("Decoding 3 images", spark):
+        pass
+    with progress.epochs(2) as show:
+        show(1, FIGURES)
+        show(2, FIGURES)
+    with progress.counter("Drawing 3 faces", 3) as count:
+        count(3)
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    for line in ("Decoding 3 images", "Epoch 2/2: loss 0.2500", "Drawing 3 faces", "100%"):
+        assert line in err
+
+
+def test_a_failing_stage_ends_its_bar_and_passes_the_error_on(spark: SparkSession) -> None:
+    with pytest.raises(RuntimeError, match="broken"), BarProgress().stage("Decoding", spark):
+        raise RuntimeError("broken")
+
+
+def test_the_tasks_of_running_stages_are_counted(spark: SparkSession) -> None:
+    def slow(rows: object) -> list[int]:
+        time.sleep(0.6)
+        return []
+
+    seen: list[tuple[int, int]] = []
+    with following(spark, lambda done, total: seen.append((done, total))):
+        spark.sparkContext.parallelize(range(4), 4).mapPartitions(slow).count()
+
+    assert {total for _, total in seen} == {4}
+    assert 0 <= min(done for done, _ in seen) <= max(done for done, _ in seen) <= 4
+    assert any(done for done, _ in seen)
