@@ -238,11 +238,15 @@ def test_the_callers_folder_arguments_and_exit_status_are_kept(ready: Machine) -
 
 def test_a_second_start_installs_nothing_and_says_nothing(ready: Machine) -> None:
     before = ready.installs()
-    began = time.monotonic()
-    result = ready.run("doctor")
+    seconds = []
+    for _ in range(3):
+        began = time.monotonic()
+        result = ready.run("doctor")
+        seconds.append(time.monotonic() - began)
+        assert result.stderr == ""
 
-    assert time.monotonic() - began < 1
-    assert result.stderr == ""
+    # The fastest of them, as this machine may be busy with other things.
+    assert min(seconds) < 0.5
     assert ready.installs() == before == ["venv", "pip PROJECT[test]"]
 
 
