@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -207,3 +208,17 @@ def test_a_launcher_is_not_wrapped_again(tmp_path: Path) -> None:
     launcher = launcher_home(tmp_path / "java")
 
     assert launcher_home(launcher / "bin" / "java") == launcher
+
+
+def test_the_home_can_be_asked_for_from_a_shell(make_java: MakeJava) -> None:
+    home = make_java("17.0.15")
+
+    result = subprocess.run(
+        [sys.executable, "-m", "glasses_spark.java"],
+        env={**os.environ, "JAVA_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert result.stdout == f"{home}\n"

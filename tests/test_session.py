@@ -17,6 +17,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark import session
 from glasses_spark.errors import SetupError
+from glasses_spark.java import find_java
 from glasses_spark.session import ARROW_BATCH, build_session, spark_session, task_slots
 
 SETTINGS = [
@@ -148,7 +149,12 @@ def test_under_spark_submit_the_submitters_settings_win(program: Path) -> None:
     submitter = ["--master", "local[2]", "--name", "theirs", "--driver-memory", "800m"]
     submitter += ["--conf", f"{ARROW_BATCH}=16"]
 
-    result = run(["spark-submit", *submitter, str(program), json.dumps(asked)], cwd=program.parent)
+    result = run(
+        ["spark-submit", *submitter, str(program), json.dumps(asked)],
+        cwd=program.parent,
+        # spark-submit is started before this library can look for a Java.
+        JAVA_HOME=str(find_java().home),
+    )
 
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout.splitlines()[-1])

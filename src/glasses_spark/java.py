@@ -212,3 +212,12 @@ def _write_launcher(home: Path, text: str) -> Path:
     os.chmod(name, 0o755)
     os.replace(name, target)
     return home
+
+
+if __name__ == "__main__":
+    # For what is started outside this library:
+    # JAVA_HOME=$(python -m glasses_spark.java) spark-submit ...
+    try:
+        print(find_java().home)
+    except SetupError as error:
+        raise SystemExit(str(error)) from None
