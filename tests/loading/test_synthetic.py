@@ -259,7 +259,7 @@ def test_a_labels_file_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -
 
 
 def test_the_committed_labels_are_what_the_generator_makes(tmp_path: Path) -> None:
-    write_labels(tmp_path / "labels.csv", make_labels(1600, 0))
+    write_labels(tmp_path / "labels.csv", make_labels(2400, 0))
 
     assert COMMITTED.read_bytes() == (tmp_path / "labels.csv").read_bytes()
 
@@ -269,10 +269,10 @@ def test_the_committed_labels_are_mixed_as_promised() -> None:
     kinds = Counter(label for _, label in rows[1:])
 
     assert rows[0] == ["index", "label"]
-    assert [int(index) for index, _ in rows[1:]] == list(range(1, 1601))
-    assert kinds == {"1.0": 891, "0.0": 700, "": 6, "nan": 3}
-    first = Counter(label for _, label in rows[1:801])
-    assert abs(first["1.0"] - kinds["1.0"] / 2) < 40  # in no order
+    assert [int(index) for index, _ in rows[1:]] == list(range(1, 2401))
+    assert kinds == {"1.0": 1339, "0.0": 1052, "": 6, "nan": 3}
+    first = Counter(label for _, label in rows[1:1201])
+    assert abs(first["1.0"] - kinds["1.0"] / 2) < 60  # in no order
 
 
 def test_too_few_labels_are_refused() -> None:

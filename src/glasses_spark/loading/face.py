@@ -414,12 +414,12 @@ class _Frame:
     def random(cls, rng: np.random.Generator, sitter: _Sitter) -> _Frame:
         kind = str(rng.choice(["full", "thin", "dark"], p=[0.43, 0.27, 0.3]))
         rim = jitter(RIMS[rng.choice(len(RIMS), p=RIM_SHARES)], rng, 12)
-        if abs(grey(rim) - grey(sitter.skin)) < 60:  # people choose a frame that shows
+        if abs(grey(rim) - grey(sitter.skin)) < 75:  # people choose a frame that shows
             rim = mix(rim, (20, 20, 24) if grey(sitter.skin) > 110 else (250, 246, 235), 0.8)
-        width = rng.uniform(0.22, 0.28)
+        width = rng.uniform(0.23, 0.29)
         return cls(
             rim=rim,
-            thickness=rng.uniform(0.028, 0.038) if kind == "thin" else rng.uniform(0.045, 0.08),
+            thickness=rng.uniform(0.03, 0.042) if kind == "thin" else rng.uniform(0.055, 0.085),
             lens_x=sitter.eye_x + rng.uniform(-0.01, 0.03),
             lens_y=sitter.eye_y + rng.uniform(0.0, 0.05),
             rx=width,
@@ -524,7 +524,7 @@ def _photograph(image: Image, size: int, rng: np.random.Generator) -> Image:
     if blur > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), blur)
     across, down, level = rng.normal(0, 0.1), rng.normal(0, 0.1), rng.uniform(0.85, 1.1)
-    tone, coarse = rng.uniform(-12, 12, 3), rng.uniform(1, 7)
+    tone, coarse = rng.uniform(-12, 12, 3), rng.uniform(1, 5)
     ramp = np.linspace(-1, 1, size)
     light = (level + across * ramp[None] + down * ramp[:, None]).astype(np.float32)
     # Drawn last: how many numbers it takes depends on the size, and nothing else may.

@@ -150,7 +150,7 @@ def make_labels(rows: int, seed: int) -> list[tuple[int, str]]:
 
 
 def write_labels(path: Path, rows: Sequence[tuple[int, str]]) -> None:
-    """Write a labels file; `write_labels(Path("labels.csv"), make_labels(1600, 0))` made ours."""
+    """Write a labels file; `write_labels(Path("labels.csv"), make_labels(2400, 0))` made ours."""
     lines = [",".join(HEADER), *(f"{index},{label}" for index, label in rows)]
     _write(path, ("\n".join(lines) + "\n").encode())
 
