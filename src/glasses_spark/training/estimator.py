@@ -217,13 +217,14 @@ class GlassesEstimator(
         for param in ("keras_model_config", "loss"):
             if not self.isDefined(param):
                 raise ConfigError(f"{param}: expected a value, got none; set it before fit")
-        import_keras()
+        keras = import_keras()
         spec = ModelSpec(
             config=self.get_keras_model_config(),
             loss=self.get_loss(),
             metrics=tuple(self.get_metrics() or ()),
             optimizer=self.get_optimizer_config() or "adam",
             custom_objects=self.get_custom_objects() or {},
+            floatx=keras.config.floatx(),
         )
         model = _build_seeded(spec, derive_seed(self.getSeed(), "weights"))
         _require_one_input_and_output(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ class ModelSpec:
         optimizer: Serialized Keras optimizer.
         custom_objects: Classes and functions that the architecture names.
         frozen: Weights that stay as they are, by their place in ``model.weights``.
+        floatx: Keras' floating-point type, in which losses are computed.
     """
 
     config: str
@@ -36,21 +38,20 @@ class ModelSpec:
     optimizer: Mapping[str, Any] | str
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
+    floatx: str = "float32"
 
     def build(self) -> Any:
         """Build and compile the model; Keras must have been imported before."""
-        import copy
-
         import keras
 
+        keras.config.set_floatx(self.floatx)
         with keras.utils.custom_object_scope(dict(self.custom_objects)):
             model = keras.models.model_from_json(self.config)
             optimizer = keras.optimizers.get(copy.deepcopy(self.optimizer))
-            # Copies: a metric object holds state, and one spec may build several models.
             model.compile(
                 optimizer=optimizer,
-                loss=copy.deepcopy(self.loss),
-                metrics=copy.deepcopy(list(self.metrics)),
+                loss=_fresh(self.loss),
+                metrics=[_fresh(metric) for metric in self.metrics],
             )
         for place, array in self.frozen.items():
             model.weights[place].assign(array)
@@ -260,6 +261,15 @@ def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
         return tf.reshape(x, shape), tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
 
     return inputs
+
+
+def _fresh(described: Any) -> Any:
+    """A loss or a metric of its own: a metric holds state, and one spec may build many models."""
+    import keras
+
+    if isinstance(described, Mapping) and "class_name" in described:
+        return keras.saving.deserialize_keras_object(dict(described))
+    return copy.deepcopy(described)
 
 
 def _one_row(row_format: RowFormat) -> tuple[Rows, Rows, Rows]:
