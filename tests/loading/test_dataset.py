@@ -108,6 +108,7 @@ def test_images_without_a_defined_label_are_not_opened(spark: SparkSession, tmp_
     assert [bytes(row["content"]) for row in dataset.frame.collect()] == [noise_png(seed=0)]
 
 
+@pytest.mark.slow
 def test_reading_the_whole_folder_gives_the_same_rows(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_limit_keeps_the_shares_of_the_labels(
     assert (dataset.account.used, dataset.account.beyond_limit) == (20, 80)
 
 
+@pytest.mark.slow
 def test_a_limit_depends_on_the_seed_and_on_nothing_else(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -150,6 +152,7 @@ def test_a_limit_depends_on_the_seed_and_on_nothing_else(
     assert set(first) < set(used(load_dataset(spark, images, labels, limit=30, seed=3).frame))
 
 
+@pytest.mark.slow
 def test_a_limit_does_not_favour_one_part_of_the_split(spark: SparkSession, tmp_path: Path) -> None:
     images, labels = many(tmp_path, 400)
     frame = load_dataset(spark, images, labels, limit=200).frame
@@ -160,7 +163,8 @@ def test_a_limit_does_not_favour_one_part_of_the_split(spark: SparkSession, tmp_
     assert 0.1 <= test / 200 <= 0.3
 
 
-@pytest.mark.parametrize(("limit", "zeros", "ones"), [(2, 1, 1), (3, 1, 2), (99, 20, 79)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "zeros", "ones"), [(2, 1, 1), (99, 20, 79)])
 def test_a_limit_leaves_an_image_of_each_label(
     spark: SparkSession, tmp_path: Path, limit: int, zeros: int, ones: int
 ) -> None:

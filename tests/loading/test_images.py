@@ -11,10 +11,10 @@ from glasses_spark.errors import ImagesError
 from glasses_spark.loading import images as images_module
 from glasses_spark.loading.images import (
     list_images,
-    listed,
     named_files,
     open_images,
     read_contents,
+    scan,
 )
 from tests.faces import noise_png, write_faces
 
@@ -87,7 +87,7 @@ def test_sub_folders_are_searched_and_give_no_columns(spark: SparkSession, tmp_p
     assert "label" not in open_images(spark, str(tmp_path)).columns
 
 
-@pytest.mark.parametrize("name", ["plain", "with space", "100%20", "[x]{y}*?", "ü", "a'b"])
+@pytest.mark.parametrize("name", ["plain", "a'b 100%20 [x]{y}*? ü"])
 def test_a_folder_of_any_name_is_found_by_path_and_by_uri(
     spark: SparkSession, tmp_path: Path, name: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_only_the_named_files_are_opened(spark: SparkSession, tmp_path: Path) ->
     names = ["face-1.png", "100%20 [2] ü's.png", "gone-3.png"]
     write_faces(tmp_path, {name: noise_png(seed=len(name)) for name in names})
     images = open_images(spark, str(tmp_path))
-    needed = named_files(listed(images).where("id <> 3"), count=2, of=3)
+    needed = named_files(scan(images).where("id <> 3"), count=2, of=3)
     assert needed is not None
     # Opening this one would fail now.
     (tmp_path / "gone-3.png").unlink()
@@ -180,7 +180,7 @@ def test_files_are_named_only_where_that_is_cheaper(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_faces(tmp_path, [f"{number}.png" for number in range(10)])
-    listing = listed(open_images(spark, str(tmp_path)))
+    listing = scan(open_images(spark, str(tmp_path)))
 
     assert named_files(listing.where("id < 9"), count=9, of=10) is None
     assert len(named_files(listing.where("id < 8"), count=8, of=10) or []) == 8
@@ -197,4 +197,4 @@ def test_many_small_files_are_read_in_a_few_tasks_for_each_slot(
     # Spark alone plans 20 tasks here; the session has two slots.
     assert read_contents(images, None, count=600).rdd.getNumPartitions() == 8
     assert read_contents(images, None, count=1300).rdd.getNumPartitions() == 11
-    assert listed(images).rdd.getNumPartitions() == 8
+    assert scan(images).rdd.getNumPartitions() == 8

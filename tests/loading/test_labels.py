@@ -244,6 +244,7 @@ def test_the_real_labels_are_2770_with_2193_without_and_37_undefined(spark: Spar
     assert {row["label"]: row["count"] for row in counts} == {1.0: 2770, 0.0: 2193, None: 37}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_labels_arrive_whole(spark: SparkSession, tmp_path: Path) -> None:
     rows = "".join(f"{index},{index % 2}.0\n" for index in range(100_000))
     labels = read_labels(spark, write(tmp_path / "labels.csv", f"index,label\n{rows}"))

@@ -59,8 +59,7 @@ def test_every_kind_of_png_decodes_as_opencv_does(
         np.testing.assert_array_equal(decoded, opencv(content))
 
 
-@pytest.mark.parametrize("level", [0, 1, 9])
-@pytest.mark.parametrize("size", [64, 255, 256, 1024])
+@pytest.mark.parametrize(("size", "level"), [(64, 9), (255, 3), (256, 0), (257, 9), (1024, 1)])
 def test_what_opencv_wrote_decodes_as_opencv_does(size: int, level: int) -> None:
     rng = np.random.default_rng(size)
     face = cv2.GaussianBlur(rng.integers(0, 256, (size, size, 3), dtype=np.uint8), (0, 0), 3)

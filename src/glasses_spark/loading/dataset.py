@@ -11,12 +11,14 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
 from glasses_spark.loading.images import (
     check_listing,
-    listed,
     named_files,
+    numbered,
     open_images,
     read_contents,
+    scan,
 )
 from glasses_spark.loading.labels import read_labels
 
@@ -106,8 +108,10 @@ def load_dataset(
         raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
     all_labels = read_labels(spark, labels)
     source = open_images(spark, images, glob=glob)
-    listing = listed(source).persist()
+    scanned = scan(source).persist()
     try:
+        empty = numbered(find_empty_files(source, scanned))
+        listing = scanned.unionByName(empty)
         check_listing(listing, images, glob=glob)
         joined = _joined(listing, all_labels)
         account, sizes = _counted(joined, all_labels, limit)
@@ -124,10 +128,13 @@ def load_dataset(
             listing.join(F.broadcast(chosen), ID), count=account.used, of=account.images
         )
     finally:
-        listing.unpersist()
+        scanned.unpersist()
     _log(account)
+    # Empty files go on too: they end where all bad files end, in the quarantine.
+    no_content = empty.drop(FILE_PATH).withColumn(CONTENT, F.lit(bytearray()))
     frame = (
         read_contents(source, needed, count=account.used)
+        .unionByName(no_content)
         .join(F.broadcast(chosen), ID)
         .select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL)
     )
@@ -154,16 +161,17 @@ def _counted(
     without_label = sum(row["count"] for row in rows if row[_LISTED] is None)
     rows_of_labels = labels.count()
     without_image = rows_of_labels - (total - without_label)
+    undefined_label = total - without_label - labelled
     account = Account(
         images=total,
         labels=rows_of_labels,
         used=used,
-        undefined_label=total - without_label - labelled,
+        undefined_label=undefined_label,
         unlabelled=without_label,
         unnumbered=sum(row["count"] for row in rows if row["unnumbered"]),
         beyond_limit=labelled - used,
         label_without_image=without_image,
-        undefined_label_names=_names(joined.where(undefined)),
+        undefined_label_names=_names(joined.where(undefined)) if undefined_label else (),
         unlabelled_names=_names(joined.where(unlabelled)) if without_label else (),
         label_without_image_ids=_missing(joined, labels) if without_image else (),
     )

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
+from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
 from glasses_spark.loading.location import spark_path
 
 # Spark plans 24 to 31 small files a task, because it charges 4 MB for opening each.
@@ -34,8 +35,7 @@ NEARLY_ALL: Final = 0.9
 # condition on it keeps the scan from opening the others. (`path` is not: it is
 # compared after the content was read. Giving Spark the paths one by one is worse
 # still: it lists each with a task of its own, 17 s for 5,000 local files.)
-_FILE_PATH: Final = "_metadata.file_path"
-_KEY: Final = "file_path"
+_METADATA: Final = "_metadata.file_path"
 
 _EXAMPLES: Final = 3
 
@@ -51,18 +51,21 @@ def list_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
 
     Returns:
         One row a file: ``path`` (as Spark writes it, not URL-encoded),
-        ``modificationTime``, ``length`` (bytes) and ``id`` (int, the last number in
-        the base name; null where there is none or it exceeds an int).
+        ``modificationTime`` (null for an empty file), ``length`` (bytes) and ``id``
+        (int, the last number in the base name; null where there is none or it exceeds
+        an int).
 
     Raises:
         ImagesError: There is no such folder, nothing in it matches, two files have
             one number, or a name has a colon, which Hadoop cannot open.
     """
-    listing = listed(open_images(spark, location, glob=glob)).persist()
+    images = open_images(spark, location, glob=glob)
+    scanned = scan(images).persist()
     try:
+        listing = scanned.unionByName(numbered(find_empty_files(images, scanned)))
         check_listing(listing, location, glob=glob)
     finally:
-        listing.unpersist()
+        scanned.unpersist()
     return listing.select(PATH, MODIFICATION_TIME, LENGTH, ID)
 
 
@@ -76,7 +79,8 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
 
     Returns:
         Spark's ``binaryFile`` columns ``path``, ``modificationTime``, ``length`` and
-        ``content``; selecting the last reads the files.
+        ``content``; selecting the last reads the files. Empty files are not among
+        them (see ``find_empty_files``).
 
     Raises:
         ImagesError: There is no such folder or file.
@@ -103,54 +107,70 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
         ) from error
 
 
-def listed(images: DataFrame) -> DataFrame:
-    """Drop the content of ``open_images`` and add the numbers.
+def scan(images: DataFrame) -> DataFrame:
+    """Leave the content of the files unread and add the numbers in their names.
 
     Args:
         images: As ``open_images`` returns it.
 
     Returns:
         The columns of ``list_images`` and ``file_path``, by which ``read_contents``
-        chooses.
+        chooses; without empty files, which Spark hides.
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     return images.select(
-        PATH, MODIFICATION_TIME, LENGTH, _id_of(F.col(PATH)), F.col(_FILE_PATH).alias(_KEY)
+        PATH, MODIFICATION_TIME, LENGTH, _id_of(F.col(PATH)), F.col(_METADATA).alias(FILE_PATH)
     ).coalesce(TASKS_PER_SLOT * slots)
+
+
+def numbered(empty: DataFrame) -> DataFrame:
+    """Give empty files the columns of ``scan``.
+
+    Args:
+        empty: ``path`` and ``file_path``.
+
+    Returns:
+        The same files with a length of 0 and no time, which Spark does not tell.
+    """
+    return empty.select(
+        PATH,
+        F.lit(None).cast("timestamp").alias(MODIFICATION_TIME),
+        F.lit(0).cast("bigint").alias(LENGTH),
+        _id_of(F.col(PATH)),
+        FILE_PATH,
+    )
 
 
 def check_listing(listing: DataFrame, location: str, *, glob: str) -> None:
     """Refuse a listing that is empty or ambiguous.
 
     Args:
-        listing: Frame with ``path`` and ``id``; read three times, so best cached.
+        listing: Frame with ``path`` and ``id``; read twice, so best cached.
         location: Where the files were looked for, for the message.
         glob: What they had to match, for the message.
 
     Raises:
         ImagesError: As for ``list_images``.
     """
-    if listing.isEmpty():
+    name = _name_of(F.col(PATH))
+    found = listing.agg(
+        F.count("*").alias("files"),
+        F.count(ID).alias("numbered"),
+        F.count_distinct(ID).alias("numbers"),
+        F.min(F.when(name.contains(":"), F.col(PATH))).alias("colon"),
+    ).collect()[0]
+    if found["files"] == 0:
         raise ImagesError(
             f"{location}: no file matches {glob!r} there or in its sub-folders. Check data.images, "
             "or set data.glob to the names of your files (case matters)"
         )
-    unreadable = listing.where(_name_of(F.col(PATH)).contains(":")).select(PATH)
-    twice = (
-        listing.where(F.col(ID).isNotNull())
-        .groupBy(ID)
-        .agg(F.count("*").alias("files"), F.min(PATH).alias("one"), F.max(PATH).alias("other"))
-        .where("files > 1")
-        .orderBy(ID)
-    )
     # The local file system of Hadoop lists such a name, and fails when it opens it.
-    if colons := [row[PATH] for row in unreadable.take(_EXAMPLES)]:
-        raise ImagesError(f"{', '.join(colons)}: Spark cannot open a name with a colon. Rename it")
-    if repeated := twice.take(_EXAMPLES):
-        examples = "; ".join(f"{row['one']} and {row['other']} ({row[ID]})" for row in repeated)
+    if found["colon"]:
+        raise ImagesError(f"{found['colon']}: Spark cannot open a name with a colon. Rename it")
+    if found["numbers"] < found["numbered"]:
         raise ImagesError(
-            f"{location}: two files have one number, so that their label is unclear: {examples}. "
-            "Rename one of each, or narrow data.images or data.glob"
+            f"{location}: two files have one number, so that their label is unclear: "
+            f"{_repeated(listing)}. Rename one of each, or narrow data.images or data.glob"
         )
 
 
@@ -171,7 +191,7 @@ def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     tasks = max(TASKS_PER_SLOT * slots, -(-count // IMAGES_PER_TASK))
-    chosen = images if needed is None else images.where(F.col(_FILE_PATH).isin(list(needed)))
+    chosen = images if needed is None else images.where(F.col(_METADATA).isin(list(needed)))
     # coalesce joins tasks where they are planned; repartition would send the image
     # bytes over the network.
     return chosen.select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, _id_of(F.col(PATH))).coalesce(
@@ -183,7 +203,7 @@ def named_files(chosen: DataFrame, *, count: int, of: int) -> list[str] | None:
     """Decide how to read a choice of files: by name, or with all others.
 
     Args:
-        chosen: Rows of ``listed`` whose files are needed.
+        chosen: Rows of the listing whose files are needed.
         count: How many rows that is.
         of: How many files there are in all.
 
@@ -193,7 +213,19 @@ def named_files(chosen: DataFrame, *, count: int, of: int) -> list[str] | None:
     """
     if count >= NEARLY_ALL * of or count > MAX_NAMED_FILES:
         return None
-    return [row[_KEY] for row in chosen.select(_KEY).collect()]
+    return [row[FILE_PATH] for row in chosen.select(FILE_PATH).collect()]
+
+
+def _repeated(listing: DataFrame) -> str:
+    repeated = (
+        listing.where(F.col(ID).isNotNull())
+        .groupBy(ID)
+        .agg(F.count("*").alias("files"), F.min(PATH).alias("one"), F.max(PATH).alias("other"))
+        .where("files > 1")
+        .orderBy(ID)
+    )
+    rows = repeated.take(_EXAMPLES)
+    return "; ".join(f"{row['one']} and {row['other']} ({row[ID]})" for row in rows)
 
 
 def _id_of(path: Column) -> Column:

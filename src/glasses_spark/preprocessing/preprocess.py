@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -195,7 +195,7 @@ def _check_bad(images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: flo
 
 def _examples(bad: list[tuple[str, str]]) -> str:
     few = "; ".join(f"{path} ({reason})" for path, reason in bad[:_EXAMPLES])
-    return few + ("; ..." if len(bad) > _EXAMPLES else "")
+    return few + (" and more" if len(bad) > _EXAMPLES else "")
 
 
 def _check_size(height: int, width: int) -> None:
@@ -253,22 +253,27 @@ def _decoded(
 
 
 def _scaled_content(height: int, width: int) -> Callable[[str], Column]:
-    @pandas_udf("array<double>")  # type: ignore[call-overload, untyped-decorator]
     def scaled(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         _compute_on_one_thread()
         for contents in batches:
             pixels, _ = _decoded(pa.array(contents, pa.binary()), height, width)
             yield _scaled_series(pixels)
 
-    return scaled  # type: ignore[no-any-return]
+    return _array_udf(scaled)
 
 
 def _scaled_pixels() -> Callable[[str], Column]:
-    @pandas_udf("array<double>")  # type: ignore[call-overload, untyped-decorator]
     def scaled(pixels: pd.Series) -> pd.Series:
         return _scaled_series(list(pixels))
 
-    return scaled  # type: ignore[no-any-return]
+    return _array_udf(scaled)
+
+
+def _array_udf(function: Any) -> Callable[[str], Column]:
+    # PySpark's types know no UDF of Iterator[Series] that comes without a decorator.
+    make_udf: Any = pandas_udf
+    udf: Callable[[str], Column] = make_udf(function, "array<double>")
+    return udf
 
 
 def _scaled_series(pixels: list[bytes | None]) -> pd.Series:
