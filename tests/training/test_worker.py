@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def fit(
             pool.submit(
                 train_worker, assignment, worker, 0, [arrow_rows(x[a:b], y[a:b])] if b > a else []
             )
-            for worker, (a, b) in enumerate(zip(starts, starts[1:], strict=False))
+            for worker, (a, b) in enumerate(pairwise(starts))
         ]
         totals = []
         try:

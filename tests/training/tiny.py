@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def separable(rows: int, *, seed: int = 0) -> tuple[Any, Any]:
 def runs(rows: int, workers: int) -> list[range]:
     """The rows of each worker: equal runs of the rows in their order."""
     starts = np.cumsum([0, *share(rows, workers)])
-    return [range(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+    return [range(a, b) for a, b in pairwise(starts)]
 
 
 def global_batches(

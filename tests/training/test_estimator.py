@@ -1,0 +1,202 @@
+"""Tests for glasses_spark.training.estimator, on a real Spark with two task slots."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from elephas.ml_model import ElephasEstimator, ElephasTransformer
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark import GlassesEstimator, GlassesModel, build_estimator, load_ml_estimator
+from glasses_spark.backend import import_keras
+from glasses_spark.errors import ConfigError, TrainingError, WorkerError
+from tests.training.tiny import separable, tiny_model
+
+ROWS = 43
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession) -> DataFrame:
+    x, y = separable(ROWS)
+    rows = [(Vectors.dense(a), float(b[0])) for a, b in zip(x, y, strict=True)]
+    return spark.createDataFrame(rows, ["features", "label"]).repartition(3).cache()
+
+
+def estimator(**changes: Any) -> GlassesEstimator:
+    settings: dict[str, Any] = {
+        "model": tiny_model(),
+        "epochs": 2,
+        "batch_size": 8,
+        "categorical": False,
+        "num_workers": 2,
+    }
+    return build_estimator(**{**settings, **changes})
+
+
+def test_our_classes_are_those_of_elephas(frame: DataFrame) -> None:
+    assert issubclass(GlassesEstimator, ElephasEstimator)
+    assert issubclass(GlassesModel, ElephasTransformer)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous", "hogwild"])
+@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+def test_a_fit_uses_every_row_in_every_epoch(frame: DataFrame, mode: str, frequency: str) -> None:
+    fitted = estimator(mode=mode, frequency=frequency, epochs=3).fit(frame)
+    assert [epoch["rows"] for epoch in fitted.history] == [ROWS] * 3
+    assert all(
+        [worker["rows"] for worker in epoch["workers"]] == [21, 22] for epoch in fitted.history
+    )
+    assert all({"loss", "accuracy"} <= epoch.keys() for epoch in fitted.history)
+    assert fitted.transform(frame).where("prediction[0] BETWEEN 0 AND 1").count() == ROWS
+
+
+@pytest.mark.slow
+def test_synchronous_fits_are_the_same_to_the_last_bit_whatever_the_partitions(
+    frame: DataFrame,
+) -> None:
+    fits = [
+        estimator(mode="synchronous").fit(rows)
+        for rows in (frame, frame.coalesce(1), frame.orderBy(F.rand(3)).repartition(5))
+    ]
+    weights = [np.concatenate([w.ravel() for w in fitted.weights]) for fitted in fits]
+    assert np.array_equal(weights[0], weights[1])
+    assert np.array_equal(weights[0], weights[2])
+
+
+@pytest.mark.slow
+def test_one_asynchronous_worker_is_deterministic(frame: DataFrame) -> None:
+    fits = [estimator(num_workers=1, mode="asynchronous").fit(frame) for _ in range(2)]
+    assert all(np.array_equal(a, b) for a, b in zip(fits[0].weights, fits[1].weights, strict=True))
+
+
+@pytest.mark.slow
+def test_training_starts_from_the_weights_of_the_model(frame: DataFrame) -> None:
+    model = tiny_model()
+    model.set_weights([np.full(weight.shape, 0.25) for weight in model.get_weights()])
+    model.optimizer.learning_rate = 0.0
+    fitted = estimator(model=model, epochs=1).fit(frame)
+    assert all((weight == 0.25).all() for weight in fitted.weights)
+
+
+@pytest.mark.slow
+def test_validation_rows_are_held_back_and_measured(frame: DataFrame) -> None:
+    marked = frame.withColumn("held_back", F.col("features").cast("string") < "[-0.5")
+    held_back = marked.where("held_back").count()
+    fitted = estimator(mode="synchronous", validationIndicatorCol="held_back").fit(marked)
+    assert 0 < held_back < ROWS
+    assert [epoch["rows"] for epoch in fitted.history] == [ROWS - held_back] * 2
+    x = np.array([row.features.toArray() for row in marked.where("held_back").collect()])
+    y = np.array([row.label for row in marked.where("held_back").collect()])
+    model = fitted.keras_model()
+    model.compile(loss="binary_crossentropy", metrics=["accuracy"])
+    loss, accuracy = model.evaluate(x, y[:, None], verbose=0)
+    assert fitted.history[-1]["val_loss"] == pytest.approx(loss, abs=1e-5)
+    assert fitted.history[-1]["val_accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.slow
+def test_callbacks_run_in_the_driver_and_can_stop_the_fit(frame: DataFrame) -> None:
+    keras = import_keras()
+    seen: list[tuple[int, float]] = []
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+            seen.append((epoch, logs["loss"]))
+            self.model.stop_training = epoch == 1
+
+    fitted = estimator(mode="synchronous", epochs=5, callbacks=[Stop()]).fit(frame)
+    assert [epoch for epoch, _ in seen] == [0, 1]
+    assert [epoch["loss"] for epoch in fitted.history] == [loss for _, loss in seen]
+
+
+@pytest.mark.slow
+def test_more_workers_than_slots_train_in_waves_or_say_so(frame: DataFrame) -> None:
+    fitted = estimator(mode="asynchronous", num_workers=3, epochs=1).fit(frame)
+    assert [worker["rows"] for worker in fitted.history[0]["workers"]] == [14, 14, 15]
+    with pytest.raises(TrainingError, match=r"3 workers do not fit into 2 task slots"):
+        estimator(mode="synchronous", num_workers=3).fit(frame)
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_is_raised_by_fit_and_leaves_nothing_behind(
+    frame: DataFrame,
+) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    bad = frame.withColumn("label", F.when(F.rand(1) < 0.1, float("nan")).otherwise(F.col("label")))
+    with pytest.raises(WorkerError, match=r"labels: expected finite numbers"):
+        estimator(mode="synchronous").fit(bad)
+    left = {thread.name for thread in threading.enumerate()} - before
+    assert not {name for name in left if name.startswith(("fit", "parameter-server"))}
+    assert len(estimator(mode="synchronous").fit(frame).history) == 2  # the next one works
+
+
+def test_a_frame_without_rows_is_refused(frame: DataFrame) -> None:
+    with pytest.raises(TrainingError, match="expected rows to train on, got none"):
+        estimator().fit(frame.where("label > 5"))
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(frame: DataFrame) -> None:
+    with pytest.raises(Exception, match=r"expected a column 'pixels', got the columns features"):
+        estimator(featuresCol="pixels").fit(frame)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mode": "foobar"}, "mode: expected one of synchronous, asynchronous, hogwild"),
+        ({"frequency": "step"}, "frequency: expected one of batch, epoch, got 'step'"),
+        ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size: expected a whole number of at least 1, got 0"),
+        ({"num_workers": "many"}, "num_workers: .* or 'auto', got 'many'"),
+        ({"split": 1.0}, r"validation_split: expected a number in \[0, 1\), got 1.0"),
+    ],
+)
+def test_a_wrong_value_is_refused_at_the_door(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        estimator(**changes)
+
+
+def test_an_optimizer_with_loss_scaling_is_refused(frame: DataFrame) -> None:
+    keras = import_keras()
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
+    with pytest.raises(TrainingError, match="without loss scaling"):
+        estimator(optimizer=optimizer).fit(frame)
+
+
+def test_a_saved_estimator_comes_back_with_its_weights(spark: SparkSession, tmp_path: Path) -> None:
+    made = estimator(epochs=4, seed=9)
+    made.save(str(tmp_path / "estimator"))
+    again = GlassesEstimator.load(str(tmp_path / "estimator"))
+    assert again.get_epochs() == 4
+    assert again.getSeed() == 9
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(again.initial_weights, made.initial_weights, strict=True)
+    )
+
+
+def test_an_estimator_saved_in_elephas_form_keeps_its_optimizer(tmp_path: Path) -> None:
+    made = estimator(optimizer="rmsprop")
+    made.save(str(tmp_path / "estimator.h5"))
+    again = load_ml_estimator(str(tmp_path / "estimator.h5"))
+    assert again.get_optimizer_config() == "rmsprop"
+    assert again.get_config() == made.get_config()
+
+
+@pytest.mark.slow
+def test_a_pipeline_with_our_stages_fits_saves_and_loads(frame: DataFrame, tmp_path: Path) -> None:
+    fitted = Pipeline(stages=[estimator(epochs=1)]).fit(frame)
+    fitted.save(str(tmp_path / "pipeline"))
+    again = PipelineModel.load(str(tmp_path / "pipeline"))
+    columns = ["label", "prediction"]
+    found = [model.transform(frame).select(*columns).collect() for model in (fitted, again)]
+    assert found[0] == found[1]
+    assert again.stages[0].history == fitted.stages[0].history

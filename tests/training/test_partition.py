@@ -1,0 +1,74 @@
+"""Tests for glasses_spark.training.partition."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark.training.partition import Partitioned, add_keys, count_buckets, partition
+
+COLUMNS = ["value", "validation"]
+
+
+def numbers(spark: SparkSession, rows: int, *, partitions: int = 3) -> DataFrame:
+    return spark.range(rows, numPartitions=partitions).select(
+        F.col("id").alias("value"), F.lit(False).alias("validation")
+    )
+
+
+def spread(frame: DataFrame, workers: int, *, seed: int = 0) -> Partitioned:
+    keyed = add_keys(frame, ["value"], seed=seed).persist()
+    return partition(keyed, count_buckets(keyed), workers)
+
+
+def contents(parts: Partitioned) -> list[list[int]]:
+    """The values of each Spark partition, in order."""
+    rows = parts.frame.select("value", F.spark_partition_id().alias("worker")).collect()
+    count = parts.frame.rdd.getNumPartitions()
+    return [sorted(row["value"] for row in rows if row["worker"] == w) for w in range(count)]
+
+
+@pytest.mark.parametrize(("rows", "workers"), [(100, 3), (7, 7), (1, 2), (2, 5), (64, 1)])
+def test_every_row_goes_to_one_worker_equally_to_within_one(
+    spark: SparkSession, rows: int, workers: int
+) -> None:
+    parts = spread(numbers(spark, rows), workers)
+    found = contents(parts)
+    assert sorted(value for part in found for value in part) == list(range(rows))
+    assert tuple(len(part) for part in found) == parts.rows
+    assert len(found) == workers
+    assert max(parts.rows) - min(parts.rows) <= 1
+
+
+def test_the_partitions_and_the_order_of_the_input_do_not_matter(spark: SparkSession) -> None:
+    one = contents(spread(numbers(spark, 60, partitions=1), 4))
+    other = contents(spread(numbers(spark, 60, partitions=7).orderBy(F.rand(1)), 4))
+    assert one == other
+
+
+def test_another_seed_spreads_the_rows_otherwise(spark: SparkSession) -> None:
+    frame = numbers(spark, 60)
+    assert contents(spread(frame, 3, seed=1)) != contents(spread(frame, 3, seed=2))
+
+
+def test_rows_that_are_all_alike_are_shared_out_as_well(spark: SparkSession) -> None:
+    frame = numbers(spark, 10).withColumn("value", F.lit(5))
+    parts = spread(frame, 3)
+    assert Counter(map(len, contents(parts))) == Counter(parts.rows) == Counter([3, 3, 4])
+
+
+def test_validation_rows_are_shared_equally_on_their_own(spark: SparkSession) -> None:
+    frame = numbers(spark, 50).withColumn("validation", F.col("value") < 7)
+    parts = spread(frame, 3)
+    rows = parts.frame.select("validation", F.spark_partition_id().alias("worker")).collect()
+    held_back = Counter(row["worker"] for row in rows if row["validation"])
+    assert tuple(held_back[worker] for worker in range(3)) == parts.validation_rows == (2, 2, 3)
+    assert parts.rows == (14, 14, 15)
+
+
+def test_empty_partitions_of_the_input_are_no_hindrance(spark: SparkSession) -> None:
+    frame = numbers(spark, 40, partitions=8).where("value < 5")
+    assert sorted(map(len, contents(spread(frame, 2)))) == [2, 3]
