@@ -18,8 +18,8 @@ from glasses_spark.session import total_memory
 
 GIB = 2**30
 
-# The JVM of a local run takes about 1.5 GiB, and each Python worker with
-# TensorFlow about 0.7 GiB.
+# A rule of thumb, not a measured bound: the JVM's heap of 1 GiB or more, and
+# TensorFlow in the driver and in each worker.
 MIN_MEMORY = 3 * GIB
 
 # Spark spills and the workers spool their rows there: 16 KB a face, so this
