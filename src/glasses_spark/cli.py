@@ -103,7 +103,8 @@ def _add_command(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog="examples:\n" + "\n".join(f"  glasses-spark {name} {one}" for one in examples),
+        epilog="examples:\n"
+        + "\n".join(f"  glasses-spark {name} {one}".rstrip() for one in examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -9,7 +9,7 @@ import logging
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from glasses_spark import run_folder
 from glasses_spark.config import Config
 from glasses_spark.errors import ConfigError, SetupError
+from glasses_spark.interruption import interruptible
 from glasses_spark.progress import BarProgress, Progress
 
 # Whatever imports pyspark or TensorFlow is imported within the functions, so that
@@ -135,16 +136,21 @@ def _config_for(folder: Path, arguments: Namespace) -> Config:
     )
 
 
-def _spark(config: Config, arguments: Namespace) -> AbstractContextManager[SparkSession]:
+@contextmanager
+def _spark(config: Config, arguments: Namespace) -> Iterator[SparkSession]:
     from glasses_spark.session import spark_session
 
     level = "INFO" if arguments.debug else "WARN" if arguments.verbose else "ERROR"
-    return spark_session(
-        master=config.spark.master or None,
-        conf=config.spark.conf,
-        ui=config.spark.ui,
-        log_level=level,
-    )
+    with (
+        spark_session(
+            master=config.spark.master or None,
+            conf=config.spark.conf,
+            ui=config.spark.ui,
+            log_level=level,
+        ) as spark,
+        interruptible(spark),
+    ):
+        yield spark
 
 
 def _progress() -> Progress:
