@@ -19,4 +19,4 @@ SPLIT: Final = "split"  # string: "train" or "test"
 
 PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], as Elephas has it
 RAW_PREDICTION: Final = "rawPrediction"  # double: the logit of that probability
-PREDICTED_LABEL: Final = "predicted_label"  # double: 1.0 where the probability reaches the threshold
+PREDICTED_LABEL: Final = "predicted_label"  # double: 1.0 where it reaches the threshold

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import VectorUDT
+from pyspark.mllib.linalg import VectorUDT as MLlibVectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql.types import ArrayType, BinaryType, NumericType
 
 from glasses_spark.errors import DataError
 
 Matrix = npt.NDArray[Any]
+
+# Those of Spark ML and, as Elephas' own adapters make them, of the older MLlib.
+VECTOR_TYPES: Final = (VectorUDT, MLlibVectorUDT)
 
 
 def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, str]:
@@ -40,7 +44,7 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
     kind = frame.schema[name].dataType
     if isinstance(kind, BinaryType):
         return column, "uint8"
-    if isinstance(kind, VectorUDT):
+    if isinstance(kind, VECTOR_TYPES):
         return vector_to_array(column, dtype), dtype
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
         element = "double" if dtype == "float64" else "float"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 import numpy as np
 import pandas as pd
-from pyspark import Broadcast, keyword_only
+from pyspark import Broadcast, SparkContext, keyword_only
 from pyspark.ml.param.shared import HasRawPredictionCol
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import DataFrame
@@ -56,7 +57,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._setDefault(rawPredictionCol="", outputCol="prediction")
-        self._shipped: Broadcast[TrainedModel] | None = None
+        self._shipped: tuple[str, Broadcast[Any]] | None = None
 
     def keras_model(self) -> Any:
         """The fitted Keras model, with its weights, for use outside Spark."""
@@ -128,8 +129,11 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol):
                 )
         feature, _ = features_column(frame, self.getFeaturesCol(), "float32")
         regression = getattr(self, "model_type", None) == ModelType.REGRESSION
+        trained = self._trained()
         score = _scoring_function(
-            self._ship(frame),
+            # Custom objects travel in the task: a broadcast cannot hold functions.
+            replace(trained, weights=()),
+            self._ship(trained, frame.sparkSession.sparkContext),
             with_logits=bool(raw),
             regression=regression,
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
@@ -146,12 +150,14 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol):
             added.append(F.col(scores)["raw"].alias(raw))
         return frame.withColumn(scores, scored(feature)).select(*columns, *added)
 
-    def _ship(self, frame: DataFrame) -> Broadcast[TrainedModel]:
-        context = frame.sparkSession.sparkContext
-        trained = self._trained()
-        shipped = self._shipped
-        if shipped is None or shipped.value.digest != trained.digest or shipped._sc is not context:
-            self._shipped = shipped = context.broadcast(trained)
+    def _ship(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
+        """Send the weights to the executors, once for a model and a Spark."""
+        if self._shipped is not None:
+            digest_there, there = self._shipped
+            if digest_there == trained.digest and there._sc is context:
+                return there
+        shipped: Broadcast[Any] = context.broadcast(list(trained.weights))
+        self._shipped = (trained.digest, shipped)
         return shipped
 
 
@@ -212,11 +218,17 @@ class _ModelReader(MLReader[GlassesModel]):
 
 
 def _scoring_function(
-    shipped: Broadcast[TrainedModel], *, with_logits: bool, regression: bool, batch_size: int
+    trained: TrainedModel,
+    weights: Broadcast[Any],
+    *,
+    with_logits: bool,
+    regression: bool,
+    batch_size: int,
 ) -> Callable[[Iterator[pd.Series]], Iterator[pd.DataFrame]]:
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
         # One thread: Spark runs as many of these processes as it has task slots.
-        predictor = cached_predictor(shipped.value, with_logits=with_logits, threads=1)
+        model = replace(trained, weights=weights.value)
+        predictor = cached_predictor(model, with_logits=with_logits, threads=1)
         for series in batches:
             predictions, logits = [], []
             for start in range(0, len(series), batch_size):
