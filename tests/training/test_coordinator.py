@@ -11,6 +11,7 @@ from glasses_spark.errors import WorkerError
 from glasses_spark.training.coordinator import Coordinator, NotYetError, Position, Verdict
 from glasses_spark.training.master import Master
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.weights import Vector
 from tests.training.tiny import tiny_model
 
 STATE = np.zeros(1)
@@ -25,7 +26,7 @@ def coordinator(
     return Coordinator(schedule, master, state_size=1, stall_timeout=30, **options)  # type: ignore[arg-type]
 
 
-def push(made: Coordinator, worker: int, value: float, *, rows: int = 4) -> np.ndarray:
+def push(made: Coordinator, worker: int, value: float, *, rows: int = 4) -> Vector:
     update = np.full(made.master.layout.size, value, np.float32)
     return made.push(worker, 0, Position(0, 0), rows, update, STATE)
 

@@ -107,7 +107,9 @@ def test_callbacks_run_in_the_driver_and_can_stop_the_fit(frame: DataFrame) -> N
     keras = import_keras()
     seen: list[tuple[int, float]] = []
 
-    class Stop(keras.callbacks.Callback):
+    callback: Any = keras.callbacks.Callback
+
+    class Stop(callback):
         def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
             seen.append((epoch, logs["loss"]))
             self.model.stop_training = epoch == 1
@@ -177,6 +179,8 @@ def test_a_saved_estimator_comes_back_with_its_weights(spark: SparkSession, tmp_
     again = GlassesEstimator.load(str(tmp_path / "estimator"))
     assert again.get_epochs() == 4
     assert again.getSeed() == 9
+    assert again.initial_weights is not None
+    assert made.initial_weights is not None
     assert all(
         np.array_equal(a, b)
         for a, b in zip(again.initial_weights, made.initial_weights, strict=True)
@@ -199,4 +203,7 @@ def test_a_pipeline_with_our_stages_fits_saves_and_loads(frame: DataFrame, tmp_p
     columns = ["label", "prediction"]
     found = [model.transform(frame).select(*columns).collect() for model in (fitted, again)]
     assert found[0] == found[1]
-    assert again.stages[0].history == fitted.stages[0].history
+    ours, theirs = (pipeline.stages[0] for pipeline in (again, fitted))
+    assert isinstance(ours, GlassesModel)
+    assert isinstance(theirs, GlassesModel)
+    assert ours.history == theirs.history

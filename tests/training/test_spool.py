@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses_spark.training.spool import RowFormat, Spool
+from glasses_spark.training.spool import RowFormat, Rows, Spool
 
 FORMAT = RowFormat(feature_dtype="uint8", feature_size=3, label_size=1, dtype="float32")
 
 
-def rows(*numbers: int) -> np.ndarray:
+def rows(*numbers: int) -> Rows:
     made = np.zeros(len(numbers), FORMAT.record)
     made["x"] = np.array(numbers)[:, None]
     made["y"][:, 0] = numbers

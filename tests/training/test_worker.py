@@ -178,7 +178,8 @@ def test_workers_without_a_row_change_nothing() -> None:
     fit(models[0], x, y, workers=1)
     fit(models[1], x, y, workers=3, shares=(8, 0, 0))
     layout = layout_of(models[0])
-    assert np.array_equal(*(read_vector(model, layout) for model in models))
+    alone, among_idle = (read_vector(model, layout) for model in models)
+    assert np.array_equal(alone, among_idle)
 
 
 def test_the_same_synchronous_fit_gives_the_same_weights_to_the_last_bit() -> None:
@@ -189,7 +190,7 @@ def test_the_same_synchronous_fit_gives_the_same_weights_to_the_last_bit() -> No
         model = tiny_model()
         fit(model, x, y, workers=3)
         found.append(read_vector(model, layout_of(model)))
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
 
 
 def test_a_schedule_of_the_learning_rate_goes_on_across_epochs() -> None:
