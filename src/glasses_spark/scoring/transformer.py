@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 from pyspark import Broadcast, SparkContext, keyword_only
 from pyspark.ml.param.shared import HasRawPredictionCol
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.ml.util import (
+    DefaultParamsReader,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
@@ -36,7 +43,7 @@ ELEPHAS_SUFFIXES: Final = (".h5", ".hdf5")
 INFERENCE_BATCH: Final = 256
 
 
-class GlassesModel(ElephasTransformer, HasRawPredictionCol):
+class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadable["GlassesModel"]):
     """A fitted Keras model; drop-in for Elephas' ``ElephasTransformer``.
 
     ``transform`` adds the column ``outputCol``: for classification an
