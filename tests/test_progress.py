@@ -59,14 +59,15 @@ def test_a_failing_stage_ends_its_bar_and_passes_the_error_on(spark: SparkSessio
 
 
 def test_the_tasks_of_running_stages_are_counted(spark: SparkSession) -> None:
-    def slow(rows: object) -> list[int]:
-        time.sleep(0.6)
+    def work(place: int, rows: object) -> list[int]:
+        time.sleep(3 if place == 2 else 0)
         return []
 
     seen: list[tuple[int, int]] = []
     with following(spark, lambda done, total: seen.append((done, total))):
-        spark.sparkContext.parallelize(range(4), 4).mapPartitions(slow).count()
+        spark.sparkContext.parallelize(range(3), 3).mapPartitionsWithIndex(work).count()
 
-    assert {total for _, total in seen} == {4}
-    assert 0 <= min(done for done, _ in seen) <= max(done for done, _ in seen) <= 4
-    assert any(done for done, _ in seen)
+    # Tasks of another test that was cut short may still be ending.
+    ours = [done for done, total in seen if total == 3]
+    assert ours == sorted(ours)
+    assert ours[-1] == 2  # the third, once done, ends its stage
