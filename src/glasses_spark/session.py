@@ -337,6 +337,7 @@ def _settings(
     }
     if _is_local_master(settings.get("spark.master")):
         defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+        defaults["spark.sql.shuffle.partitions"] = str(_shuffle_partitions())
         # Spark would start its workers with the first python3 on PATH.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in defaults.items():
@@ -371,6 +372,11 @@ def _driver_memory() -> str:
     rest of the machine is for TensorFlow, which works outside the JVM.
     """
     return f"{min(max(total_memory() // 4, 2**30), 2**32) // 2**20}m"
+
+
+def _shuffle_partitions() -> int:
+    """Two a core: Spark's 200 are for clusters, and cost a second of empty tasks a shuffle."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def _has_own_log_settings() -> bool:
