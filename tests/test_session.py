@@ -101,7 +101,7 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": None,
+        "spark.sql.shuffle.partitions": str(session._shuffle_partitions()),
         "spark.driver.memory": session._driver_memory(),
         ARROW_BATCH: "64",
         "slots": len(os.sched_getaffinity(0)),

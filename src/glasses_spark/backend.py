@@ -28,7 +28,7 @@ def import_keras(*, threads: int | None = None) -> Any:
         The module ``keras``.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # With oneDNN's rounding two builds of TensorFlow differ; its own note about that is noise.
+    # Elephas and the steps of training speak to TensorFlow itself.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _native_stderr_closed():
         import keras

@@ -16,9 +16,9 @@ from glasses_spark.errors import SetupError, WorkerError
 from glasses_spark.training.coordinator import Coordinator
 from glasses_spark.training.credentials import SERVER_NAME, Credentials, make_credentials
 from glasses_spark.training.master import Master
-from glasses_spark.training.parameter_client import FitOverError, ParameterClient, ServerAddress
-from glasses_spark.training.parameter_server import ParameterServer, channel_options
-from glasses_spark.training.protocol import SERVICE, encode
+from glasses_spark.training.parameter_client import ParameterClient, ServerAddress
+from glasses_spark.training.parameter_server import SERVICE, ParameterServer
+from glasses_spark.training.protocol import CallEndedError, encode
 from glasses_spark.training.schedule import Schedule
 from tests.training.tiny import tiny_model
 
@@ -45,7 +45,6 @@ class Fit:
             worker=worker,
             attempt=attempt,
             host="here",
-            channel_options=channel_options(self.master.layout.nbytes),
         )
 
     def ones(self) -> Any:
@@ -98,9 +97,9 @@ def test_a_retried_task_takes_over_where_its_predecessor_stopped(fit: Fit) -> No
         old.push(0, 0, rows=4, update=fit.ones(), metric_state=STATE)
         answer = new.join()
         assert (answer.whole("epoch"), answer.whole("step")) == (0, 1)
-        with pytest.raises(FitOverError, match="attempt 3 is not the one that counts"):
+        with pytest.raises(CallEndedError, match="attempt 3 is not the one that counts"):
             old.push(0, 1, rows=4, update=fit.ones(), metric_state=STATE)
-        with pytest.raises(FitOverError, match="attempt 7 has taken over"):
+        with pytest.raises(CallEndedError, match="attempt 7 has taken over"):
             old.join()
     assert fit.master.version == 1
 
@@ -195,7 +194,7 @@ def test_a_worker_that_waits_is_sent_home_when_the_server_stops() -> None:
         while not fit.coordinator._pending:
             assert not waiting.done()
         fit.coordinator.fail(WorkerError("another worker failed"))
-        with pytest.raises(FitOverError, match="the fit has failed"):
+        with pytest.raises(CallEndedError, match="the fit has failed"):
             waiting.result(timeout=10)
 
 

@@ -8,7 +8,13 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark.training.partition import Partitioned, add_keys, count_buckets, partition
+from glasses_spark.training.partition import (
+    Partitioned,
+    add_keys,
+    count_buckets,
+    partition,
+    spark_hash,
+)
 
 COLUMNS = ["value", "validation"]
 
@@ -72,3 +78,20 @@ def test_validation_rows_are_shared_equally_on_their_own(spark: SparkSession) ->
 def test_empty_partitions_of_the_input_are_no_hindrance(spark: SparkSession) -> None:
     frame = numbers(spark, 40, partitions=8).where("value < 5")
     assert sorted(map(len, contents(spread(frame, 2)))) == [2, 3]
+
+
+def test_our_hash_is_that_of_spark(spark: SparkSession) -> None:
+    rows = spark.range(300).select("id", F.hash(F.col("id").cast("int")).alias("hash")).collect()
+    assert all(row["hash"] % 2**32 == spark_hash(row["id"]) for row in rows)
+
+
+def test_hundreds_of_workers_are_no_hindrance(spark: SparkSession) -> None:
+    parts = spread(numbers(spark, 1000), 300)
+    assert [len(part) for part in contents(parts)] == list(parts.rows)
+
+
+def test_one_frame_may_be_partitioned_twice_at_a_time(spark: SparkSession) -> None:
+    frame = numbers(spark, 20)
+    one, two = (add_keys(frame, ["value"], seed=0).persist() for _ in range(2))
+    one.unpersist()
+    assert two.storageLevel.useMemory

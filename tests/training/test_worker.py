@@ -103,7 +103,8 @@ def fit(
             raise
         for task in tasks:
             task.result()
-    master.write_to_model()
+    master.settle()
+    master.write_to_model(master.vector())
     return totals, states
 
 

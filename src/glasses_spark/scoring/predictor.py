@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ScoringError
+from glasses_spark.executors import threads_of_this_process
 
 # Python workers live on between Spark's tasks; so do the models built in them.
 MODELS_KEPT: Final = 2
@@ -65,7 +66,8 @@ class Predictor:
             _drop_sigmoid(model)
 
         def score(x: Any, scale: Any) -> tuple[Any, Any]:
-            x = tf.reshape(tf.cast(x, dtype) / scale, [-1, *self._shape])
+            x = tf.reshape(tf.cast(x, dtype), [-1, *self._shape])
+            x = x / scale if scale is not None else x
             out = model(x, training=False)
             out = tf.reshape(out, [-1, int(np.prod(model.output_shape[1:]))])
             return (tf.sigmoid(out), out) if with_logits else (out, out)
@@ -90,22 +92,24 @@ class Predictor:
                 f"features: expected {self.feature_size} numbers in every row, for an input of "
                 f"{' x '.join(map(str, self._shape))}, got {features.shape[-1]}"
             )
-        scale = self._dtype.type(255 if features.dtype == np.uint8 else 1)
-        predictions, logits = self._score(np.ascontiguousarray(features), scale)
+        # A model of whole numbers takes pixels as they are.
+        scaled = features.dtype == np.uint8 and self._dtype.kind == "f"
+        predictions, logits = self._score(
+            np.ascontiguousarray(features), self._dtype.type(255) if scaled else None
+        )
         return predictions.numpy().astype(np.float64), logits.numpy().astype(np.float64)
 
 
-def cached_predictor(trained: TrainedModel, *, with_logits: bool, threads: int) -> Predictor:
+def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
     """The predictor of a model in this process, built on its first use.
 
     Args:
         trained: The model.
         with_logits: See `Predictor`.
-        threads: Threads to compute on, where TensorFlow has not started yet.
     """
     key = f"{trained.digest}/{with_logits}"
     if key not in _predictors:
-        import_keras(threads=threads)
+        import_keras(threads=threads_of_this_process())
         _predictors[key] = Predictor(trained.build(), with_logits=with_logits)
         while len(_predictors) > MODELS_KEPT:
             _predictors.popitem(last=False)

@@ -27,9 +27,11 @@ from pyspark.sql.pandas.functions import pandas_udf
 
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ScoringError
+from glasses_spark.executors import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
 from glasses_spark.scoring.storage import digest, read_weights, write_weights
+from glasses_spark.session import task_slots
 
 import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
 
@@ -149,13 +151,17 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         # pyspark's types list the kinds of functions by number; this kind is read from `score`.
         make_udf: Any = pandas_udf
         scored = make_udf(score, f"prediction {kind}, raw double")
+        context = frame.sparkSession.sparkContext
+        threads = worker_threads(context, at_once=task_slots(frame.sparkSession))
+        with worker_environment(context, threads=threads):
+            scored_features = scored(feature)
         # One struct, so that prediction and logit come from one pass of the model.
         scores = "__glasses_spark_scores"
         columns = [F.col(f"`{name}`") for name in frame.columns]
         added = [F.col(scores)["prediction"].alias(output)]
         if raw:
             added.append(F.col(scores)["raw"].alias(raw))
-        return frame.withColumn(scores, scored(feature)).select(*columns, *added)
+        return frame.withColumn(scores, scored_features).select(*columns, *added)
 
     def _ship(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
         """Send the weights to the executors, once for a model and a Spark."""
@@ -233,9 +239,8 @@ def _scoring_function(
     batch_size: int,
 ) -> Callable[[Iterator[pd.Series]], Iterator[pd.DataFrame]]:
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        # One thread: Spark runs as many of these processes as it has task slots.
         model = replace(trained, weights=weights.value)
-        predictor = cached_predictor(model, with_logits=with_logits, threads=1)
+        predictor = cached_predictor(model, with_logits=with_logits)
         for series in batches:
             predictions, logits = [], []
             for start in range(0, len(series), batch_size):

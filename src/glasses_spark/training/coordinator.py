@@ -6,6 +6,7 @@ thread a request; the trainer in the driver takes the epochs from it.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -18,16 +19,18 @@ import numpy as np
 from glasses_spark.errors import TrainingError, WorkerError
 from glasses_spark.training.history import EpochLedger, EpochTotals
 from glasses_spark.training.master import Master
-from glasses_spark.training.protocol import ProtocolError
+from glasses_spark.training.protocol import CallEndedError, ProtocolError
 from glasses_spark.training.schedule import HOGWILD, Schedule
 from glasses_spark.training.weights import Vector
+
+logger = logging.getLogger(__name__)
 
 # A call never waits longer inside the server, so that every call can have a
 # deadline although an epoch may take hours.
 LONGEST_WAIT_S: Final = 20.0
 
 
-class FitEndedError(TrainingError):
+class FitEndedError(CallEndedError):
     """The fit is over, or this attempt of a task was replaced by a newer one."""
 
 
@@ -59,6 +62,7 @@ class _Worker:
     step: int = 0
     pulled_version: int = 0
     last_heard: float | None = None
+    gone: bool = False
 
 
 class Coordinator:
@@ -95,6 +99,7 @@ class Coordinator:
         self._step = 0
         self._pending: dict[int, tuple[Vector, int]] = {}
         self._verdict = Verdict(stop=False, learning_rate=None)
+        self.written = master.vector()
         self._failure: Exception | None = None
 
     # What the workers call.
@@ -106,6 +111,7 @@ class Coordinator:
             if attempt < state.attempt:
                 raise FitEndedError(f"worker {worker}: attempt {state.attempt} has taken over")
             state.attempt, state.host, state.last_heard = attempt, host, self._clock()
+            logger.debug("worker %d has joined from %s", worker, host)
             self._changed.notify_all()  # an older attempt that waits here gives up
             if self.schedule.synchronous:
                 self._wait_until(lambda: self._epoch >= state.epoch, worker, attempt)
@@ -201,6 +207,7 @@ class Coordinator:
                 )
             if self.schedule.synchronous:
                 self._wait_until(lambda: self._epoch > epoch, worker, attempt)
+            state.gone = self._verdict.stop or state.epoch >= self.schedule.epochs
             return self._verdict
 
     def heartbeat(self, worker: int, attempt: int) -> None:
@@ -240,6 +247,11 @@ class Coordinator:
                 if self._failure is None:
                     self._changed.wait(poll)
 
+    def begin(self, verdict: Verdict) -> None:
+        """Set what the workers are told when they join."""
+        with self._changed:
+            self._verdict = verdict
+
     def proceed(self, verdict: Verdict) -> None:
         """Let the workers go on after an epoch, or tell them that it was the last."""
         with self._changed:
@@ -252,6 +264,28 @@ class Coordinator:
         """Make `next_epoch` look again, because the Spark job has ended."""
         with self._changed:
             self._changed.notify_all()
+
+    def write_to_model(self) -> None:
+        """Copy the weights between two updates into the Keras model; `written` tells them."""
+        with self._changed:
+            self.written = self.master.vector()
+        self.master.write_to_model(self.written)
+
+    def set_learning_rate(self, value: float) -> None:
+        """Set the rate of the master's own optimizer."""
+        with self._changed:
+            self.master.set_learning_rate(value)
+
+    def settle(self) -> None:
+        """Take over what hogwild updates left, once no more can come."""
+        with self._changed:
+            self.master.settle()
+
+    def restart(self) -> None:
+        """Forget when the workers were last heard of: they are about to be started anew."""
+        with self._changed:
+            for state in self._workers:
+                state.last_heard = None
 
     def replace_weights(self, vector: Vector) -> None:
         """Set the weights that the workers pull next, as a callback may do after an epoch."""
@@ -324,12 +358,10 @@ class Coordinator:
     def _look_for_stalls(self) -> None:
         now = self._clock()
         for number, state in enumerate(self._workers):
-            if state.last_heard is None or state.epoch >= self.schedule.epochs:
-                continue
-            if not self.schedule.takes_part(number):
+            if state.last_heard is None or state.gone or not self.schedule.takes_part(number):
                 continue
             silence = now - state.last_heard
-            if silence > self._stall_timeout and not self._verdict.stop:
+            if silence > self._stall_timeout:
                 self._fail(
                     WorkerError(
                         f"worker {number} on {state.host} has been silent for {silence:.0f} s, in "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from elephas.utils.model_utils import LossModelTypeMapper, ModelType  # noqa: E4
 # noticed by whoever waits.
 STALL_TIMEOUT_S = 120.0
 
+_seeding = threading.Lock()
+
 
 class GlassesEstimator(
     ElephasEstimator, HasSeed, HasWeightCol, HasValidationIndicatorCol, HasRawPredictionCol
@@ -54,7 +57,10 @@ class GlassesEstimator(
     - ``validationIndicatorCol``: boolean column; rows where it is true are held
       back for validation, in place of ``validation_split``.
     - ``rawPredictionCol``: column for logits that the fitted model adds.
+    - ``class_weight``: weights of the labels' rows in the loss, such as ``{1.0: 2.0}``.
     - ``stall_timeout``: seconds of silence after which a worker counts as lost.
+    - ``parameter_server_port``: port in the driver that the workers reach; 0,
+      the default, takes a free one.
     - ``initial_weights``: weights to start from, as ``model.get_weights()``
       gives them; without them the model's own initializers are used, seeded.
     - ``callbacks``: Keras callbacks, run in the driver after each epoch. They
@@ -78,7 +84,17 @@ class GlassesEstimator(
             "seconds of silence after which a worker counts as lost",
             TypeConverters.toFloat,
         )
+        self.parameter_server_port = Param(
+            self,
+            "parameter_server_port",
+            "port in the driver that the workers reach; 0 takes a free one",
+            TypeConverters.toInt,
+        )
+        # By the text of the label, as a parameter is saved as JSON.
+        self.class_weight: Param[Any] = Param(self, "class_weight", "weights of the labels' rows in the loss")
         self._setDefault(
+            class_weight={},
+            parameter_server_port=0,
             num_workers=AUTO,
             optimizer_config="adam",
             validation_split=0.0,
@@ -99,10 +115,15 @@ class GlassesEstimator(
         return self
 
     def _set(self, **kwargs: Any) -> GlassesEstimator:
+        kwargs = {name: _plain(value) for name, value in kwargs.items()}
         for name, value in kwargs.items():
             _require_valid(name, value)
-        if "optimizer_config" in kwargs:
-            kwargs["optimizer_config"] = _serialized_optimizer(kwargs["optimizer_config"])
+        for name in ("optimizer_config", "loss", "metrics"):
+            if name in kwargs:
+                kwargs[name] = _serialized(kwargs[name])
+        if "class_weight" in kwargs:
+            weights = kwargs["class_weight"] or {}
+            kwargs["class_weight"] = {str(float(k)): float(v) for k, v in weights.items()}
         super()._set(**kwargs)
         return self
 
@@ -199,6 +220,11 @@ class GlassesEstimator(
             validation_split=self.get_validation_split(),
             seed=self.getSeed(),
             stall_timeout=self.getOrDefault(self.stall_timeout),
+            port=self.getOrDefault(self.parameter_server_port),
+            class_weights={
+                float(label): weight
+                for label, weight in self.getOrDefault(self.class_weight).items()
+            },
         )
 
     def _columns(self) -> Columns:
@@ -226,8 +252,9 @@ class GlassesEstimator(
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),
         )
+        _require_mean_loss(spec.loss)
         model = _build_seeded(spec, derive_seed(self.getSeed(), "weights"))
-        _require_one_input_and_output(model)
+        _require_built(model)
         if self.initial_weights is not None:
             model.set_weights([np.asarray(weight) for weight in self.initial_weights])
         travelling = {id(v) for group in travelling_variables(model) for v in group}
@@ -260,7 +287,9 @@ def build_estimator(
     rawPredictionCol: str = "",
     validationIndicatorCol: str | None = None,
     weightCol: str | None = None,
+    class_weight: Mapping[float, float] | None = None,
     stall_timeout: float = STALL_TIMEOUT_S,
+    parameter_server_port: int = 0,
 ) -> GlassesEstimator:
     """Make an estimator from a compiled Keras model, as the published experiment does.
 
@@ -285,7 +314,10 @@ def build_estimator(
         rawPredictionCol: Column for logits; empty for none.
         validationIndicatorCol: Boolean column that marks validation rows.
         weightCol: Column with the weights of the rows.
+        class_weight: Weight of each label's rows in the loss; 1 where it is not named.
         stall_timeout: Seconds of silence after which a worker counts as lost.
+        parameter_server_port: Port in the driver that the workers reach; 0
+            takes a free one.
 
     Returns:
         The estimator.
@@ -296,6 +328,12 @@ def build_estimator(
     """
     keras = import_keras()
     compiled = (model.get_compile_config() or {}) if model.compiled else {}
+    for name in ("weighted_metrics", "loss_weights"):
+        if compiled.get(name):
+            raise ConfigError(
+                f"{name}: expected a model compiled without it, got {compiled[name]!r}; "
+                "a fit by many workers does not use it"
+            )
     loss = compiled.get("loss") if loss is None else loss
     if loss is None:
         raise ConfigError("loss: expected a compiled model or a loss, got neither")
@@ -326,7 +364,9 @@ def build_estimator(
         mode=mode,
         seed=seed,
         rawPredictionCol=rawPredictionCol,
+        class_weight=dict(class_weight or {}),
         stall_timeout=stall_timeout,
+        parameter_server_port=parameter_server_port,
         **{name: value for name, value in optional.items() if value is not None},
     )
 
@@ -394,29 +434,79 @@ def _require_valid(name: str, value: Any) -> None:
         "validation_split": (number and 0 <= value < 1, "a number in [0, 1)"),
         "nb_classes": (whole and value >= 1, "a whole number of at least 1"),
         "stall_timeout": (number and value > 0, "a number of seconds above 0"),
+        "parameter_server_port": (whole and 0 <= value < 65536, "a port, 0 to 65535"),
+        "class_weight": (_are_weights(value), "a number of at least 0 for each label"),
+        "loss": (
+            not isinstance(value, Mapping) or "class_name" in value,
+            "one loss, as the model has one output",
+        ),
+        "metrics": (value is None or isinstance(value, (list, tuple)), "a list of metrics"),
     }
     if name in checks and not checks[name][0]:
         raise ConfigError(f"{name}: expected {checks[name][1]}, got {value!r}")
 
 
-def _serialized_optimizer(optimizer: Any) -> Any:
-    if optimizer is None or isinstance(optimizer, (str, dict)):
-        return optimizer
-    return import_keras().optimizers.serialize(optimizer)
+def _plain(value: Any) -> Any:
+    """A number of NumPy as one of Python, which Spark can save."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _are_weights(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(w, (int, float)) and w >= 0 for w in value.values())
+
+
+def _serialized(value: Any) -> Any:
+    """An optimizer, loss or metric of Keras itself as what its own functions make of it.
+
+    A metric object holds variables: unpickled in a worker it would start
+    TensorFlow before its threads are set. Classes of the user's are left to
+    the pickling, which brings their code along.
+    """
+    if isinstance(value, (list, tuple)):
+        return [_serialized(one) for one in value]
+    keras = import_keras()
+    kinds = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
+    if isinstance(value, kinds) and type(value).__module__.startswith("keras."):
+        return keras.saving.serialize_keras_object(value)
+    return value
 
 
 def _build_seeded(spec: ModelSpec, seed: int) -> Any:
     """Build a model whose initializers, where they have no seed of their own, are seeded."""
-    # Keras draws such seeds from Python's generator, which is the user's as well.
-    kept = random.getstate()
-    random.seed(seed)
-    try:
-        return spec.build()
-    finally:
-        random.setstate(kept)
+    # Keras draws such seeds from Python's generator, which is the user's as
+    # well, and that of a fit in another thread.
+    with _seeding:
+        kept = random.getstate()
+        random.seed(seed)
+        try:
+            return spec.build()
+        finally:
+            random.setstate(kept)
 
 
-def _require_one_input_and_output(model: Any) -> None:
+def _require_mean_loss(loss: Any) -> None:
+    """Refuse a loss that is no mean over the rows: means of workers add up, others do not."""
+    config = loss.get("config") if isinstance(loss, Mapping) else None
+    reduction = (
+        config.get("reduction") if isinstance(config, Mapping) else getattr(loss, "reduction", None)
+    )
+    if reduction not in (None, "sum_over_batch_size", "mean"):
+        raise TrainingError(
+            f"loss: expected the reduction 'sum_over_batch_size', got {reduction!r}, which "
+            "depends on how many rows a worker has in a batch"
+        )
+
+
+def _require_built(model: Any) -> None:
+    if not model.built:
+        raise TrainingError(
+            "expected a model that knows the shape of its input, got one without; begin it with "
+            "keras.Input(shape)"
+        )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise TrainingError(
             f"expected a model with one input and one output, got {len(model.inputs)} and "

@@ -99,8 +99,9 @@ class EpochLedger:
         self._waiting = np.zeros(workers)
         self._staleness = np.zeros(workers, np.int64)
         self._pushes = np.zeros(workers, np.int64)
-        self._metric_state = np.zeros(state_size)
-        self._validation_state = np.zeros(state_size)
+        # A row a worker, added up in their order: sums of floats depend on it.
+        self._metric_state = np.zeros((workers, state_size))
+        self._validation_state = np.zeros((workers, state_size))
         self.finished: set[int] = set()
 
     def enter_push(self, worker: int, rows: int, state: Vector, staleness: int) -> None:
@@ -108,13 +109,13 @@ class EpochLedger:
         self._rows[worker] += rows
         self._staleness[worker] += staleness
         self._pushes[worker] += 1
-        self._metric_state += state
+        self._metric_state[worker] += state
 
     def enter_finish(self, worker: int, state: Vector, seconds: float, waiting: float) -> None:
         """Enter the end of a worker's epoch."""
         self._seconds[worker] += seconds
         self._waiting[worker] += waiting
-        self._validation_state += state
+        self._validation_state[worker] += state
         self.finished.add(worker)
 
     def totals(self, epoch: int) -> EpochTotals:
@@ -129,4 +130,6 @@ class EpochLedger:
             )
             for worker in range(len(self._rows))
         )
-        return EpochTotals(epoch, shares, self._metric_state, self._validation_state)
+        return EpochTotals(
+            epoch, shares, self._metric_state.sum(axis=0), self._validation_state.sum(axis=0)
+        )

@@ -62,9 +62,21 @@ class Master:
             self._apply.replace(self._trainable)
         self.version += 1
 
-    def write_to_model(self) -> None:
-        """Copy the weights into the Keras model, for callbacks and for the result."""
-        write_vector(self.model, self.layout, self.vector())
+    def settle(self) -> None:
+        """Take over what the last updates left, after hogwild ones crossed each other."""
+        if self._apply is not None:
+            self._trainable = self._apply.read()
+
+    def write_to_model(self, vector: Vector) -> None:
+        """Copy weights ``(size,)`` into the Keras model, and the optimizer's state with them."""
+        write_vector(self.model, self.layout, vector)
+        if self._apply is not None:
+            self._apply.write_state(self.model)
+
+    def set_learning_rate(self, value: float) -> None:
+        """Set the rate of the next updates that are gradients."""
+        if self._apply is not None:
+            self._apply.set_learning_rate(value)
 
     def apply(self, update: Vector) -> None:
         """Apply one worker's update, ``(size,)``: the trainable part, then its statistics.
@@ -105,31 +117,36 @@ class Master:
 
 
 class _GradientStep:
-    """One step of the model's optimizer, traced once."""
+    """One step of an optimizer of its own, traced once.
+
+    It works on copies of the model's weights: callbacks may read and write the
+    model itself while updates come in.
+    """
 
     def __init__(self, model: Any, layout: WeightLayout) -> None:
         import keras
         import tensorflow as tf
 
-        optimizer = model.optimizer
-        self._layout = replace(layout, statistics=())
+        theirs = model.optimizer
+        optimizer = type(theirs).from_config(theirs.get_config())
         trainable, _ = travelling_variables(model)
-        if _is_elementwise(optimizer):
-            start = layout.join([variable.numpy() for variable in trainable])
+        self._flat = _is_elementwise(optimizer) and all(v.constraint is None for v in trainable)
+        self._layout = replace(layout, statistics=())
+        start = self._layout.join([variable.numpy() for variable in trainable])
+        if self._flat:
             variables = [keras.Variable(start, dtype=layout.dtype, name="weights")]
             shapes: list[tuple[int, ...]] = [(layout.trainable_size,)]
         else:
-            variables, shapes = trainable, list(layout.trainable)
-        self._variables = variables
-        if not optimizer.built:
-            optimizer.build(variables)
+            variables, shapes = [_copy(variable) for variable in trainable], list(layout.trainable)
+        optimizer.build(variables)
+        self._variables, self._optimizer = variables, optimizer
         sizes = [int(np.prod(shape)) for shape in shapes]
 
         def step(gradient: Any) -> Any:
             parts = tf.split(gradient, sizes)
             gradients = [tf.reshape(part, s) for part, s in zip(parts, shapes, strict=True)]
             optimizer.apply(gradients, variables)
-            return tf.concat([tf.reshape(v.value, [-1]) for v in variables], axis=0)
+            return self._joined()
 
         signature = [tf.TensorSpec((layout.trainable_size,), layout.dtype)]
         self._step = tf.function(step, input_signature=signature, autograph=False)
@@ -138,11 +155,55 @@ class _GradientStep:
         # A copy: TensorFlow's own memory changes under the next step.
         return np.array(self._step(gradient))
 
+    def read(self) -> Vector:
+        return np.array(self._joined())
+
     def replace(self, trainable: Vector) -> None:
-        whole = len(self._variables) == 1
-        arrays = [trainable] if whole else self._layout.split(trainable)
+        arrays = [trainable] if self._flat else self._layout.split(trainable)
         for variable, array in zip(self._variables, arrays, strict=True):
             variable.assign(array.reshape(variable.shape))
+
+    def set_learning_rate(self, value: float) -> None:
+        self._optimizer.learning_rate = value
+
+    def write_state(self, model: Any) -> None:
+        """Copy the optimizer's state to the model's, so that a saved model can train on."""
+        theirs = model.optimizer
+        trainable, _ = travelling_variables(model)
+        if not theirs.built:
+            theirs.build(trainable)
+        theirs.iterations.assign(self._optimizer.iterations)
+        ours, slots = (_slots(optimizer) for optimizer in (self._optimizer, theirs))
+        if not self._flat:
+            for mine, other in zip(ours, slots, strict=True):
+                other.assign(mine)
+            return
+        for mine in ours:
+            if not mine.shape:
+                continue  # a number of the optimizer's own, made anew by its build
+            kind = mine.name.removeprefix("weights_")
+            others = [slot for slot in slots if slot.name.endswith(f"_{kind}")]
+            for other, array in zip(others, self._layout.split(mine.numpy()), strict=True):
+                other.assign(array)
+
+    def _joined(self) -> Any:
+        import tensorflow as tf
+
+        return tf.concat([tf.reshape(v.value, [-1]) for v in self._variables], axis=0)
+
+
+def _slots(optimizer: Any) -> list[Any]:
+    """The optimizer's state for each weight, in its order."""
+    own = {id(optimizer.iterations), id(getattr(optimizer, "_learning_rate", None))}
+    return [variable for variable in optimizer.variables if id(variable) not in own]
+
+
+def _copy(variable: Any) -> Any:
+    import keras
+
+    made = keras.Variable(variable.numpy(), dtype=str(variable.dtype), name=variable.name)
+    made.constraint = variable.constraint
+    return made
 
 
 def _is_elementwise(optimizer: Any) -> bool:
@@ -153,12 +214,18 @@ def _is_elementwise(optimizer: Any) -> bool:
 
 
 def require_supported_optimizer(optimizer: Any) -> None:
-    """Refuse an optimizer that changes what a gradient is before it is applied.
+    """Refuse an optimizer that does more than apply gradients.
 
     Raises:
-        TrainingError: It scales the loss; the workers' gradients are not scaled.
+        TrainingError: It scales the loss, which the workers do not, or keeps a
+            moving average of the weights.
     """
     name = type(optimizer).__name__
+    if getattr(optimizer, "use_ema", False):
+        raise TrainingError(
+            f"optimizer {name}: expected one without a moving average of the weights "
+            "(use_ema=True), which a fit by many workers does not keep; leave use_ema out"
+        )
     if name == "LossScaleOptimizer" or getattr(optimizer, "loss_scale_factor", None):
         raise TrainingError(
             f"optimizer {name}: expected one without loss scaling, which half precision needs "

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
 
-import grpc
-
 from glasses_spark.errors import WorkerError
-from glasses_spark.training.credentials import SERVER_NAME, Credentials
-from glasses_spark.training.protocol import SERVICE, Message, decode, encode
+from glasses_spark.training.credentials import Credentials
+from glasses_spark.training.parameter_server import SERVICE
+from glasses_spark.training.protocol import CallEndedError, Message
+from glasses_spark.training.rpc import Channel
 from glasses_spark.training.weights import Vector, WeightLayout
 
 # An answer to a heartbeat needs no computing.
 HEARTBEAT_DEADLINE_S: Final = 30.0
-# Room for a driver that is busy starting; a wrong address is known by then.
-CONNECT_DEADLINE_S: Final = 60.0
-
-
-class FitOverError(WorkerError):
-    """The server does not want this worker any more: the fit is over, or another attempt has it."""
 
 
 @dataclass(frozen=True)
@@ -56,49 +50,21 @@ class ParameterClient:
         layout: Form of the weights' vector.
         worker: Number of the worker, from 0.
         attempt: Number of this attempt of its task; the highest one counts.
-        host: Name of this machine, for the driver's messages.
-        channel_options: GRPC's settings, the same as the server's.
+        host: Name of this machine and process, for the driver's messages.
     """
 
     def __init__(
-        self,
-        address: ServerAddress,
-        layout: WeightLayout,
-        *,
-        worker: int,
-        attempt: int,
-        host: str,
-        channel_options: list[tuple[str, int]],
+        self, address: ServerAddress, layout: WeightLayout, *, worker: int, attempt: int, host: str
     ) -> None:
         self._address = address
-        self._layout = layout
         self._who = {"worker": worker, "attempt": attempt}
         self._host = host
-        self._options = channel_options
         self._done = threading.Event()
-        self._channel: Any = None
-        self._pulse: threading.Thread | None = None
+        self._channel = Channel(SERVICE, address.host, address.port, address.credentials, layout)
+        self._pulse = threading.Thread(target=self._send_signs_of_life, daemon=True)
 
     def __enter__(self) -> Self:
-        credentials = self._address.credentials
-        secure = grpc.ssl_channel_credentials(
-            root_certificates=credentials.trusted,
-            private_key=credentials.own.key,
-            certificate_chain=credentials.own.certificate,
-        )
-        target = f"{self._address.host}:{self._address.port}"
-        options = [*self._options, ("grpc.ssl_target_name_override", SERVER_NAME)]
-        self._channel = grpc.secure_channel(target, secure, options=options)
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout=CONNECT_DEADLINE_S)
-        except grpc.FutureTimeoutError:
-            self._channel.close()
-            raise WorkerError(
-                f"no parameter server answers at {target} within {CONNECT_DEADLINE_S:.0f} s. "
-                "Executors must reach the driver there: look at spark.driver.host, "
-                "spark.driver.bindAddress and the firewall"
-            ) from None
-        self._pulse = threading.Thread(target=self._send_signs_of_life, daemon=True)
+        self._channel.__enter__()
         return self
 
     def __exit__(
@@ -108,25 +74,20 @@ class ParameterClient:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        if self._pulse is not None and self._pulse.is_alive():
+        if self._pulse.is_alive():
             self._pulse.join()
-        self._channel.close()
+        self._channel.__exit__(kind, error, trace)
 
     def join(self) -> Message:
         """Say that this worker is here; the answer names epoch and step to go on with."""
         answer = self._call("Join", {"host": self._host})
-        if self._pulse is not None:
-            self._pulse.start()
-        while answer.header.get("again"):
-            answer = self._call("Join", {"host": self._host})
-        return answer
+        self._pulse.start()
+        return self._ask_again(answer, "Join", {"host": self._host})
 
     def pull(self, epoch: int, step: int) -> Vector:
         """The weights ``(size,)`` for a step."""
-        answer = self._call("Pull", {"epoch": epoch, "step": step})
-        while answer.header.get("again"):
-            answer = self._call("Pull", {"epoch": epoch, "step": step})
-        return answer.update()
+        header = {"epoch": epoch, "step": step}
+        return self._ask_again(self._call("Pull", header), "Pull", header).update()
 
     def push(
         self, epoch: int, step: int, *, rows: int, update: Vector, metric_state: Vector
@@ -147,39 +108,29 @@ class ParameterClient:
             "seconds": seconds,
             "waiting": waiting,
         }
-        answer = self._call("FinishEpoch", header)
-        while answer.header.get("again"):
-            answer = self._call("FinishEpoch", header)
-        return answer
+        return self._ask_again(self._call("FinishEpoch", header), "FinishEpoch", header)
 
     def fail(self, error: str, traceback: str) -> None:
         """Report this worker's error, which ends the fit."""
         self._call("Fail", {"host": self._host, "error": error, "traceback": traceback})
 
+    def _ask_again(self, answer: Message, method: str, header: Mapping[str, Any]) -> Message:
+        while answer.header.get("again"):
+            answer = self._call(method, header)
+        return answer
+
     def _call(
-        self,
-        method: str,
-        header: Mapping[str, Any],
-        vector: Vector | None = None,
-        *,
-        deadline: float | None = None,
+        self, method: str, header: Mapping[str, Any], vector: Vector | None = None
     ) -> Message:
-        call: Callable[..., bytes] = self._channel.unary_unary(f"/{SERVICE}/{method}")
-        request = encode({**self._who, **header}, vector)
-        try:
-            reply = call(request, timeout=deadline or self._address.deadline)
-        except grpc.RpcError as error:
-            status = error.code()
-            if status in (grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED):
-                raise FitOverError(f"{method}: {error.details()}") from None
-            if status is grpc.StatusCode.UNAVAILABLE:
-                raise FitOverError(f"{method}: the parameter server is gone") from None
-            raise WorkerError(f"{method}: {status.name}: {error.details()}") from None
-        return decode(reply, size=self._layout.size, dtype=self._layout.dtype)
+        return self._channel.call(
+            method, {**self._who, **header}, vector, deadline=self._address.deadline
+        )
 
     def _send_signs_of_life(self) -> None:
         while not self._done.wait(self._address.heartbeat):
             try:
-                self._call("Heartbeat", {}, deadline=HEARTBEAT_DEADLINE_S)
-            except WorkerError:
+                self._channel.call("Heartbeat", self._who, deadline=HEARTBEAT_DEADLINE_S)
+            except CallEndedError:
                 return  # the worker's own next call will say what is wrong
+            except WorkerError:
+                continue  # one may be lost on the way; the driver counts on a few

@@ -1,16 +1,12 @@
-"""Parameter server: the coordinator of one fit, reachable over gRPC by its workers alone."""
+"""Parameter server: the coordinator of one fit, reachable by its workers alone."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
-import grpc
-
-from glasses_spark.errors import SetupError, WorkerError
+from glasses_spark.errors import WorkerError
 from glasses_spark.training.coordinator import (
     Coordinator,
     FitEndedError,
@@ -19,25 +15,16 @@ from glasses_spark.training.coordinator import (
     Verdict,
 )
 from glasses_spark.training.credentials import Credentials
-from glasses_spark.training.protocol import (
-    MAX_HEADER_BYTES,
-    SERVICE,
-    Message,
-    ProtocolError,
-    decode,
-    encode,
-)
-from glasses_spark.training.weights import Vector
+from glasses_spark.training.protocol import Message
+from glasses_spark.training.rpc import Answer, RpcServer
 
-logger = logging.getLogger(__name__)
+SERVICE: Final = "glasses_spark.ParameterServer"
 
 # A worker has one call of its loop under way and one heartbeat; the rest is for strangers.
 THREADS_PER_WORKER: Final = 2
 SPARE_THREADS: Final = 4
 # What a worker may tell of its error.
 MAX_ERROR_CHARACTERS: Final = 20_000
-
-Answer = tuple[Mapping[str, Any], Vector | None]
 
 
 class ParameterServer:
@@ -48,9 +35,6 @@ class ParameterServer:
         credentials: The server's end of `make_credentials`.
         bind_address: Address to listen on, such as ``127.0.0.1`` or ``0.0.0.0``.
         port: Port to listen on; 0 takes a free one.
-
-    Attributes:
-        port: Port that it listens on, known once it has been entered.
     """
 
     def __init__(
@@ -62,21 +46,6 @@ class ParameterServer:
         port: int = 0,
     ) -> None:
         self._coordinator = coordinator
-        self._layout = coordinator.master.layout
-        self._credentials = credentials
-        self._bind_address = bind_address
-        self.port = port
-        self._server: Any = None
-        self._threads: ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> Self:
-        workers = self._coordinator.schedule.workers
-        self._threads = ThreadPoolExecutor(
-            THREADS_PER_WORKER * workers + SPARE_THREADS, thread_name_prefix="parameter-server"
-        )
-        self._server = grpc.server(
-            self._threads, options=channel_options(self._layout.nbytes), compression=None
-        )
         calls: dict[str, Callable[[Message], Answer]] = {
             "Join": self._join,
             "Pull": self._pull,
@@ -85,30 +54,25 @@ class ParameterServer:
             "Heartbeat": self._heartbeat,
             "Fail": self._fail,
         }
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self._handler(name, call))
-            for name, call in calls.items()
-        }
-        self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(SERVICE, handlers)]
+        self._server = RpcServer(
+            SERVICE,
+            {name: _patient(call) for name, call in calls.items()},
+            credentials,
+            coordinator.master.layout,
+            threads=THREADS_PER_WORKER * coordinator.schedule.workers + SPARE_THREADS,
+            bind_address=bind_address,
+            port=port,
+            # Such as an error of the optimizer: it ends the fit, and the driver raises it.
+            on_error=coordinator.fail,
         )
-        own = self._credentials.own
-        secure = grpc.ssl_server_credentials(
-            [(own.key, own.certificate)],
-            root_certificates=self._credentials.trusted,
-            require_client_auth=True,
-        )
-        address = f"{self._bind_address}:{self.port}"
-        try:
-            self.port = self._server.add_secure_port(address, secure)
-        except RuntimeError as error:
-            self.__exit__(None, None, None)
-            raise SetupError(
-                f"the parameter server cannot listen on {address}: {error}. "
-                "Name an address of this machine (spark.driver.bindAddress) and a free port, or 0"
-            ) from None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once the block has begun."""
+        return self._server.port
+
+    def __enter__(self) -> Self:
         self._server.start()
-        logger.debug("the parameter server listens on %s:%d", self._bind_address, self.port)
         return self
 
     def __exit__(
@@ -119,31 +83,7 @@ class ParameterServer:
     ) -> None:
         # Whoever still waits inside is sent home first, so that nothing is left hanging.
         self._coordinator.fail(FitEndedError("the fit has ended"))
-        self._server.stop(grace=1).wait()
-        if self._threads is not None:
-            self._threads.shutdown(wait=True)
-
-    def _handler(
-        self, name: str, call: Callable[[Message], Answer]
-    ) -> Callable[[bytes, Any], bytes]:
-        def handle(request: bytes, context: Any) -> bytes:
-            try:
-                message = decode(request, size=self._layout.size, dtype=self._layout.dtype)
-                header, vector = call(message)
-            except ProtocolError as error:
-                logger.warning("refused a %s from %s: %s", name, context.peer(), error)
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            except NotYetError:
-                header, vector = {"again": True}, None
-            except FitEndedError as error:
-                context.abort(grpc.StatusCode.ABORTED, str(error))
-            except Exception as error:
-                # Such as an error of the optimizer: it ends the fit, and the driver raises it.
-                self._coordinator.fail(error)
-                context.abort(grpc.StatusCode.ABORTED, "the fit has failed in the driver")
-            return encode(header, vector)
-
-        return handle
+        self._server.stop()
 
     def _join(self, message: Message) -> Answer:
         position, verdict = self._coordinator.join(
@@ -199,15 +139,16 @@ class ParameterServer:
         return {}, None
 
 
-def channel_options(payload_bytes: int) -> list[tuple[str, int]]:
-    """GRPC's settings for both ends: messages no longer than the protocol has them."""
-    longest = payload_bytes + MAX_HEADER_BYTES + 4
-    return [
-        ("grpc.max_send_message_length", longest),
-        ("grpc.max_receive_message_length", longest),
-        # Two servers on one port would share its connections without a word.
-        ("grpc.so_reuseport", 0),
-    ]
+def _patient(call: Callable[[Message], Answer]) -> Callable[[Message], Answer]:
+    """Have the worker ask again where what it waits for has not come."""
+
+    def answer(message: Message) -> Answer:
+        try:
+            return call(message)
+        except NotYetError:
+            return {"again": True}, None
+
+    return answer
 
 
 def _verdict_header(verdict: Verdict) -> dict[str, Any]:

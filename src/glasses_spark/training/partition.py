@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from itertools import pairwise
-from operator import add
+from itertools import accumulate, count
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from glasses_spark.training.rows import KEY, VALIDATION
+from glasses_spark.training.schedule import share
 
 # The upper bits of a row's key; their counts are all that the driver sees of the rows.
 BUCKET_BITS: Final = 12
+# Leaves the ids of 2**31 partitions their room in a bigint.
+TIE_OFFSET_BITS: Final = 30
 _TIE: Final = "tie"
-_WORKER: Final = "worker"
+_BUCKET: Final = f"CAST(shiftright({KEY}, {64 - BUCKET_BITS}) AS INT)"
+_MASK: Final = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,17 @@ def add_keys(frame: DataFrame, columns: Sequence[str], *, seed: int) -> DataFram
         seed: Another seed gives other keys.
 
     Returns:
-        ``frame`` with a key (bigint).
+        ``frame`` with a key (bigint). No two calls give the same plan: Spark
+        would keep the rows of two such frames once, and let go of both with either.
     """
     key = F.xxhash64(F.lit(seed), *(F.col(name) for name in columns))
-    return frame.withColumn(KEY, key).withColumn(_TIE, F.monotonically_increasing_id())
+    tie = F.monotonically_increasing_id() + F.lit(secrets.randbits(TIE_OFFSET_BITS))
+    return frame.withColumn(KEY, key).withColumn(_TIE, tie)
 
 
 def count_buckets(keyed: DataFrame) -> list[Row]:
     """Count the rows of each bucket of keys: ``validation, bucket, count``, at most 8,192 rows."""
-    return keyed.groupBy(VALIDATION, _bucket().alias("bucket")).count().collect()
+    return keyed.groupBy(VALIDATION, F.expr(_BUCKET).alias("bucket")).count().collect()
 
 
 def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partitioned:
@@ -76,97 +81,98 @@ def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partiti
     Returns:
         The rows with their workers.
     """
-    worker = F.lit(0)
     shares: dict[bool, tuple[int, ...]] = {}
-    cuts: list[Row] = []
-    wanted: dict[tuple[bool, int], list[int]] = {}
+    wanted: list[tuple[bool, int, int]] = []
     for validation in (False, True):
         counts = sorted((r["bucket"], r["count"]) for r in buckets if r[VALIDATION] == validation)
         total = sum(count for _, count in counts)
-        starts = [number * total // workers for number in range(workers + 1)]
-        shares[validation] = tuple(stop - start for start, stop in pairwise(starts))
-        for start in sorted({start for start in starts[1:-1] if 0 < start < total}):
-            bucket, place = _find(counts, start)
-            wanted.setdefault((validation, bucket), []).append(place)
-    if wanted:
-        cuts = _rows_at(keyed, wanted)
-    for validation in (False, True):
-        mine = [row for row in cuts if row[VALIDATION] == validation]
-        worker = F.when(
-            F.col(VALIDATION) == F.lit(validation), _run(mine, shares[validation])
-        ).otherwise(worker)
-    spread = keyed.withColumn(_WORKER, worker)
-    address = _addresses(keyed, workers)
-    placed = spread.repartition(workers, F.element_at(address, F.col(_WORKER) + 1))
-    return Partitioned(placed.drop(_WORKER, _TIE), shares[False], shares[True])
+        shares[validation] = share(total, workers)
+        cuts = sorted(set(accumulate(shares[validation])) - {0, total})
+        wanted += [(validation, *_find(counts, cut)) for cut in cuts]
+    found = _rows_at(keyed, wanted) if wanted else []
+    runs = [
+        _run([row for row in found if row[VALIDATION] == validation], shares[validation])
+        for validation in (True, False)
+    ]
+    address = F.expr(f"CASE WHEN {VALIDATION} THEN {runs[0]} ELSE {runs[1]} END")
+    placed = keyed.repartition(workers, address.cast("int"))
+    return Partitioned(placed.drop(_TIE), shares[False], shares[True])
 
 
-def _bucket() -> Column:
-    return F.shiftrightunsigned(F.col(KEY), 64 - BUCKET_BITS).cast("int")
+def spark_hash(number: int) -> int:
+    """Spark's ``hash`` of an int: Murmur3, 32 bit, by Austin Appleby, with the seed 42.
+
+    Returns:
+        A whole number in [0, 2**32); Spark's is the same, read as signed.
+    """
+
+    def rotated(value: int, bits: int) -> int:
+        return (value << bits | value >> (32 - bits)) & _MASK
+
+    mixed = rotated(number * 0xCC9E2D51 & _MASK, 15) * 0x1B873593 & _MASK
+    value = (rotated(42 ^ mixed, 13) * 5 + 0xE6546B64) & _MASK
+    value ^= 4  # the length of an int in bytes
+    value = (value ^ value >> 16) * 0x85EBCA6B & _MASK
+    value = (value ^ value >> 13) * 0xC2B2AE35 & _MASK
+    return value ^ value >> 16
 
 
 def _find(counts: list[tuple[int, int]], place: int) -> tuple[int, int]:
     """The bucket that holds the row at a place, and the row's place in it."""
-    for bucket, count in counts:
-        if place < count:
+    for bucket, rows in counts:
+        if place < rows:
             return bucket, place
-        place -= count
+        place -= rows
     raise AssertionError("a place beyond the last row")
 
 
-def _rows_at(keyed: DataFrame, wanted: dict[tuple[bool, int], list[int]]) -> list[Row]:
-    """The key of the row at each wanted place of a bucket."""
-    buckets = F.lit(False)
-    places = F.lit(False)
-    for (validation, bucket), numbers in wanted.items():
-        here = (F.col(VALIDATION) == F.lit(validation)) & (_bucket() == bucket)
-        buckets |= here
-        places |= here & F.col("place").isin(numbers)
-    window = Window.partitionBy(VALIDATION, _bucket()).orderBy(KEY, _TIE)
-    return (
-        keyed.where(buckets)
-        .select(VALIDATION, KEY, _TIE)
-        .withColumn("place", F.row_number().over(window) - 1)
-        .where(places)
-        .collect()
+def _rows_at(keyed: DataFrame, wanted: Sequence[tuple[bool, int, int]]) -> list[Row]:
+    """The keys of the rows at the wanted places of their buckets, in order."""
+    buckets = ", ".join(f"({flag}, {bucket})" for flag, bucket in {w[:2] for w in wanted})
+    places = ", ".join(f"({flag}, {bucket}, {place})" for flag, bucket, place in wanted)
+    window = Window.partitionBy(VALIDATION, F.expr(_BUCKET)).orderBy(KEY, _TIE)
+    return sorted(
+        keyed.where(f"({VALIDATION}, {_BUCKET}) IN ({buckets})")
+        .select(VALIDATION, KEY, _TIE, (F.row_number().over(window) - 1).alias("place"))
+        .where(f"({VALIDATION}, {_BUCKET}, place) IN ({places})")
+        .collect(),
+        key=lambda row: (row[KEY], row[_TIE]),
     )
 
 
-def _run(cuts: list[Row], shares: tuple[int, ...]) -> Column:
-    """The number of the worker's run that a row lies in."""
-    # The order of the keys as unsigned numbers, which is that of their buckets.
-    ordered = sorted(cuts, key=lambda row: (row[KEY] % 2**64, row[_TIE]))
-    key = _unsigned_order(F.col(KEY))
-    passed = []
-    for row in ordered:
-        cut = _unsigned_order(F.lit(row[KEY]))
-        behind = (key > cut) | ((key == cut) & (F.col(_TIE) >= row[_TIE]))
-        passed.append(behind.cast("int"))
-    run = reduce(add, passed, F.lit(0))
-    # With fewer rows than workers some runs are empty: skip over them.
-    filled = [number for number, share in enumerate(shares) if share] or [0]
-    return F.element_at(F.array(*(F.lit(number) for number in filled)), run + 1)
+def _run(cuts: list[Row], shares: tuple[int, ...]) -> str:
+    """SQL for the number that sends a row to the worker in whose run it lies.
+
+    A search by halves: as text, and log2(workers) deep, as Spark's planner
+    takes long over an expression of many nodes and fails on a deep one.
+    """
+    # With fewer rows than workers some runs are empty: they have no cut either.
+    filled = [worker for worker, rows in enumerate(shares) if rows] or [0]
+    addresses = _addresses(len(shares))
+
+    def search(first: int, last: int) -> str:
+        if first == last:
+            return str(addresses[filled[first]])
+        middle = (first + last + 1) // 2
+        key, tie = cuts[middle - 1][KEY], cuts[middle - 1][_TIE]
+        behind = f"{KEY} > {key}L OR ({KEY} = {key}L AND {_TIE} >= {tie}L)"
+        return (
+            f"CASE WHEN {behind} THEN {search(middle, last)} ELSE {search(first, middle - 1)} END"
+        )
+
+    return search(0, len(filled) - 1)
 
 
-def _unsigned_order(key: Column) -> Column:
-    """Shift a signed 64-bit number so that signed comparison orders it as unsigned."""
-    return key.bitwiseXOR(F.lit(-(2**63)))
-
-
-def _addresses(frame: DataFrame, workers: int) -> Column:
+def _addresses(workers: int) -> list[int]:
     """For each worker a number that Spark's hash partitioning sends to that partition.
 
     Spark 4.0 has no call that puts a row into a partition by its number.
     """
-    spark = frame.sparkSession
     found: dict[int, int] = {}
-    limit = 64 * workers
-    while len(found) < workers:
-        numbers = spark.range(limit).select(
-            F.col("id").cast("int").alias("id"),
-            F.pmod(F.hash(F.col("id").cast("int")), F.lit(workers)).alias("partition"),
-        )
-        first = numbers.groupBy("partition").agg(F.min("id").alias("id")).collect()
-        found = {row["partition"]: row["id"] for row in first}
-        limit *= 4
-    return F.array(*(F.lit(found[worker]) for worker in range(workers)))
+    for number in count():
+        value = spark_hash(number)
+        signed = value - 2**32 if value >= 2**31 else value
+        found.setdefault(signed % workers, number)
+        if len(found) == workers:
+            return [found[worker] for worker in range(workers)]
+    raise AssertionError("unreachable")

@@ -18,16 +18,19 @@ import numpy as np
 from glasses_spark.errors import TrainingError
 from glasses_spark.training.weights import Vector
 
-SERVICE = "glasses_spark.ParameterServer"
-METHODS = ("Join", "Pull", "Push", "FinishEpoch", "Heartbeat", "Fail")
-
 # Room for the state of many metrics and for a worker's traceback.
 MAX_HEADER_BYTES = 4 << 20
+# Larger than any count of rows, steps or attempts.
+LARGEST_NUMBER = 2**63
 _LENGTH = struct.Struct(">I")
 
 
 class ProtocolError(TrainingError):
     """A message is not what was agreed on."""
+
+
+class CallEndedError(TrainingError):
+    """What a call is about is over: nothing went wrong with the call itself."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,16 @@ class Message:
     def whole(self, key: str) -> int:
         """A field that must be a whole number of at least 0."""
         value = self.header.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise ProtocolError(f"{key}: expected a whole number of at least 0, got {value!r}")
-        return value
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_NUMBER:
+            return value
+        raise ProtocolError(f"{key}: expected a whole number of at least 0, got {_brief(value)}")
 
     def number(self, key: str) -> float:
         """A field that must be a finite number."""
         value = self.header.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not np.isfinite(value):
-            raise ProtocolError(f"{key}: expected a finite number, got {value!r}")
-        return float(value)
+        if isinstance(value, float) and np.isfinite(value):
+            return value
+        raise ProtocolError(f"{key}: expected a finite number, got {_brief(value)}")
 
     def text(self, key: str) -> str:
         """A field that must be text."""
@@ -63,7 +66,7 @@ class Message:
         value = self.header.get(key)
         if not isinstance(value, list) or len(value) != length:
             raise ProtocolError(f"{key}: expected a list of {length} numbers, got {_brief(value)}")
-        if not all(isinstance(item, (int, float)) for item in value):
+        if not all(isinstance(item, float) for item in value):
             raise ProtocolError(f"{key}: expected numbers, got {_brief(value)}")
         return np.asarray(value, np.float64)
 

@@ -92,11 +92,15 @@ def records(batch: Any, row_format: RowFormat, code: LabelCode) -> Rows:
         Records ``(rows,)`` of ``row_format.record``.
 
     Raises:
-        TrainingError: A row has no features or no label, or one of another length.
+        TrainingError: A row has no features or no label, or one of another
+            length, or a weight that is none.
     """
     rows = np.zeros(batch.num_rows, row_format.record)
     rows["x"] = matrix(batch.column(FEATURES), row_format.feature_size, "features")
     labels = matrix(batch.column(TARGET), 1 if code.classes else code.size, "labels")
     rows["y"] = code.encode(labels, row_format.dtype)
-    rows["weight"] = batch.column(WEIGHT).to_numpy()
+    weights = batch.column(WEIGHT).to_numpy(zero_copy_only=False)
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise TrainingError("weights: expected finite numbers of at least 0 in every row")
+    rows["weight"] = weights
     return rows

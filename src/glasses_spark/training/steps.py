@@ -51,7 +51,7 @@ class ModelSpec:
             model.compile(
                 optimizer=optimizer,
                 loss=_fresh(self.loss),
-                metrics=[_fresh(metric) for metric in self.metrics],
+                metrics=_fresh(self.metrics),
             )
         for place, array in self.frozen.items():
             model.weights[place].assign(array)
@@ -246,18 +246,24 @@ class Steps:
 def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
     """Make the function from rows as they lie in the file to what the model takes.
 
-    Pixels become numbers in [0, 1]; a row of features gets the shape of the
-    model's input, and a row of labels that of its output.
+    For a model of floating-point numbers, pixels become numbers in [0, 1]; one
+    of whole numbers gets them as they are. A row of features gets the shape of
+    the model's input, and a row of labels, where it is as long, that of its output.
     """
     import tensorflow as tf
 
     shape = [-1, *model.input_shape[1:]]
+    outputs = model.output_shape[1:]
     dtype = model.inputs[0].dtype
+    scaled = row_format.feature_dtype == "uint8" and "float" in dtype
+    shaped = row_format.label_size == int(np.prod(outputs))
 
     def inputs(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         x = tf.cast(x, dtype)
-        if row_format.feature_dtype == "uint8":
+        if scaled:
             x = x / tf.cast(255, dtype)
+        if shaped:
+            y = tf.reshape(y, [-1, *outputs])
         return tf.reshape(x, shape), tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
 
     return inputs
@@ -269,6 +275,8 @@ def _fresh(described: Any) -> Any:
 
     if isinstance(described, Mapping) and "class_name" in described:
         return keras.saving.deserialize_keras_object(dict(described))
+    if isinstance(described, (list, tuple)):
+        return [_fresh(one) for one in described]
     return copy.deepcopy(described)
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from pyspark import InheritableThread, StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import TrainingError, WorkerError
+from glasses_spark.executors import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
 from glasses_spark.seeds import derive_seed
 from glasses_spark.session import task_slots
-from glasses_spark.training.coordinator import Coordinator, FitEndedError, Verdict
+from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.coordinator import Coordinator
 from glasses_spark.training.credentials import make_credentials
 from glasses_spark.training.history import EpochRecord, EpochTotals
+from glasses_spark.training.job import TrainingJob
 from glasses_spark.training.master import Master, require_supported_optimizer
 from glasses_spark.training.parameter_client import ServerAddress
 from glasses_spark.training.parameter_server import ParameterServer
@@ -34,16 +34,16 @@ from glasses_spark.training.partition import (
 )
 from glasses_spark.training.rows import (
     FEATURES,
+    KEY,
     TARGET,
     VALIDATION,
     WEIGHT,
     LabelCode,
     target_column,
 )
-from glasses_spark.training.schedule import BATCH, EPOCH, Schedule
+from glasses_spark.training.schedule import BATCH, Schedule
 from glasses_spark.training.spool import RowFormat
 from glasses_spark.training.steps import MetricStates, ModelSpec
-from glasses_spark.training.weights import Vector, read_vector
 from glasses_spark.training.worker import REPORT_SCHEMA, Assignment, training_task
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ LONGEST_HEARTBEAT_S: Final = 5.0
 # For an answer: what the server may make a worker wait, and a slow network at 1 MB/s.
 CALL_DEADLINE_S: Final = 60.0
 SLOWEST_BYTES_PER_S: Final = 1e6
+# A job that is lost again and again is not worth starting once more.
+RESTARTS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class FitSettings:
         validation_split: Share of the rows held back for validation, in [0, 1).
         seed: Seed of the run.
         stall_timeout: Seconds of silence after which a worker counts as lost.
+        port: Port of the parameter server; 0 takes a free one.
+        class_weights: Weight of each label's rows in the loss; 1 where it is not named.
     """
 
     epochs: int
@@ -83,6 +87,8 @@ class FitSettings:
     validation_split: float
     seed: int
     stall_timeout: float
+    port: int = 0
+    class_weights: Mapping[float, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,10 @@ class Trainer:
         callbacks: Sequence[Any] = (),
     ) -> None:
         require_supported_optimizer(model.optimizer)
+        if not model.trainable_weights:
+            raise TrainingError(
+                "expected a model with weights to train, got one whose layers are all frozen"
+            )
         self._model = model
         self._spec = spec
         self._settings = settings
@@ -138,17 +148,14 @@ class Trainer:
         """
         spark = frame.sparkSession
         workers = self._count_workers(spark)
-        dtype = str(self._model.inputs[0].dtype)
+        # Features, labels and weights; a model of whole numbers gets its features from float32.
+        dtype = "float64" if str(self._model.inputs[0].dtype) == "float64" else "float32"
         feature, feature_dtype = features_column(frame, columns.features, dtype)
         code = self._label_code()
         rows = frame.select(
             feature.alias(FEATURES),
             target_column(frame, columns.label).alias(TARGET),
-            (
-                F.col(f"`{columns.weight}`").cast(dtype_name(dtype))
-                if columns.weight
-                else F.lit(1.0).cast(dtype_name(dtype))
-            ).alias(WEIGHT),
+            self._weight_column(frame, columns).cast(dtype_name(dtype)).alias(WEIGHT),
             self._validation_column(columns).alias(VALIDATION),
         )
         names = [FEATURES, TARGET, WEIGHT]
@@ -193,10 +200,16 @@ class Trainer:
             schedule, master, state_size=states.size, stall_timeout=settings.stall_timeout
         )
         server_end, worker_end = make_credentials()
+        host, bind_address = driver_addresses(spark)
         server = ParameterServer(
-            coordinator, server_end, bind_address=spark_setting(spark, "spark.driver.bindAddress")
+            coordinator, server_end, bind_address=bind_address, port=settings.port
         )
+        runner = CallbackRunner(self._model, self._callbacks, coordinator)
+        runner.begin()
         with server:
+            threads = worker_threads(
+                spark.sparkContext, at_once=min(schedule.workers, task_slots(spark))
+            )
             assignment = Assignment(
                 spec=self._spec,
                 layout=master.layout,
@@ -204,7 +217,7 @@ class Trainer:
                 row_format=row_format,
                 label_code=code,
                 address=ServerAddress(
-                    host=spark_setting(spark, "spark.driver.host"),
+                    host=host,
                     port=server.port,
                     credentials=worker_end,
                     deadline=CALL_DEADLINE_S + master.layout.nbytes / SLOWEST_BYTES_PER_S,
@@ -213,99 +226,21 @@ class Trainer:
                     ),
                 ),
                 seed=settings.seed,
-                threads=worker_threads(spark, schedule.workers),
+                threads=threads,
             )
-            frame = partitioned.frame.mapInArrow(
-                training_task(assignment), REPORT_SCHEMA, barrier=schedule.synchronous
-            )
-            with _Job(frame, coordinator) as job:
-                history = self._follow(coordinator, master, states, job)
+            with worker_environment(spark.sparkContext, threads=threads):
+                frame = partitioned.frame.mapInArrow(
+                    training_task(assignment), REPORT_SCHEMA, barrier=schedule.synchronous
+                )
+            history = _follow(coordinator, runner, states, frame)
+        runner.end(history)
         _require_all_rows(history, schedule)
         return history
-
-    def _follow(
-        self, coordinator: Coordinator, master: Master, states: MetricStates, job: _Job
-    ) -> list[EpochRecord]:
-        keras = import_keras()
-        schedule = coordinator.schedule
-        callbacks = keras.callbacks.CallbackList(
-            list(self._callbacks),
-            model=self._model,
-            epochs=schedule.epochs,
-            steps=schedule.steps_per_epoch,
-        )
-        self._model.stop_training = False
-        callbacks.on_train_begin()
-        callbacks.on_epoch_begin(0)
-        history: list[EpochRecord] = []
-        while True:
-            totals = coordinator.next_epoch(running=job.running)
-            if totals is None:
-                break
-            record = self._record(totals, states, schedule)
-            history.append(record)
-            logger.debug("epoch %d: %s", record.epoch, record.metrics)
-            self._call_back(callbacks, coordinator, master, record)
-        job.result()
-        if len(history) < schedule.epochs and not self._model.stop_training:
-            raise WorkerError(
-                f"expected {schedule.epochs} epochs from all workers, got {len(history)}"
-            )
-        master.write_to_model()
-        callbacks.on_train_end(history[-1].metrics if history else None)
-        return history
-
-    def _call_back(
-        self, callbacks: Any, coordinator: Coordinator, master: Master, record: EpochRecord
-    ) -> None:
-        if self._model.stop_training:
-            return  # asynchronous workers may end further epochs after the last that counted
-        before = None
-        if self._callbacks:
-            before = master.vector()
-            master.write_to_model()
-        callbacks.on_epoch_end(record.epoch - 1, dict(record.metrics))
-        if before is not None:
-            self._take_over_weights(coordinator, master, before)
-        last = record.epoch == self._settings.epochs
-        coordinator.proceed(
-            Verdict(stop=self._model.stop_training or last, learning_rate=self._learning_rate())
-        )
-        if not (last or self._model.stop_training):
-            callbacks.on_epoch_begin(record.epoch)
-
-    def _take_over_weights(self, coordinator: Coordinator, master: Master, before: Vector) -> None:
-        """Give the workers the weights that a callback set, such as the best ones so far."""
-        now = read_vector(self._model, master.layout)
-        if not np.array_equal(now, before):
-            coordinator.replace_weights(now)
-
-    def _record(self, totals: EpochTotals, states: MetricStates, schedule: Schedule) -> EpochRecord:
-        metrics = states.results(totals.metric_state)
-        if sum(schedule.validation_rows):
-            validation = states.results(totals.validation_state)
-            metrics |= {f"val_{name}": value for name, value in validation.items()}
-        return EpochRecord(totals.epoch + 1, metrics, totals.rows, totals.workers)
-
-    def _learning_rate(self) -> float | None:
-        """What workers with their own optimizers shall use from now on; None for no change."""
-        if self._settings.frequency != EPOCH or not self._callbacks:
-            return None
-        keras = import_keras()
-        optimizer = self._model.optimizer
-        # A schedule counts steps, which each worker's own optimizer does.
-        if isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule):
-            return None
-        return float(optimizer.learning_rate)
 
     def _count_workers(self, spark: SparkSession) -> int:
         settings = self._settings
         slots = task_slots(spark)
-        wanted = slots if settings.num_workers == AUTO else settings.num_workers
-        if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
-            raise TrainingError(
-                f"num_workers: expected a whole number of at least 1 or 'auto', got {wanted!r}"
-            )
+        wanted = slots if settings.num_workers == AUTO else int(settings.num_workers)
         if wanted > slots and settings.mode == "synchronous":
             raise TrainingError(
                 f"num_workers: synchronous training needs all workers at once, and {wanted} "
@@ -327,16 +262,26 @@ class Trainer:
 
     def _target_size(self) -> int:
         """Numbers in a row's label: those of the output, but one class number for many."""
-        loss = self._model.loss
-        name = loss if isinstance(loss, str) else getattr(loss, "name", type(loss).__name__)
-        if "sparse" in str(name):
+        loss = self._spec.loss
+        names = [
+            loss if isinstance(loss, str) else "",
+            getattr(loss, "__name__", type(loss).__name__),
+            loss.get("class_name", "") if isinstance(loss, Mapping) else "",
+        ]
+        if any("sparse" in name.lower() for name in names):
             return 1
         return int(np.prod(self._model.output_shape[1:]))
 
     def _feature_size(self) -> int:
         return int(np.prod(self._model.input_shape[1:]))
 
-    def _validation_column(self, columns: Columns) -> Any:
+    def _weight_column(self, frame: DataFrame, columns: Columns) -> Column:
+        weight = F.lit(1.0) if columns.weight is None else F.col(f"`{columns.weight}`")
+        for label, factor in self._settings.class_weights.items():
+            weight = F.when(F.col(f"`{columns.label}`") == label, weight * factor).otherwise(weight)
+        return weight
+
+    def _validation_column(self, columns: Columns) -> Column:
         if columns.validation:
             return F.coalesce(F.col(f"`{columns.validation}`").cast("boolean"), F.lit(False))
         return F.lit(False)
@@ -347,65 +292,54 @@ class Trainer:
             return keyed
         # By the row's own key: the same rows whatever the partitions are.
         seed = derive_seed(self._settings.seed, "validation")
-        place = F.pmod(F.xxhash64(F.lit(seed), F.col("key")), F.lit(1_000_000)) / 1_000_000
+        place = F.pmod(F.xxhash64(F.lit(seed), F.col(KEY)), F.lit(1_000_000)) / 1_000_000
         return keyed.withColumn(VALIDATION, place < share)
 
 
-class _Job:
-    """The Spark job of a fit, in a thread of its own, so that the driver can act meanwhile."""
-
-    def __init__(self, frame: DataFrame, coordinator: Coordinator) -> None:
-        self._frame = frame
-        self._coordinator = coordinator
-        self._context = frame.sparkSession.sparkContext
-        self._group = f"glasses-spark-fit-{uuid.uuid4()}"
-        self._error: Exception | None = None
-        self._thread = InheritableThread(target=self._collect, name="fit")
-
-    def __enter__(self) -> _Job:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is not None:
-            # Workers that wait are sent home; those that compute are cancelled by Spark.
-            self._coordinator.fail(FitEndedError("the fit has ended"))
-            self._context.cancelJobGroup(self._group)
-        self._thread.join()
-
-    def running(self) -> bool:
-        """Whether Spark is still at it."""
-        return self._thread.is_alive()
-
-    def result(self) -> None:
-        """Raise what ended the job, if it was an error."""
-        self._thread.join()
-        if self._error is not None:
-            raise WorkerError(f"the training job failed: {_brief(self._error)}") from self._error
-
-    def _collect(self) -> None:
-        try:
-            self._context.setJobGroup(self._group, "train", interruptOnCancel=True)
-            self._frame.collect()
-        except Exception as error:
-            self._error = error
-        finally:
-            self._coordinator.wake()
+def driver_addresses(spark: SparkSession) -> tuple[str, str]:
+    """Where executors reach the driver, and where it listens; Spark has both for itself."""
+    conf = spark.sparkContext.getConf()
+    host = conf.get("spark.driver.host") or socket.gethostname()
+    return host, conf.get("spark.driver.bindAddress") or host
 
 
-def worker_threads(spark: SparkSession, workers: int) -> int:
-    """Threads that each worker may compute on: its share of the cores, at least 1."""
-    context = spark.sparkContext
-    if str(context.master).startswith("local[") or context.master == "local":
-        cores = os.cpu_count() or 1
-        return max(1, cores // min(workers, task_slots(spark)))
-    return max(1, int(context.getConf().get("spark.task.cpus", "1") or 1))
+def _follow(
+    coordinator: Coordinator, runner: CallbackRunner, states: MetricStates, frame: DataFrame
+) -> list[EpochRecord]:
+    """Run the workers, and take the epochs from them as they end.
+
+    A job that is lost with a worker is run again: the coordinator has every
+    push that came in, and the new workers go on from there.
+    """
+    history: list[EpochRecord] = []
+    for restarts_left in reversed(range(RESTARTS + 1)):
+        coordinator.restart()
+        with TrainingJob(frame, coordinator) as job:
+            while (totals := coordinator.next_epoch(running=job.running)) is not None:
+                record = _record(totals, states, coordinator.schedule)
+                history.append(record)
+                logger.debug("epoch %d: %s", record.epoch, record.metrics)
+                runner.end_epoch(record)
+        if job.error is None:
+            break
+        if not restarts_left:
+            raise job.error
+        logger.warning(
+            "%s. The workers are started again, from epoch %d on", job.error, len(history) + 1
+        )
+    if len(history) < coordinator.schedule.epochs and not runner.stopped:
+        raise WorkerError(
+            f"expected {coordinator.schedule.epochs} epochs of all workers, got {len(history)}"
+        )
+    return history
 
 
-def spark_setting(spark: SparkSession, key: str) -> str:
-    """A setting of the running Spark that names the driver's address."""
-    value = spark.sparkContext.getConf().get(key)
-    return value or socket.gethostname()
+def _record(totals: EpochTotals, states: MetricStates, schedule: Schedule) -> EpochRecord:
+    metrics = states.results(totals.metric_state)
+    if sum(schedule.validation_rows):
+        validation = states.results(totals.validation_state)
+        metrics |= {f"val_{name}": value for name, value in validation.items()}
+    return EpochRecord(totals.epoch + 1, metrics, totals.rows, totals.workers)
 
 
 def dtype_name(dtype: str) -> str:
@@ -421,10 +355,3 @@ def _require_all_rows(history: Sequence[EpochRecord], schedule: Schedule) -> Non
                 f"epoch {record.epoch}: expected each worker to train on its rows "
                 f"{schedule.rows}, got {used}"
             )
-
-
-def _brief(error: Exception) -> str:
-    """The line of a Spark error that says what happened, without the Java stack."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Error:" in line or "Exception:" in line]
-    return (telling[-1] if telling else lines[0] if lines else type(error).__name__)[:500]

@@ -16,9 +16,8 @@ import numpy as np
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import WorkerError
 from glasses_spark.seeds import derive_seed
-from glasses_spark.training.parameter_client import FitOverError, ParameterClient, ServerAddress
-from glasses_spark.training.parameter_server import channel_options
-from glasses_spark.training.protocol import Message
+from glasses_spark.training.parameter_client import ParameterClient, ServerAddress
+from glasses_spark.training.protocol import CallEndedError, Message
 from glasses_spark.training.rows import KEY, VALIDATION, LabelCode, records
 from glasses_spark.training.schedule import BATCH, Schedule, epoch_order
 from glasses_spark.training.spool import RowFormat, Spool, spark_local_folder
@@ -99,7 +98,7 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
     Raises:
         WorkerError: The server cannot be reached, or refused a call.
     """
-    host = socket.gethostname()
+    host = f"{socket.gethostname()}, process {os.getpid()}"
     with ExitStack() as stack:
         client = stack.enter_context(
             ParameterClient(
@@ -108,7 +107,6 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
                 worker=worker,
                 attempt=attempt,
                 host=host,
-                channel_options=channel_options(assignment.layout.nbytes),
             )
         )
         answer = client.join()
@@ -119,7 +117,7 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
             )
             _spool(assignment, batches, training, validation)
             _Worker(assignment, worker, client, training, validation).train(answer)
-        except FitOverError:
+        except CallEndedError:
             raise  # the driver knows why
         except Exception as error:
             _report(client, error)
@@ -264,12 +262,3 @@ class _Worker:
                 f"{len(spool)}. The input gave other rows when it was read again; make it "
                 "deterministic, or write it to Parquet first"
             )
-
-
-def quiet_environment(*, gpu: bool) -> dict[str, str]:
-    """Variables for a Python worker, to be set before it imports TensorFlow."""
-    settings = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
-    if not gpu:
-        # A worker without a GPU of its own must not take one that it can see.
-        settings["CUDA_VISIBLE_DEVICES"] = "-1"
-    return {name: value for name, value in settings.items() if name not in os.environ}

@@ -1,0 +1,72 @@
+"""Executors: what a Python worker of Spark may use, and how it is told."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
+THREADS_VARIABLE: Final = "GLASSES_SPARK_THREADS"
+
+# One context's variables are changed by one caller at a time.
+_changing = threading.Lock()
+
+
+def is_local(context: SparkContext) -> bool:
+    """Whether the tasks run in the driver's own machine and JVM."""
+    master = str(context.master)
+    return master == "local" or master.startswith("local[")
+
+
+def worker_threads(context: SparkContext, *, at_once: int) -> int:
+    """Threads that a Python worker may compute on.
+
+    Args:
+        context: The running Spark.
+        at_once: Workers that run at the same time, at least 1.
+
+    Returns:
+        On a cluster ``spark.task.cpus``; in local mode each worker's share of
+        the cores that this process may use; at least 1.
+    """
+    if is_local(context):
+        return max(1, len(os.sched_getaffinity(0)) // at_once)
+    return max(1, int(context.getConf().get("spark.task.cpus") or 1))
+
+
+@contextmanager
+def worker_environment(context: SparkContext, *, threads: int) -> Iterator[None]:
+    """Have Spark run the Python functions that are made inside with these settings.
+
+    TensorFlow takes its threads and its devices once in a process, and Spark
+    hands a process on to later tasks. It keeps apart the processes of
+    functions with different variables, so no function meets a TensorFlow that
+    was set up for another one.
+
+    Args:
+        context: The running Spark.
+        threads: Threads that TensorFlow may use in such a process.
+    """
+    settings = {THREADS_VARIABLE: str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if not context.getConf().get("spark.task.resource.gpu.amount"):
+        # A worker without a GPU of its own must not take one that it can see.
+        settings["CUDA_VISIBLE_DEVICES"] = "-1"
+    with _changing:
+        kept = dict(context.environment)
+        context.environment.update(settings)
+        try:
+            yield
+        finally:
+            context.environment.clear()
+            context.environment.update(kept)
+
+
+def threads_of_this_process() -> int | None:
+    """The threads that `worker_environment` gave this process; None outside of one."""
+    value = os.environ.get(THREADS_VARIABLE)
+    return int(value) if value else None
