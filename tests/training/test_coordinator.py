@@ -133,3 +133,16 @@ def test_the_verdict_of_the_driver_reaches_all_workers() -> None:
         assert not any(verdict.done() for verdict in verdicts)
         made.proceed(Verdict(stop=True, learning_rate=None))
         assert all(verdict.result(timeout=10).stop for verdict in verdicts)
+
+
+def test_a_worker_that_falls_silent_after_a_stop_is_still_named() -> None:
+    now = [0.0]
+    made = coordinator(mode="asynchronous", clock=lambda: now[0])
+    for worker in range(2):
+        made.join(worker, 0, "here")
+    made.proceed(Verdict(stop=True, learning_rate=None))
+    push(made, 0, 0.0)
+    assert made.finish_epoch(0, 0, 0, STATE, seconds=1.0, waiting=0.0).stop
+    now[0] = 100.0
+    with pytest.raises(WorkerError, match="worker 1 on here has been silent"):
+        made.next_epoch(running=lambda: True, poll=0.01)

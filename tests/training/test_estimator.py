@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from pyspark.sql import functions as F
 from glasses_spark import GlassesEstimator, GlassesModel, build_estimator, load_ml_estimator
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ConfigError, TrainingError, WorkerError
+from glasses_spark.training.trainer import driver_addresses
 from tests.training.tiny import separable, tiny_model
 
 ROWS = 43
@@ -117,6 +119,136 @@ def test_callbacks_run_in_the_driver_and_can_stop_the_fit(frame: DataFrame) -> N
     fitted = estimator(mode="synchronous", epochs=5, callbacks=[Stop()]).fit(frame)
     assert [epoch for epoch, _ in seen] == [0, 1]
     assert [epoch["loss"] for epoch in fitted.history] == [loss for _, loss in seen]
+
+
+@pytest.mark.slow
+def test_a_stop_that_comes_between_epochs_ends_the_fit(frame: DataFrame) -> None:
+    keras = import_keras()
+    callback: Any = keras.callbacks.Callback
+
+    class StopAtTheBeginning(callback):
+        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+            self.model.stop_training = epoch == 1
+
+    fitted = estimator(mode="synchronous", epochs=4, callbacks=[StopAtTheBeginning()]).fit(frame)
+    assert len(fitted.history) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+def test_a_learning_rate_that_is_set_before_an_epoch_counts_in_it(
+    frame: DataFrame, frequency: str
+) -> None:
+    keras = import_keras()
+    weights: list[Any] = []
+    callbacks: list[Any] = [
+        keras.callbacks.LearningRateScheduler(lambda epoch: 0.5 if epoch == 1 else 0.0),
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: weights.append(model_of(callbacks).get_weights())
+        ),
+    ]
+    start = tiny_model(optimizer="sgd")
+    estimator(
+        model=start, mode="synchronous", frequency=frequency, epochs=3, callbacks=callbacks
+    ).fit(frame)
+    steps = [start.get_weights(), *weights]
+    moved = [
+        any((a != b).any() for a, b in zip(before, after, strict=True))
+        for before, after in pairwise(steps)
+    ]
+    assert moved == [False, True, False]
+
+
+def model_of(callbacks: list[Any]) -> Any:
+    return callbacks[0].model
+
+
+@pytest.mark.slow
+def test_early_stopping_gives_the_best_weights_back(frame: DataFrame) -> None:
+    keras = import_keras()
+    weights: dict[int, Any] = {}
+    stopping = keras.callbacks.EarlyStopping(
+        "val_loss", patience=2, restore_best_weights=True, start_from_epoch=0
+    )
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: weights.update({epoch: stopping.model.get_weights()})
+    )
+    model = tiny_model(optimizer=keras.optimizers.SGD(20.0))  # so that the loss goes up again
+    fitted = estimator(
+        model=model, mode="synchronous", epochs=12, split=0.3, callbacks=[watch, stopping]
+    ).fit(frame)
+    losses = [epoch["val_loss"] for epoch in fitted.history]
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 3 < 12
+    assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, weights[best], strict=True))
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_keras_can_train_on(frame: DataFrame, tmp_path: Path) -> None:
+    keras = import_keras()
+    path = str(tmp_path / "checkpoint.keras")
+    checkpoint = keras.callbacks.ModelCheckpoint(path, save_best_only=False)
+    fitted = estimator(mode="synchronous", epochs=2, callbacks=[checkpoint]).fit(frame)
+    again = keras.models.load_model(path)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(again.get_weights(), fitted.weights, strict=True)
+    )
+    assert int(again.optimizer.iterations) == 2 * 3  # 21 and 22 rows in batches of 8
+    momenta = [v for v in again.optimizer.variables if v.name.endswith("_momentum")]
+    assert len(momenta) == 4
+    assert all(np.abs(momentum.numpy()).max() > 0 for momentum in momenta)
+
+
+@pytest.mark.slow
+def test_a_fit_is_the_same_after_a_transform_with_other_threads(
+    spark: SparkSession,
+) -> None:
+    from glasses_spark import build_cnn
+
+    generator = np.random.default_rng(0)
+    rows = [
+        (bytearray(generator.integers(0, 256, 48 * 48).astype(np.uint8).tobytes()), float(n % 2))
+        for n in range(40)
+    ]
+    frame = spark.createDataFrame(rows, "features binary, label double").cache()
+
+    def fit() -> GlassesModel:
+        cnn = build_cnn(48, 48)
+        made = estimator(model=cnn, mode="synchronous", num_workers=1, epochs=1, batch_size=20)
+        fitted: GlassesModel = made.fit(frame)
+        return fitted
+
+    before = fit()
+    assert before.transform(frame).count() == 40  # in processes of one thread, kept by Spark
+    after = fit()
+    assert all(np.array_equal(a, b) for a, b in zip(before.weights, after.weights, strict=True))
+
+
+@pytest.mark.slow
+def test_class_weights_count_as_sample_weights_do(frame: DataFrame) -> None:
+    weighted = frame.withColumn("w", F.when(F.col("label") == 1.0, 3.0).otherwise(1.0))
+    by_class = estimator(mode="synchronous", class_weight={1: 3.0}).fit(frame)
+    by_row = estimator(mode="synchronous", weightCol="w").fit(weighted)
+    plain = estimator(mode="synchronous").fit(frame)
+    for a, b, c in zip(by_class.weights, by_row.weights, plain.weights, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+        assert np.abs(a - c).max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("conf", "expected"),
+    [
+        ({"spark.driver.host": "10.0.0.5"}, ("10.0.0.5", "10.0.0.5")),
+        (
+            {"spark.driver.host": "driver.example", "spark.driver.bindAddress": "0.0.0.0"},
+            ("driver.example", "0.0.0.0"),
+        ),
+    ],
+)
+def test_the_server_listens_where_the_driver_does(
+    conf: dict[str, str], expected: tuple[str, str]
+) -> None:
+    assert driver_addresses(conf.get) == expected
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,7 @@ from glasses_spark.training.credentials import SERVER_NAME, Credentials, make_cr
 from glasses_spark.training.master import Master
 from glasses_spark.training.parameter_client import ParameterClient, ServerAddress
 from glasses_spark.training.parameter_server import SERVICE, ParameterServer
-from glasses_spark.training.protocol import CallEndedError, encode
+from glasses_spark.training.protocol import CallEndedError, ProtocolError, encode
 from glasses_spark.training.schedule import Schedule
 from tests.training.tiny import tiny_model
 
@@ -37,8 +38,10 @@ class Fit:
         server_end, self.credentials = make_credentials()
         self.server = ParameterServer(self.coordinator, server_end)
 
-    def client(self, worker: int = 0, *, attempt: int = 0) -> ParameterClient:
-        address = ServerAddress("127.0.0.1", self.server.port, self.credentials, 10.0, 5.0)
+    def client(
+        self, worker: int = 0, *, attempt: int = 0, heartbeat: float = 5.0
+    ) -> ParameterClient:
+        address = ServerAddress("127.0.0.1", self.server.port, self.credentials, 10.0, heartbeat)
         return ParameterClient(
             address,
             self.master.layout,
@@ -225,3 +228,27 @@ def test_two_fits_at_once_do_not_see_each_other() -> None:
 def test_a_key_is_not_shown_by_repr() -> None:
     server_end, _ = make_credentials()
     assert "PRIVATE" not in repr(server_end)
+
+
+def test_a_proxy_for_the_web_does_not_come_between(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with fit.client() as client:
+        assert client.join().whole("epoch") == 0
+
+
+def test_signs_of_life_go_on_after_one_was_lost(fit: Fit) -> None:
+    heard = threading.Event()
+    lost = iter([True])
+
+    def heartbeat(worker: int, attempt: int) -> None:
+        if next(lost, False):
+            raise ProtocolError("lost on the way")
+        heard.set()
+
+    fit.coordinator.heartbeat = heartbeat  # type: ignore[method-assign]
+    with fit.client(heartbeat=0.05) as client:
+        client.join()
+        assert heard.wait(timeout=10)

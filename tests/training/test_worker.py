@@ -194,6 +194,16 @@ def test_the_same_synchronous_fit_gives_the_same_weights_to_the_last_bit() -> No
     assert np.array_equal(found[0], found[1])
 
 
+def test_constraints_on_weights_are_kept() -> None:
+    import keras
+
+    x, y = separable(24)
+    normed = keras.layers.Dense(4, kernel_constraint=keras.constraints.UnitNorm())
+    model = tiny_model(hidden=[normed])
+    fit(model, x.astype(np.float32), y, workers=2)
+    assert np.linalg.norm(normed.kernel.numpy(), axis=0) == pytest.approx(np.ones(4), abs=1e-5)
+
+
 def test_a_schedule_of_the_learning_rate_goes_on_across_epochs() -> None:
     import keras
 

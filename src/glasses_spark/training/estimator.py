@@ -91,7 +91,9 @@ class GlassesEstimator(
             TypeConverters.toInt,
         )
         # By the text of the label, as a parameter is saved as JSON.
-        self.class_weight: Param[Any] = Param(self, "class_weight", "weights of the labels' rows in the loss")
+        self.class_weight: Param[Any] = Param(
+            self, "class_weight", "weights of the labels' rows in the loss"
+        )
         self._setDefault(
             class_weight={},
             parameter_server_port=0,

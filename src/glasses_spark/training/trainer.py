@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -200,7 +200,7 @@ class Trainer:
             schedule, master, state_size=states.size, stall_timeout=settings.stall_timeout
         )
         server_end, worker_end = make_credentials()
-        host, bind_address = driver_addresses(spark)
+        host, bind_address = driver_addresses(spark.sparkContext.getConf().get)
         server = ParameterServer(
             coordinator, server_end, bind_address=bind_address, port=settings.port
         )
@@ -296,11 +296,14 @@ class Trainer:
         return keyed.withColumn(VALIDATION, place < share)
 
 
-def driver_addresses(spark: SparkSession) -> tuple[str, str]:
-    """Where executors reach the driver, and where it listens; Spark has both for itself."""
-    conf = spark.sparkContext.getConf()
-    host = conf.get("spark.driver.host") or socket.gethostname()
-    return host, conf.get("spark.driver.bindAddress") or host
+def driver_addresses(setting: Callable[[str], str | None]) -> tuple[str, str]:
+    """Where executors reach the driver, and where it listens.
+
+    Args:
+        setting: Gives Spark's settings, which has both for its own server.
+    """
+    host = setting("spark.driver.host") or socket.gethostname()
+    return host, setting("spark.driver.bindAddress") or host
 
 
 def _follow(
