@@ -100,15 +100,6 @@ def test_logits_stay_finite_where_probabilities_reach_one(frame: DataFrame) -> N
     assert len({row.rawPrediction for row in saturated}) > 1  # still told apart
 
 
-def test_logits_of_a_model_without_a_sigmoid_are_refused(frame: DataFrame) -> None:
-    import keras
-
-    model = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1)])
-    scored = fitted(model, rawPredictionCol="raw").transform(frame)
-    with pytest.raises(Exception, match="ends in one sigmoid unit; this one ends in linear"):
-        scored.collect()
-
-
 def test_regression_gives_a_number(frame: DataFrame, keras_model: Any) -> None:
     scored = fitted(keras_model, model_type=ModelType.REGRESSION).transform(frame)
     assert dict(scored.dtypes)["prediction"] == "double"
@@ -132,18 +123,6 @@ def test_an_output_column_that_is_there_already_is_refused(
 ) -> None:
     with pytest.raises(ScoringError, match="expected a new name, got 'label'"):
         fitted(keras_model, outputCol="label").transform(frame)
-
-
-def test_a_null_among_the_features_is_named(spark: SparkSession, keras_model: Any) -> None:
-    frame = spark.createDataFrame([([0.0] * FEATURES,), (None,)], "features array<double>")
-    with pytest.raises(Exception, match="expected a value in every row, got 1 nulls"):
-        fitted(keras_model).transform(frame).collect()
-
-
-def test_rows_of_another_length_are_named(spark: SparkSession, keras_model: Any) -> None:
-    frame = spark.createDataFrame([([0.0, 1.0],)], "features array<double>")
-    with pytest.raises(Exception, match="expected 6 numbers in every row"):
-        fitted(keras_model).transform(frame).collect()
 
 
 def test_features_of_another_type_are_refused(spark: SparkSession, keras_model: Any) -> None:
@@ -205,3 +184,27 @@ def test_stored_bytes_become_nothing_but_numbers(spark: SparkSession, tmp_path: 
     broken.withColumn("shape", F.array(F.lit(2), F.lit(4))).write.parquet(f"{path}-longer")
     with pytest.raises(ScoringError, match=r"expected 32 bytes .* got 24"):
         read_weights(spark, f"{path}-longer")
+
+
+# Last, as an error ends the Python worker in which it comes, and the next has to start anew.
+
+
+def test_logits_of_a_model_without_a_sigmoid_are_refused(frame: DataFrame) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1)])
+    scored = fitted(model, rawPredictionCol="raw").transform(frame)
+    with pytest.raises(Exception, match="ends in one sigmoid unit; this one ends in linear"):
+        scored.collect()
+
+
+def test_a_null_among_the_features_is_named(spark: SparkSession, keras_model: Any) -> None:
+    frame = spark.createDataFrame([([0.0] * FEATURES,), (None,)], "features array<double>")
+    with pytest.raises(Exception, match="expected a value in every row, got 1 nulls"):
+        fitted(keras_model).transform(frame).collect()
+
+
+def test_rows_of_another_length_are_named(spark: SparkSession, keras_model: Any) -> None:
+    frame = spark.createDataFrame([([0.0, 1.0],)], "features array<double>")
+    with pytest.raises(Exception, match="expected 6 numbers in every row"):
+        fitted(keras_model).transform(frame).collect()

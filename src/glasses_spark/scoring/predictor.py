@@ -65,15 +65,27 @@ class Predictor:
         if with_logits:
             _drop_sigmoid(model)
 
-        def score(x: Any, scale: Any) -> tuple[Any, Any]:
+        def score(x: Any) -> tuple[Any, Any]:
+            # A model of whole numbers takes pixels as they are.
+            scaled = x.dtype == tf.uint8 and "float" in dtype
             x = tf.reshape(tf.cast(x, dtype), [-1, *self._shape])
-            x = x / scale if scale is not None else x
-            out = model(x, training=False)
+            out = model(x / tf.cast(255, dtype) if scaled else x, training=False)
             out = tf.reshape(out, [-1, int(np.prod(model.output_shape[1:]))])
             return (tf.sigmoid(out), out) if with_logits else (out, out)
 
-        self._dtype = np.dtype(dtype)
-        self._score = tf.function(score, reduce_retracing=True, autograph=False)
+        self._traced = score
+        self._functions: dict[str, Any] = {}
+
+    def _function(self, dtype: str) -> Any:
+        """The model for features of a type, traced once for batches of any length."""
+        import tensorflow as tf
+
+        if dtype not in self._functions:
+            signature = [tf.TensorSpec((None, self.feature_size), dtype)]
+            self._functions[dtype] = tf.function(
+                self._traced, input_signature=signature, autograph=False
+            )
+        return self._functions[dtype]
 
     def predict(
         self, features: npt.NDArray[Any]
@@ -92,11 +104,8 @@ class Predictor:
                 f"features: expected {self.feature_size} numbers in every row, for an input of "
                 f"{' x '.join(map(str, self._shape))}, got {features.shape[-1]}"
             )
-        # A model of whole numbers takes pixels as they are.
-        scaled = features.dtype == np.uint8 and self._dtype.kind == "f"
-        predictions, logits = self._score(
-            np.ascontiguousarray(features), self._dtype.type(255) if scaled else None
-        )
+        function = self._function(str(features.dtype))
+        predictions, logits = function(np.ascontiguousarray(features))
         return predictions.numpy().astype(np.float64), logits.numpy().astype(np.float64)
 
 

@@ -228,11 +228,14 @@ class Trainer:
                 seed=settings.seed,
                 threads=threads,
             )
-            with worker_environment(spark.sparkContext, threads=threads):
-                frame = partitioned.frame.mapInArrow(
-                    training_task(assignment), REPORT_SCHEMA, barrier=schedule.synchronous
-                )
-            history = _follow(coordinator, runner, states, frame)
+
+            def workers() -> DataFrame:
+                with worker_environment(spark.sparkContext, threads=threads):
+                    return partitioned.frame.mapInArrow(
+                        training_task(assignment), REPORT_SCHEMA, barrier=schedule.synchronous
+                    )
+
+            history = _follow(coordinator, runner, states, workers)
         runner.end(history)
         _require_all_rows(history, schedule)
         return history
@@ -307,7 +310,10 @@ def driver_addresses(setting: Callable[[str], str | None]) -> tuple[str, str]:
 
 
 def _follow(
-    coordinator: Coordinator, runner: CallbackRunner, states: MetricStates, frame: DataFrame
+    coordinator: Coordinator,
+    runner: CallbackRunner,
+    states: MetricStates,
+    workers: Callable[[], DataFrame],
 ) -> list[EpochRecord]:
     """Run the workers, and take the epochs from them as they end.
 
@@ -317,7 +323,8 @@ def _follow(
     history: list[EpochRecord] = []
     for restarts_left in reversed(range(RESTARTS + 1)):
         coordinator.restart()
-        with TrainingJob(frame, coordinator) as job:
+        # A frame of its own each time: Spark remembers how the last one ended.
+        with TrainingJob(workers(), coordinator) as job:
             while (totals := coordinator.next_epoch(running=job.running)) is not None:
                 record = _record(totals, states, coordinator.schedule)
                 history.append(record)

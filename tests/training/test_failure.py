@@ -1,0 +1,117 @@
+"""Workers that are killed or frozen in the middle of a fit, on a real Spark."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from glasses_spark import GlassesEstimator, build_estimator
+from glasses_spark.backend import import_keras
+from glasses_spark.errors import WorkerError
+from tests.training.tiny import separable, tiny_model
+
+pytestmark = pytest.mark.slow
+
+ROWS = 40
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession) -> DataFrame:
+    x, y = separable(ROWS)
+    rows = [(a.tolist(), float(b[0])) for a, b in zip(x, y, strict=True)]
+    return spark.createDataFrame(rows, "features array<double>, label double").cache()
+
+
+class Signals:
+    """Keras callback that sends one worker's process a signal after the first epoch."""
+
+    def __init__(self, log: pytest.LogCaptureFixture, number: int) -> None:
+        callback: Any = import_keras().callbacks.LambdaCallback
+        self._log = log
+        self._number = number
+        self.sent: list[int] = []
+        self.callback = callback(on_epoch_end=self._send)
+
+    def _send(self, epoch: int, logs: object) -> None:
+        if epoch == 0:
+            self.sent.append(int(processes(self._log)[-1]))
+            os.kill(self.sent[-1], self._number)
+
+
+def estimator(
+    mode: str,
+    frequency: str,
+    epochs: int,
+    callbacks: Sequence[Any] = (),
+    *,
+    stall_timeout: float = 60.0,
+) -> GlassesEstimator:
+    return build_estimator(
+        tiny_model(),
+        epochs,
+        4,
+        categorical=False,
+        num_workers=2,
+        mode=mode,
+        frequency=frequency,
+        callbacks=callbacks,
+        stall_timeout=stall_timeout,
+    )
+
+
+def processes(log: pytest.LogCaptureFixture) -> list[str]:
+    """The processes that were worker 1, in the order in which they came."""
+    return re.findall(r"worker 1 has joined from .*, process (\d+)", log.text)
+
+
+# Enough epochs for an asynchronous fit not to be over before the signal comes.
+@pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "batch"), ("hogwild", "epoch")])
+def test_a_fit_survives_a_killed_worker_and_its_account_adds_up(
+    frame: DataFrame, caplog: pytest.LogCaptureFixture, mode: str, frequency: str
+) -> None:
+    caplog.set_level(logging.DEBUG, "glasses_spark")
+    signals = Signals(caplog, signal.SIGKILL)
+    fitted = estimator(mode, frequency, 150, [signals.callback]).fit(frame)
+    assert len(signals.sent) == 1
+    assert [epoch["rows"] for epoch in fitted.history] == [ROWS] * 150
+    assert len(set(processes(caplog))) == 2
+
+
+def test_a_killed_synchronous_worker_changes_nothing_of_the_result(
+    frame: DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "glasses_spark")
+    undisturbed = estimator("synchronous", "batch", EPOCHS).fit(frame)
+    caplog.clear()
+    signals = Signals(caplog, signal.SIGKILL)
+    disturbed = estimator("synchronous", "batch", EPOCHS, [signals.callback]).fit(frame)
+    assert len(signals.sent) == 1
+    assert len(set(processes(caplog))) == 2
+    assert [epoch["rows"] for epoch in disturbed.history] == [ROWS] * EPOCHS
+    assert all(
+        np.array_equal(a, b) for a, b in zip(undisturbed.weights, disturbed.weights, strict=True)
+    )
+
+
+def test_a_frozen_worker_is_named_and_the_fit_ended(
+    frame: DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "glasses_spark")
+    signals = Signals(caplog, signal.SIGSTOP)
+    frozen = estimator("synchronous", "batch", EPOCHS, [signals.callback], stall_timeout=3.0)
+    try:
+        with pytest.raises(WorkerError, match=r"worker 1 on .*, process \d+ has been silent for"):
+            frozen.fit(frame)
+    finally:
+        for process in signals.sent:
+            if os.path.exists(f"/proc/{process}"):
+                os.kill(process, signal.SIGKILL)
