@@ -210,6 +210,7 @@ class TestBadInput:
         assert line.startswith("1 of 5 images cannot be decoded, more than data.max_bad_fraction")
         assert "face-7.png (not a PNG file" in line
 
+    @pytest.mark.slow
     def test_text_file_named_as_an_image_where_any_bad_image_fails(
         self, faces: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -245,6 +246,7 @@ class TestBadInput:
         assert "two files have one number" in line
         assert "copy-of-face-2.png" in line
 
+    @pytest.mark.slow
     def test_too_few_images_for_two_parts(
         self, faces: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -17,6 +17,7 @@ def press_ctrl_c_after(seconds: float) -> None:
     threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT]).start()
 
 
+@pytest.mark.slow
 def test_a_running_job_is_cancelled_and_the_session_stays_usable(spark: SparkSession) -> None:
     def wait(number: int) -> int:
         time.sleep(60)

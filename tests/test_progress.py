@@ -58,6 +58,7 @@ def test_a_failing_stage_ends_its_bar_and_passes_the_error_on(spark: SparkSessio
         raise RuntimeError("broken")
 
 
+@pytest.mark.slow
 def test_the_tasks_of_running_stages_are_counted(spark: SparkSession) -> None:
     def work(place: int, rows: object) -> list[int]:
         # Apart, as Spark does not note what ends within 0.1 s of the last news.

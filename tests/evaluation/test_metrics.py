@@ -35,6 +35,7 @@ def frame(
     return spark.createDataFrame(rows, schema)
 
 
+@pytest.mark.slow
 def test_metrics_agree_with_scikit_learn_on_many_rows_with_ties(spark: SparkSession) -> None:
     generator = np.random.default_rng(3)
     y = generator.integers(0, 2, 3000).astype(float)
@@ -54,6 +55,7 @@ def test_metrics_agree_with_scikit_learn_on_many_rows_with_ties(spark: SparkSess
     assert metrics.roc_auc == pytest.approx(roc_auc_score(y, p), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_area_under_the_curve_is_exact_beyond_a_thousand_distinct_scores(
     spark: SparkSession,
 ) -> None:

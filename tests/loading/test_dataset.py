@@ -97,6 +97,7 @@ def test_a_few_names_stand_for_many(
     assert "4.png, 5.png, ..." in caplog.text
 
 
+@pytest.mark.slow
 def test_images_without_a_defined_label_are_not_opened(spark: SparkSession, tmp_path: Path) -> None:
     folder = write_faces(tmp_path / "faces", ["1.png", "2.png", "3.png"])
     labels = write_labels(tmp_path / "labels.csv", {1: 1, 2: ""})
@@ -123,6 +124,7 @@ def test_reading_the_whole_folder_gives_the_same_rows(
     assert [row["id"] for row in whole] == [1, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [0, 10_000], ids=["whole folder", "by name"])
 def test_a_limit_keeps_the_shares_of_the_labels(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: int
@@ -209,6 +211,7 @@ def test_errors_of_images_and_labels_pass_through(spark: SparkSession, tmp_path:
         load_dataset(spark, str(folder), str(tmp_path / "none.csv"))
 
 
+@pytest.mark.slow
 def test_the_session_keeps_its_settings_and_nothing_cached(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_empty_partitions_and_frames_give_no_rows(spark: SparkSession, tmp_path:
     assert to_features(frame.repartition(5)).where("features IS NOT NULL").count() == 2
 
 
+@pytest.mark.slow
 def test_features_are_pixels_over_255_beside_the_columns_of_the_files(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -17,6 +17,9 @@ from glasses_spark.errors import DataError, ScoringError
 from glasses_spark.scoring.storage import read_weights, write_weights
 from tests.training.tiny import FEATURES, separable, tiny_model
 
+# Each needs TensorFlow in Spark's Python workers.
+pytestmark = pytest.mark.slow
+
 ROWS = 50
 
 

@@ -90,9 +90,9 @@ def test_a_worker_that_has_not_come_yet_is_not_silent() -> None:
     assert made.next_epoch(running=lambda: next(answers), poll=0.01) is None
 
 
-def test_waiting_inside_the_server_has_an_end() -> None:
-    ticks = iter(range(0, 10_000, 15))
-    made = coordinator(clock=lambda: float(next(ticks)))
+def test_waiting_inside_the_server_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glasses_spark.training.coordinator.LONGEST_WAIT_S", 0.05)
+    made = coordinator()
     made.join(0, 0, "here")
     made.join(1, 0, "here")
     with pytest.raises(NotYetError):

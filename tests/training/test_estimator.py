@@ -272,6 +272,7 @@ def test_an_error_in_a_worker_is_raised_by_fit_and_leaves_nothing_behind(
     assert len(estimator(mode="synchronous").fit(frame).history) == 2  # the next one works
 
 
+@pytest.mark.slow
 def test_a_frame_without_rows_is_refused(frame: DataFrame) -> None:
     with pytest.raises(TrainingError, match="expected rows to train on, got none"):
         estimator().fit(frame.where("label > 5"))
@@ -305,6 +306,7 @@ def test_an_optimizer_with_loss_scaling_is_refused(frame: DataFrame) -> None:
         estimator(optimizer=optimizer).fit(frame)
 
 
+@pytest.mark.slow
 def test_a_saved_estimator_comes_back_with_its_weights(spark: SparkSession, tmp_path: Path) -> None:
     made = estimator(epochs=4, seed=9)
     made.save(str(tmp_path / "estimator"))

@@ -85,6 +85,7 @@ def test_our_hash_is_that_of_spark(spark: SparkSession) -> None:
     assert all(row["hash"] % 2**32 == spark_hash(row["id"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_hundreds_of_workers_are_no_hindrance(spark: SparkSession) -> None:
     parts = spread(numbers(spark, 1000), 300)
     assert [len(part) for part in contents(parts)] == list(parts.rows)

@@ -123,8 +123,14 @@ OPTIMIZERS = {
 
 
 @pytest.mark.usefixtures("_float64")
-@pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "workers",
+    [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)],
+)
+@pytest.mark.parametrize(
+    "optimizer",
+    [name if name == "adam" else pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS],
+)
 def test_synchronous_workers_give_the_weights_of_one_keras_process(
     optimizer: str, workers: int
 ) -> None:
@@ -148,7 +154,7 @@ def test_synchronous_workers_give_the_weights_of_one_keras_process(
 
 
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous", "hogwild"])
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@pytest.mark.parametrize("frequency", ["batch", pytest.param("epoch", marks=pytest.mark.slow)])
 def test_every_mode_uses_every_row_once_an_epoch_and_learns(mode: str, frequency: str) -> None:
     x, y = separable(41)
     x = x.astype(np.float32)
@@ -173,6 +179,7 @@ def test_a_worker_with_fewer_rows_than_a_batch_trains_on_them() -> None:
     assert np.abs(read_vector(model, layout_of(model)) - before).max() > 0
 
 
+@pytest.mark.slow
 def test_workers_without_a_row_change_nothing() -> None:
     x, y = separable(8)
     models = [tiny_model(dtype="float64", optimizer="sgd") for _ in range(2)]
@@ -183,6 +190,7 @@ def test_workers_without_a_row_change_nothing() -> None:
     assert np.array_equal(alone, among_idle)
 
 
+@pytest.mark.slow
 def test_the_same_synchronous_fit_gives_the_same_weights_to_the_last_bit() -> None:
     x, y = separable(33)
     x = x.astype(np.float32)
@@ -194,6 +202,7 @@ def test_the_same_synchronous_fit_gives_the_same_weights_to_the_last_bit() -> No
     assert np.array_equal(found[0], found[1])
 
 
+@pytest.mark.slow
 def test_constraints_on_weights_are_kept() -> None:
     import keras
 
@@ -204,6 +213,7 @@ def test_constraints_on_weights_are_kept() -> None:
     assert np.linalg.norm(normed.kernel.numpy(), axis=0) == pytest.approx(np.ones(4), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_schedule_of_the_learning_rate_goes_on_across_epochs() -> None:
     import keras
 
@@ -215,6 +225,7 @@ def test_a_schedule_of_the_learning_rate_goes_on_across_epochs() -> None:
     assert float(model.optimizer.learning_rate) == pytest.approx(0.1 * 0.5 ** (6 / 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
 def test_moving_statistics_are_averaged_and_stay_within_what_was_seen(mode: str) -> None:
     import keras
@@ -230,6 +241,7 @@ def test_moving_statistics_are_averaged_and_stay_within_what_was_seen(mode: str)
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
 
+@pytest.mark.slow
 def test_metrics_of_all_workers_are_those_of_all_rows() -> None:
     import keras
 
@@ -252,6 +264,7 @@ def test_an_error_in_a_worker_reaches_the_user_as_itself() -> None:
         fit(model, x, y, workers=2)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite_end_the_fit_with_a_reason() -> None:
     x, y = separable(8)
     x = x.astype(np.float32)
@@ -260,6 +273,7 @@ def test_numbers_that_are_not_finite_end_the_fit_with_a_reason() -> None:
         fit(tiny_model(), x, y, workers=2)
 
 
+@pytest.mark.slow
 def test_other_rows_than_were_counted_end_the_fit() -> None:
     x, y = separable(8)
     with pytest.raises(WorkerError, match=r"expected 9 training rows, got 8"):
