@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from glasses_spark.config import Config
     from glasses_spark.pipeline import GlassesPipeline
     from glasses_spark.scoring.transformer import GlassesModel, load_ml_transformer
+    from glasses_spark.training.elephas_factory import GrpcFactory
     from glasses_spark.training.estimator import (
         GlassesEstimator,
         build_estimator,
@@ -23,6 +24,7 @@ __all__ = [
     "GlassesEstimator",
     "GlassesModel",
     "GlassesPipeline",
+    "GrpcFactory",
     "build_cnn",
     "build_estimator",
     "build_model",
@@ -37,6 +39,7 @@ _HOMES = {
     "GlassesEstimator": "glasses_spark.training.estimator",
     "GlassesModel": "glasses_spark.scoring.transformer",
     "GlassesPipeline": "glasses_spark.pipeline",
+    "GrpcFactory": "glasses_spark.training.elephas_factory",
     "build_cnn": "glasses_spark.training.model",
     "build_estimator": "glasses_spark.training.estimator",
     "build_model": "glasses_spark.training.model",
