@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from types import TracebackType
 from typing import Self
 
 from pyspark import InheritableThread
@@ -38,12 +37,7 @@ class TrainingJob:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if not self._ended.is_set():
             # Workers that wait are sent home; those that compute are cancelled by Spark.
             self._coordinator.fail(FitEndedError("the fit has ended"))

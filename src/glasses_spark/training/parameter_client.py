@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
@@ -67,16 +66,11 @@ class ParameterClient:
         self._channel.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         if self._pulse.is_alive():
             self._pulse.join()
-        self._channel.__exit__(kind, error, trace)
+        self._channel.__exit__()
 
     def join(self) -> Message:
         """Say that this worker is here; the answer names epoch and step to go on with."""

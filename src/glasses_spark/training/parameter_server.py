@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
@@ -75,12 +74,7 @@ class ParameterServer:
         self._server.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Whoever still waits inside is sent home first, so that nothing is left hanging.
         self._coordinator.fail(FitEndedError("the fit has ended"))
         self._server.stop()
