@@ -77,6 +77,7 @@ class TestRun:
             "model.keras",
             "predictions.parquet",
             "quarantine.csv",
+            "report.html",
         ]
 
     def test_metrics_json_has_the_promised_keys(self, result: Result) -> None:

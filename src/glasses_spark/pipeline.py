@@ -31,6 +31,7 @@ from glasses_spark.columns import (
 from glasses_spark.config import Config
 from glasses_spark.errors import DataError, ImagesError
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
+from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
 from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
@@ -340,11 +341,14 @@ def _write(
         }
         run_folder.write_json(folder / run_folder.METRICS, metrics)
         run_folder.write_json(folder / run_folder.HISTORY, result.history)
+        bad = [(image.path, image.reason) for image in quarantine]
+        page = render_report(metrics, result.history, bad, config.to_toml())
+        (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
         run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
         run_folder.write_csv(
             folder / run_folder.QUARANTINE,
             [PATH, "reason"],
-            [(image.path, image.reason) for image in quarantine],
+            bad,
         )
         # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
         result.model.write().save((folder / run_folder.MODEL).as_uri())

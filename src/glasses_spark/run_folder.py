@@ -22,6 +22,7 @@ METRICS: Final = "metrics.json"
 HISTORY: Final = "history.json"
 PREDICTIONS: Final = "predictions.parquet"
 QUARANTINE: Final = "quarantine.csv"
+REPORT: Final = "report.html"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
 
