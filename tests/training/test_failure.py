@@ -73,14 +73,13 @@ def processes(log: pytest.LogCaptureFixture) -> list[str]:
     return re.findall(r"worker 1 has joined from .*, process (\d+)", log.text)
 
 
-# Enough epochs for an asynchronous fit not to be over before the signal comes.
-@pytest.mark.parametrize(("mode", "frequency"), [("asynchronous", "batch"), ("hogwild", "epoch")])
-def test_a_fit_survives_a_killed_worker_and_its_account_adds_up(
-    frame: DataFrame, caplog: pytest.LogCaptureFixture, mode: str, frequency: str
+def test_an_asynchronous_fit_survives_a_killed_worker_and_its_account_adds_up(
+    frame: DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "glasses_spark")
     signals = Signals(caplog, signal.SIGKILL)
-    fitted = estimator(mode, frequency, 150, [signals.callback]).fit(frame)
+    # Enough epochs for the fit not to be over before the signal comes.
+    fitted = estimator("asynchronous", "batch", 150, [signals.callback]).fit(frame)
     assert len(signals.sent) == 1
     assert [epoch["rows"] for epoch in fitted.history] == [ROWS] * 150
     assert len(set(processes(caplog))) == 2
