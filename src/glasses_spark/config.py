@@ -179,8 +179,34 @@ class TrainingConfig(_Section):
     )
     precision: str = key(
         "float32",
-        one_of("float32", note="other precisions are not there yet"),
-        "Number format in which the workers compute.",
+        one_of("float32", "bfloat16", "auto"),
+        "Number format in which the workers compute; weights are float32 in any. bfloat16 is "
+        "faster on processors that have it; auto takes it where all of them do.",
+    )
+    class_weight: str = key(
+        "none",
+        one_of("none", "balanced"),
+        "Weight of a row in the loss: the same for all, or such that both labels count alike.",
+    )
+    early_stopping: int = key(
+        0,
+        whole(0),
+        "Stop when the validation loss has not fallen for so many epochs, and keep the best "
+        "weights; 0 never stops. Needs split.validation.",
+        unit="epochs",
+    )
+    reduce_learning_rate: int = key(
+        0,
+        whole(0),
+        "Halve the learning rate when the validation loss has not fallen for so many epochs; 0 "
+        "leaves it. Needs split.validation.",
+        unit="epochs",
+    )
+    port: int = key(
+        0,
+        whole(0, 65535),
+        "Port of the parameter server in the driver, which the workers must reach; 0 takes a "
+        "free one.",
     )
     stall_timeout: float = key(
         # Long enough for a busy machine to miss a few signs of life.
@@ -270,6 +296,9 @@ class Config:
     spark: SparkConfig = field(default_factory=SparkConfig)
     run: RunConfig = field(default_factory=RunConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+
+    def __post_init__(self) -> None:
+        _refuse(_contradictions(self.split, self.training))
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -446,6 +475,18 @@ def _suggest(name: str, known: Mapping[str, Any]) -> str:
     if close:
         return f"; did you mean {close[0]}?"
     return f"; known here: {', '.join(known)}"
+
+
+def _contradictions(split: SplitConfig, training: TrainingConfig) -> list[str]:
+    """Tell of keys that are right alone, and not together."""
+    if split.validation:
+        return []
+    return [
+        f"training.{name}: expected split.validation above 0 with it, as it looks at the "
+        "validation loss, got 0"
+        for name in ("early_stopping", "reduce_learning_rate")
+        if getattr(training, name)
+    ]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

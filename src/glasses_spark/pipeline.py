@@ -219,10 +219,14 @@ class GlassesPipeline:
                 seed=self.config.run.seed,
                 rawPredictionCol=RAW_PREDICTION,
                 stall_timeout=training.stall_timeout,
+                parameter_server_port=training.port,
+                precision=training.precision,
+                class_weight=self._class_weights(train),
                 callbacks=[
                     import_keras().callbacks.LambdaCallback(
                         on_epoch_end=lambda epoch, logs: show(epoch + 1, logs or {})
-                    )
+                    ),
+                    *self._callbacks(),
                 ],
             )
             model: GlassesModel = estimator.fit(train)
@@ -251,6 +255,35 @@ class GlassesPipeline:
     def evaluate(self, predictions: DataFrame) -> Metrics:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
+
+    def _class_weights(self, train: DataFrame) -> dict[float, float]:
+        """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
+        if self.config.training.class_weight == "none":
+            return {}
+        counts = {row[LABEL]: row["count"] for row in train.groupBy(LABEL).count().collect()}
+        rows = sum(counts.values())
+        return {label: rows / (len(counts) * count) for label, count in counts.items()}
+
+    def _callbacks(self) -> list[Any]:
+        from glasses_spark.backend import import_keras
+
+        callbacks, training = import_keras().callbacks, self.config.training
+        made: list[Any] = []
+        if training.early_stopping:
+            made.append(
+                callbacks.EarlyStopping(
+                    monitor="val_loss",
+                    patience=training.early_stopping,
+                    restore_best_weights=True,
+                )
+            )
+        if training.reduce_learning_rate:
+            made.append(
+                callbacks.ReduceLROnPlateau(
+                    monitor="val_loss", factor=0.5, patience=training.reduce_learning_rate
+                )
+            )
+        return made
 
     def _to_pixels(self, dataset: Dataset) -> DataFrame:
         image = self.config.image

@@ -63,7 +63,7 @@ def fit(
     schedule = Schedule(
         mode, frequency, epochs, batch_size, shares or share(len(x), workers), (0,) * workers
     )
-    form = row_format(feature_dtype=str(x.dtype))
+    form = row_format(features=x.shape[1], feature_dtype=str(x.dtype))
     states = MetricStates(model, form)
     master = Master(model, workers=workers, uses_gradients=frequency == "batch")
     coordinator = Coordinator(schedule, master, state_size=states.size, stall_timeout=60)
@@ -145,7 +145,7 @@ def test_synchronous_workers_give_the_weights_of_one_keras_process(
 
     fit(ours, x, y, workers=workers)
     for epoch in range(3):
-        for batch in global_batches(30, workers, batch_size=4, seed=SEED, epoch=epoch):
+        for batch in global_batches(share(30, workers), batch_size=4, seed=SEED, epoch=epoch):
             plain.train_on_batch(x[batch], y[batch])
 
     layout = layout_of(plain)
@@ -300,4 +300,4 @@ def test_frozen_weights_stay_at_home() -> None:
 
 
 def test_runs_cover_all_rows() -> None:
-    assert [list(run) for run in runs(5, 2)] == [[0, 1], [2, 3, 4]]
+    assert [list(run) for run in runs((2, 3))] == [[0, 1], [2, 3, 4]]

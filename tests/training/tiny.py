@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from glasses_spark.backend import import_keras
-from glasses_spark.training.schedule import epoch_order, share
+from glasses_spark.training.schedule import epoch_order
 from glasses_spark.training.spool import RowFormat
 from glasses_spark.training.steps import ModelSpec
 
@@ -68,17 +68,17 @@ def separable(rows: int, *, seed: int = 0) -> tuple[Any, Any]:
     return x, y[:, None]
 
 
-def runs(rows: int, workers: int) -> list[range]:
-    """The rows of each worker: equal runs of the rows in their order."""
-    starts = np.cumsum([0, *share(rows, workers)])
+def runs(shares: Sequence[int]) -> list[range]:
+    """The rows of each worker: runs of the rows in their order."""
+    starts = np.cumsum([0, *shares])
     return [range(a, b) for a, b in pairwise(starts)]
 
 
 def global_batches(
-    rows: int, workers: int, *, batch_size: int, seed: int, epoch: int
+    shares: Sequence[int], *, batch_size: int, seed: int, epoch: int
 ) -> list[list[int]]:
     """The rows, by number, that all workers together use in each synchronous step."""
-    parts = runs(rows, workers)
+    parts = runs(shares)
     orders = [
         epoch_order(len(part), seed=seed, worker=worker, epoch=epoch) + part.start
         for worker, part in enumerate(parts)

@@ -27,6 +27,7 @@ from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.scoring.storage import read_weights, write_weights
 from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.precision import FLOAT32, PRECISIONS
 from glasses_spark.training.schedule import FREQUENCIES, MODES
 from glasses_spark.training.steps import ModelSpec
 from glasses_spark.training.trainer import AUTO, Columns, FitSettings, Trainer
@@ -61,6 +62,9 @@ class GlassesEstimator(
     - ``stall_timeout``: seconds of silence after which a worker counts as lost.
     - ``parameter_server_port``: port in the driver that the workers reach; 0,
       the default, takes a free one.
+    - ``precision``: ``float32`` (the default), ``bfloat16``, or ``auto``, which takes
+      bfloat16 where all executors' processors compute it natively. Weights,
+      updates and predictions of the fitted model are float32 in any case.
     - ``initial_weights``: weights to start from, as ``model.get_weights()``
       gives them; without them the model's own initializers are used, seeded.
     - ``callbacks``: Keras callbacks, run in the driver after each epoch. They
@@ -90,6 +94,12 @@ class GlassesEstimator(
             "port in the driver that the workers reach; 0 takes a free one",
             TypeConverters.toInt,
         )
+        self.precision = Param(
+            self,
+            "precision",
+            "number format in which the workers compute: float32, bfloat16 or auto",
+            TypeConverters.toString,
+        )
         # By the text of the label, as a parameter is saved as JSON.
         self.class_weight: Param[Any] = Param(
             self, "class_weight", "weights of the labels' rows in the loss"
@@ -97,6 +107,7 @@ class GlassesEstimator(
         self._setDefault(
             class_weight={},
             parameter_server_port=0,
+            precision=FLOAT32,
             num_workers=AUTO,
             optimizer_config="adam",
             validation_split=0.0,
@@ -227,6 +238,7 @@ class GlassesEstimator(
                 float(label): weight
                 for label, weight in self.getOrDefault(self.class_weight).items()
             },
+            precision=self.getOrDefault(self.precision),
         )
 
     def _columns(self) -> Columns:
@@ -292,6 +304,7 @@ def build_estimator(
     class_weight: Mapping[float, float] | None = None,
     stall_timeout: float = STALL_TIMEOUT_S,
     parameter_server_port: int = 0,
+    precision: str = FLOAT32,
 ) -> GlassesEstimator:
     """Make an estimator from a compiled Keras model, as the published experiment does.
 
@@ -320,6 +333,8 @@ def build_estimator(
         stall_timeout: Seconds of silence after which a worker counts as lost.
         parameter_server_port: Port in the driver that the workers reach; 0
             takes a free one.
+        precision: ``float32``, ``bfloat16`` or ``auto``: the format in which
+            workers compute.
 
     Returns:
         The estimator.
@@ -369,6 +384,7 @@ def build_estimator(
         class_weight=dict(class_weight or {}),
         stall_timeout=stall_timeout,
         parameter_server_port=parameter_server_port,
+        precision=precision,
         **{name: value for name, value in optional.items() if value is not None},
     )
 
@@ -437,6 +453,7 @@ def _require_valid(name: str, value: Any) -> None:
         "nb_classes": (whole and value >= 1, "a whole number of at least 1"),
         "stall_timeout": (number and value > 0, "a number of seconds above 0"),
         "parameter_server_port": (whole and 0 <= value < 65536, "a port, 0 to 65535"),
+        "precision": (value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
         "class_weight": (_are_weights(value), "a number of at least 0 for each label"),
         "loss": (
             not isinstance(value, Mapping) or "class_name" in value,

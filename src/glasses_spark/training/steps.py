@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from glasses_spark.training.precision import FLOAT32, compute_in
 from glasses_spark.training.spool import RowFormat, Rows
 from glasses_spark.training.weights import (
     Vector,
@@ -30,6 +31,8 @@ class ModelSpec:
         custom_objects: Classes and functions that the architecture names.
         frozen: Weights that stay as they are, by their place in ``model.weights``.
         floatx: Keras' floating-point type, in which losses are computed.
+        precision: Format in which the model computes: ``float32``, which leaves
+            it as it is, or ``bfloat16``.
     """
 
     config: str
@@ -39,6 +42,7 @@ class ModelSpec:
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
     floatx: str = "float32"
+    precision: str = FLOAT32
 
     def build(self) -> Any:
         """Build and compile the model; Keras must have been imported before."""
@@ -55,6 +59,7 @@ class ModelSpec:
             )
         for place, array in self.frozen.items():
             model.weights[place].assign(array)
+        compute_in(model, self.precision)
         return model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,6 +32,7 @@ from glasses_spark.training.partition import (
     count_buckets,
     partition,
 )
+from glasses_spark.training.precision import FLOAT32, resolve_precision
 from glasses_spark.training.rows import (
     FEATURES,
     KEY,
@@ -76,6 +77,7 @@ class FitSettings:
         stall_timeout: Seconds of silence after which a worker counts as lost.
         port: Port of the parameter server; 0 takes a free one.
         class_weights: Weight of each label's rows in the loss; 1 where it is not named.
+        precision: ``float32``, ``bfloat16`` or ``auto``: the format in which workers compute.
     """
 
     epochs: int
@@ -89,6 +91,7 @@ class FitSettings:
     stall_timeout: float
     port: int = 0
     class_weights: Mapping[float, float] = field(default_factory=dict)
+    precision: str = FLOAT32
 
 
 @dataclass(frozen=True)
@@ -211,7 +214,9 @@ class Trainer:
                 spark.sparkContext, at_once=min(schedule.workers, task_slots(spark))
             )
             assignment = Assignment(
-                spec=self._spec,
+                spec=replace(
+                    self._spec, precision=resolve_precision(spark, settings.precision)
+                ),
                 layout=master.layout,
                 schedule=schedule,
                 row_format=row_format,
