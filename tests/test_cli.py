@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.cli import main
 from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
+from glasses_spark.session import LOCAL_JVM_OPTIONS
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["draw-faces", "train", "evaluate", "predict", "doctor"]
@@ -474,7 +475,10 @@ class TestTrained:
         submit = Path(sys.executable).with_name("spark-submit")
         arguments = train_in(trained.folder, *SMALL, f"run.dir={tmp_path / 'submitted'}")[1:]
         done = subprocess.run(
-            [submit, "--master", "local[2]", ROOT / "scripts" / "train.py", *arguments],
+            [
+                *(submit, "--master", "local[2]", "--driver-java-options", LOCAL_JVM_OPTIONS),
+                *(ROOT / "scripts" / "train.py", *arguments),
+            ],
             capture_output=True,
             text=True,
             timeout=280,

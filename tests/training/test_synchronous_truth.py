@@ -76,8 +76,20 @@ def weights_of_workers(optimizer: str, x: Any, y: Any, shares: tuple[int, ...]) 
 
 
 @pytest.mark.usefixtures("_float64")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS_OF_THE_PROOF)
-@pytest.mark.parametrize("shares", [(22,), share(22, 2), EVEN, UNEVEN], ids=str)
+@pytest.mark.parametrize(
+    ("optimizer", "shares"),
+    [
+        pytest.param(
+            optimizer,
+            shares,
+            id=f"{optimizer}-{shares}",
+            # Each optimizer once and each number of workers once; `./run test all` has the rest.
+            marks=() if shares == UNEVEN or optimizer == "adam" else pytest.mark.exhaustive,
+        )
+        for optimizer in OPTIMIZERS_OF_THE_PROOF
+        for shares in [(22,), share(22, 2), EVEN, UNEVEN]
+    ],
+)
 def test_in_float64_every_weight_is_that_of_one_process(
     optimizer: str, shares: tuple[int, ...]
 ) -> None:
@@ -87,7 +99,13 @@ def test_in_float64_every_weight_is_that_of_one_process(
     assert np.abs(ours - plain).max() < 1e-9
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS_OF_THE_PROOF)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(optimizer, marks=() if optimizer == "adam" else pytest.mark.exhaustive)
+        for optimizer in OPTIMIZERS_OF_THE_PROOF
+    ],
+)
 def test_in_float32_the_difference_is_that_of_another_order_of_summing(optimizer: str) -> None:
     x, y = pictures("float32")
     plain = weights_of_keras(optimizer, x, y, UNEVEN, order=list)
