@@ -1,40 +1,39 @@
 """Samples a second of plain Keras, of Elephas as shipped, and of our six ways to train.
 
-    python benchmarks/bench_training.py [--rows 2560] [--epochs 5] [--repeats 3] [--elephas]
+    python benchmarks/bench_training.py [--rows 2560] [--epochs 10] [--repeats 3] [--elephas]
 
 All train the CNN of the published experiment on the same rows and cores, one
 after the other, round by round, so that a slow moment of the machine falls on
 all of them. Steady state is the median epoch after the first; start-up is the
 time from the call to the end of the first epoch, less one such epoch. A second
-fit in the same Spark session finds its Python workers started.
+fit in the same Spark session finds its Python workers started. Waiting is the
+part of the workers' time, after the first epoch, that they waited for the server.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
+from environment import describe, write_result
 from glasses_spark.backend import import_keras
 from glasses_spark.session import spark_session
 
 BATCH = 128
 SIDE = 128
-MODES = ("synchronous", "asynchronous", "hogwild")
-FREQUENCIES = ("batch", "epoch")
-RESULTS = Path(__file__).parent / "results"
+# Mode, frequency, precision; the first fit of all pays for the start of the workers.
+WAYS = [
+    (mode, frequency, "float32")
+    for mode in ("synchronous", "asynchronous", "hogwild")
+    for frequency in ("batch", "epoch")
+] + [("synchronous", "batch", "bfloat16"), ("asynchronous", "batch", "bfloat16")]
 
 
 def main() -> None:
@@ -44,36 +43,39 @@ def main() -> None:
     pixels = _pictures(generator, labels)
     with spark_session(master=f"local[{arguments.workers}]") as spark:
         frame = _frame(spark, pixels, labels)
-        contenders: dict[str, Callable[[Any], None]] = {
+        contenders: dict[str, Callable[[Any], Any]] = {
             "keras": lambda watch: _fit_keras(pixels, labels, arguments.epochs, watch)
         }
-        for mode in MODES:
-            for frequency in FREQUENCIES:
-                contenders[f"{mode}/{frequency}"] = _ours(frame, mode, frequency, arguments)
+        for way in WAYS:
+            name = "/".join(way[: 2 + (way[2] != "float32")])
+            contenders[name] = _ours(frame, way, arguments)
+        if arguments.elephas:
+            contenders["elephas as shipped"] = _elephas(frame, arguments)
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
         for number in range(arguments.repeats):
             for name, fit in contenders.items():
                 rounds[name].append(_measure(fit, arguments.rows))
                 print(number + 1, name, rounds[name][-1], flush=True)
-        elephas = _elephas(frame, arguments) if arguments.elephas else None
-    _report(arguments, rounds, elephas)
+    _report(arguments, rounds)
 
 
-def _measure(fit: Callable[[Any], None], rows: int) -> dict[str, float]:
+def _measure(fit: Callable[[Any], Any], rows: int) -> dict[str, float]:
     keras = import_keras()
     ends: list[float] = []
     watch = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter())
     )
     start = time.perf_counter()
-    fit(watch)
-    total = time.perf_counter() - start
-    epoch = statistics.median(b - a for a, b in pairwise(ends))
-    return {
-        "samples_per_second": rows / epoch,
-        "startup_s": ends[0] - start - epoch,
-        "total_s": total,
-    }
+    history = fit(watch)
+    found = {"total_s": time.perf_counter() - start}
+    if ends:  # Elephas tells nothing before its end
+        epoch = statistics.median(b - a for a, b in pairwise(ends))
+        found |= {"samples_per_second": rows / epoch, "startup_s": ends[0] - start - epoch}
+    if history:
+        shares = [share for epoch in history[1:] for share in epoch["workers"]]
+        waited = sum(share["waiting_seconds"] for share in shares)
+        found["waiting"] = waited / sum(share["seconds"] for share in shares)
+    return found
 
 
 def _fit_keras(pixels: Any, labels: Any, epochs: int, watch: Any) -> None:
@@ -83,11 +85,13 @@ def _fit_keras(pixels: Any, labels: Any, epochs: int, watch: Any) -> None:
     build_cnn().fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[watch])
 
 
-def _ours(frame: DataFrame, mode: str, frequency: str, arguments: Any) -> Callable[[Any], None]:
+def _ours(frame: DataFrame, way: tuple[str, str, str], arguments: Any) -> Callable[[Any], Any]:
     from glasses_spark import build_cnn, build_estimator
 
-    def fit(watch: Any) -> None:
-        build_estimator(
+    mode, frequency, precision = way
+
+    def fit(watch: Any) -> Any:
+        fitted = build_estimator(
             build_cnn(),
             arguments.epochs,
             BATCH,
@@ -96,14 +100,16 @@ def _ours(frame: DataFrame, mode: str, frequency: str, arguments: Any) -> Callab
             featuresCol="pixels",
             mode=mode,
             frequency=frequency,
+            precision=precision,
             callbacks=[watch],
         ).fit(frame)
+        return fitted.history
 
     return fit
 
 
-def _elephas(frame: DataFrame, arguments: Any) -> float:
-    """Seconds of Elephas' own estimator for the same fit; it trains synchronously by epoch."""
+def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], None]:
+    """Elephas' own estimator for the same fit; it trains synchronously by epoch."""
     from elephas.ml_model import ElephasEstimator
 
     from glasses_spark import build_cnn
@@ -123,11 +129,14 @@ def _elephas(frame: DataFrame, arguments: Any) -> float:
         epochs=arguments.epochs,
         batch_size=BATCH,
         num_workers=arguments.workers,
+        mode="synchronous",
         validation_split=0.0,
+        verbose=0,
     )
-    start = time.perf_counter()
-    estimator.fit(pixels_to_features(frame).select("features", "label"))
-    return time.perf_counter() - start
+    # What Elephas takes; kept, as our own rows are.
+    rows = pixels_to_features(frame).select("features", "label").cache()
+    rows.count()
+    return lambda watch: estimator.fit(rows)
 
 
 def _pictures(generator: np.random.Generator, labels: Any) -> Any:
@@ -144,62 +153,42 @@ def _frame(spark: SparkSession, pixels: Any, labels: Any) -> DataFrame:
     return frame
 
 
-def _report(arguments: Any, rounds: dict[str, list[dict[str, float]]], elephas: Any) -> None:
-    def median(name: str, key: str) -> float:
-        return statistics.median(one[key] for one in rounds[name])
+def _report(arguments: Any, rounds: dict[str, list[dict[str, float]]]) -> None:
+    def median(name: str, key: str) -> float | None:
+        found = [one[key] for one in rounds[name] if key in one]
+        return round(statistics.median(found), 3) if found else None
 
-    keras = median("keras", "samples_per_second")
-    table = {
-        name: {
-            "samples_per_second": round(median(name, "samples_per_second"), 1),
-            "ratio_to_keras": round(median(name, "samples_per_second") / keras, 3),
-            "startup_first_s": round(rounds[name][0]["startup_s"], 2),
-            "startup_later_s": round(
-                statistics.median(one["startup_s"] for one in rounds[name][1:] or rounds[name]), 2
-            ),
-            "total_s": round(median(name, "total_s"), 2),
+    keras = median("keras", "samples_per_second") or 0.0
+    table = {}
+    for name, found in rounds.items():
+        later = [one["startup_s"] for one in found[1:] if "startup_s" in one]
+        speed = median(name, "samples_per_second")
+        table[name] = {
+            "samples_per_second": speed,
+            "ratio_to_keras": round(speed / keras, 3) if speed else None,
+            "startup_first_s": found[0].get("startup_s"),
+            "startup_later_s": statistics.median(later) if later else None,
+            "total_s": median(name, "total_s"),
+            "waiting": median(name, "waiting"),
         }
-        for name in rounds
-    }
-    result = {
-        "benchmark": "training",
-        "settings": vars(arguments) | {"batch_size": BATCH},
-        "machine": {
-            "cores": len(os.sched_getaffinity(0)),
-            "platform": platform.platform(),
-            "packages": {n: version(n) for n in ("tensorflow", "keras", "pyspark", "elephas")},
-        },
-        "commit": _commit(),
-        "table": table,
-        "elephas_total_s": elephas,
-        "rounds": rounds,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "training.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"\n{'':24}{'samples/s':>10}{'of Keras':>10}{'start-up':>10}{'later':>8}{'total':>8}")
+    settings = vars(arguments) | {"batch_size": BATCH}
+    result = describe("training", settings) | {"table": table, "rounds": rounds}
+    path = write_result("training", result)
+    columns = list(next(iter(table.values())))
+    print(f"\n{'':30}" + "".join(f"{column:>20}" for column in columns))
     for name, row in table.items():
-        print(
-            f"{name:24}{row['samples_per_second']:10.0f}{row['ratio_to_keras']:10.2f}"
-            f"{row['startup_first_s']:9.1f}s{row['startup_later_s']:7.1f}s{row['total_s']:7.1f}s"
-        )
-    if elephas is not None:
-        print(f"{'elephas as shipped':24}{'':38}{elephas:7.1f}s")
+        cells = ("" if row[c] is None else f"{row[c]:.2f}" for c in columns)
+        print(f"{name:30}" + "".join(f"{cell:>20}" for cell in cells))
     print(path)
-
-
-def _commit() -> str:
-    call = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=2560)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--elephas", action="store_true", help="also Elephas as shipped, once")
+    parser.add_argument("--elephas", action="store_true", help="also Elephas as shipped")
     return parser.parse_args()
 
 

@@ -84,7 +84,10 @@ def test_the_defaults_are_those_of_the_published_experiment() -> None:
             "training.early_stopping: expected split.validation above 0 with it, as it looks at "
             "the validation loss, got 0",
         ),
-        ("training.port=70000", "training.port: expected a whole number from 0 to 65535, got 70000"),
+        (
+            "training.port=70000",
+            "training.port: expected a whole number from 0 to 65535, got 70000",
+        ),
         ("training.batchsize=3", "training.batchsize: unknown key; did you mean batch_size?"),
         ("trainig.epochs=3", "trainig: unknown section; did you mean training?"),
         ("image.channels=3", "image.channels: unknown key; known here: height, width"),

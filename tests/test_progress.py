@@ -72,4 +72,4 @@ def test_the_tasks_of_running_stages_are_counted(spark: SparkSession) -> None:
     # Tasks of another test that was cut short may still be ending.
     ours = [done for done, total in seen if total == 3]
     assert ours == sorted(ours)
-    assert ours[-1] == 2  # the third, once done, ends its stage
+    assert 2 in ours  # the third, once done, ends its stage, and may be seen or not

@@ -342,7 +342,7 @@ def test_the_tests_run_in_the_projects_folder(ready: Machine) -> None:
 def test_the_fast_tests_leave_the_slow_ones_out(ready: Machine) -> None:
     result = ready.run("test", "fast", "-q")
 
-    assert result.stdout == f"<pytest><-m><not slow><-q> in {ready.project}\n"
+    assert result.stdout == f"<pytest><-m><not slow and not exhaustive><-q> in {ready.project}\n"
 
 
 def test_the_demo_draws_the_faces_that_are_missing_and_then_trains(ready: Machine) -> None:

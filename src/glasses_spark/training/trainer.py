@@ -214,9 +214,7 @@ class Trainer:
                 spark.sparkContext, at_once=min(schedule.workers, task_slots(spark))
             )
             assignment = Assignment(
-                spec=replace(
-                    self._spec, precision=resolve_precision(spark, settings.precision)
-                ),
+                spec=replace(self._spec, precision=resolve_precision(spark, settings.precision)),
                 layout=master.layout,
                 schedule=schedule,
                 row_format=row_format,

@@ -1,0 +1,150 @@
+"""Test accuracy of plain Keras and of our six ways to train, on the drawn faces.
+
+    python benchmarks/bench_accuracy.py [--epochs 10] [--seeds 3] [--workers 2]
+
+Draws the faces of labels.csv, decodes them, and trains the CNN of the published
+experiment on four fifths of them, with batches of 128 for each worker, with
+plain Keras and in each way, once for each seed. The faces held back are judged
+after each epoch, and at the end with the weights that came out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from environment import describe, write_result
+from glasses_spark import Config, GlassesPipeline, build_cnn, build_estimator
+from glasses_spark.backend import import_keras
+from glasses_spark.loading.synthetic import draw_faces
+from glasses_spark.preprocessing.split import TEST, split_column
+from glasses_spark.session import spark_session
+
+ROOT = Path(__file__).parent.parent
+BATCH = 128
+SIDE = 128
+HELD_BACK = "held_back"
+WAYS = [
+    (mode, frequency, "float32")
+    for mode in ("synchronous", "asynchronous", "hogwild")
+    for frequency in ("batch", "epoch")
+] + [("synchronous", "batch", "bfloat16"), ("asynchronous", "batch", "bfloat16")]
+
+
+def main() -> None:
+    arguments = _arguments()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        spark_session(master=f"local[{arguments.workers}]") as spark,
+    ):
+        draw_faces(ROOT / "labels.csv", Path(folder))
+        config = Config.load(
+            overrides=[f"data.images={folder}", f"data.labels={ROOT / 'labels.csv'}"]
+        )
+        pipeline = GlassesPipeline(config)
+        pixels = pipeline.preprocess(pipeline.load(spark)).good
+        part = split_column(test=config.split.test, seed=config.run.seed)
+        faces = pixels.select("pixels", "label", (part == TEST).alias(HELD_BACK)).cache()
+        rows = faces.collect()
+        x = np.stack([np.frombuffer(row.pixels, np.uint8) for row in rows])
+        x = x.reshape(-1, SIDE, SIDE, 1).astype(np.float32) / 255
+        y = np.array([row.label for row in rows])
+        test = np.array([row[HELD_BACK] for row in rows])
+        rounds: dict[str, list[dict[str, Any]]] = {}
+        for seed in range(arguments.seeds):
+            contenders = {"keras": lambda seed=seed: _fit_keras(x, y, test, seed, arguments.epochs)}
+            for way in WAYS:
+                name = "/".join(way[: 2 + (way[2] != "float32")])
+                contenders[name] = lambda way=way, seed=seed: _fit_ours(faces, way, seed, arguments)
+            for name, fit in contenders.items():
+                began = time.perf_counter()
+                model, curve = fit()
+                found = {
+                    "seed": seed,
+                    "accuracy": _accuracy(model, x[test], y[test]),
+                    "curve": curve,
+                    "seconds": round(time.perf_counter() - began, 2),
+                }
+                rounds.setdefault(name, []).append(found)
+                print(seed, name, found["accuracy"], found["seconds"], flush=True)
+    _report(arguments, rounds, {"train": int((~test).sum()), "test": int(test.sum())})
+
+
+def _fit_keras(x: Any, y: Any, test: Any, seed: int, epochs: int) -> tuple[Any, list[float]]:
+    import_keras().utils.set_random_seed(seed)
+    model = build_cnn(seed=seed)
+    history = model.fit(
+        x[~test],
+        y[~test],
+        batch_size=BATCH,
+        epochs=epochs,
+        validation_data=(x[test], y[test]),
+        verbose=0,
+    )
+    return model, history.history["val_accuracy"]
+
+
+def _fit_ours(
+    faces: DataFrame, way: tuple[str, str, str], seed: int, arguments: Any
+) -> tuple[Any, list[float]]:
+    mode, frequency, precision = way
+    fitted = build_estimator(
+        build_cnn(seed=seed),
+        arguments.epochs,
+        BATCH,
+        categorical=False,
+        num_workers=arguments.workers,
+        featuresCol="pixels",
+        validationIndicatorCol=HELD_BACK,
+        mode=mode,
+        frequency=frequency,
+        precision=precision,
+        seed=seed,
+    ).fit(faces.withColumn("label", F.col("label").cast("double")))
+    return fitted.keras_model(), [epoch["val_accuracy"] for epoch in fitted.history]
+
+
+def _accuracy(model: Any, x: Any, y: Any) -> float:
+    return float(((model.predict(x, verbose=0)[:, 0] >= 0.5) == y).mean())
+
+
+def _report(arguments: Any, rounds: dict[str, Any], rows: dict[str, int]) -> None:
+    table = {
+        name: {
+            "median_accuracy": statistics.median(one["accuracy"] for one in found),
+            "accuracies": [round(one["accuracy"], 4) for one in found],
+        }
+        for name, found in rounds.items()
+    }
+    plain = table["keras"]["median_accuracy"]
+    for row in table.values():
+        row["points_above_keras"] = round(100 * (row["median_accuracy"] - plain), 2)
+        row["median_accuracy"] = round(row["median_accuracy"], 4)
+    path = write_result(
+        "accuracy",
+        describe("accuracy", vars(arguments) | {"batch_size": BATCH, "rows": rows})
+        | {"table": table, "rounds": rounds},
+    )
+    print(json.dumps(table, indent=1))
+    print(path)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""What every benchmark writes down beside its figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("tensorflow", "keras", "pyspark", "elephas", "numpy", "pyarrow")
+
+
+def describe(benchmark: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The head of a result: what ran, where, and on which versions."""
+    call = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "benchmark": benchmark,
+        "settings": dict(settings),
+        "machine": {
+            "cores": len(os.sched_getaffinity(0)),
+            "processor": _processor(),
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in PACKAGES},
+        },
+        "commit": commit,
+    }
+
+
+def write_result(name: str, result: Mapping[str, Any]) -> Path:
+    """Write a result to ``results/`` and give its path."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return path
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
