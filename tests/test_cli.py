@@ -476,8 +476,9 @@ class TestTrained:
         arguments = train_in(trained.folder, *SMALL, f"run.dir={tmp_path / 'submitted'}")[1:]
         done = subprocess.run(
             [
-                *(submit, "--master", "local[2]", "--driver-java-options", LOCAL_JVM_OPTIONS),
-                *(ROOT / "scripts" / "train.py", *arguments),
+                str(submit),
+                *("--master", "local[2]", "--driver-java-options", LOCAL_JVM_OPTIONS),
+                *(str(ROOT / "scripts" / "train.py"), *arguments),
             ],
             capture_output=True,
             text=True,

@@ -108,7 +108,7 @@ def fit(
     return totals, states
 
 
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"class_name": "SGD", "config": {"learning_rate": 0.1}},
     "momentum": {
         "class_name": "SGD",
