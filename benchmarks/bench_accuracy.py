@@ -48,7 +48,11 @@ def main() -> None:
     ):
         draw_faces(ROOT / "labels.csv", Path(folder))
         config = Config.load(
-            overrides=[f"data.images={folder}", f"data.labels={ROOT / 'labels.csv'}"]
+            overrides=[
+                f"data.images={folder}",
+                f"data.labels={ROOT / 'labels.csv'}",
+                "store.dir=",
+            ]
         )
         pipeline = GlassesPipeline(config)
         pixels = pipeline.preprocess(pipeline.load(spark)).good

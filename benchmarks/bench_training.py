@@ -108,7 +108,7 @@ def _ours(frame: DataFrame, way: tuple[str, str, str], arguments: Any) -> Callab
     return fit
 
 
-def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], None]:
+def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
     """Elephas' own estimator for the same fit; it trains synchronously by epoch."""
     from elephas.ml_model import ElephasEstimator
 
@@ -136,7 +136,11 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], None]:
     # What Elephas takes; kept, as our own rows are.
     rows = pixels_to_features(frame).select("features", "label").cache()
     rows.count()
-    return lambda watch: estimator.fit(rows)
+
+    def fit(watch: Any) -> None:
+        estimator.fit(rows)
+
+    return fit
 
 
 def _pictures(generator: np.random.Generator, labels: Any) -> Any:

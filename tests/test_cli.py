@@ -25,7 +25,7 @@ from glasses_spark.loading.synthetic import draw_faces, make_labels, write_label
 from glasses_spark.session import LOCAL_JVM_OPTIONS
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["draw-faces", "train", "evaluate", "predict", "doctor"]
+COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,7 @@ def train_in(folder: Path, *overrides: str) -> list[str]:
         f"data.images={folder / 'faces'}",
         f"data.labels={folder / 'labels.csv'}",
         f"run.dir={folder / 'run'}",
+        f"store.dir={folder / 'pixels'}",
     ]
     return ["train", *(part for one in [*paths, *overrides] for part in ("--set", one))]
 

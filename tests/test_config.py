@@ -75,11 +75,6 @@ def test_the_defaults_are_those_of_the_published_experiment() -> None:
             "run.resume: expected false (resuming a run is not there yet), got true",
         ),
         (
-            "store.dir=pixels",
-            "store.dir: expected an empty text (keeping pixels between runs is not there yet), "
-            'got "pixels"',
-        ),
-        (
             "training.early_stopping=3",
             "training.early_stopping: expected split.validation above 0 with it, as it looks at "
             "the validation loss, got 0",

@@ -35,6 +35,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             "image": {"height": SIDE, "width": SIDE},
             "training": {"epochs": 12, "batch_size": 16, "num_workers": 2},
             "run": {"dir": str(folder / "run")},
+            "store": {"dir": str(folder / "pixels")},
         }
     )
 

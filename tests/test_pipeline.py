@@ -38,6 +38,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             "split": {"test": 0.3, "validation": 0.1},
             "training": {"epochs": 2, "batch_size": 8, "num_workers": 2, "mode": "synchronous"},
             "run": {"dir": str(folder / "run"), "seed": 3},
+            "store": {"dir": str(folder / "pixels")},
         }
     )
 
@@ -161,6 +162,32 @@ class TestRun:
     ) -> None:
         result.predictions.count()
         assert spark.sparkContext._jsc.getPersistentRDDs().size() == 1
+
+
+@pytest.mark.slow
+def test_the_keys_of_training_reach_the_fit(
+    config: Config, spark: SparkSession, result: Result, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = config.to_dict()
+    table["training"] |= {
+        "epochs": 30,
+        "class_weight": "balanced",
+        "early_stopping": 1,
+        "reduce_learning_rate": 1,
+        "precision": "bfloat16",
+        "learning_rate": 0.1,  # too high: the validation loss soon rises
+    }
+    pipeline = GlassesPipeline(Config.from_dict(table))
+    rows = result.predictions.where("split = 'train'").select("id")
+    train, _ = pipeline.split(pipeline.preprocess(pipeline.load(spark)).good.join(rows, "id"))
+    model = pipeline.fit(train)
+    assert len(model.history) < 30
+    # The first epoch's loss, before anything has been learned, is that of the weighted rows.
+    counts = {row["label"]: row["count"] for row in train.groupBy("label").count().collect()}
+    assert len(set(counts.values())) == 2
+    assert pipeline._class_weights(train) == {
+        label: sum(counts.values()) / (2 * count) for label, count in counts.items()
+    }
 
 
 @pytest.mark.slow

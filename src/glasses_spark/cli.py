@@ -87,7 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_add_draw_faces, _add_train, _add_evaluate, _add_predict, _add_doctor):
+    for add in (
+        *(_add_draw_faces, _add_prepare, _add_train),
+        *(_add_evaluate, _add_predict, _add_doctor),
+    ):
         add(commands)
     return parser
 
@@ -153,8 +156,28 @@ def _add_draw_faces(commands: argparse._SubParsersAction[argparse.ArgumentParser
     )
 
 
-def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_prepare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_command(
+        commands,
+        "prepare",
+        "decode the labelled images that the pixel store does not have yet",
+        [
+            "--config configs/demo.toml",
+            "--set data.images=DIR --set data.labels=FILE --set store.dir=PIXELS",
+        ],
+    )
+
+
+def _add_no_store(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--no-store",
+        action="store_true",
+        help="decode all images anew and keep no pixels, as with an empty store.dir",
+    )
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
         commands,
         "train",
         "train on labelled images, and write the results to run.dir",
@@ -164,6 +187,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "--set data.images=DIR --set data.labels=FILE --set run.dir=OUT",
         ],
     )
+    _add_no_store(command)
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -186,6 +210,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="all images, or those on one side of the run's own split (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    _add_no_store(command)
 
 
 def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -48,6 +48,22 @@ def draw_faces(arguments: Namespace) -> None:
     )
 
 
+def prepare(arguments: Namespace) -> None:
+    """Bring the pixel store up to date."""
+    config = _config(arguments)
+    if not config.store.dir:
+        raise ConfigError("store.dir: expected a folder for the pixel store, got an empty text")
+    with _spark(config, arguments) as spark:
+        from glasses_spark.pipeline import GlassesPipeline
+
+        done = GlassesPipeline(config, progress=_progress()).prepare(spark)
+        bad = done.data["quarantined"]
+        print(
+            f"{config.store.dir}: {done.data['used'] + bad} images, {done.decoded} decoded now, "
+            f"{done.reused} before" + (f"; {bad} cannot be decoded" if bad else "")
+        )
+
+
 def train(arguments: Namespace) -> None:
     """Do a whole run."""
     config = _config(arguments)
@@ -119,7 +135,9 @@ def doctor(arguments: Namespace) -> None:
 
 
 def _config(arguments: Namespace) -> Config:
-    return Config.load(arguments.config, arguments.set)
+    # Only some commands have the option.
+    no_store = ["store.dir="] if getattr(arguments, "no_store", False) else []
+    return Config.load(arguments.config, [*arguments.set, *no_store])
 
 
 def _config_for(folder: Path, arguments: Namespace) -> Config:
@@ -130,7 +148,8 @@ def _config_for(folder: Path, arguments: Namespace) -> Config:
     """
     run_folder.require_run_folder(folder)
     saved = folder / run_folder.CONFIG
-    config, made_with = Config.load(arguments.config or saved, arguments.set), Config.load(saved)
+    arguments.config = arguments.config or saved
+    config, made_with = _config(arguments), Config.load(saved)
     return dataclasses.replace(
         config, image=made_with.image, split=made_with.split, run=made_with.run
     )

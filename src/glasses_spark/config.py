@@ -272,9 +272,11 @@ class StoreConfig(_Section):
     """Where decoded pixels are kept between runs."""
 
     dir: str = key(
-        "",
-        only("", "an empty text (keeping pixels between runs is not there yet)"),
-        "Folder of the pixel store; empty keeps none.",
+        "pixels",
+        text("a folder or URI, or an empty text", may_be_empty=True),
+        "Folder or URI of the pixel store, in which decoded images are kept for later runs; empty "
+        "keeps none. A path is of this machine in local mode, and of Spark's default file system "
+        "on a cluster.",
     )
 
 

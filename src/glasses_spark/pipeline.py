@@ -34,6 +34,7 @@ from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evalu
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
+from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
 from glasses_spark.progress import Progress
 
@@ -61,6 +62,8 @@ class Result:
             ``predicted_label`` of all images used; kept in Spark's memory or on its
             disks until ``predictions.unpersist()``.
         run_dir: The run folder.
+        decoded: How many images were decoded in this run.
+        reused: How many came from the pixel store.
     """
 
     train: Metrics
@@ -71,6 +74,8 @@ class Result:
     model: GlassesModel
     predictions: DataFrame
     run_dir: Path
+    decoded: int
+    reused: int
 
     def __repr__(self) -> str:
         return (
@@ -79,6 +84,31 @@ class Result:
             f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s\n"
             f"Results: {self.run_dir}"
         )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What ``GlassesPipeline.prepare`` has brought.
+
+    Attributes:
+        data: Where the images went, as in ``metrics.json``.
+        decoded: How many images were decoded now.
+        reused: How many were in the pixel store.
+    """
+
+    data: Mapping[str, int]
+    decoded: int
+    reused: int
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """Images decoded, good ones and others; the frame is to be unpersisted in the end."""
+
+    frame: DataFrame
+    set_aside: SetAside
+    decoded: int
+    reused: int
 
 
 class GlassesPipeline:
@@ -122,26 +152,27 @@ class GlassesPipeline:
         with watch.timing("total_s"):
             with watch.timing("preprocess_s"):
                 dataset = self.load(spark)
-                # Every later stage reads these 16 KB an image instead of the files.
-                pixels = self._to_pixels(dataset).persist(StorageLevel.MEMORY_AND_DISK)
-                try_decoded = self._set_aside(pixels, dataset.account)
+                pixels = self._pixels(dataset)
             try:
-                train, _ = self.split(try_decoded.good)
-                self._require_both_parts(try_decoded.good)
+                good = pixels.set_aside.good
+                train, _ = self.split(good)
+                self._require_both_parts(good)
                 with watch.timing("fit_s"):
                     model = self.fit(train)
                 with watch.timing("score_s"), self._progress.stage("Scoring", spark):
-                    predictions = self.predict(model, try_decoded.good).persist()
+                    predictions = self.predict(model, good).persist()
                     parts = {
                         part: self.evaluate(predictions.where(F.col(SPLIT) == part))
                         for part in (TRAIN, TEST)
                     }
             finally:
-                pixels.unpersist()
+                pixels.frame.unpersist()
         result = Result(
             train=parts[TRAIN],
             test=parts[TEST],
-            data=_account(dataset.account, try_decoded.quarantine),
+            data=_account(dataset.account, pixels.set_aside.quarantine),
+            decoded=pixels.decoded,
+            reused=pixels.reused,
             timings=watch.seconds,
             history=model.history,
             model=model,
@@ -149,7 +180,7 @@ class GlassesPipeline:
             run_dir=target,
         )
         with self._progress.stage(f"Writing {target}"):
-            _write(result, self.config, try_decoded.quarantine, _environment(spark))
+            _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -168,14 +199,23 @@ class GlassesPipeline:
     def preprocess(self, dataset: Dataset) -> SetAside:
         """Decode the images, and set those aside that cannot be decoded.
 
-        The decoded images stay in Spark's memory or on its disks; ``spark.catalog.clearCache()``
-        lets them go.
+        With a pixel store (``store.dir``) only images are decoded that it does not have,
+        and the result is read from it. Without one the decoded images stay in Spark's
+        memory or on its disks; ``spark.catalog.clearCache()`` lets them go.
 
         Raises:
             ImagesError: More of them are bad than the configuration allows.
         """
-        pixels = self._to_pixels(dataset).persist(StorageLevel.MEMORY_AND_DISK)
-        return self._set_aside(pixels, dataset.account)
+        return self._pixels(dataset).set_aside
+
+    def prepare(self, spark: SparkSession) -> Prepared:
+        """List the images and bring the pixel store up to date with them, and no more."""
+        dataset = self.load(spark)
+        pixels = self._pixels(dataset)
+        pixels.frame.unpersist()
+        return Prepared(
+            _account(dataset.account, pixels.set_aside.quarantine), pixels.decoded, pixels.reused
+        )
 
     def split(self, pixels: DataFrame) -> tuple[DataFrame, DataFrame]:
         """Return the rows to train on and the rows to test on."""
@@ -285,19 +325,50 @@ class GlassesPipeline:
             )
         return made
 
-    def _to_pixels(self, dataset: Dataset) -> DataFrame:
-        image = self.config.image
-        return to_pixels(dataset.frame, height=image.height, width=image.width)
+    def _store(self, spark: SparkSession) -> PixelStore | None:
+        data, image, folder = self.config.data, self.config.image, self.config.store.dir
+        root = usable_root(spark, folder) if folder else None
+        if folder and root is None:
+            logger.warning(
+                "store.dir is %s, a path of each machine's own disk: no pixels are kept. Name a "
+                "place that all of them reach, such as hdfs:///pixels, or file:/ and a shared disk",
+                folder,
+            )
+        if root is None:
+            return None
+        return PixelStore(
+            spark,
+            root,
+            location=data.images,
+            glob=data.glob,
+            height=image.height,
+            width=image.width,
+        )
 
-    def _set_aside(self, pixels: DataFrame, account: Account) -> SetAside:
-        """Decode and part; a failure lets go of the persisted frame."""
-        data = self.config.data
+    def _pixels(self, dataset: Dataset) -> _Pixels:
+        """Decode, or read from the store, and part; a failure lets go of what was persisted."""
+        data, image, account = self.config.data, self.config.image, dataset.account
         allowed = data.max_bad_fraction if data.on_bad == "quarantine" else 0.0
+        spark = dataset.labels.sparkSession
+        frame: DataFrame | None = None
         try:
-            with self._progress.stage(f"Decoding {account.used:,} images", pixels.sparkSession):
-                return set_aside(pixels, max_bad_fraction=allowed)
+            with self._progress.stage(f"Decoding {account.used:,} images", spark):
+                store = self._store(spark)
+                if store is None:
+                    # Every later stage reads these 16 KB an image instead of the files.
+                    frame = to_pixels(
+                        dataset.frame, height=image.height, width=image.width
+                    ).persist(StorageLevel.MEMORY_AND_DISK)
+                    decoded, reused = account.used, 0
+                else:
+                    stored = store.update(dataset)
+                    frame, decoded, reused = stored.frame, stored.decoded, stored.reused
+                return _Pixels(
+                    frame, set_aside(frame, max_bad_fraction=allowed), decoded, reused
+                )
         except BaseException as error:
-            pixels.unpersist()
+            if frame is not None:
+                frame.unpersist()
             if isinstance(error, ImagesError) and data.on_bad == "fail":
                 raise ImagesError(f'data.on_bad is "fail": {error}') from error
             raise
@@ -369,6 +440,7 @@ def _write(
             "train": result.train.as_dict(),
             "test": result.test.as_dict(),
             "data": result.data,
+            "store": {"decoded": result.decoded, "reused": result.reused},
             "timings": result.timings,
             "environment": environment,
         }

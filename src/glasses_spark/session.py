@@ -35,6 +35,13 @@ ARROW_BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 # Fewer would gain little memory and cost more round trips.
 ARROW_BATCH_ROWS = "64"
 
+# And this many bytes, whichever is reached first: for images larger than those.
+ARROW_BATCH_BYTES = str(64 * 2**20)
+
+# Rows that Spark decodes from Parquet at a time: of 16 KB each, its default of 4,096
+# would be 64 MB in each task.
+PARQUET_BATCH_ROWS = "256"
+
 # Executors have this long to register before their task slots are counted.
 REGISTRATION_SECONDS = 30.0
 
@@ -341,7 +348,9 @@ def _settings(
         settings.set("spark.app.name", app_name)
     defaults = {
         ARROW_BATCH: ARROW_BATCH_ROWS,
+        "spark.sql.execution.arrow.maxBytesPerBatch": ARROW_BATCH_BYTES,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.parquet.columnarReaderBatchSize": PARQUET_BATCH_ROWS,
         "spark.ui.enabled": str(ui).lower(),
         "spark.ui.showConsoleProgress": "false",
     }

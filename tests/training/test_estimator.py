@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 from itertools import pairwise
 from pathlib import Path
@@ -181,6 +182,33 @@ def test_early_stopping_gives_the_best_weights_back(frame: DataFrame) -> None:
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 < 12
     assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, weights[best], strict=True))
+
+
+@pytest.mark.slow
+def test_the_logs_of_keras_tell_of_each_epoch(frame: DataFrame, tmp_path: Path) -> None:
+    callbacks = import_keras().callbacks
+    fitted = estimator(
+        epochs=4,
+        split=0.3,
+        mode="synchronous",
+        model=tiny_model(optimizer=import_keras().optimizers.SGD(20.0)),
+        callbacks=[
+            callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1),
+            callbacks.CSVLogger(str(tmp_path / "log.csv")),
+            callbacks.TensorBoard(str(tmp_path / "board"), write_graph=False),
+        ],
+    ).fit(frame)
+    with (tmp_path / "log.csv").open() as file:
+        lines = list(csv.DictReader(file))
+    for name in ("loss", "val_loss", "accuracy"):
+        logged = [float(line[name]) for line in lines]
+        assert logged == pytest.approx([epoch[name] for epoch in fitted.history])
+    rates = [float(line["learning_rate"]) for line in lines]
+    assert rates[0] == 20.0
+    assert rates[-1] < 20.0  # the plateau was met
+    events = [path.stat().st_size for path in (tmp_path / "board").rglob("events.*")]
+    assert len(events) == 2  # of training and of validation
+    assert min(events) > 100
 
 
 @pytest.mark.slow

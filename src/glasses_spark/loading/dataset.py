@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,14 +66,55 @@ class Dataset:
     """Labelled images, not read yet.
 
     Attributes:
-        frame: ``path``, ``modificationTime``, ``length``, ``content``, ``id`` (int) and
-            ``label`` (double, 0.0 or 1.0); the files are read when it is used, each
-            time it is used.
+        labels: ``id`` (int) and ``label`` (double, 0.0 or 1.0) of the rows that are used.
+        listing: ``path``, ``modificationTime``, ``length``, ``id`` and ``file_path`` (the
+            name URL-encoded) of every image file found, used or not.
         account: What was found and what was left out.
+        location: Where the images were looked for, and
+        glob: which names were looked at.
     """
 
-    frame: DataFrame
+    labels: DataFrame
+    listing: DataFrame
     account: Account
+    location: str
+    glob: str
+    _source: DataFrame
+    _empty: DataFrame
+    _needed: Sequence[str] | None
+
+    @property
+    def frame(self) -> DataFrame:
+        """The labelled images with their content.
+
+        Returns:
+            ``path``, ``modificationTime``, ``length``, ``content``, ``id`` (int) and
+            ``label`` (double, 0.0 or 1.0); the files are read when it is used, each
+            time it is used.
+        """
+        return (
+            self.read(self._needed, count=self.account.used)
+            .join(F.broadcast(self.labels), ID)
+            .select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL)
+        )
+
+    def read(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
+        """Read the content of some of the files, labelled or not.
+
+        Args:
+            names: Their ``file_path``, or None for all.
+            count: How many files that is.
+
+        Returns:
+            ``path``, ``modificationTime``, ``length``, ``content`` and ``id``; nothing is
+            read before it is used.
+        """
+        # Empty files go on too: they end where all bad files end, in the quarantine.
+        empty = self._empty
+        if names is not None:
+            empty = empty.where(F.col(FILE_PATH).isin(list(names)))
+        no_content = empty.drop(FILE_PATH).withColumn(CONTENT, F.lit(bytearray()))
+        return read_contents(self._source, names, count=count).unionByName(no_content)
 
 
 def load_dataset(
@@ -96,7 +138,7 @@ def load_dataset(
         seed: Chooses other images for the limit.
 
     Returns:
-        The frame and the account. What was left out is logged as well.
+        The images and the account. What was left out is logged as well.
 
     Raises:
         ConfigError: The limit is below 2.
@@ -130,15 +172,16 @@ def load_dataset(
     finally:
         scanned.unpersist()
     _log(account)
-    # Empty files go on too: they end where all bad files end, in the quarantine.
-    no_content = empty.drop(FILE_PATH).withColumn(CONTENT, F.lit(bytearray()))
-    frame = (
-        read_contents(source, needed, count=account.used)
-        .unionByName(no_content)
-        .join(F.broadcast(chosen), ID)
-        .select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL)
+    return Dataset(
+        labels=chosen,
+        listing=listing,
+        account=account,
+        location=images,
+        glob=glob,
+        _source=source,
+        _empty=empty,
+        _needed=needed,
     )
-    return Dataset(frame, account)
 
 
 def _joined(listing: DataFrame, labels: DataFrame) -> DataFrame:

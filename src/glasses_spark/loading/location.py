@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+# How a URI begins.
+SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GLOB_CHARACTERS: Final = re.compile(r"([\\\[\]{}*?])")
 
 
@@ -24,7 +25,7 @@ def local_path(location: str) -> Path | None:
     if location.startswith("file:/"):
         plain = Path("/" + location.removeprefix("file:").lstrip("/"))
         candidates = [plain, Path(unquote(urlsplit(location).path))]
-    elif _SCHEME.match(location):
+    elif SCHEME.match(location):
         candidates = []
     else:
         candidates = [Path(location).expanduser().absolute()]

@@ -17,6 +17,13 @@ SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # can claim any size, and the decoder allocates what it claims.
 MAX_PIXELS: Final = 64 * 1024 * 1024
 
+# Raised when the same file would give other pixels; stores keep those of each apart.
+DECODER_VERSION: Final = f"1, OpenCV {cv2.__version__.split('.')[0]}"
+
+# Names what `decode` makes of a file: kept pixels are decoded anew when it changes.
+# Raise the number when the pixels change; which way they are computed does not count.
+DECODER_VERSION: Final = f"1/opencv-{cv2.__version__.partition('.')[0]}"
+
 # Around the data of a chunk: 4 bytes length, 4 bytes type, 4 bytes CRC.
 _CHUNK_OVERHEAD: Final = 12
 

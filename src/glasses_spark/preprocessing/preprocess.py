@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.types import BinaryType, StringType, StructField, StructType
 
 from glasses_spark.columns import (
     CONTENT,
@@ -85,12 +86,34 @@ def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataF
         bytes, uint8 grey row by row; null where the image cannot be decoded) and
         ``error`` (string, the reason; null where it can).
     """
+    return decode_contents(frame, [PATH, ID, LABEL], height=height, width=width)
+
+
+def decode_contents(
+    frame: DataFrame, kept: Sequence[str], *, height: int, width: int
+) -> DataFrame:
+    """Put pixels, or an error, in place of the content of each image.
+
+    Args:
+        frame: ``content`` and the columns to keep.
+        kept: Names of the columns to keep, in the order of the result.
+        height: Rows of the result, at least 1.
+        width: Columns of the result, at least 1.
+
+    Returns:
+        The kept columns, ``pixels`` and ``error``, as ``to_pixels`` has them.
+    """
     _check_size(height, width)
     _warn_of_large_batches(frame)
-    return frame.select(PATH, ID, LABEL, CONTENT).mapInArrow(
-        _pixels_decoder(height, width),
-        f"{PATH} string, {ID} int, {LABEL} double, {PIXELS} binary, {ERROR} string",
+    needed = frame.select(*kept, CONTENT)
+    schema = StructType(
+        [
+            *needed.schema.fields[:-1],
+            StructField(PIXELS, BinaryType()),
+            StructField(ERROR, StringType()),
+        ]
     )
+    return needed.mapInArrow(_pixels_decoder(list(kept), height, width), schema)
 
 
 def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
@@ -216,7 +239,7 @@ def _warn_of_large_batches(frame: DataFrame) -> None:
 
 
 def _pixels_decoder(
-    height: int, width: int
+    kept: Sequence[str], height: int, width: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def decode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         _compute_on_one_thread()
@@ -224,11 +247,11 @@ def _pixels_decoder(
             pixels, errors = _decoded(batch.column(CONTENT), height, width)
             yield pa.RecordBatch.from_arrays(
                 [
-                    *(batch.column(name) for name in (PATH, ID, LABEL)),
+                    *(batch.column(name) for name in kept),
                     pa.array(pixels, pa.binary()),
                     pa.array(errors, pa.string()),
                 ],
-                names=[PATH, ID, LABEL, PIXELS, ERROR],
+                names=[*kept, PIXELS, ERROR],
             )
 
     return decode_batches

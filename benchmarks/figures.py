@@ -1,0 +1,166 @@
+"""Writes the tables and plots of the documentation from the files in results/.
+
+    python benchmarks/figures.py [--check]
+
+A place in a page is marked by `<!-- figures: NAME -->` and `<!-- end -->`; what
+stands between them is written anew. With --check nothing is written, and the
+exit code is 1 where a page is not up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from environment import RESULTS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "docs" / "distributed-training.md"]
+PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+KERAS = "#444444"
+# By Okabe and Ito: told apart also by those who see fewer colours.
+COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#000000", "#999999")
+
+
+def main() -> None:
+    arguments = _arguments()
+    stale = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        written = PLACE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+        if written != text:
+            stale.append(page.name)
+            if not arguments.check:
+                page.write_text(written, encoding="utf-8")
+    if arguments.check:
+        raise SystemExit(f"not up to date: {', '.join(stale)}" if stale else 0)
+    plot_training(ROOT / "docs" / "distributed-training.svg")
+
+
+def training_table() -> str:
+    """Speed, start-up, waiting and accuracy of each way to train."""
+    speed, accuracy = _result("training"), _result("accuracy")
+    lines = [
+        _where(speed, "bench_training.py"),
+        "",
+        "| | samples/s | of Keras | start-up, first fit | later fits | waiting for the server "
+        "| test accuracy | against Keras |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in speed["table"].items():
+        if row["samples_per_second"] is None:
+            continue
+        learned = accuracy["table"].get(name)
+        cells = [
+            f"{row['samples_per_second']:.0f}",
+            f"{row['ratio_to_keras']:.2f}",
+            _or_dash(row["startup_first_s"], "{:.1f} s"),
+            _or_dash(row["startup_later_s"], "{:.1f} s"),
+            _or_dash(row["waiting"], "{:.1%}"),
+            _or_dash(learned and learned["median_accuracy"], "{:.4f}"),
+            _or_dash(learned and learned["points_above_keras"], "{:+.2f} points"),
+        ]
+        lines.append(f"| {_title(name)} | {' | '.join(cells)} |")
+    shipped = speed["table"].get("elephas as shipped")
+    lines.append("")
+    if shipped:
+        ours = speed["table"]["synchronous/epoch"]["total_s"]
+        lines += [
+            f"Elephas 7.3.0 as shipped took {shipped['total_s']:.0f} s for the same fit of "
+            f"{speed['settings']['epochs']} epochs, start-up included, where ours of the same kind "
+            f"(synchronous, by epoch) took {ours:.0f} s: {shipped['total_s'] / ours:.1f} times.",
+            "",
+        ]
+    rows = accuracy["settings"]["rows"]
+    lines += [
+        f"Accuracy: median of {accuracy['settings']['seeds']} seeds after "
+        f"{accuracy['settings']['epochs']} epochs over {rows['train']:,} drawn faces, on "
+        f"{rows['test']:,} others (`benchmarks/bench_accuracy.py`).",
+        "",
+        "![Samples a second, and accuracy after each epoch, of each way to train]"
+        "(distributed-training.svg)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def plot_training(path: Path) -> None:
+    """Draw speed as bars and accuracy by epoch as lines."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    # The same file for the same figures.
+    mpl.rcParams.update({"svg.hashsalt": "glasses-spark", "font.size": 9, "svg.fonttype": "none"})
+    speed, accuracy = _result("training"), _result("accuracy")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1, 1.3))
+    bars = {n: r["samples_per_second"] for n, r in speed["table"].items() if r["ratio_to_keras"]}
+    colours = [KERAS if name == "keras" else COLOURS[0] for name in bars]
+    left.barh([_title(name) for name in bars], list(bars.values()), color=colours)
+    left.axvline(bars["keras"], color=KERAS, linewidth=0.8)
+    left.invert_yaxis()
+    left.set_xlabel(f"samples a second, {speed['machine']['cores']} cores")
+    for number, (name, rounds) in enumerate(accuracy["rounds"].items()):
+        curves = [one["curve"] for one in rounds]
+        medians = [statistics.median(values) for values in zip(*curves, strict=True)]
+        style = {"color": KERAS, "linewidth": 2.5} if name == "keras" else {}
+        right.plot(
+            range(1, len(medians) + 1),
+            medians,
+            **({"color": COLOURS[(number - 1) % len(COLOURS)]} | style),
+            label=_title(name),
+        )
+    right.set_xlabel("epoch")
+    right.set_ylabel("accuracy on held-back faces, median of seeds")
+    right.set_ylim(0.5, 1.005)
+    right.legend(fontsize=7.5, loc="lower right")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None}, facecolor="white")
+    print(path)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"training": training_table}
+
+
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def _where(result: Any, script: str) -> str:
+    settings, machine = result["settings"], result["machine"]
+    return (
+        f"The CNN, {settings['rows']:,} rows, batches of {settings['batch_size']}, "
+        f"{settings['workers']} workers on {machine['cores']} cores ({machine['processor']}), "
+        f"medians of {settings['repeats']} rounds (`benchmarks/{script}`, commit "
+        f"{result['commit']})."
+    )
+
+
+def _title(name: str) -> str:
+    if name == "keras":
+        return "plain Keras"
+    mode, frequency, *precision = name.split("/")
+    return ", ".join([f"{mode} by {frequency}", *precision])
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, tell what is stale")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""Store: decoded pixels in Parquet, so that an image is decoded once and not once a run.
+
+A store is a folder of Parquet folders, its *parts*: one ``base-…``, and ``delta-…``
+with what came later. A part counts once Spark has marked it as complete, and is never
+changed afterwards: whatever is killed half way leaves the store as it was. Rows that
+are no longer true (their file was changed or deleted) leave by a new base, which takes
+the place of all parts with smaller numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark.columns import (
+    ERROR,
+    ID,
+    LABEL,
+    LENGTH,
+    MODIFICATION_TIME,
+    PATH,
+    PIXELS,
+)
+from glasses_spark.executors import is_local
+from glasses_spark.loading.dataset import Dataset
+from glasses_spark.loading.empty_files import FILE_PATH
+from glasses_spark.loading.images import MAX_NAMED_FILES
+from glasses_spark.loading.location import SCHEME, spark_path
+from glasses_spark.preprocessing.decode import DECODER_VERSION
+from glasses_spark.preprocessing.preprocess import decode_contents
+
+logger = logging.getLogger(__name__)
+
+COLUMNS: Final = (ID, PATH, LENGTH, MODIFICATION_TIME, PIXELS, ERROR)
+SCHEMA: Final = (
+    f"{ID} int, {PATH} string, {LENGTH} bigint, {MODIFICATION_TIME} timestamp, "
+    f"{PIXELS} binary, {ERROR} string"
+)
+
+# Each delta is a folder to list and a few small files to open; beyond this many the
+# store is written anew, as one base.
+MAX_DELTAS: Final = 16
+
+_FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
+_LABELLED: Final = "labelled"
+
+_PART: Final = re.compile(r"(base|delta)-(\d{6,})-[0-9a-f]{8}")
+_COMPLETE: Final = "_SUCCESS"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The pixels of a data set, all of them in the store.
+
+    Attributes:
+        frame: ``path``, ``id``, ``label``, ``pixels`` and ``error``, as ``to_pixels``
+            gives them, read from Parquet each time it is used.
+        decoded: How many images were decoded for it now.
+        reused: How many were in the store.
+    """
+
+    frame: DataFrame
+    decoded: int
+    reused: int
+
+
+@dataclass(frozen=True)
+class _State:
+    """How many labelled files have no row, rows no file, and rows are there twice."""
+
+    missing: int
+    gone: int
+    twice: int
+
+
+class PixelStore:
+    """The decoded pixels of the images in one place, at one size.
+
+    Other sizes, other patterns of names and other versions of the decoder have
+    folders of their own below the same root.
+
+    Args:
+        spark: Session that reads and writes it.
+        root: URI below which stores lie, as ``usable_root`` gives it.
+        location: Where the images are, as for ``load_dataset``.
+        glob: Pattern of their names.
+        height: Rows of the pixels, at least 1.
+        width: Columns of the pixels, at least 1.
+    """
+
+    def __init__(
+        self,
+        spark: SparkSession,
+        root: str,
+        *,
+        location: str,
+        glob: str = "*.png",
+        height: int = 128,
+        width: int = 128,
+    ) -> None:
+        self._spark = spark
+        self._height, self._width = height, width
+        source = "\n".join((spark_path(location), glob, DECODER_VERSION))
+        name = f"{height}x{width}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
+        self.folder = f"{root}/{name}"
+
+    def update(self, dataset: Dataset) -> Stored:
+        """Bring the store up to date with the files, and read what the data set needs.
+
+        Files that are not in the store, or were changed since, are decoded; rows of
+        files that are gone leave it.
+
+        Args:
+            dataset: Images of this store's place.
+
+        Returns:
+            The pixels of the data set's labelled images.
+        """
+        parts = self._parts()
+        stored = self._read(parts)
+        listing = _marked(dataset).persist()
+        try:
+            state = _compare(listing, stored)
+            fresh = self._decoded(dataset, listing, stored, state.missing)
+            if state.gone or state.twice or len(parts) > MAX_DELTAS:
+                kept = self._still_true(listing, stored, state)
+                self._write("base", parts, kept if fresh is None else kept.unionByName(fresh))
+            elif fresh is not None:
+                self._write("delta" if parts else "base", parts, fresh)
+        finally:
+            listing.unpersist()
+        frame = (
+            self._read(self._parts())
+            .join(F.broadcast(dataset.labels), ID)
+            .select(PATH, ID, LABEL, PIXELS, ERROR)
+        )
+        reused = dataset.account.used - state.missing
+        logger.info("Pixel store: %d images decoded, %d reused", state.missing, reused)
+        return Stored(frame, decoded=state.missing, reused=reused)
+
+    def _decoded(
+        self, dataset: Dataset, listing: DataFrame, stored: DataFrame, count: int
+    ) -> DataFrame | None:
+        """Decode the labelled files that the store does not have, when the result is used."""
+        if not count:
+            return None
+        known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
+        labelled = listing.where(_LABELLED)
+        missing = labelled.join(known, _same_file(labelled, known), "left_anti")
+        if count <= MAX_NAMED_FILES:
+            names = [row[FILE_PATH] for row in missing.select(FILE_PATH).collect()]
+            contents = dataset.read(names, count=count)
+        else:
+            contents = dataset.read(None, count=count)
+            contents = contents.join(F.broadcast(missing.select(ID)), ID, "left_semi")
+        return decode_contents(contents, _FILE, height=self._height, width=self._width)
+
+    def _still_true(self, listing: DataFrame, stored: DataFrame, state: _State) -> DataFrame:
+        # Few rows are gone, as a rule: they are sent to the pixels, and not the pixels to them.
+        known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
+        gone = known.join(listing, _same_file(known, listing), "left_anti")
+        kept = stored.join(F.broadcast(gone), _same_file(stored, gone), "left_anti")
+        # Two runs at once may have decoded the same files.
+        return kept.dropDuplicates([PATH]) if state.twice else kept
+
+    def _read(self, parts: Sequence[str]) -> DataFrame:
+        if not parts:
+            return self._spark.createDataFrame([], SCHEMA)
+        paths = [spark_path(f"{self.folder}/{part}") for part in parts]
+        return self._spark.read.schema(SCHEMA).parquet(*paths)
+
+    def _write(self, kind: str, parts: Sequence[str], rows: DataFrame) -> None:
+        number = 1 + max((_number(part) for part in parts), default=0)
+        # A name of its own: two runs that write at once do not meet.
+        name = f"{kind}-{number:06d}-{uuid.uuid4().hex[:8]}"
+        rows.select(*COLUMNS).write.parquet(f"{self.folder}/{name}")
+        if kind == "base":
+            for part in parts:
+                self._delete(part)
+
+    def _parts(self) -> list[str]:
+        """The parts that count: the newest complete base, and the complete deltas after it."""
+        folder, files = self._hadoop(self.folder)
+        if not files.exists(folder):
+            return []
+        names = [status.getPath().getName() for status in files.listStatus(folder)]
+        complete = sorted(
+            name
+            for name in names
+            if _PART.fullmatch(name) and files.exists(self._hadoop(f"{name}/{_COMPLETE}")[0])
+        )
+        bases = [name for name in complete if name.startswith("base-")]
+        newest = bases[-1:]
+        after = _number(newest[0]) if newest else 0
+        deltas = [n for n in complete if n.startswith("delta-") and _number(n) > after]
+        return newest + sorted(deltas, key=_number)
+
+    def _delete(self, part: str) -> None:
+        folder, files = self._hadoop(part)
+        files.delete(folder, True)
+
+    def _hadoop(self, name: str) -> tuple[Any, Any]:
+        """A path of Hadoop's in the store's folder, and its file system."""
+        jvm = self._spark.sparkContext._jvm
+        assert jvm is not None
+        path = name if name == self.folder else f"{self.folder}/{name}"
+        hadoop = jvm.org.apache.hadoop.fs.Path(path)
+        return hadoop, hadoop.getFileSystem(self._spark.sparkContext._jsc.hadoopConfiguration())
+
+
+def usable_root(spark: SparkSession, root: str) -> str | None:
+    """Tell where a store can lie, for the driver and the executors alike.
+
+    Args:
+        spark: The running session.
+        root: Path or URI; a path is of this machine in local mode, and of Spark's
+            default file system on a cluster.
+
+    Returns:
+        The URI; None where it would be a local disk, which on a cluster is another one
+        for each machine. A disk that they share is named with ``file:``.
+    """
+    if SCHEME.match(root):
+        return root.rstrip("/")
+    if is_local(spark.sparkContext):
+        return f"file:{Path(root).expanduser().absolute()}"
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    hadoop = jvm.org.apache.hadoop.fs.Path(root)
+    files = hadoop.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    if files.getScheme() == "file":
+        return None
+    return str(files.makeQualified(hadoop).toString())
+
+
+def _marked(dataset: Dataset) -> DataFrame:
+    """Every file of the data set's place, and whether it is one of its labelled images."""
+    labelled = dataset.labels.select(ID, F.lit(True).alias(_LABELLED))
+    return dataset.listing.join(F.broadcast(labelled), ID, "left").select(
+        *_FILE, FILE_PATH, F.coalesce(F.col(_LABELLED), F.lit(False)).alias(_LABELLED)
+    )
+
+
+def _compare(listing: DataFrame, stored: DataFrame) -> _State:
+    """Compare files and rows, in one pass over their names."""
+    known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
+    no_file, no_row = listing[PATH].isNull(), known[PATH].isNull()
+    counts = (
+        listing.join(known, _same_file(listing, known), "full_outer")
+        .agg(
+            F.count_if(F.coalesce(listing[_LABELLED], F.lit(False)) & no_row).alias("missing"),
+            F.count_if(no_file).alias("gone"),
+            # Of one file there may also be rows of two states; one of them is gone.
+            (F.count(known[PATH]) - F.count_distinct(known[PATH])).alias("twice"),
+        )
+        .collect()[0]
+    )
+    return _State(**counts.asDict())
+
+
+def _number(part: str) -> int:
+    return int(part.split("-")[1])
+
+
+def _same_file(one: DataFrame, other: DataFrame) -> Column:
+    """Whether two rows are about one state of one file; an empty file has no time."""
+    return (
+        (one[PATH] == other[PATH])
+        & (one[LENGTH] == other[LENGTH])
+        & one[MODIFICATION_TIME].eqNullSafe(other[MODIFICATION_TIME])
+    )

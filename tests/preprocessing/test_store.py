@@ -1,0 +1,205 @@
+"""Tests for glasses_spark.preprocessing.store, on real files and a real Spark."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.errors import DecodeError
+from glasses_spark.loading.dataset import Dataset, load_dataset
+from glasses_spark.preprocessing import store as store_module
+from glasses_spark.preprocessing.decode import decode
+from glasses_spark.preprocessing.store import PixelStore, Stored, usable_root
+from tests.faces import noise_png, write_faces, write_labels
+
+pytestmark = pytest.mark.slow
+
+SIZE = 8
+
+
+class Place:
+    """A folder of faces with their labels, and the store of their pixels."""
+
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        self._spark = spark
+        self.faces = folder / "faces [of 2020]"
+        self.labels = folder / "labels.csv"
+        self.root = folder / "pixel store"
+
+    def write(self, files: dict[str, bytes], labels: dict[int, Any]) -> None:
+        write_faces(self.faces, files)
+        write_labels(self.labels, labels)
+
+    def dataset(self, limit: int | None = None) -> Dataset:
+        return load_dataset(self._spark, str(self.faces), str(self.labels), limit=limit)
+
+    def store(self, size: int = SIZE) -> PixelStore:
+        root = usable_root(self._spark, str(self.root))
+        assert root is not None
+        return PixelStore(self._spark, root, location=str(self.faces), height=size, width=size)
+
+    def update(self, limit: int | None = None) -> Stored:
+        return self.store().update(self.dataset(limit))
+
+    def parts(self) -> list[str]:
+        folder = Path(self.store().folder.removeprefix("file:"))
+        return sorted(path.name.rsplit("-", 1)[0] for path in folder.iterdir())
+
+
+@pytest.fixture
+def place(spark: SparkSession, tmp_path: Path) -> Place:
+    made = Place(spark, tmp_path)
+    made.write(
+        {f"face-{n}.png": noise_png(seed=n) for n in range(1, 6)} | {"face-6.png": b"no image"},
+        {1: 1.0, 2: 0.0, 3: 1.0, 4: 0.0, 5: "nan", 6: 1.0},
+    )
+    return made
+
+
+def rows(stored: Stored) -> dict[int, Any]:
+    return {row["id"]: row for row in stored.frame.collect()}
+
+
+def test_a_store_is_filled_once_and_read_from_then_on(place: Place) -> None:
+    first = place.update()
+    assert (first.decoded, first.reused) == (5, 0)
+    # Other bytes of the same length and time: whoever opened the files again would see them.
+    for path in place.faces.iterdir():
+        times = path.stat()
+        path.write_bytes(b"x" * times.st_size)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    second = place.update()
+
+    assert (second.decoded, second.reused) == (0, 5)
+    found = rows(second)
+    assert {number: row["label"] for number, row in found.items()} == {1: 1, 2: 0, 3: 1, 4: 0, 6: 1}
+    for number in (1, 2, 3, 4):
+        assert bytes(found[number]["pixels"]) == decode(noise_png(seed=number), SIZE, SIZE).tobytes()
+        assert found[number]["error"] is None
+    with pytest.raises(DecodeError) as caught:
+        decode(b"no image", SIZE, SIZE)
+    assert (found[6]["pixels"], found[6]["error"]) == (None, str(caught.value))
+    assert place.parts() == ["base-000001"]
+
+
+def test_only_what_is_new_or_changed_is_decoded_and_what_is_gone_leaves(place: Place) -> None:
+    place.update()
+    (place.faces / "face-7.png").write_bytes(noise_png(seed=7))
+    write_labels(place.labels, {1: 1.0, 2: 0.0, 3: 1.0, 4: 0.0, 5: 1.0, 6: 1.0, 7: 0.0})
+
+    added = place.update()  # face 5 has a label now
+
+    assert (added.decoded, added.reused) == (2, 5)
+    assert place.parts() == ["base-000001", "delta-000002"]
+
+    (place.faces / "face-1.png").write_bytes(noise_png(24, 24, seed=70))
+    (place.faces / "face-2.png").unlink()
+    write_labels(place.labels, {1: 1.0, 3: 1.0, 4: 0.0, 5: 1.0, 6: 1.0, 7: 0.0})
+
+    changed = place.update()
+
+    assert (changed.decoded, changed.reused) == (1, 5)
+    assert place.parts() == ["base-000003"]
+    found = rows(changed)
+    assert sorted(found) == [1, 3, 4, 5, 6, 7]
+    assert bytes(found[1]["pixels"]) == decode(noise_png(24, 24, seed=70), SIZE, SIZE).tobytes()
+    assert bytes(found[7]["pixels"]) == decode(noise_png(seed=7), SIZE, SIZE).tobytes()
+
+
+def test_any_reader_of_parquet_reads_the_store(place: Place) -> None:
+    place.update()
+    table = ds.dataset(place.store().folder.removeprefix("file:")).to_table().to_pydict()
+    assert list(table) == ["id", "path", "length", "modificationTime", "pixels", "error"]
+    assert sorted(table["id"]) == [1, 2, 3, 4, 6]
+    assert {len(pixels) for pixels in table["pixels"] if pixels} == {SIZE * SIZE}
+    assert set(table["length"]) == {len(noise_png(seed=n)) for n in (1, 2, 3, 4)} | {8}
+    times = {int(path.stat().st_mtime) for path in place.faces.iterdir()}
+    assert {int(time.timestamp()) for time in table["modificationTime"]} <= times
+
+
+def test_what_is_killed_half_way_leaves_the_store_as_it_was(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.update()
+    (place.faces / "face-8.png").write_bytes(noise_png(seed=8))
+    write_labels(place.labels, {1: 1.0, 3: 1.0, 4: 0.0, 6: 1.0, 8: 0.0})
+    dataset = place.dataset()
+    (place.faces / "face-8.png").unlink()  # after it was listed: reading it fails the job
+    with pytest.raises(Exception, match=r"face-8\.png"):
+        place.store().update(dataset)
+    # And a process that did not even live to fail: files, but no mark of completeness.
+    folder = Path(place.store().folder.removeprefix("file:"))
+    complete = next(folder.glob("base-*"))
+    half = folder / "base-000009-0123abcd"
+    half.mkdir()
+    for path in complete.glob("part-*"):
+        (half / path.name).write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    after = place.update()
+
+    assert (after.decoded, after.reused) == (0, 4)
+    assert sorted(rows(after)) == [1, 3, 4, 6]
+
+
+def test_rows_that_two_runs_wrote_at_once_count_once(place: Place) -> None:
+    one, other = place.store(), place.store()
+    listed = one._parts()
+    for store in (one, other):
+        dataset = place.dataset()
+        listing = store_module._marked(dataset)
+        fresh = store._decoded(dataset, listing, store._read([]), 5)
+        assert fresh is not None
+        store._write("delta", listed, fresh)
+    assert place.parts() == ["delta-000001", "delta-000001"]
+
+    again = place.update()
+
+    assert (again.decoded, again.reused) == (0, 5)
+    assert again.frame.count() == 5
+    assert place.parts() == ["base-000002"]
+
+
+def test_sizes_have_stores_of_their_own_and_a_limit_reads_a_part(place: Place) -> None:
+    place.update()
+    small = PixelStore.update(place.store(size=4), place.dataset())
+    assert small.decoded == 5
+    assert {len(row["pixels"]) for row in rows(small).values() if row["pixels"]} == {16}
+    limited = place.update(limit=2)
+    assert (limited.decoded, limited.reused) == (0, 2)
+    assert limited.frame.count() == 2
+
+
+def test_many_files_are_decoded_without_naming_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.update(limit=2)
+    monkeypatch.setattr(store_module, "MAX_NAMED_FILES", 1)
+    rest = place.update()
+    assert (rest.decoded, rest.reused) == (3, 2)
+    assert sorted(rows(rest)) == [1, 2, 3, 4, 6]
+
+
+def test_many_deltas_become_one_base(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "MAX_DELTAS", 1)
+    place.update(limit=2)
+    place.update(limit=4)
+    assert place.parts() == ["base-000001", "delta-000002"]
+    everything = place.update()
+    assert place.parts() == ["base-000003"]
+    assert sorted(rows(everything)) == [1, 2, 3, 4, 6]
+
+
+def test_an_empty_file_is_remembered_as_one(place: Place) -> None:
+    (place.faces / "face-1.png").write_bytes(b"")
+    assert place.update().decoded == 5
+    again = place.update()
+    assert again.decoded == 0
+    assert rows(again)[1]["error"] == "empty file"
+
+
