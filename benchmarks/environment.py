@@ -18,7 +18,9 @@ PACKAGES = ("tensorflow", "keras", "pyspark", "elephas", "numpy", "pyarrow")
 def describe(benchmark: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The head of a result: what ran, where, and on which versions."""
     call = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(call, capture_output=True, text=True, check=False).stdout.strip()
+    commit = subprocess.run(
+        call, capture_output=True, text=True, check=False, cwd=Path(__file__).parent
+    ).stdout.strip()
     return {
         "benchmark": benchmark,
         "settings": dict(settings),

@@ -84,7 +84,10 @@ class TestRun:
     def test_metrics_json_has_the_promised_keys(self, result: Result) -> None:
         metrics = json.loads((result.run_dir / "metrics.json").read_text())
 
-        assert list(metrics) == ["train", "test", "data", "timings", "environment"]
+        assert list(metrics) == ["train", "test", "data", "store", "timings", "environment"]
+        assert metrics["store"] == {"decoded": result.decoded, "reused": result.reused}
+        data = metrics["data"]
+        assert result.decoded + result.reused == data["used"] + data["quarantined"]
         wanted = {"rows", "accuracy", "log_loss", "stable_log_loss", "roc_auc"}
         assert wanted <= set(metrics["train"])
         assert metrics["test"] == result.test.as_dict()

@@ -50,6 +50,22 @@ def test_an_asynchronous_update_is_applied_in_full_when_it_comes() -> None:
     assert np.array_equal(push(made, 0, 1.0), before - 1)
 
 
+@pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
+def test_a_delta_counts_less_the_more_others_have_moved_meanwhile(mode: str) -> None:
+    made = coordinator(mode=mode, rows=(4, 4, 4))
+    before = made.master.vector()
+    for worker in range(3):
+        made.join(worker, 0, "here")
+        made.pull(worker, 0, 0, 0)
+    push(made, 0, 1.0)
+    push(made, 1, 1.0)  # one other since it pulled
+    assert np.allclose(made.master.vector(), before - 1 - 1 / 2)
+    # A worker that begins only now, as in a later wave, has missed nothing.
+    made.pull(2, 0, 0, 0)
+    push(made, 2, 1.0)
+    assert np.allclose(made.master.vector(), before - 1 - 1 / 2 - 1)
+
+
 def test_staleness_counts_the_updates_of_others_in_between() -> None:
     made = coordinator(mode="asynchronous", rows=(4, 8))
     for worker in range(2):

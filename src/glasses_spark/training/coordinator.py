@@ -168,11 +168,11 @@ class Coordinator:
                 self._pending[worker] = (update, rows)
                 self._apply_when_all_are_in()
             elif self.schedule.mode != HOGWILD:
-                self.master.apply(update)
+                self.master.apply(update, staleness=staleness)
             if self.schedule.mode != HOGWILD:
                 return self._weights_for(worker, attempt, epoch, step + 1)
         # Hogwild: the update itself is made outside the lock and may cross others.
-        self.master.apply(update)
+        self.master.apply(update, staleness=staleness)
         state.pulled_version = self.master.version
         return self.master.vector()
 

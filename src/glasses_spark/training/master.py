@@ -78,14 +78,29 @@ class Master:
         if self._apply is not None:
             self._apply.set_learning_rate(value)
 
-    def apply(self, update: Vector) -> None:
+    def apply(self, update: Vector, *, staleness: int = 0) -> None:
         """Apply one worker's update, ``(size,)``: the trainable part, then its statistics.
+
+        A gradient goes to the optimizer whole. A delta, which is a whole epoch's way,
+        is divided by ``1 + staleness``: what others have gone since the worker set out
+        leads to much the same place, and the sum of N such ways beyond it. This is the
+        rule of Zhang, Gupta, Lian and Liu, *Staleness-aware Async-SGD for Distributed
+        Deep Learning*, IJCAI 2016, for updates counted from 0. Workers of one speed
+        so come to the mean of their deltas, and workers that take turns to their sum.
 
         A worker's statistics are drawn in by one part in ``workers``: a mean
         of what is here and what came, so that they stay within the range of
         what the workers have seen, whatever the order.
+
+        Args:
+            update: The update.
+            staleness: Updates of others since the worker received the weights.
         """
-        self._step(update[: self.layout.trainable_size])
+        cut = self.layout.trainable_size
+        if self._apply is None:
+            self._step(update[:cut] / np.asarray(1 + staleness, self.layout.dtype))
+        else:
+            self._step(update[:cut])
         seen = update[self.layout.trainable_size :]
         self._statistics += (seen - self._statistics) / self._workers
         self.version += 1
