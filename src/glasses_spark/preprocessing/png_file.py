@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,9 @@ SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # can claim any size, and the decoder allocates what it claims.
 MAX_PIXELS: Final = 64 * 1024 * 1024
 
-# Around the data of a chunk: 4 bytes length, 4 bytes type, 4 bytes CRC.
+# Around the data of a chunk: its length and type before, and its CRC after.
+_CHUNK_START: Final = struct.Struct(">I4s")
+_CHUNK_END: Final = struct.Struct(">I")
 _CHUNK_OVERHEAD: Final = 12
 
 
@@ -85,13 +88,12 @@ def _next_chunk(content: memoryview, position: int) -> tuple[bytes, memoryview, 
     """Return the type and the data of the chunk at ``position``, and where the next starts."""
     if position + _CHUNK_OVERHEAD > len(content):
         raise DecodeError("truncated PNG file")
-    length = int.from_bytes(content[position : position + 4], "big")
+    length, kind = _CHUNK_START.unpack_from(content, position)
     end = position + _CHUNK_OVERHEAD + length
     if end > len(content):
         raise DecodeError("truncated PNG file")
     kind_and_body = content[position + 4 : end - 4]
-    kind = bytes(kind_and_body[:4])
-    if crc32(kind_and_body) != int.from_bytes(content[end - 4 : end], "big"):
+    if crc32(kind_and_body) != _CHUNK_END.unpack_from(content, end - 4)[0]:
         raise DecodeError("damaged PNG file (checksum differs)")
     return kind, kind_and_body[4:], end
 
