@@ -1,0 +1,115 @@
+"""Seconds to fill and to reuse the pixel store, beside bare processes that decode.
+
+    python benchmarks/bench_preprocess.py [--pictures 500] [--entries 5000] [--workers 2]
+
+Photo-like PNGs of 1024 x 1024, 1.2 to 1.6 MB. In turns: as many bare Python
+processes as Spark has workers, each looping over its share of the files with the
+same decode function (its imports apart); and the listing, join, decoding and
+writing of the store in a Spark that runs already, a new store each time. Then a
+store of ``entries`` images (hard links) is filled, and opened again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from environment import describe, write_result
+from glasses_spark import Config, GlassesPipeline
+from glasses_spark.preprocessing.decode import decode
+from glasses_spark.session import spark_session
+from pictures import photo_like_png
+
+
+def main() -> None:
+    arguments = _arguments()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(arguments.workers) as pool,
+        spark_session(master=f"local[{arguments.workers}]") as spark,
+    ):
+        faces, links = Path(folder, "faces"), Path(folder, "links")
+        faces.mkdir()
+        links.mkdir()
+        list(pool.map(_draw, [(faces, n) for n in range(arguments.pictures)], chunksize=8))
+        files = sorted(faces.iterdir())
+        _label(Path(folder, "labels.csv"), max(arguments.pictures, arguments.entries))
+        for number in range(arguments.entries):
+            os.link(files[number % len(files)], links / f"face-{number}.png")
+        seconds: dict[str, list[float]] = {"bare processes": [], "prepare, cold store": []}
+        for number in range(arguments.repeats + 1):  # the first one warms up
+            start = time.perf_counter()
+            list(
+                pool.map(_decode, [files[n :: arguments.workers] for n in range(arguments.workers)])
+            )
+            seconds["bare processes"].append(time.perf_counter() - start)
+            seconds["prepare, cold store"].append(
+                _prepare(spark, faces, Path(folder), f"store-{number}", len(files))
+            )
+            print({name: round(times[-1], 2) for name, times in seconds.items()}, flush=True)
+        filled = _prepare(spark, links, Path(folder), "store-links", arguments.entries)
+        warm = [_prepare(spark, links, Path(folder), "store-links", 0) for _ in range(3)]
+        print({"filled": filled, "warm": warm})
+    bare, ours = (statistics.median(times[1:]) for times in seconds.values())
+    result = describe("preprocess", vars(arguments)) | {
+        "bare_images_per_second": round(arguments.pictures / bare, 1),
+        "ours_images_per_second": round(arguments.pictures / ours, 1),
+        "ratio_to_bare": round(bare / ours, 3),
+        "fill_s": {
+            str(arguments.pictures): round(ours, 2),
+            str(arguments.entries): round(filled, 2),
+        },
+        "warm_store_s": round(statistics.median(warm), 2),
+        "seconds": seconds,
+    }
+    path = write_result("preprocess", result)
+    print({key: value for key, value in result.items() if key != "seconds"}, path)
+
+
+def _prepare(spark: Any, images: Path, folder: Path, store: str, decoded: int) -> float:
+    config = Config.from_dict(
+        {
+            "data": {"images": str(images), "labels": str(folder / "labels.csv")},
+            "store": {"dir": str(folder / store)},
+        }
+    )
+    start = time.perf_counter()
+    done = GlassesPipeline(config).prepare(spark)
+    seconds = time.perf_counter() - start
+    if done.decoded != decoded:
+        raise SystemExit(f"expected {decoded} images to be decoded, got {done.decoded}")
+    return seconds
+
+
+def _draw(task: tuple[Path, int]) -> None:
+    folder, number = task
+    # A tenth of them drawn; the others are the same pictures under other names.
+    (folder / f"face-{number}.png").write_bytes(photo_like_png(1024, number % 50))
+
+
+def _decode(files: list[Path]) -> int:
+    return sum(len(decode(path.read_bytes()).tobytes()) for path in files)
+
+
+def _label(path: Path, rows: int) -> None:
+    lines = [f"{number},{number % 2}.0" for number in range(rows)]
+    path.write_text("\n".join(["index,label", *lines]) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=500)
+    parser.add_argument("--entries", type=int, default=5000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
