@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("tensorflow", "keras", "pyspark", "elephas", "numpy", "pyarrow")
+PACKAGES = (
+    *("tensorflow", "keras", "pyspark", "elephas", "numpy", "pyarrow"),
+    *("opencv-python-headless", "isal", "kornia-rs"),
+)
 
 
 def describe(benchmark: str, settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def spark() -> Iterator[SparkSession]:
         SparkSession.builder.master("local[2]")
         .appName("glasses-spark-tests")
         .config("spark.driver.extraJavaOptions", LOCAL_JVM_OPTIONS)
+        .config("spark.python.daemon.module", "glasses_spark.daemon")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", "2")

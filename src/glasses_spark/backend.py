@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,10 @@ def import_keras(*, threads: int | None = None) -> Any:
 
 @contextmanager
 def _native_stderr_closed() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere, for what C++ writes before it reads any log level."""
+    """Send file descriptor 2 to nowhere, for what C++ writes before it reads any log level.
+
+    Python's own standard error goes on to where it went: other threads may use it meanwhile.
+    """
     if os.environ.get("GLASSES_SPARK_NATIVE_STDERR") or "tensorflow" in sys.modules:
         yield
         return
@@ -57,10 +60,24 @@ def _native_stderr_closed() -> Iterator[None]:
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    theirs = sys.stderr
+    if _is_descriptor_2(theirs):
+        sys.stderr = open(kept, "w", buffering=1, encoding=theirs.encoding, closefd=False)  # noqa: SIM115
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
         os.dup2(kept, 2)
+        if sys.stderr is not theirs:
+            sys.stderr.flush()
+            sys.stderr = theirs
         os.close(nowhere)
         os.close(kept)
+
+
+def _is_descriptor_2(stream: TextIO) -> bool:
+    # What a notebook or a test puts in its place is something else.
+    try:
+        return stream.fileno() == 2
+    except (OSError, ValueError):
+        return False

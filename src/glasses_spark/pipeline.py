@@ -34,8 +34,8 @@ from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evalu
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
-from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
+from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.progress import Progress
 
 if TYPE_CHECKING:
@@ -148,8 +148,12 @@ class GlassesPipeline:
         """
         target = Path(self.config.run.dir)
         run_folder.check_run_folder(target)  # now rather than after the training
+        # Imported here: it brings TensorFlow's, which the other stages do without.
+        from glasses_spark.training.warm_up import warm_up
+
         watch = _Stopwatch()
         with watch.timing("total_s"):
+            warm_up(spark, num_workers=self.config.training.num_workers)
             with watch.timing("preprocess_s"):
                 dataset = self.load(spark)
                 pixels = self._pixels(dataset)
@@ -363,9 +367,7 @@ class GlassesPipeline:
                 else:
                     stored = store.update(dataset)
                     frame, decoded, reused = stored.frame, stored.decoded, stored.reused
-                return _Pixels(
-                    frame, set_aside(frame, max_bad_fraction=allowed), decoded, reused
-                )
+                return _Pixels(frame, set_aside(frame, max_bad_fraction=allowed), decoded, reused)
         except BaseException as error:
             if frame is not None:
                 frame.unpersist()

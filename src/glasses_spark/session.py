@@ -357,6 +357,9 @@ def _settings(
     if _is_local_master(settings.get("spark.master")):
         defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         defaults["spark.sql.shuffle.partitions"] = str(_shuffle_partitions())
+        if not submitted:
+            # What spark-submit ships comes to a worker after its daemon has started.
+            defaults["spark.python.daemon.module"] = "glasses_spark.daemon"
         # Spark would start its workers with the first python3 on PATH.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in defaults.items():

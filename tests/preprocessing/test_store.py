@@ -80,7 +80,8 @@ def test_a_store_is_filled_once_and_read_from_then_on(place: Place) -> None:
     found = rows(second)
     assert {number: row["label"] for number, row in found.items()} == {1: 1, 2: 0, 3: 1, 4: 0, 6: 1}
     for number in (1, 2, 3, 4):
-        assert bytes(found[number]["pixels"]) == decode(noise_png(seed=number), SIZE, SIZE).tobytes()
+        expected = decode(noise_png(seed=number), SIZE, SIZE).tobytes()
+        assert bytes(found[number]["pixels"]) == expected
         assert found[number]["error"] is None
     with pytest.raises(DecodeError) as caught:
         decode(b"no image", SIZE, SIZE)
@@ -201,5 +202,3 @@ def test_an_empty_file_is_remembered_as_one(place: Place) -> None:
     again = place.update()
     assert again.decoded == 0
     assert rows(again)[1]["error"] == "empty file"
-
-

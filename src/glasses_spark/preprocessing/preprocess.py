@@ -89,9 +89,7 @@ def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataF
     return decode_contents(frame, [PATH, ID, LABEL], height=height, width=width)
 
 
-def decode_contents(
-    frame: DataFrame, kept: Sequence[str], *, height: int, width: int
-) -> DataFrame:
+def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width: int) -> DataFrame:
     """Put pixels, or an error, in place of the content of each image.
 
     Args:
