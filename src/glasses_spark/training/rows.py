@@ -51,7 +51,7 @@ class LabelCode:
         if wrong.any():
             raise TrainingError(
                 f"labels: expected whole numbers from 0 to {self.classes - 1} "
-                f"(categorical=True, nb_classes={self.classes}), got {labels[wrong][0]:g}"
+                f"(categorical=True, nb_classes={self.classes}), got {labels[wrong].flat[0]:g}"
             )
         return np.eye(self.classes, dtype=dtype)[numbers]
 

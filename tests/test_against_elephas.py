@@ -1,0 +1,120 @@
+"""What Elephas 7.3.0 as shipped does wrong, beside what our classes do in its place.
+
+Each test shows the defect on the shipped class first: when a later Elephas no longer has
+it, the test says so. Only those are here that show in a second or two.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from elephas.ml_model import ElephasEstimator, ElephasTransformer
+from elephas.utils.functional_utils import subtract_params
+from elephas.utils.rdd_utils import encode_label
+from elephas.worker import SparkWorker
+from pyspark.ml.linalg import Vectors
+from pyspark.sql import SparkSession
+
+from glasses_spark import GlassesEstimator, GlassesModel
+from glasses_spark.backend import import_keras
+from glasses_spark.errors import ConfigError, ScoringError, TrainingError
+from glasses_spark.training.rows import LabelCode
+from tests.training.test_coordinator import coordinator, push
+from tests.training.test_worker import fit
+from tests.training.tiny import FEATURES, separable, tiny_model
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_mode_that_does_not_exist_is_refused() -> None:
+    shipped = ElephasEstimator()
+    shipped.set_mode("as fast as you can")
+    assert shipped.get_mode() == "as fast as you can"
+
+    with pytest.raises(ConfigError, match="mode: expected one of synchronous"):
+        GlassesEstimator().set_mode("as fast as you can")
+
+
+def test_a_worker_with_no_more_rows_than_a_batch_trains() -> None:
+    x, y = separable(8)
+    x = x.astype(np.float32)
+    model = tiny_model()
+    worker = SparkWorker(
+        model.to_json(),
+        SimpleNamespace(value=model.get_weights()),  # where Spark has a broadcast
+        {"batch_size": 8, "epochs": 1, "verbose": 0},
+        import_keras().optimizers.serialize(model.optimizer),
+        "binary_crossentropy",
+        ["accuracy"],
+        {},
+    )
+    ((deltas, history),) = worker.train(zip(x, y, strict=True))
+    assert history is None
+    assert not any(delta.any() for delta in deltas)
+
+    before = model.get_weights()
+    fit(model, x, y, workers=1, batch_size=8, epochs=1)
+    after = model.get_weights()
+    assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_an_optimizer_is_saved_with_its_estimator() -> None:
+    optimizer = {"class_name": "SGD", "config": {"learning_rate": 0.5}}
+    model = tiny_model()
+    described = {
+        "keras_model_config": model.to_json(),
+        "loss": "binary_crossentropy",
+        "metrics": ["accuracy"],
+        "optimizer_config": optimizer,
+    }
+    shipped = ElephasEstimator(**described)
+    assert "optimizer_config" not in shipped.get_config()
+
+    ours = GlassesEstimator(**described)
+    assert ours.get_config()["optimizer_config"] == optimizer
+
+
+def test_labels_of_minus_one_are_no_second_class_one() -> None:
+    assert np.array_equal(encode_label(-1, 2), encode_label(1, 2))
+
+    with pytest.raises(TrainingError, match="labels: expected"):
+        LabelCode(2, 2).encode(np.array([[-1.0], [1.0]]), "float32")
+
+
+def test_an_update_of_another_length_changes_nothing() -> None:
+    weights = [np.ones(3), np.ones(2)]
+    assert len(subtract_params(weights, [np.ones(3)])) == 1  # the second is gone
+
+    made = coordinator(mode="asynchronous")
+    before = made.master.vector()
+    made.join(0, 0, "here")
+    with pytest.raises(ValueError, match="broadcast"):
+        made.master.apply(np.ones(made.master.layout.size - 1, np.float32))
+    assert np.array_equal(made.master.vector(), before)
+    push(made, 0, 1.0)  # and the fit goes on
+
+
+def transformers() -> tuple[ElephasTransformer, GlassesModel]:
+    model = tiny_model()
+    described: dict[str, Any] = {
+        "model_type": None,
+        "featuresCol": "features",
+        "labelCol": "label",
+        "outputCol": "prediction",
+        "keras_model_config": model.to_json(),
+        "weights": model.get_weights(),
+    }
+    return ElephasTransformer(**described), GlassesModel(**described)
+
+
+def test_an_output_column_that_is_there_already_is_refused(spark: SparkSession) -> None:
+    shipped, ours = transformers()
+    row = (Vectors.dense(np.ones(FEATURES)), 1.0, 0.0)
+    frame = spark.createDataFrame([row], ["features", "label", "prediction"])
+    assert shipped.transform(frame).columns.count("prediction") == 2
+
+    with pytest.raises(ScoringError, match="prediction"):
+        ours.transform(frame)

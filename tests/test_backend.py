@@ -1,0 +1,42 @@
+"""Tests for glasses_spark.backend, each in a process that has not imported TensorFlow yet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = """
+import sys, threading
+from glasses_spark.backend import import_keras
+
+thread = threading.Thread(target=import_keras)
+thread.start()
+said = 0
+while thread.is_alive():
+    print("meanwhile", file=sys.stderr)
+    said += 1
+    thread.join(0.2)
+print("afterwards", file=sys.stderr)
+print(said, "tensorflow" in sys.modules)
+"""
+
+
+def test_an_import_is_silent_and_other_threads_are_not_silenced() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+        env={k: v for k, v in environment.items() if k != "GLASSES_SPARK_NATIVE_STDERR"},
+    )
+    said, imported = done.stdout.split()
+    assert imported == "True"
+    assert int(said) > 2
+    assert done.stderr.split() == ["meanwhile"] * int(said) + ["afterwards"]
