@@ -133,9 +133,9 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
         validation_split=0.0,
         verbose=0,
     )
-    # What Elephas takes; kept, as our own rows are.
-    rows = pixels_to_features(frame).select("features", "label").cache()
-    rows.count()
+    # Elephas takes vectors of doubles. Made from the same kept pixels as ours, and not kept
+    # themselves: making them is part of a fit from the same frame.
+    rows = pixels_to_features(frame).select("features", "label")
 
     def fit(watch: Any) -> None:
         estimator.fit(rows)

@@ -20,7 +20,7 @@ from typing import Any
 from environment import RESULTS
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "docs" / "distributed-training.md"]
+PAGES = [ROOT / "docs" / "distributed-training.md", ROOT / "docs" / "performance.md"]
 PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 KERAS = "#444444"
@@ -128,7 +128,53 @@ def plot_training(path: Path) -> None:
     print(path)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"training": training_table}
+def performance_table() -> str:
+    """Decoding, the pixel store, scoring and whole jobs."""
+    decode, store, scoring = (_result(name) for name in ("decode", "preprocess", "scoring"))
+    whole = _result("end_to_end")
+    lines = [
+        f"On {store['machine']['cores']} cores ({store['machine']['processor']}).",
+        "",
+        "| 1024 x 1024 RGB PNG to 128 x 128 grey, one core | ms | of OpenCV's speed |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, row in decode["table"].items():
+        ratio = _or_dash(row.get("ratio_to_opencv"), "{:.2f}")
+        lines.append(f"| {name} | {row['ms']:.1f} | {ratio} |")
+    rate = "images_per_second"
+    lines += [
+        "",
+        f"| Pixel store, PNGs of 1024 x 1024, {store['settings']['workers']} workers | |",
+        "| --- | ---: |",
+        f"| filling it (list, join, decode, write) | {store[f'ours_{rate}']:.0f} images/s |",
+        f"| bare Python processes that only decode | {store[f'bare_{rate}']:.0f} images/s |",
+        f"| ratio | {store['ratio_to_bare']:.2f} |",
+        f"| opening a store of {store['settings']['entries']:,} images again "
+        f"| {store['warm_store_s']:.1f} s |",
+        "",
+        "| Scoring, rows from Parquet | rows/s | of Keras |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, row in scoring["table"].items():
+        lines.append(f"| {name} | {row['rows_per_second']:.0f} | {row['ratio_to_keras']:.2f} |")
+    lines += [
+        "",
+        f"| Whole job, from process start to metrics, {whole['settings']['epochs']} epochs "
+        "| images | s | times Keras in one process |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {name} | {images} | {row['seconds']:.0f} | {row['times_as_long_as_keras']:.2f} |"
+        for images, rows in whole["table"].items()
+        for name, row in rows.items()
+    ]
+    return "\n".join([*lines, ""])
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "training": training_table,
+    "performance": performance_table,
+}
 
 
 def _result(name: str) -> Any:

@@ -25,17 +25,36 @@ print("afterwards", file=sys.stderr)
 print(said, "tensorflow" in sys.modules)
 """
 
+LATE = """
+import os, sys
+from glasses_spark.backend import import_keras
 
-def test_an_import_is_silent_and_other_threads_are_not_silenced() -> None:
+import_keras()
+files = [open(os.devnull) for _ in range(20)]  # they take the numbers that are free
+import absl.logging
+
+absl.logging.get_absl_handler().python_handler.stream.write("late news\\n")
+"""
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+    return subprocess.run(
+        [sys.executable, "-c", script],
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
         env={k: v for k, v in environment.items() if k != "GLASSES_SPARK_NATIVE_STDERR"},
     )
+
+
+def test_what_is_logged_later_goes_to_standard_error_and_nowhere_else() -> None:
+    assert run(LATE).stderr == "late news\n"
+
+
+def test_an_import_is_silent_and_other_threads_are_not_silenced() -> None:
+    done = run(SCRIPT)
     said, imported = done.stdout.split()
     assert imported == "True"
     assert int(said) > 2

@@ -62,17 +62,20 @@ def _native_stderr_closed() -> Iterator[None]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     theirs = sys.stderr
     if _is_descriptor_2(theirs):
+        # Never closed: absl's log handler, made by this import, writes to it ever after, and
+        # would write into whatever got the number next, such as Spark's socket.
         sys.stderr = open(kept, "w", buffering=1, encoding=theirs.encoding, closefd=False)  # noqa: SIM115
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
         os.dup2(kept, 2)
-        if sys.stderr is not theirs:
+        os.close(nowhere)
+        if sys.stderr is theirs:
+            os.close(kept)
+        else:
             sys.stderr.flush()
             sys.stderr = theirs
-        os.close(nowhere)
-        os.close(kept)
 
 
 def _is_descriptor_2(stream: TextIO) -> bool:

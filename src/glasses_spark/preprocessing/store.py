@@ -33,7 +33,7 @@ from glasses_spark.columns import (
 from glasses_spark.executors import is_local
 from glasses_spark.loading.dataset import Dataset
 from glasses_spark.loading.empty_files import FILE_PATH
-from glasses_spark.loading.images import MAX_NAMED_FILES
+from glasses_spark.loading.images import MAX_NAMED_FILES, NEARLY_ALL
 from glasses_spark.loading.location import SCHEME, spark_path
 from glasses_spark.preprocessing.decode import DECODER_VERSION
 from glasses_spark.preprocessing.preprocess import decode_contents
@@ -156,10 +156,11 @@ class PixelStore:
         known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
         labelled = listing.where(_LABELLED)
         missing = labelled.join(known, _same_file(labelled, known), "left_anti")
-        if count <= MAX_NAMED_FILES:
+        if count <= MAX_NAMED_FILES and count < NEARLY_ALL * dataset.account.images:
             names = [row[FILE_PATH] for row in missing.select(FILE_PATH).collect()]
             contents = dataset.read(names, count=count)
         else:
+            # As for `named_files`: reading a few in vain is cheaper than naming thousands.
             contents = dataset.read(None, count=count)
             contents = contents.join(F.broadcast(missing.select(ID)), ID, "left_semi")
         return decode_contents(contents, _FILE, height=self._height, width=self._width)
