@@ -129,9 +129,8 @@ def plot_training(path: Path) -> None:
 
 
 def performance_table() -> str:
-    """Decoding, the pixel store, scoring and whole jobs."""
+    """Decoding, the pixel store and scoring."""
     decode, store, scoring = (_result(name) for name in ("decode", "preprocess", "scoring"))
-    whole = _result("end_to_end")
     lines = [
         f"On {store['machine']['cores']} cores ({store['machine']['processor']}).",
         "",
@@ -157,17 +156,6 @@ def performance_table() -> str:
     ]
     for name, row in scoring["table"].items():
         lines.append(f"| {name} | {row['rows_per_second']:.0f} | {row['ratio_to_keras']:.2f} |")
-    lines += [
-        "",
-        f"| Whole job, from process start to metrics, {whole['settings']['epochs']} epochs "
-        "| images | s | times Keras in one process |",
-        "| --- | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {name} | {images} | {row['seconds']:.0f} | {row['times_as_long_as_keras']:.2f} |"
-        for images, rows in whole["table"].items()
-        for name, row in rows.items()
-    ]
     return "\n".join([*lines, ""])
 
 
