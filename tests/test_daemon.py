@@ -12,6 +12,9 @@ from glasses_spark.executors import worker_environment
 from glasses_spark.training.warm_up import warm_up
 
 
+pytestmark = pytest.mark.slow
+
+
 def has_tensorflow(batches: Iterable[Any]) -> Iterator[Any]:
     import sys
 
