@@ -11,7 +11,6 @@ from pyspark.sql import SparkSession
 from glasses_spark.executors import worker_environment
 from glasses_spark.training.warm_up import warm_up
 
-
 pytestmark = pytest.mark.slow
 
 
