@@ -18,7 +18,7 @@ thread = threading.Thread(target=import_keras)
 thread.start()
 said = 0
 while thread.is_alive():
-    print("meanwhile", file=sys.stderr)
+    sys.stderr.write("meanwhile\\n")
     said += 1
     thread.join(0.2)
 print("afterwards", file=sys.stderr)
@@ -58,4 +58,8 @@ def test_an_import_is_silent_and_other_threads_are_not_silenced() -> None:
     said, imported = done.stdout.split()
     assert imported == "True"
     assert int(said) > 2
-    assert done.stderr.split() == ["meanwhile"] * int(said) + ["afterwards"]
+    *meanwhile, afterwards = done.stderr.split()
+    assert afterwards == "afterwards"
+    assert set(meanwhile) == {"meanwhile"}  # and nothing that TensorFlow has to say
+    # One word may be on its way when the descriptor changes.
+    assert int(said) - 1 <= len(meanwhile) <= int(said)
