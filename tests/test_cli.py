@@ -197,11 +197,13 @@ class TestBadInput:
             f"{missing}: no such folder. Give the folder, glob or URI of the images as data.images"
         )
 
+    @pytest.mark.slow
     def test_empty_folder(self, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (faces / "empty").mkdir()
         line = error_of(train_in(faces, f"data.images={faces / 'empty'}"), capsys)
         assert line.startswith(f"{faces / 'empty'}: no file matches '*.png'")
 
+    @pytest.mark.slow
     def test_text_file_named_as_an_image(
         self, faces: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -60,6 +60,7 @@ def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
         server.stop()
 
 
+@pytest.mark.slow
 def test_a_client_of_another_factory_gets_no_answer(
     factory: GrpcFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
