@@ -89,7 +89,7 @@ def _prepare(spark: Any, images: Path, folder: Path, store: str, decoded: int) -
 
 def _draw(task: tuple[Path, int]) -> None:
     folder, number = task
-    # A tenth of them drawn; the others are the same pictures under other names.
+    # Fifty pictures, each under several names.
     (folder / f"face-{number}.png").write_bytes(photo_like_png(1024, number % 50))
 
 

@@ -427,6 +427,24 @@ class TestTrained:
         found = json.loads(capsys.readouterr().out)
         assert found == pytest.approx(metrics_of(trained.run)[part], abs=1e-5)
 
+    def test_prepare_finds_what_train_has_decoded(
+        self, trained: Trained, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        used = metrics_of(trained.run)["data"]["used"]
+        assert metrics_of(trained.run)["store"] == {"decoded": used, "reused": 0}
+        assert main(["prepare", *train_in(trained.folder, *SMALL)[1:]]) == 0
+        told = f"{trained.folder / 'pixels'}: {used} images, 0 decoded now, {used} before\n"
+        assert capsys.readouterr().out == told
+
+    def test_evaluate_does_without_the_store(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        call = ["evaluate", "--model", str(trained.run), "--part", "test", "--json", "--no-store"]
+        assert main([*call, "--set", f"store.dir={tmp_path / 'none'}"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found == pytest.approx(metrics_of(trained.run)["test"], abs=1e-5)
+        assert not (tmp_path / "none").exists()
+
     def test_predict_writes_one_line_for_each_image_it_can_read(
         self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from glasses_spark.backend import import_keras
 from glasses_spark.config import Config
+from glasses_spark.errors import ConfigError
 from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
 from glasses_spark.pipeline import GlassesPipeline, Result
 from glasses_spark.preprocessing.decode import decode
@@ -191,6 +192,13 @@ def test_the_keys_of_training_reach_the_fit(
     assert pipeline._class_weights(train) == {
         label: sum(counts.values()) / (2 * count) for label, count in counts.items()
     }
+
+
+def test_nothing_is_prepared_without_a_store(config: Config, spark: SparkSession) -> None:
+    table = config.to_dict()
+    table["store"]["dir"] = ""
+    with pytest.raises(ConfigError, match=r"store\.dir: expected a place"):
+        GlassesPipeline(Config.from_dict(table)).prepare(spark)
 
 
 @pytest.mark.slow

@@ -88,8 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for add in (
-        *(_add_draw_faces, _add_prepare, _add_train),
-        *(_add_evaluate, _add_predict, _add_doctor),
+        _add_draw_faces,
+        _add_prepare,
+        _add_train,
+        _add_evaluate,
+        _add_predict,
+        _add_doctor,
     ):
         add(commands)
     return parser

@@ -29,7 +29,7 @@ from glasses_spark.columns import (
     SPLIT,
 )
 from glasses_spark.config import Config
-from glasses_spark.errors import DataError, ImagesError
+from glasses_spark.errors import ConfigError, DataError, ImagesError
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
@@ -148,7 +148,7 @@ class GlassesPipeline:
         """
         target = Path(self.config.run.dir)
         run_folder.check_run_folder(target)  # now rather than after the training
-        # Imported here: it brings TensorFlow's, which the other stages do without.
+        # Imported here: it brings the training engine, which the other stages do without.
         from glasses_spark.training.warm_up import warm_up
 
         watch = _Stopwatch()
@@ -213,7 +213,17 @@ class GlassesPipeline:
         return self._pixels(dataset).set_aside
 
     def prepare(self, spark: SparkSession) -> Prepared:
-        """List the images and bring the pixel store up to date with them, and no more."""
+        """List the images and bring the pixel store up to date with them, and no more.
+
+        Raises:
+            ConfigError: There is no store: ``store.dir`` is empty, or a path of each
+                machine's own disk.
+        """
+        if self._store(spark) is None:
+            raise ConfigError(
+                f"store.dir: expected a place for the pixel store that driver and executors reach, "
+                f'got "{self.config.store.dir}"'
+            )
         dataset = self.load(spark)
         pixels = self._pixels(dataset)
         pixels.frame.unpersist()

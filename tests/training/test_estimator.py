@@ -350,11 +350,18 @@ def test_a_saved_estimator_comes_back_with_its_weights(spark: SparkSession, tmp_
 
 
 def test_an_estimator_saved_in_elephas_form_keeps_its_optimizer(tmp_path: Path) -> None:
-    made = estimator(optimizer="rmsprop")
+    made = estimator(
+        optimizer="rmsprop",
+        precision="bfloat16",
+        class_weight={1.0: 2.0},
+        parameter_server_port=4321,
+    )
     made.save(str(tmp_path / "estimator.h5"))
     again = load_ml_estimator(str(tmp_path / "estimator.h5"))
     assert again.get_optimizer_config() == "rmsprop"
     assert again.get_config() == made.get_config()
+    ours = ("precision", "class_weight", "parameter_server_port")
+    assert [again.get_config()[name] for name in ours] == ["bfloat16", {"1.0": 2.0}, 4321]
 
 
 @pytest.mark.slow

@@ -186,6 +186,9 @@ class GlassesEstimator(
             "seed": self.getSeed(),
             "rawPredictionCol": self.getRawPredictionCol(),
             "stall_timeout": self.getOrDefault(self.stall_timeout),
+            "parameter_server_port": self.getOrDefault(self.parameter_server_port),
+            "precision": self.getOrDefault(self.precision),
+            "class_weight": self.getOrDefault(self.class_weight),
         }
 
     def save(self, path: str) -> None:
