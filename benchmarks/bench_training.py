@@ -33,7 +33,11 @@ WAYS = [
     (mode, frequency, "float32")
     for mode in ("synchronous", "asynchronous", "hogwild")
     for frequency in ("batch", "epoch")
-] + [("synchronous", "batch", "bfloat16"), ("asynchronous", "batch", "bfloat16")]
+] + [
+    ("synchronous", "batch", "bfloat16"),
+    ("synchronous", "epoch", "bfloat16"),
+    ("asynchronous", "batch", "bfloat16"),
+]
 
 
 def main() -> None:

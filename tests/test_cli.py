@@ -241,6 +241,7 @@ class TestBadInput:
         (faces / "labels.csv").unlink()
         assert str(faces / "labels.csv") in error_of(train_in(faces), capsys)
 
+    @pytest.mark.slow
     def test_two_files_with_one_number(
         self, faces: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
