@@ -1,11 +1,14 @@
 """Test accuracy of plain Keras and of our six ways to train, on the drawn faces.
 
     python benchmarks/bench_accuracy.py [--epochs 10] [--seeds 3] [--workers 2]
+    python benchmarks/bench_accuracy.py --seeds 8 --workers 4 --result accuracy_stale \
+        --ways asynchronous/batch asynchronous/batch/whole
 
 Draws the faces of labels.csv, decodes them, and trains the CNN of the published
 experiment on four fifths of them, with batches of 128 for each worker, with
 plain Keras and in each way, once for each seed. The faces held back are judged
-after each epoch, and at the end with the weights that came out.
+after each epoch, and at the end with the weights that came out. ``whole`` applies
+stale updates as if they were not (``staleness_aware=False``).
 """
 
 from __future__ import annotations
@@ -34,10 +37,10 @@ BATCH = 128
 SIDE = 128
 HELD_BACK = "held_back"
 WAYS = [
-    (mode, frequency, "float32")
+    f"{mode}/{frequency}"
     for mode in ("synchronous", "asynchronous", "hogwild")
     for frequency in ("batch", "epoch")
-] + [("synchronous", "batch", "bfloat16"), ("asynchronous", "batch", "bfloat16")]
+] + ["synchronous/batch/bfloat16", "asynchronous/batch/bfloat16"]
 
 
 def main() -> None:
@@ -66,9 +69,8 @@ def main() -> None:
         rounds: dict[str, list[dict[str, Any]]] = {}
         for seed in range(arguments.seeds):
             contenders = {"keras": lambda seed=seed: _fit_keras(x, y, test, seed, arguments.epochs)}
-            for way in WAYS:
-                name = "/".join(way[: 2 + (way[2] != "float32")])
-                contenders[name] = lambda way=way, seed=seed: _fit_ours(faces, way, seed, arguments)
+            for way in arguments.ways:
+                contenders[way] = lambda way=way, seed=seed: _fit_ours(faces, way, seed, arguments)
             for name, fit in contenders.items():
                 began = time.perf_counter()
                 model, curve = fit()
@@ -98,9 +100,9 @@ def _fit_keras(x: Any, y: Any, test: Any, seed: int, epochs: int) -> tuple[Any, 
 
 
 def _fit_ours(
-    faces: DataFrame, way: tuple[str, str, str], seed: int, arguments: Any
+    faces: DataFrame, way: str, seed: int, arguments: Any
 ) -> tuple[Any, list[float]]:
-    mode, frequency, precision = way
+    mode, frequency, *options = way.split("/")
     fitted = build_estimator(
         build_cnn(seed=seed),
         arguments.epochs,
@@ -111,7 +113,8 @@ def _fit_ours(
         validationIndicatorCol=HELD_BACK,
         mode=mode,
         frequency=frequency,
-        precision=precision,
+        precision="bfloat16" if "bfloat16" in options else "float32",
+        staleness_aware="whole" not in options,
         seed=seed,
     ).fit(faces.withColumn("label", F.col("label").cast("double")))
     return fitted.keras_model(), [epoch["val_accuracy"] for epoch in fitted.history]
@@ -134,7 +137,7 @@ def _report(arguments: Any, rounds: dict[str, Any], rows: dict[str, int]) -> Non
         row["points_above_keras"] = round(100 * (row["median_accuracy"] - plain), 2)
         row["median_accuracy"] = round(row["median_accuracy"], 4)
     path = write_result(
-        "accuracy",
+        arguments.result,
         describe("accuracy", vars(arguments) | {"batch_size": BATCH, "rows": rows})
         | {"table": table, "rounds": rounds},
     )
@@ -147,6 +150,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ways", nargs="+", default=WAYS, metavar="MODE/FREQUENCY[/OPTION]")
+    parser.add_argument("--result", default="accuracy", help="name of the file for the result")
     return parser.parse_args()
 
 

@@ -28,15 +28,16 @@ from glasses_spark.session import spark_session
 
 BATCH = 128
 SIDE = 128
-# Mode, frequency, precision; the first fit of all pays for the start of the workers.
+# Mode, frequency and, where it is not float32, precision. The first fit of all pays for the
+# start of the workers.
 WAYS = [
-    (mode, frequency, "float32")
+    f"{mode}/{frequency}"
     for mode in ("synchronous", "asynchronous", "hogwild")
     for frequency in ("batch", "epoch")
 ] + [
-    ("synchronous", "batch", "bfloat16"),
-    ("synchronous", "epoch", "bfloat16"),
-    ("asynchronous", "batch", "bfloat16"),
+    "synchronous/batch/bfloat16",
+    "synchronous/epoch/bfloat16",
+    "asynchronous/batch/bfloat16",
 ]
 
 
@@ -51,8 +52,7 @@ def main() -> None:
             "keras": lambda watch: _fit_keras(pixels, labels, arguments.epochs, watch)
         }
         for way in WAYS:
-            name = "/".join(way[: 2 + (way[2] != "float32")])
-            contenders[name] = _ours(frame, way, arguments)
+            contenders[way] = _ours(frame, way, arguments)
         if arguments.elephas:
             contenders["elephas as shipped"] = _elephas(frame, arguments)
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
@@ -89,10 +89,10 @@ def _fit_keras(pixels: Any, labels: Any, epochs: int, watch: Any) -> None:
     build_cnn().fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[watch])
 
 
-def _ours(frame: DataFrame, way: tuple[str, str, str], arguments: Any) -> Callable[[Any], Any]:
+def _ours(frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
     from glasses_spark import build_cnn, build_estimator
 
-    mode, frequency, precision = way
+    mode, frequency, *precision = way.split("/")
 
     def fit(watch: Any) -> Any:
         fitted = build_estimator(
@@ -104,7 +104,7 @@ def _ours(frame: DataFrame, way: tuple[str, str, str], arguments: Any) -> Callab
             featuresCol="pixels",
             mode=mode,
             frequency=frequency,
-            precision=precision,
+            precision=precision[0] if precision else "float32",
             callbacks=[watch],
         ).fit(frame)
         return fitted.history

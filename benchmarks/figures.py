@@ -90,6 +90,34 @@ def training_table() -> str:
     return "\n".join(lines)
 
 
+def stale_table() -> str:
+    """Accuracy of asynchronous fits with stale updates whole and in part, by workers."""
+    found = [_result(f"accuracy_stale_{workers}") for workers in (2, 4, 8)]
+    lines = [
+        "| workers | plain Keras | stale updates whole: median (worst) | in part: median (worst) |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for result in found:
+        table = result["table"]
+        whole, part = (
+            "{:.3f} ({:.3f})".format(row["median_accuracy"], min(row["accuracies"]))
+            for row in (table["asynchronous/batch/whole"], table["asynchronous/batch"])
+        )
+        keras = table["keras"]["median_accuracy"]
+        lines.append(f"| {result['settings']['workers']} | {keras:.3f} | {whole} | {part} |")
+    settings = found[0]["settings"]
+    rows = settings["rows"]
+    lines += [
+        "",
+        f"Test accuracy on {rows['test']:,} faces after {settings['epochs']} epochs over "
+        f"{rows['train']:,}, asynchronous by batch, {settings['seeds']} seeds "
+        "(`benchmarks/bench_accuracy.py --workers N --ways asynchronous/batch "
+        "asynchronous/batch/whole`).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def plot_training(path: Path) -> None:
     """Draw speed as bars and accuracy by epoch as lines."""
     import matplotlib as mpl
@@ -160,6 +188,7 @@ def performance_table() -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "stale": stale_table,
     "training": training_table,
     "performance": performance_table,
 }

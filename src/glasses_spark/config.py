@@ -183,6 +183,12 @@ class TrainingConfig(_Section):
         "Number format in which the workers compute; weights are float32 in any. bfloat16 is "
         "faster on processors that have it; auto takes it where all of them do.",
     )
+    staleness_aware: bool = key(
+        True,
+        flag(),
+        "Whether asynchronous and hogwild updates count for less the more others came before "
+        "them; false applies each whole, as Elephas does.",
+    )
     class_weight: str = key(
         "none",
         one_of("none", "balanced"),

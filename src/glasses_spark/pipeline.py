@@ -275,6 +275,7 @@ class GlassesPipeline:
                 stall_timeout=training.stall_timeout,
                 parameter_server_port=training.port,
                 precision=training.precision,
+                staleness_aware=training.staleness_aware,
                 class_weight=self._class_weights(train),
                 callbacks=[
                     import_keras().callbacks.LambdaCallback(

@@ -65,6 +65,8 @@ class GlassesEstimator(
     - ``precision``: ``float32`` (the default), ``bfloat16``, or ``auto``, which takes
       bfloat16 where all executors' processors compute it natively. Weights,
       updates and predictions of the fitted model are float32 in any case.
+    - ``staleness_aware``: whether asynchronous and hogwild updates count for less the
+      more others came before them (the default), or whole, as with Elephas.
     - ``initial_weights``: weights to start from, as ``model.get_weights()``
       gives them; without them the model's own initializers are used, seeded.
     - ``callbacks``: Keras callbacks, run in the driver after each epoch. They
@@ -100,6 +102,12 @@ class GlassesEstimator(
             "number format in which the workers compute: float32, bfloat16 or auto",
             TypeConverters.toString,
         )
+        self.staleness_aware = Param(
+            self,
+            "staleness_aware",
+            "whether asynchronous updates count for less the staler they are",
+            TypeConverters.toBoolean,
+        )
         # By the text of the label, as a parameter is saved as JSON.
         self.class_weight: Param[Any] = Param(
             self, "class_weight", "weights of the labels' rows in the loss"
@@ -108,6 +116,7 @@ class GlassesEstimator(
             class_weight={},
             parameter_server_port=0,
             precision=FLOAT32,
+            staleness_aware=True,
             num_workers=AUTO,
             optimizer_config="adam",
             validation_split=0.0,
@@ -188,6 +197,7 @@ class GlassesEstimator(
             "stall_timeout": self.getOrDefault(self.stall_timeout),
             "parameter_server_port": self.getOrDefault(self.parameter_server_port),
             "precision": self.getOrDefault(self.precision),
+            "staleness_aware": self.getOrDefault(self.staleness_aware),
             "class_weight": self.getOrDefault(self.class_weight),
         }
 
@@ -242,6 +252,7 @@ class GlassesEstimator(
                 for label, weight in self.getOrDefault(self.class_weight).items()
             },
             precision=self.getOrDefault(self.precision),
+            staleness_aware=self.getOrDefault(self.staleness_aware),
         )
 
     def _columns(self) -> Columns:
@@ -308,6 +319,7 @@ def build_estimator(
     stall_timeout: float = STALL_TIMEOUT_S,
     parameter_server_port: int = 0,
     precision: str = FLOAT32,
+    staleness_aware: bool = True,
 ) -> GlassesEstimator:
     """Make an estimator from a compiled Keras model, as the published experiment does.
 
@@ -338,6 +350,8 @@ def build_estimator(
             takes a free one.
         precision: ``float32``, ``bfloat16`` or ``auto``: the format in which
             workers compute.
+        staleness_aware: Whether asynchronous and hogwild updates count for less
+            the more others came before them, or whole, as with Elephas.
 
     Returns:
         The estimator.
@@ -388,6 +402,7 @@ def build_estimator(
         stall_timeout=stall_timeout,
         parameter_server_port=parameter_server_port,
         precision=precision,
+        staleness_aware=staleness_aware,
         **{name: value for name, value in optional.items() if value is not None},
     )
 
@@ -457,6 +472,7 @@ def _require_valid(name: str, value: Any) -> None:
         "stall_timeout": (number and value > 0, "a number of seconds above 0"),
         "parameter_server_port": (whole and 0 <= value < 65536, "a port, 0 to 65535"),
         "precision": (value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+        "staleness_aware": (isinstance(value, bool), "true or false"),
         "class_weight": (_are_weights(value), "a number of at least 0 for each label"),
         "loss": (
             not isinstance(value, Mapping) or "class_name" in value,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -17,6 +18,8 @@ from glasses_spark.training.weights import (
     travelling_variables,
     write_vector,
 )
+
+logger = logging.getLogger(__name__)
 
 # Optimizers whose update of a number looks at nothing but that number's own
 # gradient and state: they may see the whole model as one long vector, which
@@ -38,14 +41,27 @@ class Master:
         workers: Count of workers, at least 1.
         uses_gradients: Whether updates are gradients, for the optimizer, or
             deltas (weights before minus after), to be subtracted as they are.
+        staleness_aware: Whether `apply` gives a stale update a smaller share.
     """
 
-    def __init__(self, model: Any, *, workers: int, uses_gradients: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        workers: int,
+        uses_gradients: bool,
+        staleness_aware: bool = False,
+    ) -> None:
         self.model = model
         self.layout: WeightLayout = layout_of(model)
         self.version = 0
         self._workers = workers
-        self._apply = _GradientStep(model, self.layout) if uses_gradients else None
+        self._staleness_aware = staleness_aware
+        self._apply: _GradientStep | None = None
+        if uses_gradients:
+            # Several workers that do not wait for each other are a momentum already.
+            momentum = workers == 1 or not staleness_aware
+            self._apply = _GradientStep(model, self.layout, momentum=momentum)
         values = read_vector(model, self.layout)
         self._trainable = values[: self.layout.trainable_size].copy()
         self._statistics = values[self.layout.trainable_size :].copy()
@@ -81,12 +97,18 @@ class Master:
     def apply(self, update: Vector, *, staleness: int = 0) -> None:
         """Apply one worker's update, ``(size,)``: the trainable part, then its statistics.
 
-        A gradient goes to the optimizer whole. A delta, which is a whole epoch's way,
-        is divided by ``1 + staleness``: what others have gone since the worker set out
-        leads to much the same place, and the sum of N such ways beyond it. This is the
-        rule of Zhang, Gupta, Lian and Liu, *Staleness-aware Async-SGD for Distributed
-        Deep Learning*, IJCAI 2016, for updates counted from 0. Workers of one speed
-        so come to the mean of their deltas, and workers that take turns to their sum.
+        Where the master is aware of staleness, a stale update counts in part: what
+        others have done since the worker received the weights leads to much the same
+        place, and the sum of N such ways beyond it.
+
+        - A delta is divided by ``1 + staleness``, the rule of Zhang, Gupta, Lian and Liu,
+          *Staleness-aware Async-SGD for Distributed Deep Learning*, IJCAI 2016, for
+          updates counted from 0. Workers of one speed so come to the mean of their
+          deltas, and workers that take turns to their sum.
+        - A gradient is applied at the learning rate divided by ``sqrt(1 + staleness)``,
+          and, with several workers, by an optimizer without ``beta_1``: Mitliagkas,
+          Zhang, Hadjis and Ré, *Asynchrony begets Momentum*, Allerton 2016. The root is
+          what was measured to be best: docs/distributed-training.md.
 
         A worker's statistics are drawn in by one part in ``workers``: a mean
         of what is here and what came, so that they stay within the range of
@@ -97,10 +119,10 @@ class Master:
             staleness: Updates of others since the worker received the weights.
         """
         cut = self.layout.trainable_size
-        if self._apply is None:
-            self._step(update[:cut] / np.asarray(1 + staleness, self.layout.dtype))
-        else:
-            self._step(update[:cut])
+        share = 1.0
+        if self._staleness_aware:
+            share = (1 + staleness) ** (-1 if self._apply is None else -0.5)
+        self._step(update[:cut], share=share)
         seen = update[self.layout.trainable_size :]
         self._statistics += (seen - self._statistics) / self._workers
         self.version += 1
@@ -124,11 +146,11 @@ class Master:
         self._statistics += drift
         self.version += 1
 
-    def _step(self, update: Vector) -> None:
+    def _step(self, update: Vector, *, share: float = 1.0) -> None:
         if self._apply is None:
-            self._trainable -= update
+            self._trainable -= update * np.asarray(share, self.layout.dtype)
         else:
-            self._trainable = self._apply(update)
+            self._trainable = self._apply(update, share)
 
 
 class _GradientStep:
@@ -138,7 +160,7 @@ class _GradientStep:
     model itself while updates come in.
     """
 
-    def __init__(self, model: Any, layout: WeightLayout) -> None:
+    def __init__(self, model: Any, layout: WeightLayout, *, momentum: bool = True) -> None:
         import keras
         import tensorflow as tf
 
@@ -154,21 +176,36 @@ class _GradientStep:
         else:
             variables, shapes = [_copy(variable) for variable in trainable], list(layout.trainable)
         optimizer.build(variables)
+        if not momentum and _has_first_moment(optimizer) and optimizer.beta_1:
+            logger.info(
+                "%s: beta_1 is 0 instead of %g, as asynchronous workers bring a momentum of "
+                "their own (training.staleness_aware)",
+                type(optimizer).__name__,
+                optimizer.beta_1,
+            )
+            optimizer.beta_1 = 0.0
         self._variables, self._optimizer = variables, optimizer
+        # The number, schedule or function itself; the public name gives its value of now.
+        self._rate = getattr(optimizer, "_learning_rate")  # noqa: B009
         sizes = [int(np.prod(shape)) for shape in shapes]
 
-        def step(gradient: Any) -> Any:
+        def step(gradient: Any, share: Any) -> Any:
             parts = tf.split(gradient, sizes)
             gradients = [tf.reshape(part, s) for part, s in zip(parts, shapes, strict=True)]
+            optimizer.learning_rate = lambda: self._rate_now() * share
             optimizer.apply(gradients, variables)
             return self._joined()
 
-        signature = [tf.TensorSpec((layout.trainable_size,), layout.dtype)]
+        signature = [
+            tf.TensorSpec((layout.trainable_size,), layout.dtype),
+            tf.TensorSpec((), keras.config.floatx()),
+        ]
         self._step = tf.function(step, input_signature=signature, autograph=False)
 
-    def __call__(self, gradient: Vector) -> Vector:
+    def __call__(self, gradient: Vector, share: float) -> Vector:
+        """Apply a gradient at that share of the learning rate."""
         # A copy: TensorFlow's own memory changes under the next step.
-        return np.array(self._step(gradient))
+        return np.array(self._step(gradient, share))
 
     def read(self) -> Vector:
         return np.array(self._joined())
@@ -179,7 +216,7 @@ class _GradientStep:
             variable.assign(array.reshape(variable.shape))
 
     def set_learning_rate(self, value: float) -> None:
-        self._optimizer.learning_rate = value
+        self._rate.assign(value)
 
     def write_state(self, model: Any) -> None:
         """Copy the optimizer's state to the model's, so that a saved model can train on."""
@@ -200,6 +237,15 @@ class _GradientStep:
             others = [slot for slot in slots if slot.name.endswith(f"_{kind}")]
             for other, array in zip(others, self._layout.split(mine.numpy()), strict=True):
                 other.assign(array)
+
+    def _rate_now(self) -> Any:
+        import keras
+
+        if isinstance(self._rate, keras.Variable):
+            return self._rate.value
+        if isinstance(self._rate, keras.optimizers.schedules.LearningRateSchedule):
+            return self._rate(self._optimizer.iterations)
+        return self._rate()
 
     def _joined(self) -> Any:
         import tensorflow as tf
@@ -226,6 +272,14 @@ def _is_elementwise(optimizer: Any) -> bool:
     return type(optimizer).__name__ in ELEMENTWISE_OPTIMIZERS and (
         type(optimizer).__module__.startswith("keras.") and optimizer.clipnorm is None
     )
+
+
+def _has_first_moment(optimizer: Any) -> bool:
+    """Whether its steps are as long without momentum: those of SGD, RMSprop and Lion are not."""
+    from keras import optimizers
+
+    adaptive = (optimizers.Adam, optimizers.Nadam, optimizers.Adamax, optimizers.Lamb)
+    return isinstance(optimizer, adaptive)
 
 
 def require_supported_optimizer(optimizer: Any) -> None:

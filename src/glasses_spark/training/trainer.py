@@ -78,6 +78,7 @@ class FitSettings:
         port: Port of the parameter server; 0 takes a free one.
         class_weights: Weight of each label's rows in the loss; 1 where it is not named.
         precision: ``float32``, ``bfloat16`` or ``auto``: the format in which workers compute.
+        staleness_aware: Whether asynchronous updates count for less the staler they are.
     """
 
     epochs: int
@@ -92,6 +93,7 @@ class FitSettings:
     port: int = 0
     class_weights: Mapping[float, float] = field(default_factory=dict)
     precision: str = FLOAT32
+    staleness_aware: bool = True
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,10 @@ class Trainer:
         )
         spark = partitioned.frame.sparkSession
         master = Master(
-            self._model, workers=schedule.workers, uses_gradients=schedule.frequency == BATCH
+            self._model,
+            workers=schedule.workers,
+            uses_gradients=schedule.frequency == BATCH,
+            staleness_aware=settings.staleness_aware and not schedule.synchronous,
         )
         states = MetricStates(self._model, row_format)
         coordinator = Coordinator(
