@@ -99,9 +99,7 @@ def _fit_keras(x: Any, y: Any, test: Any, seed: int, epochs: int) -> tuple[Any, 
     return model, history.history["val_accuracy"]
 
 
-def _fit_ours(
-    faces: DataFrame, way: str, seed: int, arguments: Any
-) -> tuple[Any, list[float]]:
+def _fit_ours(faces: DataFrame, way: str, seed: int, arguments: Any) -> tuple[Any, list[float]]:
     mode, frequency, *options = way.split("/")
     fitted = build_estimator(
         build_cnn(seed=seed),
