@@ -372,7 +372,7 @@ class GlassesPipeline:
                 if store is None:
                     # Every later stage reads these 16 KB an image instead of the files.
                     frame = to_pixels(
-                        dataset.frame, height=image.height, width=image.width
+                        dataset.undecoded, height=image.height, width=image.width
                     ).persist(StorageLevel.MEMORY_AND_DISK)
                     decoded, reused = account.used, 0
                 else:

@@ -27,11 +27,14 @@ from tests.faces import GREY_ALPHA, PALETTE, any_png, noise_png, write_faces, wr
 PIXELS_SCHEMA = "path string, id int, label double, pixels binary, error string"
 
 
-def loaded(spark: SparkSession, folder: Path, files: Mapping[str, bytes]) -> DataFrame:
+def loaded(
+    spark: SparkSession, folder: Path, files: Mapping[str, bytes], *, content: bool = True
+) -> DataFrame:
     """Write ``files`` and load them; a file's label is 1 where its number is odd."""
     write_faces(folder / "faces", files)
     labels = write_labels(folder / "labels.csv", {number: number % 2 for number in range(100)})
-    return load_dataset(spark, str(folder / "faces"), str(labels)).frame
+    dataset = load_dataset(spark, str(folder / "faces"), str(labels))
+    return dataset.frame if content else dataset.undecoded
 
 
 def decoded(spark: SparkSession, bad: int, good: int) -> DataFrame:
@@ -53,7 +56,10 @@ def setting(spark: SparkSession, key: str, value: str) -> Iterator[None]:
         spark.conf.set(key, before)
 
 
-def test_pixels_are_those_of_the_decoder(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [True, False])
+def test_pixels_are_those_of_the_decoder(
+    spark: SparkSession, tmp_path: Path, content: bool
+) -> None:
     files = {
         "face-1.png": noise_png(40, 30),
         "face-2.png": any_png(9, 11, colour=PALETTE, depth=4),
@@ -61,7 +67,7 @@ def test_pixels_are_those_of_the_decoder(spark: SparkSession, tmp_path: Path) ->
         "sub 7/face-004.png": any_png(33, 65, interlaced=True),
     }
 
-    pixels = to_pixels(loaded(spark, tmp_path, files), height=20, width=50)
+    pixels = to_pixels(loaded(spark, tmp_path, files, content=content), height=20, width=50)
 
     assert pixels.dtypes == [
         ("path", "string"),
@@ -72,16 +78,17 @@ def test_pixels_are_those_of_the_decoder(spark: SparkSession, tmp_path: Path) ->
     ]
     rows = {row["id"]: row for row in pixels.collect()}
     assert sorted(rows) == [1, 2, 3, 4]
-    for number, (name, content) in enumerate(files.items(), start=1):
+    for number, (name, file) in enumerate(files.items(), start=1):
         row = rows[number]
         assert row["path"] == f"file:{tmp_path}/faces/{name}"
         assert row["label"] == number % 2
-        assert bytes(row["pixels"]) == decode(content, 20, 50).tobytes()
+        assert bytes(row["pixels"]) == decode(file, 20, 50).tobytes()
         assert row["error"] is None
 
 
+@pytest.mark.parametrize("content", [True, False])
 def test_bad_files_keep_a_reason_and_the_others_their_pixels(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, content: bool
 ) -> None:
     files = {
         "face-1.png": noise_png(),
@@ -91,7 +98,7 @@ def test_bad_files_keep_a_reason_and_the_others_their_pixels(
         "face-7.png": b"This is no face.",
     }
 
-    rows = to_pixels(loaded(spark, tmp_path, files)).orderBy("id").collect()
+    rows = to_pixels(loaded(spark, tmp_path, files, content=content)).orderBy("id").collect()
 
     assert [(row["id"], row["pixels"] is None, row["error"]) for row in rows] == [
         (1, False, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,23 @@ def test_an_empty_file_is_remembered_as_one(place: Place) -> None:
     again = place.update()
     assert again.decoded == 0
     assert rows(again)[1]["error"] == "empty file"
+
+
+def test_what_could_not_be_read_is_tried_again_and_what_is_no_image_is_not(place: Place) -> None:
+    (place.faces / "face-2.png").unlink()
+    os.mkfifo(place.faces / "face-2.png")  # whoever opens it waits for ever
+
+    first = place.update()
+
+    assert first.decoded == 5
+    assert rows(first)[2]["error"] == "cannot be read: not a regular file"
+    again = place.update()
+    assert (again.decoded, again.reused) == (1, 4)
+    assert sorted(rows(again)) == [1, 2, 3, 4, 6]
+
+
+def test_files_that_only_spark_can_open_give_the_same_pixels(place: Place) -> None:
+    opened = rows(place.update())
+    read = dataclasses.replace(place.dataset(), on_disk=False)
+    place.root = place.root.with_name("another store")
+    assert rows(place.store().update(read)) == opened

@@ -22,6 +22,7 @@ from glasses_spark.loading.images import (
     scan,
 )
 from glasses_spark.loading.labels import read_labels
+from glasses_spark.loading.location import is_on_disk
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Dataset:
         account: What was found and what was left out.
         location: Where the images were looked for, and
         glob: which names were looked at.
+        on_disk: Whether tasks can open the images by their paths.
     """
 
     labels: DataFrame
@@ -79,6 +81,7 @@ class Dataset:
     account: Account
     location: str
     glob: str
+    on_disk: bool
     _source: DataFrame
     _empty: DataFrame
     _needed: Sequence[str] | None
@@ -92,29 +95,46 @@ class Dataset:
             ``label`` (double, 0.0 or 1.0); the files are read when it is used, each
             time it is used.
         """
+        return self._labelled(content=True)
+
+    @property
+    def undecoded(self) -> DataFrame:
+        """The same for ``to_pixels``: without content where tasks can open the images.
+
+        Image bytes that Spark reads cross from Java to Python, which takes as long as
+        decoding them does.
+        """
+        return self._labelled(content=not self.on_disk)
+
+    def _labelled(self, *, content: bool) -> DataFrame:
+        columns = [PATH, MODIFICATION_TIME, LENGTH, *([CONTENT] if content else []), ID, LABEL]
         return (
-            self.read(self._needed, count=self.account.used)
+            self.read(self._needed, count=self.account.used, content=content)
             .join(F.broadcast(self.labels), ID)
-            .select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL)
+            .select(*columns)
         )
 
-    def read(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
-        """Read the content of some of the files, labelled or not.
+    def read(self, names: Sequence[str] | None, *, count: int, content: bool = True) -> DataFrame:
+        """Read some of the files, labelled or not.
 
         Args:
             names: Their ``file_path``, or None for all.
             count: How many files that is.
+            content: Whether Spark reads their content.
 
         Returns:
-            ``path``, ``modificationTime``, ``length``, ``content`` and ``id``; nothing is
-            read before it is used.
+            ``path``, ``modificationTime``, ``length``, ``content`` where it is asked for,
+            and ``id``; nothing is read before it is used.
         """
         # Empty files go on too: they end where all bad files end, in the quarantine.
         empty = self._empty
         if names is not None:
             empty = empty.where(F.col(FILE_PATH).isin(list(names)))
-        no_content = empty.drop(FILE_PATH).withColumn(CONTENT, F.lit(bytearray()))
-        return read_contents(self._source, names, count=count).unionByName(no_content)
+        empty = empty.drop(FILE_PATH)
+        if content:
+            empty = empty.withColumn(CONTENT, F.lit(bytearray()))
+        found = read_contents(self._source, names, count=count, content=content)
+        return found.unionByName(empty)
 
 
 def load_dataset(
@@ -178,6 +198,7 @@ def load_dataset(
         account=account,
         location=images,
         glob=glob,
+        on_disk=is_on_disk(spark, images),
         _source=source,
         _empty=empty,
         _needed=needed,

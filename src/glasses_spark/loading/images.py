@@ -174,7 +174,9 @@ def check_listing(listing: DataFrame, location: str, *, glob: str) -> None:
         )
 
 
-def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int) -> DataFrame:
+def read_contents(
+    images: DataFrame, needed: Sequence[str] | None, *, count: int, content: bool = True
+) -> DataFrame:
     """Read the content of the files that are needed.
 
     Nothing is read before the result is used. The number of tasks follows the
@@ -185,18 +187,19 @@ def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int
         images: As ``open_images`` returns it.
         needed: ``file_path`` of the files, or None for all.
         count: How many files that is.
+        content: Whether Spark reads them; else whoever uses the result opens them.
 
     Returns:
-        ``path``, ``modificationTime``, ``length``, ``content`` and ``id``.
+        ``path``, ``modificationTime``, ``length``, ``content`` where it is asked for,
+        and ``id``.
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     tasks = max(TASKS_PER_SLOT * slots, -(-count // IMAGES_PER_TASK))
     chosen = images if needed is None else images.where(F.col(_METADATA).isin(list(needed)))
     # coalesce joins tasks where they are planned; repartition would send the image
     # bytes over the network.
-    return chosen.select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, _id_of(F.col(PATH))).coalesce(
-        tasks
-    )
+    columns = [PATH, MODIFICATION_TIME, LENGTH, *([CONTENT] if content else [])]
+    return chosen.select(*columns, _id_of(F.col(PATH))).coalesce(tasks)
 
 
 def named_files(chosen: DataFrame, *, count: int, of: int) -> list[str] | None:

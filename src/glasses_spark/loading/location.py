@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from pyspark.sql import SparkSession
+
 # How a URI begins.
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GLOB_CHARACTERS: Final = re.compile(r"([\\\[\]{}*?])")
@@ -30,6 +32,28 @@ def local_path(location: str) -> Path | None:
     else:
         candidates = [Path(location).expanduser().absolute()]
     return next((path for path in candidates if path.exists()), None)
+
+
+def is_on_disk(spark: SparkSession, location: str) -> bool:
+    """Tell whether a location is on a disk of this machine, or one that machines share.
+
+    Args:
+        spark: The running session, whose default file system counts for plain paths.
+        location: As for ``spark_path``; a glob, too.
+
+    Returns:
+        Whether tasks can open what is there by its path, without Spark.
+    """
+    jvm = spark.sparkContext._jvm
+    assert jvm is not None
+    path = jvm.org.apache.hadoop.fs.Path(spark_path(location))
+    files = path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    return bool(files.getScheme() == "file")
+
+
+def path_on_disk(path: str) -> str:
+    """The path of a file on a disk, of what Spark writes for it: ``file:/faces/1.png``."""
+    return "/" + path.removeprefix("file:").lstrip("/")
 
 
 def spark_path(location: str) -> str:

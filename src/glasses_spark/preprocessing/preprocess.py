@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,6 +31,7 @@ from glasses_spark.columns import (
     PIXELS,
 )
 from glasses_spark.errors import ConfigError, DecodeError, ImagesError
+from glasses_spark.loading.location import path_on_disk
 from glasses_spark.preprocessing.decode import decode
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,12 @@ logger = logging.getLogger(__name__)
 _MANY_RECORDS: Final = 1024
 _RECORDS_KEY: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
+# How the reason begins where a file could not be opened; another time it may.
+UNREADABLE: Final = "cannot be read"
+# What Spark's own reader of files takes at most: an array of Java.
+MAX_BYTES: Final = 2**31 - 1
+
+_SOURCE: Final = "source"
 _EXAMPLES: Final = 3
 _WHITE: Final = 255.0
 
@@ -77,7 +86,8 @@ def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataF
     content does not go on: from here a face takes ``height * width`` bytes.
 
     Args:
-        frame: ``path``, ``id``, ``label`` and ``content`` (a whole PNG file).
+        frame: ``path``, ``id``, ``label`` and ``content`` (a whole PNG file); where there
+            is no ``content``, the task opens the file at ``path``, on a disk that it has.
         height: Rows of the result, at least 1.
         width: Columns of the result, at least 1.
 
@@ -93,7 +103,7 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
     """Put pixels, or an error, in place of the content of each image.
 
     Args:
-        frame: ``content`` and the columns to keep.
+        frame: The columns to keep, and ``content`` or, to be opened, ``path``.
         kept: Names of the columns to keep, in the order of the result.
         height: Rows of the result, at least 1.
         width: Columns of the result, at least 1.
@@ -102,8 +112,10 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
         The kept columns, ``pixels`` and ``error``, as ``to_pixels`` has them.
     """
     _check_size(height, width)
-    _warn_of_large_batches(frame)
-    needed = frame.select(*kept, CONTENT)
+    opened = CONTENT not in frame.columns
+    if not opened:
+        _warn_of_large_batches(frame)
+    needed = frame.select(*kept, F.col(PATH if opened else CONTENT).alias(_SOURCE))
     schema = StructType(
         [
             *needed.schema.fields[:-1],
@@ -111,7 +123,7 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
             StructField(ERROR, StringType()),
         ]
     )
-    return needed.mapInArrow(_pixels_decoder(list(kept), height, width), schema)
+    return needed.mapInArrow(_pixels_decoder(list(kept), height, width, opened), schema)
 
 
 def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
@@ -237,12 +249,13 @@ def _warn_of_large_batches(frame: DataFrame) -> None:
 
 
 def _pixels_decoder(
-    kept: Sequence[str], height: int, width: int
+    kept: Sequence[str], height: int, width: int, opened: bool
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def decode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         _compute_on_one_thread()
         for batch in batches:
-            pixels, errors = _decoded(batch.column(CONTENT), height, width)
+            content = _opened if opened else _viewed
+            pixels, errors = _decoded(batch.column(_SOURCE), height, width, content)
             yield pa.RecordBatch.from_arrays(
                 [
                     *(batch.column(name) for name in kept),
@@ -255,17 +268,37 @@ def _pixels_decoder(
     return decode_batches
 
 
+def _viewed(content: pa.Scalar) -> memoryview:
+    # Into Arrow's memory: the file's bytes are not copied.
+    return memoryview(content.as_buffer() or b"")
+
+
+def _opened(path: pa.Scalar) -> bytes:
+    name = path_on_disk(path.as_py())
+    try:
+        if not stat.S_ISREG(os.stat(name).st_mode):  # a pipe would be waited for
+            raise DecodeError(f"{UNREADABLE}: not a regular file")
+        with open(name, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DecodeError(f"{UNREADABLE}: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise DecodeError(f"larger than {MAX_BYTES} bytes")
+    return content
+
+
 def _decoded(
-    contents: pa.Array, height: int, width: int
+    files: pa.Array,
+    height: int,
+    width: int,
+    content: Callable[[pa.Scalar], bytes | memoryview],
 ) -> tuple[list[bytes | None], list[str | None]]:
     """Decode a column of files; each gives either pixels or an error."""
     pixels: list[bytes | None] = []
     errors: list[str | None] = []
-    for content in contents:
+    for file in files:
         try:
-            # A view into Arrow's memory: the file's bytes are not copied.
-            view = memoryview(content.as_buffer() or b"")
-            pixels.append(decode(view, height, width).tobytes())
+            pixels.append(decode(content(file), height, width).tobytes())
             errors.append(None)
         except DecodeError as error:
             pixels.append(None)
@@ -277,7 +310,7 @@ def _scaled_content(height: int, width: int) -> Callable[[str], Column]:
     def scaled(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         _compute_on_one_thread()
         for contents in batches:
-            pixels, _ = _decoded(pa.array(contents, pa.binary()), height, width)
+            pixels, _ = _decoded(pa.array(contents, pa.binary()), height, width, _viewed)
             yield _scaled_series(pixels)
 
     return _array_udf(scaled)

@@ -36,7 +36,7 @@ from glasses_spark.loading.empty_files import FILE_PATH
 from glasses_spark.loading.images import MAX_NAMED_FILES, NEARLY_ALL
 from glasses_spark.loading.location import SCHEME, spark_path
 from glasses_spark.preprocessing.decode import DECODER_VERSION
-from glasses_spark.preprocessing.preprocess import decode_contents
+from glasses_spark.preprocessing.preprocess import UNREADABLE, decode_contents
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ MAX_DELTAS: Final = 16
 
 _FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
 _LABELLED: Final = "labelled"
+_UNREAD: Final = "unread"
 
 _PART: Final = re.compile(r"(base|delta)-(\d{6,})-[0-9a-f]{8}")
 _COMPLETE: Final = "_SUCCESS"
@@ -153,22 +154,23 @@ class PixelStore:
         """Decode the labelled files that the store does not have, when the result is used."""
         if not count:
             return None
-        known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
+        known = _known(stored)
         labelled = listing.where(_LABELLED)
-        missing = labelled.join(known, _same_file(labelled, known), "left_anti")
+        missing = labelled.join(known, _row_of(labelled, known), "left_anti")
+        content = not dataset.on_disk
         if count <= MAX_NAMED_FILES and count < NEARLY_ALL * dataset.account.images:
             names = [row[FILE_PATH] for row in missing.select(FILE_PATH).collect()]
-            contents = dataset.read(names, count=count)
+            contents = dataset.read(names, count=count, content=content)
         else:
             # As for `named_files`: reading a few in vain is cheaper than naming thousands.
-            contents = dataset.read(None, count=count)
+            contents = dataset.read(None, count=count, content=content)
             contents = contents.join(F.broadcast(missing.select(ID)), ID, "left_semi")
         return decode_contents(contents, _FILE, height=self._height, width=self._width)
 
     def _still_true(self, listing: DataFrame, stored: DataFrame, state: _State) -> DataFrame:
         # Few rows are gone, as a rule: they are sent to the pixels, and not the pixels to them.
-        known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
-        gone = known.join(listing, _same_file(known, listing), "left_anti")
+        known = _known(stored)
+        gone = known.join(listing, _row_of(listing, known), "left_anti")
         kept = stored.join(F.broadcast(gone), _same_file(stored, gone), "left_anti")
         # Two runs at once may have decoded the same files.
         return kept.dropDuplicates([PATH]) if state.twice else kept
@@ -253,10 +255,10 @@ def _marked(dataset: Dataset) -> DataFrame:
 
 def _compare(listing: DataFrame, stored: DataFrame) -> _State:
     """Compare files and rows, in one pass over their names."""
-    known = stored.select(PATH, LENGTH, MODIFICATION_TIME)
+    known = _known(stored)
     no_file, no_row = listing[PATH].isNull(), known[PATH].isNull()
     counts = (
-        listing.join(known, _same_file(listing, known), "full_outer")
+        listing.join(known, _row_of(listing, known), "full_outer")
         .agg(
             F.count_if(F.coalesce(listing[_LABELLED], F.lit(False)) & no_row).alias("missing"),
             F.count_if(no_file).alias("gone"),
@@ -270,6 +272,17 @@ def _compare(listing: DataFrame, stored: DataFrame) -> _State:
 
 def _number(part: str) -> int:
     return int(part.split("-")[1])
+
+
+def _known(stored: DataFrame) -> DataFrame:
+    """What the rows are about, and whether their file could be read at all."""
+    unread = F.coalesce(F.col(ERROR).startswith(UNREADABLE), F.lit(False)).alias(_UNREAD)
+    return stored.select(PATH, LENGTH, MODIFICATION_TIME, unread)
+
+
+def _row_of(listing: DataFrame, known: DataFrame) -> Column:
+    """Whether a row says what there is to say of a file; it may be read another time."""
+    return _same_file(listing, known) & ~known[_UNREAD]
 
 
 def _same_file(one: DataFrame, other: DataFrame) -> Column:
