@@ -7,26 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
-from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
+from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files, hides_files, no_files
 from glasses_spark.loading.images import (
-    check_listing,
+    COLON,
+    FILES,
+    MOST,
     named_files,
     numbered,
     open_images,
+    per_listing,
+    per_number,
     read_contents,
+    require_usable,
     scan,
 )
-from glasses_spark.loading.labels import read_labels
+from glasses_spark.loading.labels import label_of_each, labels_frame
 from glasses_spark.loading.location import is_on_disk
 
 logger = logging.getLogger(__name__)
 
 _EXAMPLES: Final = 5
+_UNNUMBERED: Final = "unnumbered"
 _LISTED: Final = "listed"  # marks a label row, so that a null label is not a missing one
 
 
@@ -168,15 +174,20 @@ def load_dataset(
     """
     if limit is not None and limit < 2:
         raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
-    all_labels = read_labels(spark, labels)
+    label_of = label_of_each(spark, labels)
+    all_labels = labels_frame(spark, label_of)
     source = open_images(spark, images, glob=glob)
     scanned = scan(source).persist()
     try:
-        empty = numbered(find_empty_files(source, scanned))
-        listing = scanned.unionByName(empty)
-        check_listing(listing, images, glob=glob)
+        empty, listing = numbered(no_files(spark)), scanned
+        groups = _groups(listing, all_labels)
+        if hides_files(source, sum(group[FILES] for group in groups)):
+            empty = numbered(find_empty_files(source, scanned))
+            listing = scanned.unionByName(empty)
+            groups = _groups(listing, all_labels)
+        _require_usable(listing, groups, images, glob=glob)
         joined = _joined(listing, all_labels)
-        account, sizes = _counted(joined, all_labels, limit)
+        account, sizes = _counted(groups, joined, all_labels, len(label_of), limit)
         if account.used == 0:
             raise DataError(
                 f"no image has a label: {account.images} images in {images}, {account.labels} "
@@ -210,20 +221,38 @@ def _joined(listing: DataFrame, labels: DataFrame) -> DataFrame:
     return listing.join(F.broadcast(marked), ID, "left")
 
 
+def _groups(listing: DataFrame, labels: DataFrame) -> list[Row]:
+    """Count the files by what their label is and whether they have a number, in one query."""
+    of_group = [column.alias(name) for name, column in per_listing().items()]
+    unnumbered = F.col(ID).isNull().alias(_UNNUMBERED)
+    joined = _joined(per_number(listing), labels)
+    return joined.groupBy(LABEL, _LISTED, unnumbered).agg(*of_group).collect()
+
+
+def _require_usable(listing: DataFrame, groups: Sequence[Row], images: str, *, glob: str) -> None:
+    found = {
+        FILES: sum(group[FILES] for group in groups),
+        COLON: min((group[COLON] for group in groups if group[COLON]), default=None),
+        MOST: max((group[MOST] or 0 for group in groups), default=0),
+    }
+    require_usable(listing, found, images, glob=glob)
+
+
 def _counted(
-    joined: DataFrame, labels: DataFrame, limit: int | None
+    groups: Sequence[Row],
+    joined: DataFrame,
+    labels: DataFrame,
+    rows_of_labels: int,
+    limit: int | None,
 ) -> tuple[Account, dict[float, int]]:
-    """Count what goes where; also how many images with each label there are."""
+    """Tell what goes where; also how many images with each label there are."""
     unlabelled = F.col(_LISTED).isNull()
     undefined = F.col(_LISTED).isNotNull() & F.col(LABEL).isNull()
-    groups = joined.groupBy(LABEL, _LISTED, F.col(ID).isNull().alias("unnumbered")).count()
-    rows = groups.collect()
-    sizes = {row[LABEL]: row["count"] for row in rows if row[LABEL] is not None}
+    sizes = {row[LABEL]: row[FILES] for row in groups if row[LABEL] is not None}
     labelled = sum(sizes.values())
     used = labelled if limit is None else min(limit, labelled)
-    total = sum(row["count"] for row in rows)
-    without_label = sum(row["count"] for row in rows if row[_LISTED] is None)
-    rows_of_labels = labels.count()
+    total = sum(row[FILES] for row in groups)
+    without_label = sum(row[FILES] for row in groups if row[_LISTED] is None)
     without_image = rows_of_labels - (total - without_label)
     undefined_label = total - without_label - labelled
     account = Account(
@@ -232,7 +261,7 @@ def _counted(
         used=used,
         undefined_label=undefined_label,
         unlabelled=without_label,
-        unnumbered=sum(row["count"] for row in rows if row["unnumbered"]),
+        unnumbered=sum(row[FILES] for row in groups if row[_UNNUMBERED]),
         beyond_limit=labelled - used,
         label_without_image=without_image,
         undefined_label_names=_names(joined.where(undefined)) if undefined_label else (),

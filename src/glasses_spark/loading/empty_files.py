@@ -39,9 +39,8 @@ def find_empty_files(images: DataFrame, scanned: DataFrame) -> DataFrame:
         ImagesError: There are more than ``MAX_EMPTY_FILES``.
     """
     spark = images.sparkSession
-    # Asked of Java, where the names are: bringing them all here takes 60 us a file.
-    if len(images._jdf.inputFiles()) == scanned.count():
-        return _frame(spark, [])
+    if not hides_files(images, scanned.count()):
+        return no_files(spark)
     # Listed as file:///faces/1.png, scanned as file:/faces/1.png.
     listed = sorted(re.sub(r"^([^:/]+):///", r"\1:/", name) for name in images.inputFiles())
     names = spark.createDataFrame(pa.table({FILE_PATH: listed}))
@@ -54,6 +53,17 @@ def find_empty_files(images: DataFrame, scanned: DataFrame) -> DataFrame:
             "again"
         )
     return _frame(spark, empty)
+
+
+def hides_files(images: DataFrame, count: int) -> bool:
+    """Tell whether a scan, which returned ``count`` files, hides some of those listed."""
+    # Asked of Java, where the names are: bringing them all here takes 60 us a file.
+    return len(images._jdf.inputFiles()) != count
+
+
+def no_files(spark: SparkSession) -> DataFrame:
+    """What ``find_empty_files`` returns where there are none."""
+    return _frame(spark, [])
 
 
 def _frame(spark: SparkSession, names: list[str]) -> DataFrame:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -36,6 +36,10 @@ NEARLY_ALL: Final = 0.9
 # compared after the content was read. Giving Spark the paths one by one is worse
 # still: it lists each with a task of its own, 17 s for 5,000 local files.)
 _METADATA: Final = "_metadata.file_path"
+
+FILES: Final = "files"
+COLON: Final = "colon"
+MOST: Final = "most"
 
 _EXAMPLES: Final = 3
 
@@ -152,22 +156,44 @@ def check_listing(listing: DataFrame, location: str, *, glob: str) -> None:
     Raises:
         ImagesError: As for ``list_images``.
     """
-    name = _name_of(F.col(PATH))
-    found = listing.agg(
-        F.count("*").alias("files"),
-        F.count(ID).alias("numbered"),
-        F.count_distinct(ID).alias("numbers"),
-        F.min(F.when(name.contains(":"), F.col(PATH))).alias("colon"),
-    ).collect()[0]
-    if found["files"] == 0:
+    # In one stage after the files were put together by their numbers.
+    of_all = [column.alias(name) for name, column in per_listing().items()]
+    found = per_number(listing).agg(*of_all).collect()[0]
+    require_usable(listing, found.asDict(), location, glob=glob)
+
+
+def per_number(listing: DataFrame) -> DataFrame:
+    """Put together the files that have one number, or none.
+
+    Returns:
+        ``id``, ``files`` (their count) and ``colon`` (one whose name has a colon).
+    """
+    colon = F.when(_name_of(F.col(PATH)).contains(":"), F.col(PATH))
+    return listing.groupBy(ID).agg(F.count("*").alias(FILES), F.min(colon).alias(COLON))
+
+
+def per_listing() -> dict[str, Column]:
+    """What ``require_usable`` wants to know, as aggregates over ``per_number``."""
+    return {
+        FILES: F.coalesce(F.sum(FILES), F.lit(0)),
+        COLON: F.min(COLON),
+        MOST: F.max(F.when(F.col(ID).isNotNull(), F.col(FILES))),
+    }
+
+
+def require_usable(
+    listing: DataFrame, found: Mapping[str, Any], location: str, *, glob: str
+) -> None:
+    """Refuse a listing for what ``per_listing`` found; the rest as for ``check_listing``."""
+    if found[FILES] == 0:
         raise ImagesError(
             f"{location}: no file matches {glob!r} there or in its sub-folders. Check data.images, "
             "or set data.glob to the names of your files (case matters)"
         )
     # The local file system of Hadoop lists such a name, and fails when it opens it.
-    if found["colon"]:
-        raise ImagesError(f"{found['colon']}: Spark cannot open a name with a colon. Rename it")
-    if found["numbers"] < found["numbered"]:
+    if found[COLON]:
+        raise ImagesError(f"{found[COLON]}: Spark cannot open a name with a colon. Rename it")
+    if (found[MOST] or 1) > 1:
         raise ImagesError(
             f"{location}: two files have one number, so that their label is unclear: "
             f"{_repeated(listing)}. Rename one of each, or narrow data.images or data.glob"

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from typing import Final
 from urllib.error import URLError
@@ -64,15 +64,24 @@ def read_labels(spark: SparkSession, location: str) -> DataFrame:
             index is missing, malformed, too large or repeated; a label is neither
             0 nor 1; there is no row at all.
     """
-    if not location:
-        raise LabelsError("no labels given: set data.labels to a path, URI or URL")
-    name = _without_secrets(location)
-    labels = _parse(_read_bytes(spark, location, name), name)
+    return labels_frame(spark, label_of_each(spark, location))
+
+
+def labels_frame(spark: SparkSession, labels: Mapping[int, float | None]) -> DataFrame:
+    """The frame of ``read_labels`` for what ``label_of_each`` read."""
     table = pa.table(
         [pa.array(list(labels), pa.int32()), pa.array(list(labels.values()), pa.float64())],
         names=[ID, LABEL],
     )
     return spark.createDataFrame(table, SCHEMA)
+
+
+def label_of_each(spark: SparkSession, location: str) -> dict[int, float | None]:
+    """Read the labels into the driver: label by id; the rest as for ``read_labels``."""
+    if not location:
+        raise LabelsError("no labels given: set data.labels to a path, URI or URL")
+    name = _without_secrets(location)
+    return _parse(_read_bytes(spark, location, name), name)
 
 
 def _read_bytes(spark: SparkSession, location: str, name: str) -> bytes:
