@@ -207,7 +207,7 @@ def _unlabelled(spark: SparkSession, locations: list[str], config: Config) -> Da
 
     from glasses_spark.columns import CONTENT, ID, LABEL, PATH
     from glasses_spark.loading.images import open_images
-    from glasses_spark.loading.location import spark_path
+    from glasses_spark.loading.location import is_on_disk, spark_path
     from glasses_spark.preprocessing.preprocess import set_aside, to_pixels
 
     files = [one for one in locations if Path(one).is_file()]
@@ -216,11 +216,12 @@ def _unlabelled(spark: SparkSession, locations: list[str], config: Config) -> Da
     ]
     if files:
         frames.append(spark.read.format("binaryFile").load([spark_path(one) for one in files]))
+    opened = all(is_on_disk(spark, one) for one in locations)
     unlabelled = reduce(DataFrame.unionByName, frames).select(
         PATH,
         F.lit(None).cast("int").alias(ID),
         F.lit(None).cast("double").alias(LABEL),
-        CONTENT,
+        *([] if opened else [CONTENT]),
     )
     image = config.image
     pixels = to_pixels(unlabelled, height=image.height, width=image.width).persist()
