@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
+from glasses_spark.daemon import without_archives
 from glasses_spark.executors import worker_environment
 from glasses_spark.training.warm_up import warm_up
 
@@ -34,6 +37,36 @@ def test_workers_that_compute_find_tensorflow_imported_and_others_do_not(
     decoding = spark.range(1).mapInArrow(has_tensorflow, "imported boolean")
     assert all(row.imported for row in computing.collect())
     assert not any(row.imported for row in decoding.collect())
+
+
+def archives_looked_into(batches: Iterable[Any]) -> Iterator[Any]:
+    import sys
+    import zipimport
+
+    import pyarrow as pa
+
+    for _ in batches:
+        pass
+    finders = sys.path_importer_cache.values()
+    found = [one.archive for one in finders if isinstance(one, zipimport.zipimporter)]
+    yield pa.RecordBatch.from_pydict({"found": [", ".join(found)]})
+
+
+def test_workers_look_into_no_archive_at_the_start_of_each_task(spark: SparkSession) -> None:
+    rows = spark.range(1).mapInArrow(archives_looked_into, "found string").collect()
+    assert {row.found for row in rows} == {""}
+
+
+def test_archives_stay_where_they_are_all_there_is(tmp_path: Path) -> None:
+    package = Path(pyspark.__file__).parent
+    archive = str(next((package / "python" / "lib").glob("pyspark.zip")))
+    user_code = tmp_path / "user.zip"
+    user_code.touch()
+    site = str(package.parent)
+
+    assert without_archives([archive, str(user_code), site]) == [str(user_code), site]
+    # Another Spark's, and one without a package beside it.
+    assert without_archives([str(user_code), archive]) == [str(user_code), archive]
 
 
 def test_a_warm_up_ends_by_itself(spark: SparkSession) -> None:

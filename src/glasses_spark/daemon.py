@@ -5,15 +5,28 @@ it. There is one for each set of environment variables that functions were made 
 ``worker_environment``); in those that train or score, TensorFlow is imported here, once,
 and not in each worker. What a fork must not inherit, TensorFlow's pools of threads, is made
 on first use, which is after the fork.
+
+It also imports ``pyspark`` from where it is installed and not from the archives that Spark
+puts before it: at the start of each task Spark has Python forget what it knows of the places
+that it imports from, and to read the archives' lists again takes 0.1 s.
 """
 
 from __future__ import annotations
 
-from glasses_spark.executors import threads_of_this_process
+import sys
+from collections.abc import Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 
 def main() -> None:
     """Import what the workers need, and serve Spark until it ends."""
+    sys.path[:] = without_archives(sys.path)
+    for place in [place for place in sys.path_importer_cache if place not in sys.path]:
+        del sys.path_importer_cache[place]
+    # Not before: this imports pyspark.
+    from glasses_spark.executors import threads_of_this_process
+
     if threads_of_this_process() is not None:
         from glasses_spark.backend import import_keras
 
@@ -24,6 +37,25 @@ def main() -> None:
     from pyspark import daemon
 
     daemon.manager()  # type: ignore[no-untyped-call]
+
+
+def without_archives(places: Sequence[str]) -> list[str]:
+    """Leave out PySpark's archives and jars where the package around them is found as well.
+
+    Args:
+        places: Where Python looks for modules, as in ``sys.path``.
+
+    Returns:
+        The same places, without the files inside an installed ``pyspark``.
+    """
+    folders = [place for place in places if not Path(place).is_file()]
+    installed, gateway = (PathFinder.find_spec(name, folders) for name in ("pyspark", "py4j"))
+    if installed is None or installed.origin is None or gateway is None:
+        return list(places)
+    package = Path(installed.origin).parent
+    return [
+        place for place in places if place in folders or not Path(place).is_relative_to(package)
+    ]
 
 
 if __name__ == "__main__":
