@@ -57,8 +57,9 @@ def training_table() -> str:
         if row["samples_per_second"] is None:
             continue
         learned = accuracy["table"].get(name)
+        rounds = [one["samples_per_second"] for one in speed["rounds"][name]]
         cells = [
-            f"{row['samples_per_second']:.0f}",
+            f"{row['samples_per_second']:.0f} ({min(rounds):.0f} to {max(rounds):.0f})",
             f"{row['ratio_to_keras']:.2f}",
             _or_dash(row["startup_first_s"], "{:.1f} s"),
             _or_dash(row["startup_later_s"], "{:.1f} s"),
@@ -70,11 +71,15 @@ def training_table() -> str:
     shipped = speed["table"].get("elephas as shipped")
     lines.append("")
     if shipped:
-        ours = speed["table"]["synchronous/epoch"]["total_s"]
+        ours, short = (
+            speed["table"][f"synchronous/epoch{precision}"]["total_s"]
+            for precision in ("", "/bfloat16")
+        )
         lines += [
             f"Elephas 7.3.0 as shipped took {shipped['total_s']:.0f} s for the same fit of "
             f"{speed['settings']['epochs']} epochs, start-up included, where ours of the same kind "
-            f"(synchronous, by epoch) took {ours:.0f} s: {shipped['total_s'] / ours:.1f} times.",
+            f"(synchronous, by epoch) took {ours:.0f} s: {shipped['total_s'] / ours:.1f} times. In "
+            f"bfloat16 it took {short:.0f} s: {shipped['total_s'] / short:.1f} times.",
             "",
         ]
     rows = accuracy["settings"]["rows"]
@@ -168,16 +173,17 @@ def performance_table() -> str:
     for name, row in decode["table"].items():
         ratio = _or_dash(row.get("ratio_to_opencv"), "{:.2f}")
         lines.append(f"| {name} | {row['ms']:.1f} | {ratio} |")
-    rate = "images_per_second"
+    rate, entries = "images_per_second", store["settings"]["entries"]
     lines += [
         "",
         f"| Pixel store, PNGs of 1024 x 1024, {store['settings']['workers']} workers | |",
         "| --- | ---: |",
-        f"| filling it (list, join, decode, write) | {store[f'ours_{rate}']:.0f} images/s |",
+        f"| filling it with {store['settings']['pictures']:,} (list, join, decode, write) "
+        f"| {store[f'ours_{rate}']:.0f} images/s |",
+        f"| filling it with {entries:,} | {entries / store['fill_s'][str(entries)]:.0f} images/s |",
         f"| bare Python processes that only decode | {store[f'bare_{rate}']:.0f} images/s |",
-        f"| ratio | {store['ratio_to_bare']:.2f} |",
-        f"| opening a store of {store['settings']['entries']:,} images again "
-        f"| {store['warm_store_s']:.1f} s |",
+        f"| ratio, for {store['settings']['pictures']:,} | {store['ratio_to_bare']:.2f} |",
+        f"| opening a store of {entries:,} images again | {store['warm_store_s']:.1f} s |",
         "",
         "| Scoring, rows from Parquet | rows/s | of Keras |",
         "| --- | ---: | ---: |",

@@ -20,7 +20,7 @@ STATE = np.zeros(1)
 def coordinator(
     *, mode: str = "synchronous", rows: tuple[int, ...] = (4, 4), clock: object = None
 ) -> Coordinator:
-    master = Master(tiny_model(), workers=len(rows), uses_gradients=False)
+    master = Master(tiny_model(), workers=len(rows), uses_gradients=False, staleness_aware=True)
     schedule = Schedule(mode, "batch", 2, 4, rows, (0,) * len(rows))
     options = {"clock": clock} if clock else {}
     return Coordinator(schedule, master, state_size=1, stall_timeout=30, **options)  # type: ignore[arg-type]
