@@ -162,8 +162,10 @@ def plot_training(path: Path) -> None:
 
 
 def performance_table() -> str:
-    """Decoding, the pixel store and scoring."""
-    decode, store, scoring = (_result(name) for name in ("decode", "preprocess", "scoring"))
+    """Decoding, the pixel store, scoring and whole jobs."""
+    decode, store, scoring, whole = (
+        _result(name) for name in ("decode", "preprocess", "scoring", "end_to_end")
+    )
     lines = [
         f"On {store['machine']['cores']} cores ({store['machine']['processor']}).",
         "",
@@ -190,6 +192,20 @@ def performance_table() -> str:
     ]
     for name, row in scoring["table"].items():
         lines.append(f"| {name} | {row['rows_per_second']:.0f} | {row['ratio_to_keras']:.2f} |")
+    columns = [f"{int(images):,} images | of Keras" for images in whole["table"]]
+    lines += [
+        "",
+        f"| Whole job, {whole['settings']['epochs']} epochs, start of the process to metrics | "
+        + " | ".join(columns)
+        + " |",
+        "| --- |" + " ---: |" * 2 * len(columns),
+    ]
+    for name in next(iter(whole["table"].values())):
+        cells = [
+            f"{table[name]['seconds']:.0f} s | {table[name]['times_as_long_as_keras']:.2f}"
+            for table in whole["table"].values()
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
