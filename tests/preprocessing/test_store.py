@@ -223,3 +223,12 @@ def test_files_that_only_spark_can_open_give_the_same_pixels(place: Place) -> No
     read = dataclasses.replace(place.dataset(), on_disk=False)
     place.root = place.root.with_name("another store")
     assert rows(place.store().update(read)) == opened
+
+
+def test_a_file_beyond_what_spark_can_read_is_not_read_at_all(place: Place) -> None:
+    with (place.faces / "face-2.png").open("wb") as file:
+        file.truncate(2**31)  # takes no space
+
+    error = rows(place.update())[2]["error"]
+
+    assert error == f"a file of {2**31} bytes, more than {2**31 - 1}"

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -281,15 +282,14 @@ def _viewed(content: pa.Scalar) -> memoryview:
 def _opened(path: pa.Scalar) -> bytes:
     name = path_on_disk(path.as_py())
     try:
-        if not stat.S_ISREG(os.stat(name).st_mode):  # a pipe would be waited for
+        status = os.stat(name)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
             raise DecodeError(f"{UNREADABLE}: not a regular file")
-        with open(name, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        if status.st_size > MAX_BYTES:
+            raise DecodeError(f"a file of {status.st_size} bytes, more than {MAX_BYTES}")
+        return Path(name).read_bytes()
     except OSError as error:
         raise DecodeError(f"{UNREADABLE}: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise DecodeError(f"larger than {MAX_BYTES} bytes")
-    return content
 
 
 def _decoded(
