@@ -107,8 +107,8 @@ class Master:
           deltas, and workers that take turns to their sum.
         - A gradient is applied at the learning rate divided by ``sqrt(1 + staleness)``,
           and, with several workers, by an optimizer without ``beta_1``: Mitliagkas,
-          Zhang, Hadjis and Ré, *Asynchrony begets Momentum*, Allerton 2016. The root is
-          what was measured to be best: docs/distributed-training.md.
+          Zhang, Hadjis and Ré, *Asynchrony begets Momentum*, Allerton 2016. What
+          it gives is measured in docs/distributed-training.md.
 
         A worker's statistics are drawn in by one part in ``workers``: a mean
         of what is here and what came, so that they stay within the range of
@@ -186,7 +186,7 @@ class _GradientStep:
             optimizer.beta_1 = 0.0
         self._variables, self._optimizer = variables, optimizer
         # The number, schedule or function itself; the public name gives its value of now.
-        self._rate = getattr(optimizer, "_learning_rate")  # noqa: B009
+        self._rate = optimizer._learning_rate
         sizes = [int(np.prod(shape)) for shape in shapes]
 
         def step(gradient: Any, share: Any) -> Any:
