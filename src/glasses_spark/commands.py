@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -53,7 +53,7 @@ def prepare(arguments: Namespace) -> None:
     config = _config(arguments)
     if not config.store.dir:
         raise ConfigError("store.dir: expected a folder for the pixel store, got an empty text")
-    with _spark(config, arguments) as spark:
+    with _spark(config, arguments, meanwhile=_import_preprocessing) as spark:
         from glasses_spark.pipeline import GlassesPipeline
 
         done = GlassesPipeline(config, progress=_progress()).prepare(spark)
@@ -68,7 +68,7 @@ def train(arguments: Namespace) -> None:
     """Do a whole run."""
     config = _config(arguments)
     run_folder.check_run_folder(Path(config.run.dir))
-    with _spark(config, arguments) as spark:
+    with _spark(config, arguments, meanwhile=_import_all) as spark:
         from glasses_spark.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=_progress()).run(spark)
@@ -79,7 +79,7 @@ def evaluate(arguments: Namespace) -> None:
     """Judge the model of a run on labelled images."""
     folder = Path(arguments.model or _config(arguments).run.dir)
     config = _config_for(folder, arguments)
-    with _spark(config, arguments) as spark:
+    with _spark(config, arguments, meanwhile=_import_all) as spark:
         from glasses_spark.columns import SPLIT
         from glasses_spark.evaluation.metrics import metrics_table
         from glasses_spark.pipeline import GlassesPipeline
@@ -101,7 +101,7 @@ def predict(arguments: Namespace) -> None:
     """Write the probability of glasses for images without labels."""
     folder = Path(arguments.model)
     config = _config_for(folder, arguments)
-    with _spark(config, arguments) as spark:
+    with _spark(config, arguments, meanwhile=_import_all) as spark:
         from pyspark.sql import functions as F
 
         from glasses_spark.columns import PATH, PREDICTED_LABEL, PREDICTION
@@ -156,7 +156,9 @@ def _config_for(folder: Path, arguments: Namespace) -> Config:
 
 
 @contextmanager
-def _spark(config: Config, arguments: Namespace) -> Iterator[SparkSession]:
+def _spark(
+    config: Config, arguments: Namespace, *, meanwhile: Callable[[], None]
+) -> Iterator[SparkSession]:
     from glasses_spark.session import spark_session
 
     level = "INFO" if arguments.debug else "WARN" if arguments.verbose else "ERROR"
@@ -166,10 +168,23 @@ def _spark(config: Config, arguments: Namespace) -> Iterator[SparkSession]:
             conf=config.spark.conf,
             ui=config.spark.ui,
             log_level=level,
+            meanwhile=meanwhile,
         ) as spark,
         interruptible(spark),
     ):
         yield spark
+
+
+def _import_preprocessing() -> None:
+    import glasses_spark.pipeline  # noqa: F401
+
+
+def _import_all() -> None:
+    from glasses_spark.backend import import_bare_keras
+
+    import_bare_keras()
+    import glasses_spark.pipeline
+    import glasses_spark.training.estimator  # noqa: F401
 
 
 def _progress() -> Progress:

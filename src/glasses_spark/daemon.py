@@ -3,7 +3,7 @@
 Spark starts it in place of ``pyspark.daemon`` where ``spark.python.daemon.module`` names
 it. There is one for each set of environment variables that functions were made with (see
 ``worker_environment``); in those that train or score, TensorFlow is imported here, once,
-and not in each worker. What a fork must not inherit, TensorFlow's pools of threads, is made
+and not in each worker; in the others, what decoding needs. What a fork must not inherit, TensorFlow's pools of threads, is made
 on first use, which is after the fork.
 
 It also imports ``pyspark`` from where it is installed and not from the archives that Spark
@@ -28,12 +28,14 @@ def main() -> None:
     from glasses_spark.executors import threads_of_this_process
 
     if threads_of_this_process() is not None:
-        from glasses_spark.backend import import_keras
+        from glasses_spark.backend import import_bare_keras
 
-        import_keras()
+        import_bare_keras()
         # And what both kinds of work are made of, with all that it imports.
         import glasses_spark.scoring.predictor
-        import glasses_spark.training.worker  # noqa: F401
+        import glasses_spark.training.worker
+    else:
+        import glasses_spark.preprocessing.preprocess  # noqa: F401
     from pyspark import daemon
 
     daemon.manager()  # type: ignore[no-untyped-call]

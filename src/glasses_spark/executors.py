@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 THREADS_VARIABLE: Final = "GLASSES_SPARK_THREADS"
 
 # One context's variables are changed by one caller at a time.
-_changing = threading.Lock()
+_changing = threading.RLock()
 
 
 def is_local(context: SparkContext) -> bool:
@@ -56,6 +56,24 @@ def worker_environment(context: SparkContext, *, threads: int) -> Iterator[None]
     if not context.getConf().get("spark.task.resource.gpu.amount"):
         # A worker without a GPU of its own must not take one that it can see.
         settings["CUDA_VISIBLE_DEVICES"] = "-1"
+    with _variables(context, settings):
+        yield
+
+
+@contextmanager
+def query_environment(context: SparkContext) -> Iterator[None]:
+    """Have the functions of RDDs that are made inside run in the processes of queries.
+
+    Args:
+        context: The running Spark.
+    """
+    # Spark sets it for the functions of queries only, and so keeps their processes apart.
+    with _variables(context, {"SPARK_SIMPLIFIED_TRACEBACK": "1"}):
+        yield
+
+
+@contextmanager
+def _variables(context: SparkContext, settings: Mapping[str, str]) -> Iterator[None]:
     with _changing:
         kept = dict(context.environment)
         context.environment.update(settings)

@@ -6,8 +6,9 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -57,6 +58,14 @@ LOCAL_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 
 _NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
+# How long a busy thread keeps the interpreter to itself while Spark starts. Each of the
+# hundreds of small calls to the JVM that this takes would else wait for Python's 5 ms.
+_SHORT_SWITCH_S = 0.0005
+
+# Set when this process has forked another, such as the JVM.
+_forked = threading.Event()
+os.register_at_fork(after_in_parent=_forked.set)
+
 
 def build_session(
     *,
@@ -65,6 +74,7 @@ def build_session(
     conf: Mapping[str, str] = _NO_SETTINGS,
     ui: bool = False,
     log_level: str = "ERROR",
+    meanwhile: Callable[[], object] | None = None,
 ) -> SparkSession:
     """Give the running SparkSession, or start one.
 
@@ -84,6 +94,9 @@ def build_session(
         log_level: What the JVM prints, when it is started here: a log4j level.
             At ``ERROR`` failed tasks are not printed, as they come back as
             exceptions.
+        meanwhile: Called in a thread of its own once the JVM's process is there: work
+            such as imports, for which the start of the JVM leaves a core and some
+            seconds. Nothing waits for it.
 
     Returns:
         The session. Who started it stops it; see ``spark_session``.
@@ -97,9 +110,11 @@ def build_session(
         _find_external_spark()
     _check_pyspark()
     if _is_running():
-        return _running_session(conf)
+        with _beside(meanwhile):
+            return _running_session(conf)
 
-    _start_jvm(master, conf, log_level)
+    with _beside(meanwhile):
+        _start_jvm(master, conf, log_level)
     settings = _settings(master, app_name, conf, ui=ui, submitted=submitted)
     return _start_session(settings)
 
@@ -112,6 +127,7 @@ def spark_session(
     conf: Mapping[str, str] = _NO_SETTINGS,
     ui: bool = False,
     log_level: str = "ERROR",
+    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[SparkSession]:
     """Run a block with a SparkSession, and stop it afterwards if it was started here.
 
@@ -125,6 +141,7 @@ def spark_session(
         conf: See ``build_session``.
         ui: See ``build_session``.
         log_level: See ``build_session``.
+        meanwhile: See ``build_session``.
 
     Yields:
         The session.
@@ -133,7 +150,14 @@ def spark_session(
         SetupError: As ``build_session`` does.
     """
     borrowed = "pyspark" in sys.modules and _is_running()
-    spark = build_session(master=master, app_name=app_name, conf=conf, ui=ui, log_level=log_level)
+    spark = build_session(
+        master=master,
+        app_name=app_name,
+        conf=conf,
+        ui=ui,
+        log_level=log_level,
+        meanwhile=meanwhile,
+    )
     if borrowed:
         own_batch = str(spark.conf.get(ARROW_BATCH))
         spark.conf.set(ARROW_BATCH, ARROW_BATCH_ROWS)
@@ -288,6 +312,36 @@ def _start_jvm(master: str | None, conf: Mapping[str, str], log_level: str) -> N
             f"{java.home}; wanted a running one. What it printed is above; too little memory for "
             "spark.driver.memory and a faulty spark.driver.extraJavaOptions are the usual reasons."
         ) from error
+
+
+@contextmanager
+def _beside(work: Callable[[], object] | None) -> Iterator[None]:
+    """Begin ``work`` as soon as the block has forked a process, or has ended."""
+
+    def wait_and_work() -> None:
+        # Not before: the JVM would get the files that it finds, and an import of
+        # TensorFlow sends standard error to nowhere for its time.
+        _forked.wait()
+        assert work is not None
+        kept = sys.getswitchinterval()
+        sys.setswitchinterval(_SHORT_SWITCH_S)
+        try:
+            work()
+        except Exception as error:  # who needs what it does will hear of it again
+            logger.debug("beside the start of Spark: %s", error)
+        finally:
+            sys.setswitchinterval(kept)
+
+    if work is None:
+        yield
+        return
+    _forked.clear()
+    # Not a daemon thread: an interpreter cannot end well in the middle of an import.
+    threading.Thread(target=wait_and_work, name="meanwhile").start()
+    try:
+        yield
+    finally:
+        _forked.set()
 
 
 def _prepare_environment(master: str | None) -> None:

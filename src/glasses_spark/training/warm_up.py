@@ -1,15 +1,17 @@
-"""Warm-up: TensorFlow is imported while Spark lists and decodes, and not after it."""
+"""Warm-up: what Python workers import is imported while Spark lists images, and not after it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from glasses_spark.backend import import_keras
-from glasses_spark.executors import is_local, worker_environment, worker_threads
+from glasses_spark.executors import is_local, query_environment, worker_environment, worker_threads
 from glasses_spark.session import task_slots
 from glasses_spark.training.trainer import AUTO
 
@@ -29,29 +31,38 @@ def warm_up(spark: SparkSession, *, num_workers: int | str) -> list[threading.Th
         The threads that are at it. The interpreter waits for them before it ends, as it
         cannot end well in the middle of an import.
     """
+    context = spark.sparkContext
     threads = [threading.Thread(target=import_keras, name="warm-up")]
-    if is_local(spark.sparkContext):
-        arguments = (spark, num_workers)
-        threads.append(threading.Thread(target=_start_daemon, args=arguments, name="warm-up"))
+    if is_local(context):
+        slots = task_slots(spark)
+        workers = slots if num_workers == AUTO else min(int(num_workers), slots)
+        # Made here and not in the thread: another one may make functions of its own meanwhile,
+        # and they would get these variables.
+        decoding = _empty_task(context)
+        with worker_environment(context, threads=worker_threads(context, at_once=workers)):
+            computing = _empty_task(context)
+        tasks = (decoding, computing)
+        threads.append(threading.Thread(target=_run, args=(tasks,), name="warm-up"))
     for thread in threads:
         thread.start()
     return threads
 
 
-def _start_daemon(spark: SparkSession, num_workers: int | str) -> None:
-    """Run one empty task where training tasks will run."""
-    context = spark.sparkContext
+def _empty_task(context: SparkContext) -> Any:
+    """A task whose daemon (see ``daemon.py``) imports what the workers of its kind need."""
+    # An RDD: planning its first query takes the JVM a second, which it has no time for now.
+    with query_environment(context):
+        return context.parallelize([0], 1).mapPartitions(_nothing)._jrdd
+
+
+def _run(tasks: Sequence[Any]) -> None:
     try:
-        slots = task_slots(spark)
-        workers = slots if num_workers == AUTO else min(int(num_workers), slots)
-        threads = worker_threads(context, at_once=workers)
-        with worker_environment(context, threads=threads):
-            frame = spark.range(1, numPartitions=1).mapInArrow(_nothing, "id bigint")
-        frame.collect()
+        for task in tasks:
+            task.count()
     except Exception as error:
-        # Such as Spark being stopped: whoever trains will hear of what is wrong.
+        # Such as Spark being stopped: whoever works with it will hear of what is wrong.
         logger.debug("warm-up: %s", error)
 
 
-def _nothing(batches: Iterable[object]) -> Iterable[object]:
-    return batches
+def _nothing(rows: Iterable[object]) -> Iterable[object]:
+    return rows
