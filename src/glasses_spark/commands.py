@@ -68,7 +68,7 @@ def train(arguments: Namespace) -> None:
     """Do a whole run."""
     config = _config(arguments)
     run_folder.check_run_folder(Path(config.run.dir))
-    with _spark(config, arguments, meanwhile=_import_all) as spark:
+    with _spark(config, arguments, meanwhile=_import_all, keep_classes=True) as spark:
         from glasses_spark.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=_progress()).run(spark)
@@ -157,7 +157,11 @@ def _config_for(folder: Path, arguments: Namespace) -> Config:
 
 @contextmanager
 def _spark(
-    config: Config, arguments: Namespace, *, meanwhile: Callable[[], None]
+    config: Config,
+    arguments: Namespace,
+    *,
+    meanwhile: Callable[[], None],
+    keep_classes: bool = False,
 ) -> Iterator[SparkSession]:
     from glasses_spark.session import spark_session
 
@@ -168,6 +172,7 @@ def _spark(
             conf=config.spark.conf,
             ui=config.spark.ui,
             log_level=level,
+            keep_classes=keep_classes,
             meanwhile=meanwhile,
         ) as spark,
         interruptible(spark),

@@ -33,11 +33,25 @@ INCUBATOR_ARGUMENT = "--add-modules=jdk.incubator.vector"
 LAUNCHER = """\
 #!/bin/sh
 # Starts the Java named below without one module, which Spark asks for and can do without.
+# A new archive of classes gets its own name, less the last suffix, once it is whole.
+archive=
 for argument do
     shift
-    [ "$argument" = {argument} ] || set -- "$@" "$argument"
+    case $argument in
+        {argument}) continue ;;
+        -XX:ArchiveClassesAtExit=*) archive=${{argument#*=}} ;;
+    esac
+    set -- "$@" "$argument"
 done
-exec {java} "$@"
+[ -n "$archive" ] || exec {java} "$@"
+{java} "$@"
+status=$?
+if [ $status = 0 ] && [ -f "$archive" ]; then
+    mv -f "$archive" "${{archive%.*}}"
+else
+    rm -f "$archive"
+fi
+exit $status
 """
 
 
@@ -98,8 +112,7 @@ def launcher_home(executable: Path) -> Path:
     Raises:
         OSError: Neither folder can be written.
     """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
-    folder = folder / "glasses-spark" / "java"
+    folder = cache_folder() / "java"
     if executable.is_relative_to(folder):
         # A launcher already: JAVA_HOME comes from the process that started this one.
         return executable.parent.parent
@@ -112,6 +125,12 @@ def launcher_home(executable: Path) -> Path:
         return _write_launcher(folder / name, text)
     except OSError:
         return _write_launcher(Path(tempfile.mkdtemp(prefix="glasses-spark-java-")), text)
+
+
+def cache_folder() -> Path:
+    """Name the folder where this package keeps what it can make anew, for this user."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
+    return folder / "glasses-spark"
 
 
 @cache

@@ -8,15 +8,16 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from glasses_spark.class_archive import archive_options
 from glasses_spark.errors import SetupError
-from glasses_spark.java import ensure_java, find_java, launcher_home
+from glasses_spark.java import Java, ensure_java, find_java, launcher_home
 
 # pyspark is imported inside the functions: an external Spark, named by
 # SPARK_HOME, brings its own, and findspark must come first.
@@ -74,6 +75,7 @@ def build_session(
     conf: Mapping[str, str] = _NO_SETTINGS,
     ui: bool = False,
     log_level: str = "ERROR",
+    keep_classes: bool = False,
     meanwhile: Callable[[], object] | None = None,
 ) -> SparkSession:
     """Give the running SparkSession, or start one.
@@ -94,6 +96,9 @@ def build_session(
         log_level: What the JVM prints, when it is started here: a log4j level.
             At ``ERROR`` failed tasks are not printed, as they come back as
             exceptions.
+        keep_classes: Whether a JVM that is started here for local mode may keep the classes
+            that it has loaded for the next ones (see ``class_archive``): for work that
+            loads most of what others load.
         meanwhile: Called in a thread of its own once the JVM's process is there: work
             such as imports, for which the start of the JVM leaves a core and some
             seconds. Nothing waits for it.
@@ -114,7 +119,7 @@ def build_session(
             return _running_session(conf)
 
     with _beside(meanwhile):
-        _start_jvm(master, conf, log_level)
+        _start_jvm(master, conf, log_level, keep_classes=keep_classes)
     settings = _settings(master, app_name, conf, ui=ui, submitted=submitted)
     return _start_session(settings)
 
@@ -127,6 +132,7 @@ def spark_session(
     conf: Mapping[str, str] = _NO_SETTINGS,
     ui: bool = False,
     log_level: str = "ERROR",
+    keep_classes: bool = False,
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[SparkSession]:
     """Run a block with a SparkSession, and stop it afterwards if it was started here.
@@ -141,6 +147,7 @@ def spark_session(
         conf: See ``build_session``.
         ui: See ``build_session``.
         log_level: See ``build_session``.
+        keep_classes: See ``build_session``.
         meanwhile: See ``build_session``.
 
     Yields:
@@ -156,6 +163,7 @@ def spark_session(
         conf=conf,
         ui=ui,
         log_level=log_level,
+        keep_classes=keep_classes,
         meanwhile=meanwhile,
     )
     if borrowed:
@@ -293,15 +301,22 @@ def _check_pyspark() -> None:
         )
 
 
-def _start_jvm(master: str | None, conf: Mapping[str, str], log_level: str) -> None:
+def _start_jvm(
+    master: str | None, conf: Mapping[str, str], log_level: str, *, keep_classes: bool
+) -> None:
     """Start the JVM, or connect to the one that spark-submit has started."""
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkRuntimeError
 
     early = SparkConf(loadDefaults=False)
     if not _is_submitted() and SparkContext._gateway is None:
-        _prepare_environment(master)
-        for key, value in _launch_settings(master, conf, log_level).items():
+        java = _prepare_environment(master)
+        options = []
+        if java is not None and _is_local_master(master):
+            jars = Path(str(import_module("pyspark").__file__)).parent / "jars"
+            options = archive_options(java, jars, write=keep_classes)
+        settings = _launch_settings(master, conf, log_level, options)
+        for key, value in settings.items():
             early.set(key, value)
     try:
         SparkContext._ensure_initialized(conf=early)
@@ -344,7 +359,9 @@ def _beside(work: Callable[[], object] | None) -> Iterator[None]:
         _forked.set()
 
 
-def _prepare_environment(master: str | None) -> None:
+def _prepare_environment(master: str | None) -> Java | None:
+    """Set what the JVM's scripts look at; give the Java that starts through our launcher."""
+    java = None
     if os.environ.get("SPARK_HOME"):
         ensure_java()
     else:
@@ -355,14 +372,17 @@ def _prepare_environment(master: str | None) -> None:
     if _is_local_master(master):
         # Else Spark binds to the machine's outside interface even in local mode.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
+    return java
 
 
-def _launch_settings(master: str | None, conf: Mapping[str, str], log_level: str) -> dict[str, str]:
+def _launch_settings(
+    master: str | None, conf: Mapping[str, str], log_level: str, java_options: Sequence[str]
+) -> dict[str, str]:
     """Give the settings that only count if the JVM is started with them."""
     # The bars of this library's own commands would be torn apart by Spark's,
     # which spark-submit turns on for every shell that does not decline.
     settings = {"spark.ui.showConsoleProgress": "false"}
-    java_options = []
+    java_options = list(java_options)
     if _is_local_master(master):
         settings["spark.driver.memory"] = _driver_memory()
         java_options.append(LOCAL_JVM_OPTIONS)
