@@ -77,7 +77,12 @@ def test_the_launcher_gives_a_whole_archive_its_name_and_removes_a_broken_one(
     archive = tmp_path / "classes.jsa"
 
     def run(*arguments: str) -> int:
-        call = [launcher, f"-XX:ArchiveClassesAtExit={archive}.1", "-Xlog:cds*=off", *arguments]
+        call = [
+            str(launcher),
+            f"-XX:ArchiveClassesAtExit={archive}.1",
+            "-Xlog:cds*=off",
+            *arguments,
+        ]
         return subprocess.run(call, capture_output=True, check=False, timeout=60).returncode
 
     assert run("-no-such-option") != 0

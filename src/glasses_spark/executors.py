@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
+CPU_INFO: Final = Path("/proc/cpuinfo")
 THREADS_VARIABLE: Final = "GLASSES_SPARK_THREADS"
 
 # One context's variables are changed by one caller at a time.
@@ -88,3 +90,25 @@ def threads_of_this_process() -> int | None:
     """The threads that `worker_environment` gave this process; None outside of one."""
     value = os.environ.get(THREADS_VARIABLE)
     return int(value) if value else None
+
+
+def has_cpu_flag(wanted: Collection[str], cpu_info: Path = CPU_INFO) -> bool:
+    """Whether this machine's processor has one of some sets of instructions.
+
+    Args:
+        wanted: As Linux names them.
+        cpu_info: What Linux tells of the processor.
+
+    Returns:
+        False too where nothing is told.
+    """
+    try:
+        lines = cpu_info.read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    fields = (line.partition(":") for line in lines)
+    return any(
+        not set(wanted).isdisjoint(value.split())
+        for name, _, value in fields
+        if name.strip().lower() in ("flags", "features")
+    )

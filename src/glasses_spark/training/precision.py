@@ -10,7 +10,9 @@ from typing import Any, Final
 from pyspark.sql import SparkSession
 
 from glasses_spark.errors import TrainingError
+from glasses_spark.executors import CPU_INFO, has_cpu_flag
 from glasses_spark.session import task_slots
+from glasses_spark.training.rewrite import leaves
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +21,6 @@ BFLOAT16: Final = "bfloat16"
 AUTO: Final = "auto"
 PRECISIONS: Final = (FLOAT32, BFLOAT16, AUTO)
 
-CPU_INFO: Final = Path("/proc/cpuinfo")
 # As Linux names them: of x86 with AVX-512 or AMX, and of ARM.
 NATIVE_FLAGS: Final = frozenset(["avx512_bf16", "amx_bf16", "bf16"])
 
@@ -60,16 +61,7 @@ def has_native_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
     Returns:
         False too where nothing is told.
     """
-    try:
-        lines = cpu_info.read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    fields = (line.partition(":") for line in lines)
-    return any(
-        NATIVE_FLAGS.intersection(value.split())
-        for name, _, value in fields
-        if name.strip().lower() in ("flags", "features")
-    )
+    return has_cpu_flag(NATIVE_FLAGS, cpu_info)
 
 
 def compute_in(model: Any, precision: str) -> None:
@@ -93,7 +85,7 @@ def compute_in(model: Any, precision: str) -> None:
             'take precision="float32"'
         )
     last = {id(tensor._keras_history.operation) for tensor in model.outputs}
-    for layer in _leaves(model):
+    for layer in leaves(model):
         if id(layer) not in last and layer.dtype_policy.name == FLOAT32:
             layer.dtype_policy = f"mixed_{BFLOAT16}"
 
@@ -104,12 +96,3 @@ def _probe(batches: Iterable[Any]) -> Iterator[Any]:
     for _ in batches:
         pass
     yield pa.RecordBatch.from_pydict({"native": [has_native_bfloat16()]})
-
-
-def _leaves(layer: Any) -> Iterator[Any]:
-    inner = getattr(layer, "layers", None)
-    if not inner:
-        yield layer
-        return
-    for child in inner:
-        yield from _leaves(child)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from glasses_spark.training.precision import FLOAT32, compute_in
+from glasses_spark.training.rewrite import rewrite
 from glasses_spark.training.spool import RowFormat, Rows
 from glasses_spark.training.weights import (
     Vector,
@@ -124,6 +125,7 @@ class Steps:
         import tensorflow as tf
 
         self.model = spec.build()
+        rewrite(self.model)
         self.layout: WeightLayout = layout_of(self.model)
         self.states = MetricStates(self.model, row_format)
         self._inputs = inputs_of_rows(self.model, row_format)
