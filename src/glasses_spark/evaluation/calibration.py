@@ -117,7 +117,15 @@ def calibrate(scores: Mapping[str, Scores], *, on: str) -> Calibration:
 
     Returns:
         The calibration; apply it with `scaled_scores` and `scaled_predictions`.
+
+    Raises:
+        ScoringError: There is no such part.
     """
+    if on not in scores:
+        raise ScoringError(
+            f"evaluation.calibrate: expected {on} rows among the predictions, found none among "
+            f"those of {', '.join(scores)}"
+        )
     temperature = fit_temperature(scores[on])
     if temperature is None:
         logger.warning(

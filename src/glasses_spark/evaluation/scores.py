@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import LABEL, PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.confusion import Confusion
+from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION
 
 # Keras' own epsilon (`keras.config.epsilon()`): its binary cross-entropy clips
 # probabilities to [1e-7, 1 - 1e-7], so that ours can be compared with its `loss`.
@@ -30,6 +31,8 @@ _LOGIT: Final = "logit"
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+
+_ORDER: Final = {TRAIN: 0, VALIDATION: 1, TEST: 2}
 
 # What is expected of the rows, and the column of its count of those that are otherwise.
 _WANTED: Final = {
@@ -118,7 +121,8 @@ def collect_scores(
         exact_up_to: Rows that are brought one by one, in all parts together.
 
     Returns:
-        The scores by part, that of no part by the empty text.
+        The scores by part, in the order train, validation, test; by the empty text
+        those of no part.
 
     Raises:
         ScoringError: There is no row, a column is missing, or a row has no usable label,
@@ -224,11 +228,12 @@ def _binned(scored: DataFrame, threshold: float) -> dict[str, Scores]:
 
 
 def _rows_by_part(table: Any) -> dict[str, Any]:
-    """Which rows of an Arrow table belong to which part."""
+    """Which rows of an Arrow table belong to which part; train, validation, test first."""
     parts = table.column(_PART).combine_chunks().dictionary_encode()
     places = parts.indices.to_numpy(zero_copy_only=False)
     names = parts.dictionary.to_pylist()
-    return {name: places == place for place, name in sorted(enumerate(names), key=lambda x: x[1])}
+    order = sorted(names, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
+    return {name: places == names.index(name) for name in order}
 
 
 def _require_usable(rows: int, bad: dict[str, int]) -> None:
