@@ -402,6 +402,15 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return metrics
 
 
+def assert_about_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    # pytest.approx takes no nested values.
+    bounds = found.pop("intervals"), expected.pop("intervals")
+    assert found == pytest.approx(expected, abs=1e-5)
+    assert list(bounds[0]) == list(bounds[1])
+    for name, interval in bounds[0].items():
+        assert interval == pytest.approx(bounds[1][name], abs=1e-5)
+
+
 @pytest.mark.slow
 class TestTrained:
     def test_train_tells_each_stage_and_ends_with_the_metrics_and_their_place(
@@ -415,8 +424,9 @@ class TestTrained:
 
         lines = trained.out.strip().splitlines()
         assert lines[0].split() == ["train", "test"]
-        names = [line.rsplit(maxsplit=2)[0] for line in lines[1:6]]
-        assert names == ["rows", "accuracy", "log loss", "stable log loss", "roc auc"]
+        names = [line.rsplit(maxsplit=2)[0].strip() for line in lines[1:7]]
+        wanted = ["rows", "accuracy", "95 % interval", "log loss", "stable log loss", "roc auc"]
+        assert names == wanted
         assert lines[-1] == f"Results: {trained.run}"
 
     @pytest.mark.parametrize("part", ["train", "test"])
@@ -425,8 +435,7 @@ class TestTrained:
     ) -> None:
         call = ["evaluate", "--model", str(trained.run), "--part", part, "--json"]
         assert main(call) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found == pytest.approx(metrics_of(trained.run)[part], abs=1e-5)
+        assert_about_equal(json.loads(capsys.readouterr().out), metrics_of(trained.run)[part])
 
     def test_prepare_finds_what_train_has_decoded(
         self, trained: Trained, capsys: pytest.CaptureFixture[str]
@@ -442,8 +451,7 @@ class TestTrained:
     ) -> None:
         call = ["evaluate", "--model", str(trained.run), "--part", "test", "--json", "--no-store"]
         assert main([*call, "--set", f"store.dir={tmp_path / 'none'}"]) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found == pytest.approx(metrics_of(trained.run)["test"], abs=1e-5)
+        assert_about_equal(json.loads(capsys.readouterr().out), metrics_of(trained.run)["test"])
         assert not (tmp_path / "none").exists()
 
     def test_predict_writes_one_line_for_each_image_it_can_read(

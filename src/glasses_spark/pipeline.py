@@ -499,7 +499,8 @@ class _Stopwatch:
 
 def _set_temperature(model: GlassesModel, calibration: Calibration) -> float:
     temperature = 1.0 if calibration.temperature is None else calibration.temperature
-    model.set_temperature(temperature)
+    # It was fitted to what the model gives now.
+    model.set_temperature(model.get_temperature() * temperature)
     return temperature
 
 

@@ -189,4 +189,5 @@ def _quality(scores: Scores) -> Quality:
 def _sigmoid(z: Numbers) -> Numbers:
     # exp(-|z|) never overflows.
     small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, small) / (1.0 + small)
+    sigmoid: Numbers = np.where(z >= 0, 1.0, small) / (1.0 + small)
+    return sigmoid

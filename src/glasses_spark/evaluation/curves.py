@@ -161,23 +161,19 @@ def _histogram(scores: Scores) -> tuple[HistogramBin, ...]:
 
 
 def _roc(ranking: Ranking) -> tuple[RocPoint, ...]:
-    x, y, threshold = _from_nothing(ranking)
-    kept = _thinned(x / ranking.negatives, y / ranking.positives)
-    return tuple(
-        RocPoint(
-            float(x[i] / ranking.negatives), float(y[i] / ranking.positives), float(threshold[i])
-        )
-        for i in kept
-    )
+    false, true, threshold = _from_nothing(ranking)
+    x: Numbers = false / ranking.negatives
+    y: Numbers = true / ranking.positives
+    return tuple(RocPoint(float(x[i]), float(y[i]), float(threshold[i])) for i in _thinned(x, y))
 
 
 def _precision_recall(ranking: Ranking) -> tuple[PrecisionRecallPoint, ...]:
     false, true, threshold = _from_nothing(ranking)
     # Beyond the threshold at which all with glasses are found there is only more to lose.
-    last = int(np.argmax(true == ranking.positives))
-    false, true, threshold = (numbers[: last + 1] for numbers in (false, true, threshold))
-    recall = true / ranking.positives
-    precision = np.divide(true, true + false, out=np.ones(len(true)), where=true + false > 0)
+    end = int(np.argmax(true == ranking.positives)) + 1
+    found, taken = true[:end], (true + false)[:end]
+    recall: Numbers = found / ranking.positives
+    precision = np.divide(found, taken, out=np.ones(end), where=taken > 0)
     return tuple(
         PrecisionRecallPoint(float(recall[i]), float(precision[i]), float(threshold[i]))
         for i in _thinned(recall, precision)
@@ -209,8 +205,9 @@ def _thinned(x: Numbers, y: Numbers) -> Counts:
     hull = np.asarray(_upper_hull(x, y))
     spanning = hull[np.linspace(0, len(hull) - 1, min(len(hull), half)).astype(int)]
     way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    even = np.searchsorted(way, np.linspace(0, way[-1], half))
-    return corners[np.union1d(spanning, even.clip(max=len(corners) - 1))]
+    even = np.searchsorted(way, np.linspace(0, way[-1], half)).clip(max=len(corners) - 1)
+    kept: Counts = corners[np.union1d(spanning, even)]
+    return kept
 
 
 def _upper_hull(x: Numbers, y: Numbers) -> list[int]:
@@ -228,7 +225,8 @@ def _upper_hull(x: Numbers, y: Numbers) -> list[int]:
 
 def _places(scores: Scores, bins: int) -> Counts:
     """The bin of each score; the last one holds 1 as well."""
-    return np.minimum(np.floor(scores.probability * bins), bins - 1).astype(np.int64)
+    places: Counts = (scores.probability * bins).astype(np.int64).clip(max=bins - 1)
+    return places
 
 
 def _edges(bins: int) -> Iterator[tuple[float, float]]:
