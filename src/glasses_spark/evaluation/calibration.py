@@ -68,7 +68,8 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 
     ``sum over bins of count / rows * |fraction_positive - mean_probability|``: Naeini,
     Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning
-    (AAAI 2015), with the probability of glasses in place of that of the predicted label.
+    (AAAI 2015). For the probability of glasses, as there; Guo et al. (ICML 2017) take that
+    of the predicted label.
 
     Args:
         bins: At least one, with at least one image each.
