@@ -402,13 +402,15 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return metrics
 
 
-def assert_about_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+def assert_about_equal(
+    found: dict[str, Any], expected: dict[str, Any], *, within: float = 1e-5
+) -> None:
     # pytest.approx takes no nested values.
     bounds = found.pop("intervals"), expected.pop("intervals")
-    assert found == pytest.approx(expected, abs=1e-5)
+    assert found == pytest.approx(expected, abs=within)
     assert list(bounds[0]) == list(bounds[1])
     for name, interval in bounds[0].items():
-        assert interval == pytest.approx(bounds[1][name], abs=1e-5)
+        assert interval == pytest.approx(bounds[1][name], abs=within)
 
 
 @pytest.mark.slow
@@ -525,4 +527,4 @@ class TestTrained:
         submitted, own = metrics_of(tmp_path / "submitted"), metrics_of(trained.run)
         assert submitted["environment"]["spark_master"] == "local[2]"
         for part in ("train", "test"):
-            assert submitted[part] == pytest.approx(own[part], abs=1e-4)
+            assert_about_equal(submitted[part], own[part], within=1e-4)
