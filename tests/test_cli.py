@@ -402,6 +402,17 @@ def metrics_of(run: Path) -> dict[str, Any]:
     return metrics
 
 
+def assert_about_equal(
+    found: dict[str, Any], expected: dict[str, Any], *, within: float = 1e-5
+) -> None:
+    # pytest.approx takes no nested values.
+    bounds = found.pop("intervals"), expected.pop("intervals")
+    assert found == pytest.approx(expected, abs=within)
+    assert list(bounds[0]) == list(bounds[1])
+    for name, interval in bounds[0].items():
+        assert interval == pytest.approx(bounds[1][name], abs=within)
+
+
 @pytest.mark.slow
 class TestTrained:
     def test_train_tells_each_stage_and_ends_with_the_metrics_and_their_place(
@@ -415,8 +426,9 @@ class TestTrained:
 
         lines = trained.out.strip().splitlines()
         assert lines[0].split() == ["train", "test"]
-        names = [line.rsplit(maxsplit=2)[0] for line in lines[1:6]]
-        assert names == ["rows", "accuracy", "log loss", "stable log loss", "roc auc"]
+        names = [line.rsplit(maxsplit=2)[0].strip() for line in lines[1:7]]
+        wanted = ["rows", "accuracy", "95 % interval", "log loss", "stable log loss", "roc auc"]
+        assert names == wanted
         assert lines[-1] == f"Results: {trained.run}"
 
     @pytest.mark.parametrize("part", ["train", "test"])
@@ -425,8 +437,7 @@ class TestTrained:
     ) -> None:
         call = ["evaluate", "--model", str(trained.run), "--part", part, "--json"]
         assert main(call) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found == pytest.approx(metrics_of(trained.run)[part], abs=1e-5)
+        assert_about_equal(json.loads(capsys.readouterr().out), metrics_of(trained.run)[part])
 
     def test_prepare_finds_what_train_has_decoded(
         self, trained: Trained, capsys: pytest.CaptureFixture[str]
@@ -442,8 +453,7 @@ class TestTrained:
     ) -> None:
         call = ["evaluate", "--model", str(trained.run), "--part", "test", "--json", "--no-store"]
         assert main([*call, "--set", f"store.dir={tmp_path / 'none'}"]) == 0
-        found = json.loads(capsys.readouterr().out)
-        assert found == pytest.approx(metrics_of(trained.run)["test"], abs=1e-5)
+        assert_about_equal(json.loads(capsys.readouterr().out), metrics_of(trained.run)["test"])
         assert not (tmp_path / "none").exists()
 
     def test_predict_writes_one_line_for_each_image_it_can_read(
@@ -517,4 +527,4 @@ class TestTrained:
         submitted, own = metrics_of(tmp_path / "submitted"), metrics_of(trained.run)
         assert submitted["environment"]["spark_master"] == "local[2]"
         for part in ("train", "test"):
-            assert submitted[part] == pytest.approx(own[part], abs=1e-4)
+            assert_about_equal(submitted[part], own[part], within=1e-4)

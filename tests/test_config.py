@@ -80,6 +80,15 @@ def test_the_defaults_are_those_of_the_published_experiment() -> None:
             "the validation loss, got 0",
         ),
         (
+            "evaluation.calibrate=true",
+            "evaluation.calibrate: expected split.validation above 0 with it, as the temperature "
+            "is fitted on validation images, got 0",
+        ),
+        (
+            "evaluation.cost_false_negative=-1",
+            "evaluation.cost_false_negative: expected a number >= 0, got -1",
+        ),
+        (
             "training.port=70000",
             "training.port: expected a whole number from 0 to 65535, got 70000",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from glasses_spark.preprocessing.decode import decode
 from glasses_spark.scoring.transformer import GlassesModel
 
 FACES = 40
+EPOCHS = 6
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +38,16 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
                 "max_bad_fraction": 0.1,
             },
             "image": {"height": 32, "width": 32},
-            "split": {"test": 0.3, "validation": 0.1},
-            "training": {"epochs": 2, "batch_size": 8, "num_workers": 2, "mode": "synchronous"},
+            "split": {"test": 0.3, "validation": 0.2},
+            "evaluation": {"calibrate": True, "cost_false_negative": 5},
+            "training": {
+                "epochs": EPOCHS,
+                "batch_size": 8,
+                "num_workers": 2,
+                "mode": "synchronous",
+                # So that these few epochs teach it enough for a temperature.
+                "learning_rate": 0.003,
+            },
             "run": {"dir": str(folder / "run"), "seed": 3},
             "store": {"dir": str(folder / "pixels")},
         }
@@ -59,20 +69,24 @@ class TestRun:
         data = result.data
         assert data["images"] == FACES
         assert data["quarantined"] == 1
-        assert data["used"] == result.train.rows + result.test.rows
+        assert result.validation is not None
+        assert data["used"] == sum(
+            part.rows for part in (result.train, result.validation, result.test)
+        )
         left_out = data["undefined_label"] + data["unlabelled"] + data["quarantined"]
         assert data["images"] == data["used"] + left_out
 
     def test_history_counts_the_rows_of_each_epoch(self, result: Result) -> None:
-        assert [record["epoch"] for record in result.history] == [1, 2]
+        assert [record["epoch"] for record in result.history] == [*range(1, EPOCHS + 1)]
         for record in result.history:
             assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(record)
             assert record["rows"] == sum(worker["rows"] for worker in record["workers"])
-            assert 0 < record["rows"] < result.train.rows  # the rest is for validation
+            assert record["rows"] == result.train.rows  # the validation rows are held back
 
     def test_the_run_folder_has_what_it_should_have(self, result: Result) -> None:
         assert sorted(path.name for path in result.run_dir.iterdir()) == [
             "config.toml",
+            "curves.json",
             "history.json",
             "metrics.json",
             "model",
@@ -85,13 +99,18 @@ class TestRun:
     def test_metrics_json_has_the_promised_keys(self, result: Result) -> None:
         metrics = json.loads((result.run_dir / "metrics.json").read_text())
 
-        assert list(metrics) == ["train", "test", "data", "store", "timings", "environment"]
+        parts, chosen = ["train", "validation", "test"], ["thresholds", "calibration"]
+        assert list(metrics) == [*parts, *chosen, "data", "store", "timings", "environment"]
         assert metrics["store"] == {"decoded": result.decoded, "reused": result.reused}
         data = metrics["data"]
         assert result.decoded + result.reused == data["used"] + data["quarantined"]
         wanted = {"rows", "accuracy", "log_loss", "stable_log_loss", "roc_auc"}
         assert wanted <= set(metrics["train"])
-        assert metrics["test"] == result.test.as_dict()
+        for name, part in result.parts.items():
+            assert metrics[name] == part.as_dict()
+        curves = json.loads((result.run_dir / "curves.json").read_text())
+        assert list(curves) == parts
+        assert curves["test"] == result.curves["test"].as_dict()
         assert {
             "images",
             "used",
@@ -129,6 +148,40 @@ class TestRun:
         )
         probabilities = [row["prediction"][0] for row in test]
         assert log_loss(labels, probabilities) == pytest.approx(result.test.log_loss)
+        counts = Counter(row["split"] for row in rows)
+        assert counts == {name: part.rows for name, part in result.parts.items()}
+
+    def test_the_temperature_comes_from_the_validation_rows_and_stays_in_the_model(
+        self, result: Result
+    ) -> None:
+        assert result.calibration is not None
+        temperature, validation = result.calibration.temperature, result.validation
+        assert validation is not None
+        assert temperature is not None
+        assert temperature != 1.0
+        assert result.model.get_temperature() == temperature
+        assert result.calibration.fitted_on == validation.rows
+        before, after = result.calibration.before, result.calibration.after
+        assert after["validation"].log_loss < before["validation"].log_loss
+        assert after["test"].log_loss == result.test.log_loss
+        # As early stopping looks at it: the model of the last epoch, before the temperature.
+        assert before["validation"].log_loss == pytest.approx(
+            result.history[-1]["val_loss"], abs=1e-4
+        )
+
+    def test_thresholds_are_chosen_on_the_validation_rows(self, result: Result) -> None:
+        assert result.thresholds is not None
+        assert list(result.thresholds.best) == ["accuracy", "cost", "balanced_accuracy"]
+        configured = result.thresholds.configured.outcomes
+        assert list(configured) == ["validation", "test"]
+        assert configured["test"].accuracy == result.test.accuracy
+        there = configured["validation"]
+        for name, choice in result.thresholds.best.items():
+            here = choice.outcomes["validation"]
+            if name == "cost":
+                assert here.cost <= there.cost
+            else:
+                assert getattr(here, name) >= getattr(there, name)
 
     def test_the_quarantine_names_the_damaged_file(self, result: Result) -> None:
         header, row = (result.run_dir / "quarantine.csv").read_text().splitlines()
@@ -157,7 +210,7 @@ class TestRun:
 
     def test_the_result_reads_well(self, result: Result) -> None:
         lines = repr(result).splitlines()
-        assert lines[0].split() == ["train", "test"]
+        assert lines[0].split() == ["train", "validation", "test"]
         assert lines[-1] == f"Results: {result.run_dir}"
         assert any(line.startswith("stable log loss") for line in lines)
 
@@ -182,7 +235,7 @@ def test_the_keys_of_training_reach_the_fit(
         "learning_rate": 0.1,  # too high: the validation loss soon rises
     }
     pipeline = GlassesPipeline(Config.from_dict(table))
-    rows = result.predictions.where("split = 'train'").select("id")
+    rows = result.predictions.where("split <> 'test'").select("id")
     train, _ = pipeline.split(pipeline.preprocess(pipeline.load(spark)).good.join(rows, "id"))
     model = pipeline.fit(train)
     assert len(model.history) < 30
@@ -207,9 +260,13 @@ def test_stages_one_by_one_give_the_same_model_as_the_whole_run(
 ) -> None:
     pipeline = GlassesPipeline(config)
     train, test = pipeline.split(pipeline.preprocess(pipeline.load(spark)).good)
-    metrics = pipeline.evaluate(pipeline.predict(pipeline.fit(train), test))
+    model = pipeline.fit(train)
+    calibration = pipeline.calibrate(model, pipeline.predict(model, train))
+    metrics = pipeline.evaluate(pipeline.predict(model, test))
     spark.catalog.clearCache()
 
     assert metrics.rows == result.test.rows
     # Synchronous training is the same each time, to float rounding.
-    assert metrics.log_loss == pytest.approx(result.test.log_loss, abs=1e-4)
+    assert result.calibration is not None
+    assert calibration.temperature == pytest.approx(result.calibration.temperature, rel=1e-3)
+    assert metrics.log_loss == pytest.approx(result.test.log_loss, abs=1e-3)

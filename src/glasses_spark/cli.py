@@ -209,9 +209,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     command.add_argument(
         "--part",
-        choices=["all", "train", "test"],
+        choices=["all", "train", "validation", "test"],
         default="all",
-        help="all images, or those on one side of the run's own split (default: %(default)s)",
+        help="all images, or those of one part of the run's own split (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print the metrics as JSON")
     _add_no_store(command)

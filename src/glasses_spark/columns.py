@@ -15,7 +15,8 @@ LABEL: Final = "label"  # double: 1.0 with glasses, 0.0 without
 PIXELS: Final = "pixels"  # binary: height * width bytes, uint8 grey, row by row
 FEATURES: Final = "features"  # Spark ML vector: pixels / 255
 ERROR: Final = "error"  # string: why an image was put aside; null when it was not
-SPLIT: Final = "split"  # string: "train" or "test"
+SPLIT: Final = "split"  # string: "train", "validation" or "test"
+IS_VALIDATION: Final = "is_validation"  # boolean: held back from the rows of a fit
 
 PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], as Elephas has it
 RAW_PREDICTION: Final = "rawPrediction"  # double: the logit of that probability

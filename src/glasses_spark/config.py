@@ -115,8 +115,8 @@ class SplitConfig(_Section):
     validation: float = key(
         0.0,
         real(lambda x: 0 <= x < 1, "a number from 0 to 1, 1 excluded"),
-        "Part that is held back from the training for `val_loss` and `val_accuracy` after each "
-        "epoch; 0 holds none back.",
+        "Part that is held back from the training: for `val_loss` and `val_accuracy` after each "
+        "epoch, for the choice of thresholds and for `evaluation.calibrate`; 0 holds none back.",
         unit="fraction of the images",
     )
 
@@ -233,6 +233,25 @@ class EvaluationConfig(_Section):
         "Probability of glasses from which the predicted label is 1.",
         unit="probability",
     )
+    cost_false_positive: float = key(
+        1.0,
+        real(lambda x: x >= 0, "a number >= 0"),
+        "What it costs to take an image without glasses for one with; with `split.validation`, "
+        "`metrics.json` tells the threshold of the least cost.",
+        unit="any, the same for both costs",
+    )
+    cost_false_negative: float = key(
+        1.0,
+        real(lambda x: x >= 0, "a number >= 0"),
+        "What it costs to miss glasses.",
+        unit="any, the same for both costs",
+    )
+    calibrate: bool = key(
+        False,
+        flag(),
+        "Whether the model's logits are divided by a temperature, fitted on the validation "
+        "images, so that its probabilities come true more nearly. Needs split.validation.",
+    )
 
 
 @dataclass(frozen=True)
@@ -306,7 +325,7 @@ class Config:
     store: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
-        _refuse(_contradictions(self.split, self.training))
+        _refuse(_contradictions(self.split, self.training, self.evaluation))
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -485,11 +504,17 @@ def _suggest(name: str, known: Mapping[str, Any]) -> str:
     return f"; known here: {', '.join(known)}"
 
 
-def _contradictions(split: SplitConfig, training: TrainingConfig) -> list[str]:
+def _contradictions(
+    split: SplitConfig, training: TrainingConfig, evaluation: EvaluationConfig
+) -> list[str]:
     """Tell of keys that are right alone, and not together."""
     if split.validation:
         return []
-    return [
+    calibration = [
+        "evaluation.calibrate: expected split.validation above 0 with it, as the temperature is "
+        "fitted on validation images, got 0"
+    ]
+    return (calibration if evaluation.calibrate else []) + [
         f"training.{name}: expected split.validation above 0 with it, as it looks at the "
         "validation loss, got 0"
         for name in ("early_stopping", "reduce_learning_rate")

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark import run_folder
 from glasses_spark.columns import (
     ID,
+    IS_VALIDATION,
     LABEL,
     PATH,
     PIXELS,
@@ -30,11 +31,21 @@ from glasses_spark.columns import (
 )
 from glasses_spark.config import Config
 from glasses_spark.errors import ConfigError, DataError, ImagesError
+from glasses_spark.evaluation.calibration import (
+    Calibration,
+    calibrate,
+    scaled_predictions,
+    scaled_scores,
+)
+from glasses_spark.evaluation.curves import Curves
+from glasses_spark.evaluation.judgement import Judgement, judge
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.report import render_report
+from glasses_spark.evaluation.scores import Scores, collect_scores
+from glasses_spark.evaluation.threshold import Costs, Thresholds
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
-from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
+from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_by_id, split_column
 from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.progress import Progress
 
@@ -53,11 +64,16 @@ class Result:
     Attributes:
         train: Metrics over the images that were trained on.
         test: Metrics over the images that were held back.
+        validation: Metrics over those that the training was watched with, on which
+            thresholds and temperature were chosen; None without ``split.validation``.
+        curves: What there is to draw, by part.
+        thresholds: Other thresholds and what they give; None without validation images.
+        calibration: The temperature, and what it changed; None without ``evaluation.calibrate``.
         data: Where the images went, as in ``metrics.json``: ``images`` found;
-            ``used``, for training and test; the others left out.
+            ``used``, for training, validation and test; the others left out.
         timings: Seconds by stage: ``preprocess_s``, ``fit_s``, ``score_s``, ``total_s``.
         history: One record an epoch, as in ``history.json``.
-        model: The fitted Spark ML model.
+        model: The fitted Spark ML model, with its temperature.
         predictions: ``id``, ``path``, ``label``, ``split``, ``prediction`` and
             ``predicted_label`` of all images used; kept in Spark's memory or on its
             disks until ``predictions.unpersist()``.
@@ -68,6 +84,10 @@ class Result:
 
     train: Metrics
     test: Metrics
+    validation: Metrics | None
+    curves: Mapping[str, Curves]
+    thresholds: Thresholds | None
+    calibration: Calibration | None
     data: Mapping[str, int]
     timings: Mapping[str, float]
     history: list[dict[str, Any]]
@@ -77,9 +97,15 @@ class Result:
     decoded: int
     reused: int
 
+    @property
+    def parts(self) -> dict[str, Metrics]:
+        """Metrics by part, in the order train, validation, test."""
+        validation = {} if self.validation is None else {VALIDATION: self.validation}
+        return {TRAIN: self.train, **validation, TEST: self.test}
+
     def __repr__(self) -> str:
         return (
-            f"{metrics_table({TRAIN: self.train, TEST: self.test})}\n"
+            f"{metrics_table(self.parts)}\n"
             f"{self.data['used']} of {self.data['images']} images, "
             f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s\n"
             f"Results: {self.run_dir}"
@@ -160,20 +186,30 @@ class GlassesPipeline:
             try:
                 good = pixels.set_aside.good
                 train, _ = self.split(good)
-                self._require_both_parts(good)
+                self._require_all_parts(good)
                 with watch.timing("fit_s"):
                     model = self.fit(train)
                 with watch.timing("score_s"), self._progress.stage("Scoring", spark):
                     predictions = self.predict(model, good).persist()
-                    parts = {
-                        part: self.evaluate(predictions.where(F.col(SPLIT) == part))
-                        for part in (TRAIN, TEST)
-                    }
+                    scores = self._scores(predictions)
+                    calibration = None
+                    if self.config.evaluation.calibrate:
+                        calibration = calibrate(scores, on=VALIDATION)
+                        temperature = _set_temperature(model, calibration)
+                        predictions = self._scaled(predictions, temperature)
+                        scores = {
+                            part: scaled_scores(one, temperature) for part, one in scores.items()
+                        }
+                    judgement = self._judgement(scores)
             finally:
                 pixels.frame.unpersist()
         result = Result(
-            train=parts[TRAIN],
-            test=parts[TEST],
+            train=judgement.metrics[TRAIN],
+            test=judgement.metrics[TEST],
+            validation=judgement.metrics.get(VALIDATION),
+            curves=judgement.curves,
+            thresholds=judgement.thresholds,
+            calibration=calibration,
             data=_account(dataset.account, pixels.set_aside.quarantine),
             decoded=pixels.decoded,
             reused=pixels.reused,
@@ -232,11 +268,15 @@ class GlassesPipeline:
         )
 
     def split(self, pixels: DataFrame) -> tuple[DataFrame, DataFrame]:
-        """Return the rows to train on and the rows to test on."""
+        """Return the rows to fit on, those for validation among them, and the rows to test on."""
         return split_by_id(pixels, test=self.config.split.test, seed=self.config.run.seed)
 
     def fit(self, train: DataFrame) -> GlassesModel:
         """Train the CNN on ``pixels`` and ``label``.
+
+        Args:
+            train: ``pixels`` and ``label``, and, with ``split.validation``, ``id``: rows
+                whose id belongs to the validation are held back for it.
 
         Returns:
             The fitted model, whose ``transform`` adds ``prediction`` and ``rawPrediction``.
@@ -257,6 +297,8 @@ class GlassesPipeline:
             seed=self.config.run.seed,
         )
         self._progress.model(_summary(network))
+        if split.validation:
+            train = train.withColumn(IS_VALIDATION, self._part() == VALIDATION)
         with self._progress.epochs(training.epochs) as show:
             estimator = build_estimator(
                 network,
@@ -264,7 +306,7 @@ class GlassesPipeline:
                 training.batch_size,
                 categorical=False,
                 num_workers=training.num_workers,
-                split=split.validation / (1 - split.test),
+                validationIndicatorCol=IS_VALIDATION if split.validation else None,
                 featuresCol=PIXELS,
                 labelCol=LABEL,
                 metrics=list(training.metrics),
@@ -299,22 +341,61 @@ class GlassesPipeline:
             ``prediction``, ``rawPrediction`` (where the model gives it) and
             ``predicted_label``.
         """
-        part = split_column(test=self.config.split.test, seed=self.config.run.seed)
-        scored = model.transform(pixels.withColumn(SPLIT, part))
+        scored = model.transform(pixels.withColumn(SPLIT, self._part()))
         threshold = self.config.evaluation.threshold
         logit = [RAW_PREDICTION] if RAW_PREDICTION in scored.columns else []
         return add_predicted_label(scored, threshold=threshold).select(
             ID, PATH, LABEL, SPLIT, PREDICTION, *logit, PREDICTED_LABEL
         )
 
+    def calibrate(self, model: GlassesModel, predictions: DataFrame) -> Calibration:
+        """Fit a temperature on validation rows, and set it in the model.
+
+        Args:
+            model: The fitted model.
+            predictions: What it has predicted, validation rows among them.
+
+        Returns:
+            The temperature, and what it changes; the model's later predictions have it.
+
+        Raises:
+            ScoringError: There is no validation row.
+        """
+        calibration = calibrate(self._scores(predictions), on=VALIDATION)
+        _set_temperature(model, calibration)
+        return calibration
+
     def evaluate(self, predictions: DataFrame) -> Metrics:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
+
+    def _part(self) -> Column:
+        """The part to which the id of a row belongs."""
+        split = self.config.split
+        return split_column(test=split.test, validation=split.validation, seed=self.config.run.seed)
+
+    def _scores(self, predictions: DataFrame) -> dict[str, Scores]:
+        threshold = self.config.evaluation.threshold
+        return collect_scores(predictions, part=SPLIT, threshold=threshold)
+
+    def _scaled(self, predictions: DataFrame, temperature: float) -> DataFrame:
+        """What the model would have given with its temperature, without asking it again."""
+        if temperature == 1.0:
+            return predictions
+        scaled = scaled_predictions(predictions, temperature)
+        return add_predicted_label(scaled, threshold=self.config.evaluation.threshold)
+
+    def _judgement(self, scores: Mapping[str, Scores]) -> Judgement:
+        evaluation = self.config.evaluation
+        costs = Costs(evaluation.cost_false_positive, evaluation.cost_false_negative)
+        return judge(scores, threshold=evaluation.threshold, costs=costs)
 
     def _class_weights(self, train: DataFrame) -> dict[float, float]:
         """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
         if self.config.training.class_weight == "none":
             return {}
+        if IS_VALIDATION in train.columns:
+            train = train.where(~F.col(IS_VALIDATION))
         counts = {row[LABEL]: row["count"] for row in train.groupBy(LABEL).count().collect()}
         rows = sum(counts.values())
         return {label: rows / (len(counts) * count) for label, count in counts.items()}
@@ -386,15 +467,19 @@ class GlassesPipeline:
                 raise ImagesError(f'data.on_bad is "fail": {error}') from error
             raise
 
-    def _require_both_parts(self, pixels: DataFrame) -> None:
-        part = split_column(test=self.config.split.test, seed=self.config.run.seed)
-        counts = {row[0]: row[1] for row in pixels.groupBy(part).count().collect()}
-        for name in (TRAIN, TEST):
+    def _require_all_parts(self, pixels: DataFrame) -> None:
+        split = self.config.split
+        counts = {row[0]: row[1] for row in pixels.groupBy(self._part()).count().collect()}
+        # By the key of each one's fraction; what the two leave is for the training.
+        wanted = {TRAIN: "test", TEST: "test"} | (
+            {VALIDATION: "validation"} if split.validation else {}
+        )
+        for name, fraction in wanted.items():
             if not counts.get(name):
                 raise DataError(
                     f"the {name} part of the split is empty: found {sum(counts.values())} images, "
                     f"wanted at least one in each part; give more images, or another "
-                    f"split.test than {self.config.split.test} or run.seed than "
+                    f"split.{fraction} than {getattr(split, fraction)} or run.seed than "
                     f"{self.config.run.seed}"
                 )
 
@@ -410,6 +495,13 @@ class _Stopwatch:
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def _set_temperature(model: GlassesModel, calibration: Calibration) -> float:
+    temperature = 1.0 if calibration.temperature is None else calibration.temperature
+    # It was fitted to what the model gives now.
+    model.set_temperature(model.get_temperature() * temperature)
+    return temperature
 
 
 def _summary(network: Any) -> str:
@@ -428,6 +520,12 @@ def _account(account: Account, quarantine: list[QuarantinedImage]) -> dict[str, 
         "quarantined": len(quarantine),
         "beyond_limit": account.beyond_limit,
     }
+
+
+def _choices(result: Result) -> dict[str, Any]:
+    """What was chosen on the validation images, if anything."""
+    chosen = {"thresholds": result.thresholds, "calibration": result.calibration}
+    return {name: one.as_dict() for name, one in chosen.items() if one is not None}
 
 
 def _environment(spark: SparkSession) -> dict[str, Any]:
@@ -450,14 +548,16 @@ def _write(
     with run_folder.new_run_folder(result.run_dir) as folder:
         (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
         metrics = {
-            "train": result.train.as_dict(),
-            "test": result.test.as_dict(),
+            **{part: one.as_dict() for part, one in result.parts.items()},
+            **_choices(result),
             "data": result.data,
             "store": {"decoded": result.decoded, "reused": result.reused},
             "timings": result.timings,
             "environment": environment,
         }
         run_folder.write_json(folder / run_folder.METRICS, metrics)
+        curves = {part: one.as_dict() for part, one in result.curves.items()}
+        run_folder.write_json(folder / run_folder.CURVES, curves)
         run_folder.write_json(folder / run_folder.HISTORY, result.history)
         bad = [(image.path, image.reason) for image in quarantine]
         page = render_report(metrics, result.history, bad, config.to_toml())

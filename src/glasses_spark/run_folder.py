@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG: Final = "config.toml"
 METRICS: Final = "metrics.json"
+CURVES: Final = "curves.json"
 HISTORY: Final = "history.json"
 PREDICTIONS: Final = "predictions.parquet"
 QUARANTINE: Final = "quarantine.csv"

@@ -103,6 +103,52 @@ def test_logits_stay_finite_where_probabilities_reach_one(frame: DataFrame) -> N
     assert len({row.rawPrediction for row in saturated}) > 1  # still told apart
 
 
+@pytest.mark.parametrize("raw", ["", "raw"])
+def test_a_temperature_divides_the_logits(frame: DataFrame, keras_model: Any, raw: str) -> None:
+    x, _ = separable(ROWS)
+    probability = keras_model.predict(x, verbose=0)[:, 0].astype(np.float64)
+    logit = np.log(probability) - np.log1p(-probability)
+    model = fitted(keras_model, rawPredictionCol=raw)
+    # Scored before, so that the workers keep the model without a temperature.
+    assert model.transform(frame).count() == ROWS
+
+    model.set_temperature(2.5)
+
+    rows = model.transform(frame).orderBy("number").collect()
+    expected = 1 / (1 + np.exp(-logit / 2.5))
+    assert [row.prediction[0] for row in rows] == pytest.approx(expected, abs=1e-6)
+    if raw:
+        assert [row.raw for row in rows] == pytest.approx(logit / 2.5, abs=1e-5)
+    # As it goes out of Spark as well; the weights of the fit are left as they were.
+    outside = model.keras_model().predict(x, verbose=0)[:, 0]
+    assert outside == pytest.approx(expected, abs=1e-6)
+    for kept, given in zip(model.weights, keras_model.get_weights(), strict=True):
+        assert np.array_equal(kept, given)
+
+
+def test_a_temperature_needs_a_dense_layer_of_one_sigmoid_unit() -> None:
+    import keras
+
+    def model(*ending: Any) -> Any:
+        return keras.Sequential([keras.Input((FEATURES,)), *ending])
+
+    dense, sigmoid = keras.layers.Dense, keras.layers.Activation("sigmoid")
+    for wrong, named in (
+        (model(dense(1)), "linear"),
+        (model(dense(2, "sigmoid")), "sigmoid with the shape .* 2"),
+        (model(dense(1), sigmoid), "sigmoid"),
+    ):
+        with pytest.raises(ScoringError, match=f"dense layer of one sigmoid unit, got {named}"):
+            fitted(wrong, temperature=2.0).keras_model()
+        assert fitted(wrong, temperature=1.0).keras_model() is not None
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_is_a_number_above_0(keras_model: Any, temperature: float) -> None:
+    with pytest.raises(ScoringError, match="temperature: expected a number above 0, got"):
+        fitted(keras_model, temperature=temperature).keras_model()
+
+
 def test_regression_gives_a_number(frame: DataFrame, keras_model: Any) -> None:
     scored = fitted(keras_model, model_type=ModelType.REGRESSION).transform(frame)
     assert dict(scored.dtypes)["prediction"] == "double"
@@ -140,12 +186,18 @@ def test_a_saved_model_comes_back_whole(
 ) -> None:
     history = [{"epoch": 1, "loss": 0.5}]
     model = fitted(
-        keras_model, history=history, inference_batch_size=3, rawPredictionCol="raw", outputCol="p"
+        keras_model,
+        history=history,
+        inference_batch_size=3,
+        rawPredictionCol="raw",
+        outputCol="p",
+        temperature=2.5,
     )
     model.save(str(tmp_path / name))
     again = GlassesModel.load(str(tmp_path / name))
     assert again.history == history
     assert again.get_inference_batch_size() == 3
+    assert again.get_temperature() == 2.5
     assert again.model_type == ModelType.CLASSIFICATION
     assert [w.dtype for w in again.weights] == [np.float32] * 4
     columns = ["number", "p", "raw"]

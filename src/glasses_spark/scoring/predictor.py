@@ -28,19 +28,28 @@ class TrainedModel:
         config: The architecture, as ``model.to_json()`` gives it.
         weights: The weights, as ``model.get_weights()`` gives them.
         custom_objects: Classes and functions that the architecture names.
+        temperature: Number above 0 by which the built model's logits are divided.
     """
 
     digest: str
     config: str
     weights: Sequence[npt.NDArray[Any]]
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
 
     def build(self) -> Any:
-        """Build the Keras model; Keras is imported here."""
+        """Build the Keras model; Keras is imported here.
+
+        Raises:
+            ScoringError: There is a temperature, and the model does not end in one
+                sigmoid unit of a dense layer.
+        """
         keras = import_keras()
         with keras.utils.custom_object_scope(dict(self.custom_objects)):
             model = keras.models.model_from_json(self.config)
         model.set_weights(list(self.weights))
+        if self.temperature != 1.0:
+            _divide_logits(model, self.temperature)
         return model
 
 
@@ -126,16 +135,43 @@ def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
     return _predictors[key]
 
 
+def _divide_logits(model: Any, temperature: float) -> None:
+    """Divide the logits by a temperature, in the weights that make them.
+
+    A logit is linear in kernel and bias of the last layer, so that this is the division
+    itself, and holds wherever the Keras model goes, with nothing to remember.
+    """
+    import keras
+
+    last = model.layers[-1]
+    if not isinstance(last, keras.layers.Dense) or not _is_one_sigmoid(model):
+        raise ScoringError(
+            f"temperature: expected a model that ends in a dense layer of one sigmoid unit, got "
+            f"{_ending(model)}. Leave it at 1"
+        )
+    last.set_weights([weight / temperature for weight in last.get_weights()])
+
+
 def _drop_sigmoid(model: Any) -> None:
     """Make the model give logits: a probability of 1 in float32 has no logit any more."""
     import keras
 
-    last = model.layers[-1]
-    activation = getattr(last, "activation", None)
-    if activation is not keras.activations.sigmoid or model.output_shape[1:] != (1,):
-        name = getattr(activation, "__name__", type(last).__name__)
+    if not _is_one_sigmoid(model):
         raise ScoringError(
             "rawPredictionCol: logits are known for a model that ends in one sigmoid unit; "
-            f"this one ends in {name} with the shape {model.output_shape}. Leave it unset"
+            f"this one ends in {_ending(model)}. Leave it unset"
         )
-    last.activation = keras.activations.linear
+    model.layers[-1].activation = keras.activations.linear
+
+
+def _is_one_sigmoid(model: Any) -> bool:
+    import keras
+
+    activation = getattr(model.layers[-1], "activation", None)
+    return activation is keras.activations.sigmoid and model.output_shape[1:] == (1,)
+
+
+def _ending(model: Any) -> str:
+    last = model.layers[-1]
+    name = getattr(getattr(last, "activation", None), "__name__", type(last).__name__)
+    return f"{name} with the shape {model.output_shape}"

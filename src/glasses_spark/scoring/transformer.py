@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 from pyspark import Broadcast, SparkContext, keyword_only
+from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasRawPredictionCol
 from pyspark.ml.util import (
     DefaultParamsReader,
@@ -57,15 +59,25 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
     array of numbers. Each row is scored beside its other columns, in one pass;
     a prediction can not end up in another row.
 
+    A ``temperature`` other than 1 divides the logits before the sigmoid, here and
+    in `keras_model`; ``weights`` stay those of the fit.
+
     Attributes:
         weights: The weights, as ``model.get_weights()`` gives them.
         history: One dictionary an epoch, as ``history.json`` has it.
     """
 
+    temperature: Param[float] = Param(
+        Params._dummy(),
+        "temperature",
+        "number above 0 by which logits are divided before the sigmoid",
+        TypeConverters.toFloat,
+    )
+
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._setDefault(rawPredictionCol="", outputCol="prediction")
+        self._setDefault(rawPredictionCol="", outputCol="prediction", temperature=1.0)
         self._shipped: tuple[str, Broadcast[Any]] | None = None
 
     def keras_model(self) -> Any:
@@ -77,6 +89,15 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         self._set(rawPredictionCol=value)
         return self
 
+    def get_temperature(self) -> float:
+        """The number by which logits are divided before the sigmoid; 1 by default."""
+        return float(self.getOrDefault(self.temperature))
+
+    def set_temperature(self, value: float) -> GlassesModel:
+        """Set the number, above 0, by which logits are divided before the sigmoid."""
+        self._set(temperature=value)
+        return self
+
     def get_config(self) -> dict[str, Any]:
         """The parameters as Elephas keeps them, without the weights, which are kept apart."""
         config = super().get_config()
@@ -85,6 +106,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             **config,
             "rawPredictionCol": self.getRawPredictionCol(),
             "inference_batch_size": self.get_inference_batch_size(),
+            "temperature": self.get_temperature(),
         }
 
     def save(self, path: str) -> None:
@@ -125,8 +147,17 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         config, weights = self.get_keras_model_config(), getattr(self, "weights", None)
         if weights is None:
             raise ScoringError("expected a model with weights, got one without; fit or load it")
+        temperature = self.get_temperature()
+        if not 0 < temperature < math.inf:
+            raise ScoringError(f"temperature: expected a number above 0, got {temperature}")
         weights = [np.asarray(array) for array in weights]
-        return TrainedModel(digest(config, weights), config, weights, self.get_custom_objects())
+        return TrainedModel(
+            digest=f"{digest(config, weights)}/{temperature}",
+            config=config,
+            weights=weights,
+            custom_objects=self.get_custom_objects(),
+            temperature=temperature,
+        )
 
     def _transform(self, frame: DataFrame) -> DataFrame:
         output, raw = self.getOutputCol(), self.getRawPredictionCol()

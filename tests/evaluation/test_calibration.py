@@ -1,0 +1,129 @@
+"""Tests for glasses_spark.evaluation.calibration."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.errors import ScoringError
+from glasses_spark.evaluation.calibration import (
+    calibrate,
+    expected_calibration_error,
+    fit_temperature,
+    scaled_predictions,
+    scaled_scores,
+)
+from glasses_spark.evaluation.curves import ReliabilityBin
+from glasses_spark.evaluation.losses import log_loss
+from glasses_spark.evaluation.scores import Scores, scores_of
+
+
+def sigmoid(z: Any) -> Any:
+    return 1 / (1 + np.exp(-z))
+
+
+def overconfident(temperature: float, *, rows: int, seed: int) -> Scores:
+    """Logits whose labels were drawn with the probability that the temperature gives them."""
+    generator = np.random.default_rng(seed)
+    logit = generator.normal(0, 3 * temperature, rows)
+    label = generator.random(rows) < sigmoid(logit / temperature)
+    return scores_of(label, sigmoid(logit), logit)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5, 20.0])
+def test_the_temperature_that_labels_were_drawn_with_is_found(temperature: float) -> None:
+    found = fit_temperature(overconfident(temperature, rows=50_000, seed=1))
+    assert found == pytest.approx(temperature, rel=0.03)
+
+
+def test_no_other_temperature_has_a_lower_loss() -> None:
+    scores = overconfident(2.0, rows=300, seed=2)
+    found = fit_temperature(scores)
+    assert found is not None
+    best, *others = (
+        log_loss(scaled_scores(scores, found * factor)).mean for factor in (1, 0.999, 1.001)
+    )
+    assert best < min(others)
+
+
+@pytest.mark.parametrize(
+    ("labels", "logits"),
+    [
+        pytest.param([0, 0, 1], [-2.0, -1.0, 3.0], id="all right"),
+        pytest.param([1, 1, 0], [-2.0, -1.0, 3.0], id="all wrong"),
+        pytest.param([1], [2.0], id="one row"),
+        pytest.param([1, 0], [0.0, 0.0], id="no opinion"),
+    ],
+)
+def test_where_no_temperature_is_best_the_probabilities_stay(
+    labels: list[int], logits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    scores = scores_of(labels, sigmoid(np.array(logits)), logits)
+
+    with caplog.at_level(logging.WARNING):
+        found = calibrate({"validation": scores}, on="validation")
+
+    assert found.temperature is None
+    assert found.before == found.after
+    assert f"the {len(labels)} images of validation tell no temperature" in caplog.text
+
+
+def test_calibration_makes_the_probabilities_of_other_images_come_true() -> None:
+    parts = {
+        "validation": overconfident(3.0, rows=2000, seed=3),
+        "test": overconfident(3.0, rows=2000, seed=4),
+    }
+
+    found = calibrate(parts, on="validation")
+
+    assert found.fitted_on == 2000
+    for part in parts:
+        before, after = found.before[part], found.after[part]
+        assert before.expected_calibration_error > 0.08
+        assert after.expected_calibration_error < 0.03
+        assert after.log_loss < before.log_loss
+        assert after.brier_score < before.brier_score
+    assert found.as_dict()["temperature"] == found.temperature
+
+
+def test_only_the_named_part_decides() -> None:
+    validation = overconfident(3.0, rows=500, seed=3)
+    others = [overconfident(0.5, rows=500, seed=4), overconfident(9.0, rows=500, seed=5)]
+    found = {
+        calibrate({"validation": validation, "test": test}, on="validation").temperature
+        for test in others
+    }
+    assert len(found) == 1
+
+
+def test_without_validation_rows_there_is_nothing_to_fit() -> None:
+    with pytest.raises(ScoringError, match=r"expected validation rows .* among those of test"):
+        calibrate({"test": scores_of([1], [0.5])}, on="validation")
+
+
+def test_the_calibration_error_is_the_mean_over_images_and_not_over_bins() -> None:
+    bins = [ReliabilityBin(0.0, 0.1, 9, 0.05, 0.05), ReliabilityBin(0.9, 1.0, 1, 0.95, 0.0)]
+    assert expected_calibration_error(bins) == pytest.approx(0.95 / 10)
+
+
+def test_predictions_in_spark_are_scaled_as_scores_are(spark: SparkSession) -> None:
+    logits = [-800.0, -3.0, 0.0, 1.5, 800.0]
+    rows = [(1.0, [float(sigmoid(np.clip(z, -700, 700)))], z) for z in logits]
+    frame = spark.createDataFrame(
+        rows, "label DOUBLE, prediction ARRAY<DOUBLE>, rawPrediction DOUBLE"
+    )
+
+    scaled = scaled_predictions(frame, 2.5)
+
+    assert scaled.columns == frame.columns
+    expected = scaled_scores(scores_of([1] * 5, [0.5] * 5, logits), 2.5)
+    found = scaled.orderBy("rawPrediction").collect()
+    assert [len(row.prediction) for row in found] == [1] * 5
+    assert [row.prediction[0] for row in found] == pytest.approx(expected.probability.tolist())
+    assert [row.rawPrediction for row in found] == expected.logit.tolist()
+    with pytest.raises(ScoringError, match="expected logits in the column rawPrediction"):
+        scaled_predictions(frame.drop("rawPrediction"), 2.5)

@@ -1,0 +1,104 @@
+"""Tests for glasses_spark.evaluation.threshold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from glasses_spark.evaluation.scores import Scores, scores_of
+from glasses_spark.evaluation.threshold import Costs, best_thresholds, choose_thresholds
+
+EQUAL = Costs()
+
+
+def drawn(rows: int, seed: int = 0) -> Scores:
+    generator = np.random.default_rng(seed)
+    y = generator.random(rows) < 0.2
+    return scores_of(y, np.clip(generator.normal(0.2 + 0.3 * y, 0.2), 0, 1).round(2))
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "configured", "expected"),
+    [
+        pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9], 0.5, 0.3, id="middle of the gap"),
+        pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9], 0.5, 0.5, id="the configured will do"),
+        pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9], 0.6, 0.6, id="it reaches its own rows"),
+        pytest.param([1, 0, 1], [0.2, 0.6, 0.8], 0.65, 0.65, id="equally good: the nearest"),
+        pytest.param([0, 0], [0.6, 0.8], 0.5, 0.9, id="nothing to be found"),
+        pytest.param([1, 1], [0.2, 0.4], 0.5, 0.1, id="all to be found"),
+        pytest.param([1], [0.0], 0.5, 0.0, id="even 0"),
+        pytest.param([1, 0], [0.3, 0.3], 0.5, 0.5, id="tied"),
+        pytest.param([0], [1.0], 0.5, 0.5, id="wrong with any threshold up to 1"),
+    ],
+)
+def test_the_best_threshold_by_accuracy_is_where_one_would_put_it(
+    labels: list[int], probabilities: list[float], configured: float, expected: float
+) -> None:
+    scores = scores_of(labels, probabilities)
+    found = best_thresholds(scores, configured=configured, costs=EQUAL)
+    assert found["accuracy"] == pytest.approx(expected)
+    assert found["cost"] == found["accuracy"]  # the same question while both cost the same
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("costs", [EQUAL, Costs(1, 10), Costs(3, 0.5), Costs(0, 1)])
+def test_no_threshold_does_better_than_the_best(costs: Costs, seed: int) -> None:
+    scores = drawn(300, seed)
+    found = best_thresholds(scores, configured=0.5, costs=costs)
+    all_of_them = np.linspace(0, 1, 1001)
+
+    def best(value: Callable[[float], float | None]) -> float:
+        return max(of for t in all_of_them if (of := value(float(t))) is not None)
+
+    def cost(t: float) -> float | None:
+        of = scores.confusion(t).cost(
+            false_positive=costs.false_positive, false_negative=costs.false_negative
+        )
+        return None if of is None else -of
+
+    accuracy = scores.confusion(found["accuracy"]).accuracy
+    assert accuracy == best(lambda t: scores.confusion(t).accuracy)
+    balanced = scores.confusion(found["balanced_accuracy"]).balanced_accuracy
+    assert balanced == pytest.approx(best(lambda t: scores.confusion(t).balanced_accuracy))
+    assert cost(found["cost"]) == pytest.approx(best(cost))
+
+
+def test_dear_misses_lower_the_threshold_and_dear_false_alarms_raise_it() -> None:
+    scores = drawn(1000)
+    low, middle, high = (
+        best_thresholds(scores, configured=0.5, costs=costs)["cost"]
+        for costs in (Costs(1, 20), EQUAL, Costs(20, 1))
+    )
+    assert low < middle < high
+
+
+def test_one_class_alone_has_no_balance_to_look_for() -> None:
+    found = best_thresholds(scores_of([1, 1], [0.2, 0.9]), configured=0.5, costs=EQUAL)
+    assert set(found) == {"accuracy", "cost"}
+
+
+def test_the_choice_is_made_on_validation_rows_and_tells_what_it_gives_on_the_test() -> None:
+    validation = scores_of([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9])
+    test = scores_of([0, 1, 1], [0.35, 0.32, 0.4])
+
+    found = choose_thresholds(
+        {"validation": validation, "test": test},
+        on="validation",
+        configured=0.5,
+        costs=Costs(false_positive=6, false_negative=3),
+    )
+
+    choice = found.best["accuracy"]
+    assert choice.threshold == pytest.approx(0.3)
+    assert choice.outcomes["validation"].accuracy == 1.0
+    # Its best on the test alone would be another: nothing was chosen there.
+    here = choice.outcomes["test"]
+    assert (here.tp, here.fp, here.tn, here.fn) == (2, 1, 0, 0)
+    assert here.cost == pytest.approx(6 / 3)
+    assert found.configured.outcomes["test"].cost == pytest.approx(2 * 3 / 3)
+    shown = found.as_dict()
+    assert json.loads(json.dumps(shown)) == shown
+    assert shown["costs"] == {"false_positive": 6, "false_negative": 3}
