@@ -16,7 +16,12 @@ from glasses_spark.saved_run import flat, read_runs
 
 METRICS = {
     "train": {"rows": 1, "accuracy": 1.0, "roc_auc": None, "bins": [1, 2]},
-    "test": {"rows": 3, "accuracy": 2 / 3, "roc_auc": 0.5, "bins": [3, 4]},
+    "test": {
+        "rows": 3,
+        "accuracy": 2 / 3,
+        "roc_auc": 0.5,
+        "intervals": {"accuracy": [0.25, 0.9], "roc_auc": None},
+    },
     "data": {"images": 4},
     "timings": {"fit_s": 1.5},
     "environment": {"cpus": 2, "packages": {"keras": "3.15.1"}},
@@ -63,7 +68,13 @@ def test_a_run_folder_is_read_with_its_rows_in_the_order_of_their_ids(tmp_path: 
         "training.metrics": "accuracy, AUC",
         "spark.conf.spark.executor.memory": "4g",
     }
-    assert run.metrics["test"] == {"rows": 3, "accuracy": 2 / 3, "roc_auc": 0.5}
+    assert list(run.metrics["test"].items()) == [
+        ("rows", 3),
+        ("accuracy", 2 / 3),
+        ("accuracy, 95 %", "0.2500-0.9000"),
+        ("roc_auc", 0.5),
+    ]
+    assert run.metrics["train"] == {"rows": 1, "accuracy": 1.0, "roc_auc": None}
     assert set(run.metrics) == {"train", "test"}
     assert run.environment == {"cpus": 2, "packages.keras": "3.15.1"}
     assert run.rows.ids.tolist() == [2, 4, 7, 9]

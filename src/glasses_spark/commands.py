@@ -68,6 +68,10 @@ def train(arguments: Namespace) -> None:
     """Do a whole run."""
     config = _config(arguments)
     run_folder.check_run_folder(Path(config.run.dir))
+    if config.tracking.mlflow:
+        from glasses_spark.tracking.mlflow_run import require_mlflow
+
+        require_mlflow()
     with _spark(config, arguments) as spark:
         from glasses_spark.pipeline import GlassesPipeline
 

@@ -37,6 +37,7 @@ from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, s
 from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
 from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.progress import Progress
+from glasses_spark.tracking.mlflow_run import log_run, require_mlflow
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
@@ -148,6 +149,8 @@ class GlassesPipeline:
         """
         target = Path(self.config.run.dir)
         run_folder.check_run_folder(target)  # now rather than after the training
+        if self.config.tracking.mlflow:
+            require_mlflow()
         # Imported here: it brings the training engine, which the other stages do without.
         from glasses_spark.training.warm_up import warm_up
 
@@ -185,6 +188,7 @@ class GlassesPipeline:
         )
         with self._progress.stage(f"Writing {target}"):
             _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
+        self._record(result)
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -311,6 +315,18 @@ class GlassesPipeline:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
 
+    def _record(self, result: Result) -> None:
+        """Tell other tools of the run; what fails there is said, and loses nothing."""
+        tracking, folder = self.config.tracking, result.run_dir
+        if tracking.tensorboard:
+            from glasses_spark.tracking.tensorboard import write_event_files
+
+            with self._progress.stage("Writing TensorBoard logs"), _attempting(folder):
+                write_event_files(folder)
+        if tracking.mlflow:
+            with self._progress.stage("Logging to MLflow"), _attempting(folder):
+                log_run(folder, uri=tracking.uri, experiment=tracking.experiment)
+
     def _class_weights(self, train: DataFrame) -> dict[float, float]:
         """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
         if self.config.training.class_weight == "none":
@@ -410,6 +426,15 @@ class _Stopwatch:
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+@contextmanager
+def _attempting(folder: Path) -> Iterator[None]:
+    """Make a warning of an error in what is done with a run that is finished."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("%s. The results in %s are complete", error, folder)
 
 
 def _summary(network: Any) -> str:

@@ -25,6 +25,7 @@ QUARANTINE: Final = "quarantine.csv"
 REPORT: Final = "report.html"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
+TENSORBOARD: Final = "tensorboard"
 
 # Rows that the driver holds at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000

@@ -67,7 +67,7 @@ def _read_run(folder: Path, name: str) -> Run:
         folder=str(folder),
         config={key: _listed(value) for key, value in flat(config).items()},
         metrics={
-            part: _numbers(table)
+            part: _with_intervals(table)
             for part, table in metrics.items()
             # A part of the rows: other tables are about images, seconds, versions.
             if isinstance(table, dict) and "accuracy" in table
@@ -124,9 +124,18 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return next(names for names in ends if len(set(names)) == len(names))
 
 
-def _numbers(table: Mapping[str, Any]) -> dict[str, float | None]:
-    # Tables within, such as the bins of a curve, have no place on a line.
-    return {name: value for name, value in table.items() if isinstance(value, int | float | None)}
+def _with_intervals(table: Mapping[str, Any]) -> dict[str, float | str | None]:
+    """Return numbers by name, each followed by its 95 % interval where it has one."""
+    intervals = table.get("intervals", {})
+    found: dict[str, float | str | None] = {}
+    for name, value in table.items():
+        # Other tables within have no place on a line.
+        if isinstance(value, int | float | None):
+            found[name] = value
+        if intervals.get(name):
+            low, high = intervals[name]
+            found[f"{name}, 95 %"] = f"{low:.4f}-{high:.4f}"
+    return found
 
 
 def _listed(value: Any) -> Any:

@@ -36,9 +36,7 @@ _LESS_IS_BETTER: Final = frozenset(
     {
         "log_loss",
         "stable_log_loss",
-        "brier",
         "brier_score",
-        "ece",
         "expected_calibration_error",
     }
 )
@@ -84,7 +82,8 @@ class Run:
         name: Short, and different from those of the others.
         folder: Where it lies.
         config: Each key of the configuration, as ``section.key``.
-        metrics: Numbers by name, by part (``train``, ``test``); None where undefined.
+        metrics: Numbers by name, by part (``train``, ``test``); None where undefined. What is
+            said of a number in words, such as its interval, is a text.
         timings: Seconds by stage.
         environment: Versions, cores and the like, by name.
         history: One record an epoch, as in ``history.json``.
@@ -94,7 +93,7 @@ class Run:
     name: str
     folder: str
     config: Mapping[str, Value]
-    metrics: Mapping[str, Mapping[str, float | None]]
+    metrics: Mapping[str, Mapping[str, Value]]
     timings: Mapping[str, float]
     environment: Mapping[str, Value]
     history: Sequence[Mapping[str, Any]]
@@ -216,7 +215,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     )
 
 
-def _metric_lines(metrics: Sequence[Mapping[str, float | None]]) -> list[Line]:
+def _metric_lines(metrics: Sequence[Mapping[str, Value]]) -> list[Line]:
     return [Line(line.name, line.values, _best(line.name, line.values)) for line in _lines(metrics)]
 
 
