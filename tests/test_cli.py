@@ -369,6 +369,17 @@ def test_runs_are_compared_without_spark_and_tensorflow(tmp_path: Path) -> None:
     assert "<h1>" in (tmp_path / "page.html").read_text()
 
 
+def test_tracking_without_mlflow_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # as Python marks what is not there
+    assert main(["train", "--set", "tracking.mlflow=true"]) == 1
+    assert capsys.readouterr().err == (
+        "error: tracking.mlflow is true, and MLflow is not installed: add it with `pip install "
+        "'glasses-spark[mlflow]'`, or set tracking.mlflow to false\n"
+    )
+
+
 def test_a_comparison_is_printed_as_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,7 +76,7 @@ def test_a_run_folder_is_read_with_its_rows_in_the_order_of_their_ids(tmp_path: 
     ]
     assert run.metrics["train"] == {"rows": 1, "accuracy": 1.0, "roc_auc": None}
     assert set(run.metrics) == {"train", "test"}
-    assert run.environment == {"cpus": 2, "packages.keras": "3.15.1"}
+    assert run.environment == {"cpus": 2, "packages.keras": "3.15.1", "data digest": None}
     assert run.rows.ids.tolist() == [2, 4, 7, 9]
     assert run.rows.with_glasses.tolist() == [False, True, False, True]
     assert run.rows.right.tolist() == [False, True, True, False]

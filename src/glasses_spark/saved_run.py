@@ -73,7 +73,11 @@ def _read_run(folder: Path, name: str) -> Run:
             if isinstance(table, dict) and "accuracy" in table
         },
         timings=metrics.get("timings", {}),
-        environment=flat(metrics.get("environment", {})),
+        environment={
+            **flat(metrics.get("environment", {})),
+            # Of pixels and labels; runs of earlier versions have none.
+            "data digest": metrics.get("digests", {}).get("data"),
+        },
         history=history,
         rows=_read_rows(folder / run_folder.PREDICTIONS),
     )

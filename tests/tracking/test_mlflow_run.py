@@ -16,7 +16,7 @@ import pytest
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ConfigError, TrackingError
 from glasses_spark.tracking.credentials import REDACTED
-from glasses_spark.tracking.mlflow_run import log_run, require_mlflow
+from glasses_spark.tracking.mlflow_run import log_run
 from glasses_spark.training.model import build_cnn
 from tests.test_saved_run import write_run
 
@@ -197,7 +197,3 @@ def test_an_error_names_the_store_without_user_and_password(
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a run folder"):
         log_run(tmp_path)
-
-
-def test_mlflow_is_looked_for_without_being_imported() -> None:
-    require_mlflow()

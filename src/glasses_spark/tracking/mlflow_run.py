@@ -77,9 +77,9 @@ def log_run(folder: str | Path, *, uri: str = "", experiment: str = EXPERIMENT) 
 
     A new MLflow run holds the configuration as parameters; the history as metrics by epoch,
     counted from 1; the numbers of ``metrics.json`` as metrics with the names of its levels
-    joined by dots (``test.accuracy``); versions as tags; the files of the run folder; and the
-    Keras model, with its signature, as the MLflow model ``model``. Values of settings that
-    Spark takes for secrets, and users and passwords in URIs, are left out of all of it.
+    joined by dots (``test.accuracy``); its texts, such as versions, as tags; the files of the
+    run folder; and the Keras model, with its signature, as the MLflow model ``model``. Values
+    of settings that Spark takes for secrets, and users and passwords in URIs, are left out.
 
     Neither MLflow's active run nor its tracking URI is changed.
 
@@ -157,23 +157,27 @@ def _log_numbers(
 ) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    now = int(time.time() * 1000)
-    final, epochs = dict(metrics), [int(record["epoch"]) for record in history]
-    environment = flat(final.pop("environment", {}))
+    now, final = int(time.time() * 1000), flat(metrics)
+    words = {
+        name: str(value)
+        for name, value in final.items()
+        if name.startswith("environment.") or isinstance(value, str)
+    }
     points = [
-        Metric(name, float(value), now, epoch)
-        for epoch, record in zip(epochs, history, strict=True)
+        Metric(name, float(value), now, int(record["epoch"]))
+        for record in history
         for name, value in _numbers(record).items()
         if name != "epoch"
     ]
+    last = max((int(record["epoch"]) for record in history), default=0)
     points += [
-        Metric(name, float(value), now, max(epochs, default=0))
-        for name, value in _numbers(flat(final)).items()
+        Metric(name, float(value), now, last)
+        for name, value in _numbers(final).items()
+        if name not in words
     ]
     parameters = [Param(name, _parameter(name, value)) for name, value in config.items()]
-    client.log_batch(
-        run_id, tags=[RunTag(f"environment.{k}", str(v)) for k, v in environment.items()]
-    )
+    tags = [RunTag(name, _safe(value)) for name, value in words.items()]
+    client.log_batch(run_id, tags=tags)
     for some in _parts(parameters, _MOST_PARAMETERS):
         client.log_batch(run_id, params=some)
     for some in _parts(points, _MOST_METRICS):
