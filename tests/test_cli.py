@@ -375,8 +375,8 @@ def test_tracking_without_mlflow_is_refused_before_any_work(
     monkeypatch.setitem(sys.modules, "mlflow", None)  # as Python marks what is not there
     assert main(["train", "--set", "tracking.mlflow=true"]) == 1
     assert capsys.readouterr().err == (
-        "error: tracking.mlflow is true, and MLflow is not installed: add it with `pip install "
-        "'glasses-spark[mlflow]'`, or set tracking.mlflow to false\n"
+        "error: MLflow is not installed: add it with `pip install 'glasses-spark[mlflow]'`, or "
+        "set tracking.mlflow to false\n"
     )
 
 

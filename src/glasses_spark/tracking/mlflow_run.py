@@ -9,7 +9,7 @@ import time
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,8 +67,8 @@ def require_mlflow() -> None:
     """
     if find_spec("mlflow") is None:
         raise SetupError(
-            "tracking.mlflow is true, and MLflow is not installed: add it with "
-            "`pip install 'glasses-spark[mlflow]'`, or set tracking.mlflow to false"
+            "MLflow is not installed: add it with `pip install 'glasses-spark[mlflow]'`, or set "
+            "tracking.mlflow to false"
         )
 
 
@@ -134,8 +134,9 @@ def _log(folder: Path, store: str, experiment: str) -> str:
         _log_files(client, run_id, folder, config)
         _log_model(client, run_id, folder)
     except BaseException as error:
-        stopped = not isinstance(error, Exception)
-        client.set_terminated(run_id, "KILLED" if stopped else "FAILED")
+        # Where the store is gone, the first error says more than this one.
+        with suppress(Exception):
+            client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     client.set_terminated(run_id)
     logger.info("MLflow at %s: run %s of experiment %s", _safe(store), run_id, experiment)
