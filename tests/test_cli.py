@@ -23,9 +23,10 @@ from pyspark.sql import SparkSession
 from glasses_spark.cli import main
 from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
 from glasses_spark.session import LOCAL_JVM_OPTIONS
+from tests.test_saved_run import write_run
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "doctor"]
+COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "compare", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +103,7 @@ def test_no_command_shows_the_help_and_is_a_wrong_call(
         (["draw-faces", "--size", "8"], "expected a whole number from 64 to 1024, got '8'"),
         (["draw-faces", "--limit", "0"], "expected a whole number >= 1, got '0'"),
         (["predict", "a.png"], "the following arguments are required: --model"),
+        (["compare"], "the following arguments are required: RUN"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(
@@ -344,6 +346,62 @@ def test_a_missing_labels_file_is_named_when_faces_are_drawn(
         ["draw-faces", "--labels", str(missing), "--out", str(tmp_path / "out")], capsys
     )
     assert str(missing) in line
+
+
+def test_runs_are_compared_without_spark_and_tensorflow(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", mode="synchronous")
+    write_run(tmp_path / "other", mode="hogwild", predicted=(1.0, 1.0, 0.0, 1.0))
+    code = (
+        "import sys\n"
+        "from glasses_spark.cli import main\n"
+        "assert main(['compare', 'one', 'other', '--html', 'page.html']) == 0\n"
+        "print([m for m in ('pyspark', 'tensorflow', 'keras') if m in sys.modules])\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "[]"
+    assert ["training.mode", "synchronous", "hogwild"] in [line.split() for line in lines]
+    assert "McNemar's test on the 3 test rows that all runs have, against one" in done.stdout
+    assert "<h1>" in (tmp_path / "page.html").read_text()
+
+
+def test_tracking_without_mlflow_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)  # as Python marks what is not there
+    assert main(["train", "--set", "tracking.mlflow=true"]) == 1
+    assert capsys.readouterr().err == (
+        "error: MLflow is not installed: add it with `pip install 'glasses-spark[mlflow]'`, or "
+        "set tracking.mlflow to false\n"
+    )
+
+
+def test_a_comparison_is_printed_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [str(write_run(tmp_path / name)) for name in ("one", "other")]
+    assert main(["compare", *folders, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["common_rows"] == 3
+
+
+def test_what_cannot_be_compared_is_one_line_and_an_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = (write_run(tmp_path / name) for name in ("one", "other"))
+    assert main(["compare", str(one), str(tmp_path / "none")]) == 2
+    assert main(["compare", str(one), str(one)]) == 2
+    assert main(["compare", str(one), str(other), "--html", str(tmp_path / "no" / "page")]) == 2
+    (other / "history.json").write_text("")
+    assert main(["compare", str(one), str(other)]) == 1
+
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 4
+    assert all(line.startswith("error: ") for line in errors)
+    assert "--html: cannot write" in errors[2]
 
 
 def test_the_doctor_reports_and_ends_with_a_verdict(capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,12 @@ def test_the_defaults_are_those_of_the_published_experiment() -> None:
             "training.port=70000",
             "training.port: expected a whole number from 0 to 65535, got 70000",
         ),
+        (
+            "tracking.uri=https://me:hunter2@host/mlflow",
+            "tracking.uri: expected no user and password in it; set the environment variables "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_URI, for "
+            "them",
+        ),
         ("training.batchsize=3", "training.batchsize: unknown key; did you mean batch_size?"),
         ("trainig.epochs=3", "trainig: unknown section; did you mean training?"),
         ("image.channels=3", "image.channels: unknown key; known here: height, width"),

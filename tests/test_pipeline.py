@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             },
             "run": {"dir": str(folder / "run"), "seed": 3},
             "store": {"dir": str(folder / "pixels")},
+            "tracking": {
+                "mlflow": find_spec("mlflow") is not None,
+                "uri": str(folder / "mlruns"),
+                "tensorboard": True,
+            },
         }
     )
 
@@ -94,6 +100,7 @@ class TestRun:
             "predictions.parquet",
             "quarantine.csv",
             "report.html",
+            "tensorboard",
         ]
 
     def test_metrics_json_has_the_promised_keys(self, result: Result) -> None:
@@ -213,6 +220,38 @@ class TestRun:
         assert lines[0].split() == ["train", "validation", "test"]
         assert lines[-1] == f"Results: {result.run_dir}"
         assert any(line.startswith("stable log loss") for line in lines)
+
+    @pytest.mark.skipif(find_spec("mlflow") is None, reason="the extra mlflow is not installed")
+    def test_mlflow_has_the_run_and_tensorboard_its_epochs(
+        self, result: Result, config: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=Path(config.tracking.uri).as_uri())
+        experiment = client.get_experiment_by_name("glasses-spark")
+        (run,) = client.search_runs([experiment.experiment_id])
+        assert run.info.status == "FINISHED"
+        assert run.data.params["training.mode"] == "synchronous"
+        assert run.data.metrics["test.accuracy"] == result.test.accuracy
+        points = client.get_metric_history(run.info.run_id, "val_loss")
+        assert [point.value for point in points] == [one["val_loss"] for one in result.history]
+        parts = sorted(path.name for path in (result.run_dir / "tensorboard").iterdir())
+        assert parts == ["train", "validation"]
+
+    @pytest.mark.skipif(find_spec("mlflow") is None, reason="the extra mlflow is not installed")
+    def test_where_tracking_fails_the_run_is_complete_and_the_reason_is_told(
+        self, result: Result, config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (tmp_path / "file").write_text("no folder")
+        table = config.to_dict()
+        table["tracking"] |= {"uri": str(tmp_path / "file" / "mlruns"), "tensorboard": False}
+
+        GlassesPipeline(Config.from_dict(table))._record(result)
+
+        (warning,) = (one for one in caplog.records if one.levelname == "WARNING")
+        assert "did not take the run" in warning.getMessage()
+        assert f"The results in {result.run_dir} are complete" in warning.getMessage()
 
     def test_nothing_but_the_predictions_stays_in_memory(
         self, result: Result, spark: SparkSession

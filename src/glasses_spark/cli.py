@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_train,
         _add_evaluate,
         _add_predict,
+        _add_compare,
         _add_doctor,
     ):
         add(commands)
@@ -100,6 +101,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    examples: Sequence[str],
+) -> argparse.ArgumentParser:
+    """Add a command with the options of all that work by a configuration."""
+    command = _add_bare_command(commands, name, summary, examples)
+    command.add_argument("--config", metavar="FILE", help="TOML file; see docs/configuration.md")
+    command.add_argument(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        action="append",
+        default=[],
+        help="set one key, over the file; may be given several times",
+    )
+    return command
+
+
+def _add_bare_command(
     commands: argparse._SubParsersAction[argparse.ArgumentParser],
     name: str,
     summary: str,
@@ -114,14 +134,6 @@ def _add_command(
         + "\n".join(f"  glasses-spark {name} {one}".rstrip() for one in examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-    )
-    command.add_argument("--config", metavar="FILE", help="TOML file; see docs/configuration.md")
-    command.add_argument(
-        "--set",
-        metavar="SECTION.KEY=VALUE",
-        action="append",
-        default=[],
-        help="set one key, over the file; may be given several times",
     )
     command.add_argument("--verbose", action="store_true", help="say more of what goes on")
     command.add_argument(
@@ -235,6 +247,26 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     command.add_argument(
         "images", metavar="IMAGE", nargs="+", help="PNG file, or folder, glob or URI of some"
     )
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_bare_command(
+        commands,
+        "compare",
+        "show runs side by side, and whether their models differ by more than chance",
+        [
+            "runs/demo runs/synchronous",
+            "runs/* --html comparison.html",
+            "runs/demo runs/other --json",
+        ],
+    )
+    command.add_argument(
+        "runs", metavar="RUN", nargs="+", help="run folder that train wrote; two or more"
+    )
+    command.add_argument(
+        "--html", metavar="FILE", help="write a page with the learning curves as well"
+    )
+    command.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -68,6 +68,10 @@ def train(arguments: Namespace) -> None:
     """Do a whole run."""
     config = _config(arguments)
     run_folder.check_run_folder(Path(config.run.dir))
+    if config.tracking.mlflow:
+        from glasses_spark.tracking.mlflow_run import require_mlflow
+
+        require_mlflow()
     with _spark(config, arguments, meanwhile=_import_all, keep_classes=True) as spark:
         from glasses_spark.pipeline import GlassesPipeline
 
@@ -121,6 +125,28 @@ def predict(arguments: Namespace) -> None:
             writer.writerow(["path", "probability", "predicted_label"])
             for path, probability, label in rows.toLocalIterator():
                 writer.writerow([_readable(path), f"{probability:.6f}", int(label)])
+
+
+def compare(arguments: Namespace) -> None:
+    """Show runs side by side; this needs neither Spark nor TensorFlow."""
+    from glasses_spark.evaluation.compare import compare
+    from glasses_spark.saved_run import read_runs
+
+    comparison = compare(read_runs([Path(run) for run in arguments.runs]))
+    if arguments.html:
+        from glasses_spark.evaluation.compare_page import render_page
+
+        page = render_page(comparison)
+        with _output(arguments.html, option="--html") as file:
+            file.write(page)
+    if arguments.json:
+        print(json.dumps(comparison.as_dict(), indent=2))
+        return
+    from rich.console import Console
+
+    from glasses_spark.evaluation.compare_text import print_comparison
+
+    print_comparison(comparison, Console())
 
 
 def doctor(arguments: Namespace) -> None:
@@ -250,14 +276,14 @@ def _unlabelled(spark: SparkSession, locations: list[str], config: Config) -> Da
 
 
 @contextmanager
-def _output(path: str | None) -> Iterator[TextIO]:
+def _output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
     try:
         file = Path(path).open("w", newline="", encoding="utf-8")  # noqa: SIM115
     except OSError as error:
-        raise ConfigError(f"--out: cannot write {path}: {error.strerror}") from error
+        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
     with file:
         yield file
 

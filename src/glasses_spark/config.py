@@ -306,6 +306,44 @@ class StoreConfig(_Section):
 
 
 @dataclass(frozen=True)
+class TrackingConfig(_Section):
+    """Where else a finished run is recorded; a failure there is a warning and loses nothing."""
+
+    mlflow: bool = key(
+        False,
+        flag(),
+        "Whether the run goes to MLflow: parameters, metrics, files and model. Needs the extra "
+        "`mlflow`.",
+    )
+    uri: str = key(
+        "",
+        text("a tracking URI of MLflow, a folder, or an empty text", may_be_empty=True),
+        "Where MLflow keeps it. Empty takes the environment variable MLFLOW_TRACKING_URI, else "
+        "the folder `mlruns`. User and password belong in MLFLOW_TRACKING_USERNAME and "
+        "MLFLOW_TRACKING_PASSWORD.",
+    )
+    experiment: str = key("glasses-spark", text(), "MLflow's experiment, made where missing.")
+    tensorboard: bool = key(
+        False,
+        flag(),
+        "Whether the figures of each epoch are written for TensorBoard, to `tensorboard` in "
+        "run.dir.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "@" in self.uri.partition("://")[2].partition("/")[0]:
+            # Without the value, which would put the password on the screen and in logs.
+            _refuse(
+                [
+                    "tracking.uri: expected no user and password in it; set the environment "
+                    "variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                    "MLFLOW_TRACKING_URI, for them"
+                ]
+            )
+
+
+@dataclass(frozen=True)
 class Config:
     """Every setting of a run.
 
@@ -323,6 +361,7 @@ class Config:
     spark: SparkConfig = field(default_factory=SparkConfig)
     run: RunConfig = field(default_factory=RunConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     def __post_init__(self) -> None:
         _refuse(_contradictions(self.split, self.training, self.evaluation))
@@ -413,6 +452,7 @@ _SECTIONS: Final[Mapping[str, type[_Section]]] = {
     "spark": SparkConfig,
     "run": RunConfig,
     "store": StoreConfig,
+    "tracking": TrackingConfig,
 }
 
 

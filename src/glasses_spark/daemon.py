@@ -3,8 +3,8 @@
 Spark starts it in place of ``pyspark.daemon`` where ``spark.python.daemon.module`` names
 it. There is one for each set of environment variables that functions were made with (see
 ``worker_environment``); in those that train or score, TensorFlow is imported here, once,
-and not in each worker; in the others, what decoding needs. What a fork must not inherit, TensorFlow's pools of threads, is made
-on first use, which is after the fork.
+and not in each worker; in the others, what decoding needs. What a fork must not inherit,
+TensorFlow's pools of threads, is made on first use, which is after the fork.
 
 It also imports ``pyspark`` from where it is installed and not from the archives that Spark
 puts before it: at the start of each task Spark has Python forget what it knows of the places

@@ -41,3 +41,7 @@ class WorkerError(TrainingError):
 
 class ScoringError(GlassesSparkError):
     """A fitted model cannot be applied, saved or loaded."""
+
+
+class TrackingError(GlassesSparkError):
+    """A finished run could not be recorded elsewhere; its run folder is complete."""

@@ -48,6 +48,7 @@ from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, s
 from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_by_id, split_column
 from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.progress import Progress
+from glasses_spark.tracking.mlflow_run import log_run, require_mlflow
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
@@ -174,6 +175,8 @@ class GlassesPipeline:
         """
         target = Path(self.config.run.dir)
         run_folder.check_run_folder(target)  # now rather than after the training
+        if self.config.tracking.mlflow:
+            require_mlflow()
         # Imported here: it brings the training engine, which the other stages do without.
         from glasses_spark.training.warm_up import warm_up
 
@@ -221,6 +224,7 @@ class GlassesPipeline:
         )
         with self._progress.stage(f"Writing {target}"):
             _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
+        self._record(result)
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -390,6 +394,18 @@ class GlassesPipeline:
         costs = Costs(evaluation.cost_false_positive, evaluation.cost_false_negative)
         return judge(scores, threshold=evaluation.threshold, costs=costs)
 
+    def _record(self, result: Result) -> None:
+        """Tell other tools of the run; what fails there is said, and loses nothing."""
+        tracking, folder = self.config.tracking, result.run_dir
+        if tracking.tensorboard:
+            from glasses_spark.tracking.tensorboard import write_event_files
+
+            with self._progress.stage("Writing TensorBoard logs"), _attempting(folder):
+                write_event_files(folder)
+        if tracking.mlflow:
+            with self._progress.stage("Logging to MLflow"), _attempting(folder):
+                log_run(folder, uri=tracking.uri, experiment=tracking.experiment)
+
     def _class_weights(self, train: DataFrame) -> dict[float, float]:
         """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
         if self.config.training.class_weight == "none":
@@ -502,6 +518,15 @@ def _set_temperature(model: GlassesModel, calibration: Calibration) -> float:
     # It was fitted to what the model gives now.
     model.set_temperature(model.get_temperature() * temperature)
     return temperature
+
+
+@contextmanager
+def _attempting(folder: Path) -> Iterator[None]:
+    """Make a warning of an error in what is done with a run that is finished."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("%s. The results in %s are complete", error, folder)
 
 
 def _summary(network: Any) -> str:

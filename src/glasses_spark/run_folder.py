@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, DataError
 
 # pyspark is not imported here: a place is checked before Spark is found and started.
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ QUARANTINE: Final = "quarantine.csv"
 REPORT: Final = "report.html"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
+TENSORBOARD: Final = "tensorboard"
 
 # Rows that the driver holds at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
@@ -112,6 +113,35 @@ def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON for people and programs; NaN and infinity are refused."""
     text = json.dumps(value, indent=2, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read what ``write_json`` has written into a run folder.
+
+    Raises:
+        ConfigError: The run folder lacks the file.
+        DataError: The file is not JSON.
+    """
+    require_file(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: expected JSON as `glasses-spark train` writes, {error}"
+        ) from error
+
+
+def require_file(path: Path) -> None:
+    """Refuse a run folder that lacks a file.
+
+    Raises:
+        ConfigError: There is no such file.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"{path.parent}: expected {path.name} in this run folder, found none; the run was "
+            "made by an earlier version, or the file was removed: train it again"
+        )
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

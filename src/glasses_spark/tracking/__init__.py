@@ -1,0 +1,1 @@
+"""Tracking: finished runs, recorded where other tools show them."""
