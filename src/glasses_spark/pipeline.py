@@ -30,8 +30,12 @@ from glasses_spark.columns import (
 )
 from glasses_spark.config import Config
 from glasses_spark.errors import ConfigError, DataError, ImagesError
+from glasses_spark.evaluation.digest import data_digest
+from glasses_spark.evaluation.gallery import Gallery, choose_faces, with_evidence
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
-from glasses_spark.evaluation.report import render_report
+from glasses_spark.evaluation.plots import write_plots
+from glasses_spark.evaluation.report import render_report, report_plots
+from glasses_spark.evaluation.saliency import Score
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
 from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
@@ -169,6 +173,9 @@ class GlassesPipeline:
                         part: self.evaluate(predictions.where(F.col(SPLIT) == part))
                         for part in (TRAIN, TEST)
                     }
+                with self._progress.stage("Choosing faces for the report", spark):
+                    gallery = self._gallery(predictions, good)
+                    data = data_digest(good)
             finally:
                 pixels.frame.unpersist()
         result = Result(
@@ -184,7 +191,14 @@ class GlassesPipeline:
             run_dir=target,
         )
         with self._progress.stage(f"Writing {target}"):
-            _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
+            _write(
+                result,
+                self.config,
+                pixels.set_aside.quarantine,
+                _environment(spark),
+                data_digest=data,
+                gallery=gallery,
+            )
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -310,6 +324,10 @@ class GlassesPipeline:
     def evaluate(self, predictions: DataFrame) -> Metrics:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
+
+    def _gallery(self, predictions: DataFrame, pixels: DataFrame) -> Gallery:
+        test, image = predictions.where(F.col(SPLIT) == TEST), self.config.image
+        return choose_faces(test, pixels, height=image.height, width=image.width)
 
     def _class_weights(self, train: DataFrame) -> dict[float, float]:
         """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
@@ -446,7 +464,13 @@ def _write(
     config: Config,
     quarantine: list[QuarantinedImage],
     environment: Mapping[str, Any],
+    *,
+    data_digest: str,
+    gallery: Gallery,
 ) -> None:
+    from glasses_spark.scoring.storage import digest
+
+    model = result.model
     with run_folder.new_run_folder(result.run_dir) as folder:
         (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
         metrics = {
@@ -456,12 +480,14 @@ def _write(
             "store": {"decoded": result.decoded, "reused": result.reused},
             "timings": result.timings,
             "environment": environment,
+            "digests": {
+                "data": data_digest,
+                "weights": digest(model.get_keras_model_config(), model.weights),
+            },
         }
         run_folder.write_json(folder / run_folder.METRICS, metrics)
         run_folder.write_json(folder / run_folder.HISTORY, result.history)
         bad = [(image.path, image.reason) for image in quarantine]
-        page = render_report(metrics, result.history, bad, config.to_toml())
-        (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
         run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
         run_folder.write_csv(
             folder / run_folder.QUARANTINE,
@@ -469,5 +495,25 @@ def _write(
             bad,
         )
         # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
-        result.model.write().save((folder / run_folder.MODEL).as_uri())
-        result.model.keras_model().save(folder / run_folder.KERAS_MODEL)
+        model.write().save((folder / run_folder.MODEL).as_uri())
+        network = model.keras_model()
+        network.save(folder / run_folder.KERAS_MODEL)
+        # Last: all that it shows is there already, and the page alone takes a second or two.
+        page = render_report(
+            metrics,
+            result.history,
+            bad,
+            config.to_toml(),
+            gallery=with_evidence(gallery, _logits(network)),
+        )
+        (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
+        if config.run.plots:
+            write_plots(report_plots(metrics, result.history), folder / run_folder.PLOTS)
+
+
+def _logits(network: Any) -> Score:
+    """The logits of pictures by a network, which is changed for it."""
+    from glasses_spark.scoring.predictor import Predictor
+
+    predictor = Predictor(network, with_logits=True)
+    return lambda pictures: predictor.predict(pictures.reshape(len(pictures), -1))[1][:, 0]

@@ -23,6 +23,7 @@ HISTORY: Final = "history.json"
 PREDICTIONS: Final = "predictions.parquet"
 QUARANTINE: Final = "quarantine.csv"
 REPORT: Final = "report.html"
+PLOTS: Final = "plots"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
 
