@@ -424,7 +424,7 @@ def _galleries(gallery: Gallery | None) -> Iterator[dict[str, Any]]:
 
 
 _LEGEND: Final = (
-    "A grey patch was slid over the picture; the colour is dense where covering the place changed "
+    "The picture was blurred in one place after the other; the colour is dense where that changed "
     "the answer most, each picture by its own measure."
 )
 
