@@ -200,6 +200,30 @@ def test_the_published_figures_are_said_to_be_of_other_images_unless_they_are_no
     assert "others" not in text.split("Every figure")[0]
 
 
+def test_thresholds_and_temperature_are_shown_where_they_were_chosen() -> None:
+    def choice(threshold: float, missed: int) -> dict[str, Any]:
+        test = {"accuracy": 0.975, "fn": missed, "fp": 3}
+        return {"threshold": threshold, "outcomes": {"validation": {}, "test": test}}
+
+    quality = {"test": {"expected_calibration_error": 0.0321}}
+    metrics = {
+        **METRICS,
+        "thresholds": {"configured": choice(0.5, 2), "best": {"cost": choice(0.125, 1)}},
+        "calibration": {
+            "temperature": 1.75,
+            "fitted_on": 246,
+            "before": quality,
+            "after": {"test": {"expected_calibration_error": 0.0123}},
+        },
+    }
+    text = " ".join(Page(render(metrics=metrics)).text.replace("\n", " ").split())
+    assert "as configured0.50000.975023" in text
+    assert "best cost0.12500.975013" in text
+    assert "a temperature of 1.7500, found on 246 validation images" in text
+    assert "was 0.0321 and is 0.0123" in text
+    assert "No other threshold was looked for" in Page(render()).text
+
+
 def test_a_long_quarantine_is_cut_and_says_so() -> None:
     many = [(f"file:/faces/{number}.png", "damaged") for number in range(10_000)]
     page = Page(render(quarantine=many))

@@ -126,6 +126,7 @@ def render_report(
         comparison=_comparison(metrics["data"]),
         figures=_figures(metrics),
         confusion=_confusion(metrics["test"]),
+        thresholds=_thresholds(metrics.get("thresholds")),
         learning=_learning(history),
         workers=_workers(history, settings),
         curves=_curves(curves, metrics),
@@ -316,6 +317,34 @@ def _confusion(test: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
+def _thresholds(found: Mapping[str, Any] | None) -> list[tuple[str, Any, Any, Any, Any]]:
+    """A row a threshold, what it gives on the test images; none where none was chosen."""
+    if not found:
+        return []
+    choices = {"as configured": found["configured"]}
+    choices |= {f"best {name.replace('_', ' ')}": one for name, one in found["best"].items()}
+    rows = []
+    for name, choice in choices.items():
+        test = choice["outcomes"]["test"]
+        rows.append((name, choice["threshold"], test["accuracy"], test["fn"], test["fp"]))
+    return rows
+
+
+def _calibration(found: Mapping[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    if found.get("temperature") is None:
+        return ["The validation images tell no temperature: the probabilities are as they were."]
+    before, after = (
+        found[when]["test"]["expected_calibration_error"] for when in ("before", "after")
+    )
+    return [
+        f"The logits were divided by a temperature of {found['temperature']:.4f}, found on "
+        f"{found['fitted_on']:,} validation images: the expected calibration error of the test "
+        f"images was {before:.4f} and is {after:.4f}."
+    ]
+
+
 def _learning(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     plots = learning_plots(history)
     notes = []
@@ -386,7 +415,8 @@ def _curves(curves: Mapping[str, Curves] | None, metrics: Mapping[str, Any]) -> 
         return {"plots": [], "notes": ["This run has no curves."]}
     plots = curve_plots(curves, metrics)
     notes = [
-        "How well the probabilities rank the images, and whether they can be taken at their word."
+        "How well the probabilities rank the images, and whether they can be taken at their word.",
+        *_calibration(metrics.get("calibration")),
     ]
     if not curves["test"].roc:
         notes.append(
