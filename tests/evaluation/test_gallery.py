@@ -77,7 +77,7 @@ def test_evidence_is_found_once_for_a_face_in_both_rows(
         pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
     ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         asked.append(int(pictures[0, 0, 0]))
-        return pictures.mean(axis=(1, 2), dtype=np.float64)
+        return np.asarray(pictures.mean(axis=(1, 2), dtype=np.float64))
 
     seen = with_evidence(gallery, score)
     assert len(asked) == len(set(asked)) == len(IMAGES)

@@ -46,7 +46,7 @@ def test_blurring_what_the_answer_rests_on_changes_it_most() -> None:
 
 def test_nothing_is_put_where_there_was_nothing() -> None:
     def edges(pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.abs(np.diff(pictures.astype(np.float64))).sum(axis=(1, 2))
+        return np.asarray(np.abs(np.diff(pictures.astype(np.float64))).sum(axis=(1, 2)))
 
     # A patch of one grey would have an edge on this slope, and look like something.
     slope = np.tile(np.linspace(0, 234, 40).astype(np.uint8), (32, 1))[None]

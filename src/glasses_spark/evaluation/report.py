@@ -236,12 +236,14 @@ def _range(
     """Places on a line, in per cent of its length, so that all that is known fits on it."""
     if value is None or (interval is None and published is None):
         return None
-    known = [value, *(interval or ()), *([published] if published is not None else [])]
+    known: list[float] = [value, *(interval or ())]
+    if published is not None:
+        known.append(published)
     margin = (max(known) - min(known)) * 0.15 or 0.01
     start, length = min(known) - margin, max(known) - min(known) + 2 * margin
 
     def place(at: float) -> float:
-        return round(100 * (at - start) / length, 2)
+        return float(round(100 * (at - start) / length, 2))
 
     return {
         "value": place(value),

@@ -100,7 +100,8 @@ def _patch_side(side: int) -> int:
 
 def _hump(length: int) -> npt.NDArray[np.float64]:
     """A window that rises to 1 in the middle (Hann's), and is above 0 at its ends."""
-    return np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
+    hump: npt.NDArray[np.float64] = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
+    return hump
 
 
 def _corners(count: int, height: int, width: int) -> list[tuple[int, int]]:
