@@ -451,7 +451,7 @@ def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tr
     draw_faces(folder / "labels.csv", folder / "faces", size=64, processes=1)
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        assert main(train_in(folder, *SMALL)) == 0
+        assert main([*train_in(folder, *SMALL), "--plots"]) == 0
     return Trained(folder, out.getvalue(), err.getvalue())
 
 
@@ -488,6 +488,13 @@ class TestTrained:
         wanted = ["rows", "accuracy", "95 % interval", "log loss", "stable log loss", "roc auc"]
         assert names == wanted
         assert lines[-1] == f"Results: {trained.run}"
+
+    def test_train_writes_the_plots_as_files_where_asked(self, trained: Trained) -> None:
+        plots = {path.stem for path in (trained.run / "plots").iterdir()}
+        assert {"learning-loss", "learning-accuracy", "workers-rows"} <= plots
+        for name in plots:
+            assert (trained.run / "plots" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+            assert "<svg" in (trained.run / "plots" / f"{name}.svg").read_text()
 
     @pytest.mark.parametrize("part", ["train", "test"])
     def test_evaluate_finds_what_train_has_written(

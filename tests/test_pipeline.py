@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,7 +108,9 @@ class TestRun:
         metrics = json.loads((result.run_dir / "metrics.json").read_text())
 
         parts, chosen = ["train", "validation", "test"], ["thresholds", "calibration"]
-        assert list(metrics) == [*parts, *chosen, "data", "store", "timings", "environment"]
+        rest = ["data", "store", "timings", "environment", "digests"]
+        assert list(metrics) == [*parts, *chosen, *rest]
+        assert [len(bytes.fromhex(one)) for one in metrics["digests"].values()] == [8, 8]
         assert metrics["store"] == {"decoded": result.decoded, "reused": result.reused}
         data = metrics["data"]
         assert result.decoded + result.reused == data["used"] + data["quarantined"]
@@ -189,6 +192,18 @@ class TestRun:
                 assert here.cost <= there.cost
             else:
                 assert getattr(here, name) >= getattr(there, name)
+
+    def test_the_report_shows_faces_of_the_test_part_and_what_they_were_taken_for(
+        self, result: Result
+    ) -> None:
+        page = (result.run_dir / "report.html").read_text()
+        rows = pq.read_table(result.run_dir / "predictions.parquet").to_pylist()
+        test = [row for row in rows if row["split"] == "test"]
+        wrong = [row for row in test if row["label"] != row["predicted_label"]]
+        shown = {int(found) for found in re.findall(r'alt="Face (\d+):', page)}
+        nearest = sorted(test, key=lambda row: (abs(row["prediction"][0] - 0.5), row["id"]))
+        assert shown == {row["id"] for row in [*wrong[:12], *nearest[:12]]}
+        assert len(re.findall("What the answer for face", page)) >= len(shown)
 
     def test_the_quarantine_names_the_damaged_file(self, result: Result) -> None:
         header, row = (result.run_dir / "quarantine.csv").read_text().splitlines()

@@ -203,6 +203,11 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "--set data.images=DIR --set data.labels=FILE --set run.dir=OUT",
         ],
     )
+    command.add_argument(
+        "--plots",
+        action="store_true",
+        help="write the plots of the report as PNG and SVG files, too, into plots/ of run.dir",
+    )
     _add_no_store(command)
 
 

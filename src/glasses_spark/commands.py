@@ -163,7 +163,8 @@ def doctor(arguments: Namespace) -> None:
 def _config(arguments: Namespace) -> Config:
     # Only some commands have the option.
     no_store = ["store.dir="] if getattr(arguments, "no_store", False) else []
-    return Config.load(arguments.config, [*arguments.set, *no_store])
+    plots = ["run.plots=true"] if getattr(arguments, "plots", False) else []
+    return Config.load(arguments.config, [*arguments.set, *no_store, *plots])
 
 
 def _config_for(folder: Path, arguments: Namespace) -> Config:

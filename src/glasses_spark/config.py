@@ -285,6 +285,12 @@ class RunConfig(_Section):
     seed: int = key(
         0, whole(0, _MAX_SEED), "Seed from which everything random in the run is derived."
     )
+    plots: bool = key(
+        False,
+        flag(),
+        "Whether the plots of `report.html` are written as PNG and SVG files, too, into `plots` of "
+        "the run folder.",
+    )
     resume: bool = key(
         False,
         only(False, "false (resuming a run is not there yet)"),

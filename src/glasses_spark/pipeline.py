@@ -38,9 +38,13 @@ from glasses_spark.evaluation.calibration import (
     scaled_scores,
 )
 from glasses_spark.evaluation.curves import Curves
+from glasses_spark.evaluation.digest import data_digest
+from glasses_spark.evaluation.gallery import Gallery, choose_faces, with_evidence
 from glasses_spark.evaluation.judgement import Judgement, judge
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
-from glasses_spark.evaluation.report import render_report
+from glasses_spark.evaluation.plots import write_plots
+from glasses_spark.evaluation.report import render_report, report_plots
+from glasses_spark.evaluation.saliency import Score
 from glasses_spark.evaluation.scores import Scores, collect_scores
 from glasses_spark.evaluation.threshold import Costs, Thresholds
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
@@ -204,6 +208,9 @@ class GlassesPipeline:
                             part: scaled_scores(one, temperature) for part, one in scores.items()
                         }
                     judgement = self._judgement(scores)
+                with self._progress.stage("Choosing faces for the report", spark):
+                    gallery = self._gallery(predictions, good)
+                    data = data_digest(good)
             finally:
                 pixels.frame.unpersist()
         result = Result(
@@ -223,7 +230,14 @@ class GlassesPipeline:
             run_dir=target,
         )
         with self._progress.stage(f"Writing {target}"):
-            _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
+            _write(
+                result,
+                self.config,
+                pixels.set_aside.quarantine,
+                _environment(spark),
+                data_digest=data,
+                gallery=gallery,
+            )
         self._record(result)
         return result
 
@@ -406,6 +420,10 @@ class GlassesPipeline:
             with self._progress.stage("Logging to MLflow"), _attempting(folder):
                 log_run(folder, uri=tracking.uri, experiment=tracking.experiment)
 
+    def _gallery(self, predictions: DataFrame, pixels: DataFrame) -> Gallery:
+        test, image = predictions.where(F.col(SPLIT) == TEST), self.config.image
+        return choose_faces(test, pixels, height=image.height, width=image.width)
+
     def _class_weights(self, train: DataFrame) -> dict[float, float]:
         """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
         if self.config.training.class_weight == "none":
@@ -569,7 +587,13 @@ def _write(
     config: Config,
     quarantine: list[QuarantinedImage],
     environment: Mapping[str, Any],
+    *,
+    data_digest: str,
+    gallery: Gallery,
 ) -> None:
+    from glasses_spark.scoring.storage import digest
+
+    model = result.model
     with run_folder.new_run_folder(result.run_dir) as folder:
         (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
         metrics = {
@@ -579,14 +603,16 @@ def _write(
             "store": {"decoded": result.decoded, "reused": result.reused},
             "timings": result.timings,
             "environment": environment,
+            "digests": {
+                "data": data_digest,
+                "weights": digest(model.get_keras_model_config(), model.weights),
+            },
         }
         run_folder.write_json(folder / run_folder.METRICS, metrics)
         curves = {part: one.as_dict() for part, one in result.curves.items()}
         run_folder.write_json(folder / run_folder.CURVES, curves)
         run_folder.write_json(folder / run_folder.HISTORY, result.history)
         bad = [(image.path, image.reason) for image in quarantine]
-        page = render_report(metrics, result.history, bad, config.to_toml())
-        (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
         run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
         run_folder.write_csv(
             folder / run_folder.QUARANTINE,
@@ -594,5 +620,27 @@ def _write(
             bad,
         )
         # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
-        result.model.write().save((folder / run_folder.MODEL).as_uri())
-        result.model.keras_model().save(folder / run_folder.KERAS_MODEL)
+        model.write().save((folder / run_folder.MODEL).as_uri())
+        network = model.keras_model()
+        network.save(folder / run_folder.KERAS_MODEL)
+        # Last: all that it shows is there already, and the page alone takes a second or two.
+        page = render_report(
+            metrics,
+            result.history,
+            bad,
+            config.to_toml(),
+            curves=result.curves,
+            gallery=with_evidence(gallery, _logits(network)),
+        )
+        (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
+        if config.run.plots:
+            plots = report_plots(metrics, result.history, curves=result.curves)
+            write_plots(plots, folder / run_folder.PLOTS)
+
+
+def _logits(network: Any) -> Score:
+    """The logits of pictures by a network, which is changed for it."""
+    from glasses_spark.scoring.predictor import Predictor
+
+    predictor = Predictor(network, with_logits=True)
+    return lambda pictures: predictor.predict(pictures.reshape(len(pictures), -1))[1][:, 0]
