@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for add in (
+        _add_fetch,
         _add_draw_faces,
         _add_prepare,
         _add_train,
@@ -128,6 +129,24 @@ def _add_command(
         "--debug", action="store_true", help="say everything, with tracebacks of errors"
     )
     return command
+
+
+def _add_fetch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "fetch",
+        "download a data set of Kaggle's (data.dataset) and its labels (data.labels_url)",
+        [
+            "--config configs/kaggle.toml",
+            "--config configs/kaggle.toml --keep-zip",
+            "--config configs/kaggle.toml --set data.images=/big/faces",
+        ],
+    )
+    command.add_argument(
+        "--keep-zip",
+        action="store_true",
+        help="keep the downloaded zip file beside the images' folder (default: remove it)",
+    )
 
 
 def _add_draw_faces(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -294,6 +313,8 @@ def _set_up_logging(*, verbose: bool, debug: bool) -> None:
         os.environ["GLASSES_SPARK_NATIVE_STDERR"] = "1"
     else:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Its debug lines are addresses, and a signed one is good for whoever reads it.
+    logging.getLogger("urllib3").setLevel(logging.INFO)
     # py4j logs each call, and as errors those that a stopped Spark no longer answers.
     logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL)
     if not (verbose or debug):

@@ -29,13 +29,48 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def fetch(arguments: Namespace) -> None:
+    """Download the images and the labels that the configuration names."""
+    data = _config(arguments).data
+    if not data.dataset and not data.labels_url:
+        raise ConfigError(
+            "nothing to fetch: expected data.dataset or data.labels_url, got neither; "
+            "configs/kaggle.toml has both"
+        )
+    where = "files are fetched to this machine only"
+    folder = Path(_local(data.images, "data.images", where, "--set data.images=FOLDER"))
+    folder = folder.expanduser()
+    labels = Path(_local(data.labels, "data.labels", where, "--set data.labels=FILE"))
+    labels = labels.expanduser()
+    # Imported late: they bring pyspark and requests.
+    from glasses_spark.loading.fetch import fetch_dataset, fetch_labels
+
+    if data.labels_url:
+        fresh = fetch_labels(
+            data.labels_url, labels, sha256=data.labels_sha256, counter=_progress().counter
+        )
+        print(f"{labels}: {'fetched now' if fresh else 'there already'}")
+    if data.dataset:
+        archive = folder.absolute().with_name(f"{data.dataset.split('/')[1]}.zip")
+        fetched = fetch_dataset(
+            data.dataset,
+            folder,
+            archive=archive,
+            keep=archive if arguments.keep_zip else None,
+            counter=_progress().counter,
+        )
+        news = f"{fetched.fresh:,} fetched now" if fetched.fresh else "all there already"
+        print(f"{folder}: {fetched.files:,} files, {fetched.size / 1e9:.2f} GB; {news}")
+
+
 def draw_faces(arguments: Namespace) -> None:
     """Draw a face for each row of a labels file."""
     from glasses_spark.loading import synthetic
 
     config = _config(arguments)
-    labels = Path(arguments.labels or _local(config.data.labels, "data.labels", "--labels"))
-    out = Path(arguments.out or _local(config.data.images, "data.images", "--out"))
+    where = "faces are drawn on this machine only"
+    labels = Path(arguments.labels or _local(config.data.labels, "data.labels", where, "--labels"))
+    out = Path(arguments.out or _local(config.data.images, "data.images", where, "--out"))
     seed = config.run.seed if arguments.seed is None else arguments.seed
     total = arguments.limit or _count_rows(labels)
     with _progress().counter(f"Drawing {total:,} faces", total) as show:
@@ -176,16 +211,13 @@ def _progress() -> Progress:
     return BarProgress() if sys.stderr.isatty() else Progress()
 
 
-def _local(location: str, key: str, option: str) -> str:
+def _local(location: str, key: str, why: str, option: str) -> str:
     """Return the path of a local place."""
     parts = urlsplit(location)
     if parts.scheme == "file":
         return parts.path
     if parts.scheme:
-        raise ConfigError(
-            f"{key} is {location}: faces are drawn on this machine only; name a local path "
-            f"with {option}"
-        )
+        raise ConfigError(f"{key} is {location}: {why}; name a local path with {option}")
     return location
 
 

@@ -16,6 +16,7 @@ from glasses_spark.keys import (
     flag,
     key,
     local_folder,
+    matching,
     one_of,
     only,
     real,
@@ -70,6 +71,21 @@ class DataConfig(_Section):
         "labels.csv",
         text("a path, URI or URL"),
         "Path, URI or http(s) URL of the CSV file with the columns `index` and `label`.",
+    )
+    labels_sha256: str = key(
+        "",
+        matching("[0-9a-fA-F]{64}", "64 hex digits"),
+        "SHA-256 of the labels file, checked wherever it is read or fetched; empty takes any.",
+    )
+    labels_url: str = key(
+        "",
+        matching(r"https?://\S+", "an http(s) URL"),
+        "Where `glasses-spark fetch` gets the labels file that it puts at `data.labels`.",
+    )
+    dataset: str = key(
+        "",
+        matching(r"[\w-]+/[\w-]+(/[1-9]\d*)?", "OWNER/NAME or OWNER/NAME/VERSION"),
+        "Data set of Kaggle's whose images `glasses-spark fetch` puts into `data.images`.",
     )
     glob: str = key("*.png", text("a file name pattern"), "Which files of the folder are images.")
     on_bad: str = key(

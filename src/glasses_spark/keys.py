@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -106,6 +107,17 @@ def text(wanted: str = "a text that is not empty", *, may_be_empty: bool = False
         return value
 
     return Kind(wanted, parse, is_text=True)
+
+
+def matching(pattern: str, wanted: str) -> Kind:
+    """Return the kind of texts that a whole pattern describes, and of the empty text."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not (value == "" or re.fullmatch(pattern, value)):
+            raise ValueError
+        return value
+
+    return Kind(f"{wanted}, or an empty text", parse, is_text=True)
 
 
 def local_folder() -> Kind:

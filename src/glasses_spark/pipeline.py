@@ -195,6 +195,7 @@ class GlassesPipeline:
                 spark,
                 data.images,
                 data.labels,
+                labels_sha256=data.labels_sha256,
                 glob=data.glob,
                 limit=data.limit or None,
                 seed=self.config.run.seed,

@@ -148,6 +148,7 @@ def load_dataset(
     images: str,
     labels: str,
     *,
+    labels_sha256: str = "",
     glob: str = "*.png",
     limit: int | None = None,
     seed: int = 0,
@@ -158,6 +159,7 @@ def load_dataset(
         spark: Session that loads them.
         images: Folder, glob or URI, sub-folders included.
         labels: CSV file; path, URI or http(s) URL.
+        labels_sha256: What its SHA-256 must be; empty for any.
         glob: Pattern of the base names.
         limit: Use at most so many images, at least 2: of each label as large a part
             as it has in the whole, chosen by a hash of seed and id.
@@ -174,7 +176,7 @@ def load_dataset(
     """
     if limit is not None and limit < 2:
         raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
-    label_of = label_of_each(spark, labels)
+    label_of = label_of_each(spark, labels, sha256=labels_sha256)
     all_labels = labels_frame(spark, label_of)
     source = open_images(spark, images, glob=glob)
     scanned = scan(source).persist()
