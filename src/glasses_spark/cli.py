@@ -224,7 +224,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         ],
     )
     command.add_argument(
-        "--model", metavar="RUN", help="run folder that train wrote (default: run.dir)"
+        "--model", metavar="RUN", help="run folder that train wrote, or its URI (default: run.dir)"
     )
     command.add_argument(
         "--part",
@@ -248,7 +248,10 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ],
     )
     command.add_argument(
-        "--model", metavar="RUN", required=True, help="run folder that train wrote"
+        "--model",
+        metavar="RUN",
+        required=True,
+        help="run folder that train wrote, or its URI",
     )
     command.add_argument("--out", metavar="FILE", help="CSV file (default: standard output)")
     command.add_argument(

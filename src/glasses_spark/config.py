@@ -15,7 +15,6 @@ from glasses_spark.keys import (
     Key,
     flag,
     key,
-    local_folder,
     matching,
     one_of,
     only,
@@ -276,8 +275,9 @@ class RunConfig(_Section):
 
     dir: str = key(
         "runs/latest",
-        local_folder(),
-        "Folder for the results. That of an earlier run is replaced when this one has succeeded.",
+        text("a folder or URI"),
+        "Folder or URI for the results; a path is of the driver's machine. Those of an earlier run "
+        "are replaced when this one has succeeded.",
     )
     seed: int = key(
         0, whole(0, _MAX_SEED), "Seed from which everything random in the run is derived."

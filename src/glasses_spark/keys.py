@@ -120,19 +120,6 @@ def matching(pattern: str, wanted: str) -> Kind:
     return Kind(f"{wanted}, or an empty text", parse, is_text=True)
 
 
-def local_folder() -> Kind:
-    """Return the kind of folders on the driver's machine: paths, but not URIs."""
-    one = text()
-
-    def parse(value: object) -> object:
-        path = one.parse(value)
-        if "://" in str(path):
-            raise ValueError
-        return path
-
-    return Kind("a folder on the machine of the driver", parse, is_text=True)
-
-
 def texts(wanted: str) -> Kind:
     """Return the kind of lists of texts, at least one long; kept as a tuple."""
     one = text()

@@ -17,7 +17,7 @@ from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark import run_folder
+from glasses_spark import run_folder, run_place
 from glasses_spark.columns import (
     ID,
     LABEL,
@@ -33,6 +33,7 @@ from glasses_spark.errors import ConfigError, DataError, ImagesError
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
+from glasses_spark.loading.location import local_folder
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
 from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
 from glasses_spark.preprocessing.store import PixelStore, usable_root
@@ -61,7 +62,7 @@ class Result:
         predictions: ``id``, ``path``, ``label``, ``split``, ``prediction`` and
             ``predicted_label`` of all images used; kept in Spark's memory or on its
             disks until ``predictions.unpersist()``.
-        run_dir: The run folder.
+        location: Where the run folder lies: a path or a URI, as ``run.dir`` has it.
         decoded: How many images were decoded in this run.
         reused: How many came from the pixel store.
     """
@@ -73,16 +74,30 @@ class Result:
     history: list[dict[str, Any]]
     model: GlassesModel
     predictions: DataFrame
-    run_dir: Path
+    location: str
     decoded: int
     reused: int
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder on this machine.
+
+        Raises:
+            ConfigError: It lies elsewhere, at the URI ``location``.
+        """
+        folder = local_folder(self.location)
+        if folder is None:
+            raise ConfigError(
+                f"the run folder is not on this machine, it lies at {self.location}: use location"
+            )
+        return folder
 
     def __repr__(self) -> str:
         return (
             f"{metrics_table({TRAIN: self.train, TEST: self.test})}\n"
             f"{self.data['used']} of {self.data['images']} images, "
             f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s\n"
-            f"Results: {self.run_dir}"
+            f"Results: {self.location}"
         )
 
 
@@ -146,8 +161,8 @@ class GlassesPipeline:
         Raises:
             GlassesSparkError: A stage failed; ``run.dir`` is as it was before.
         """
-        target = Path(self.config.run.dir)
-        run_folder.check_run_folder(target)  # now rather than after the training
+        target = self.config.run.dir
+        run_place.check_run_place(spark, target)  # now rather than after the training
         # Imported here: it brings the training engine, which the other stages do without.
         from glasses_spark.training.warm_up import warm_up
 
@@ -181,10 +196,10 @@ class GlassesPipeline:
             history=model.history,
             model=model,
             predictions=predictions.select(ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL),
-            run_dir=target,
+            location=target,
         )
         with self._progress.stage(f"Writing {target}"):
-            _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
+            _write(spark, result, self.config, pixels.set_aside.quarantine, _environment(spark))
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -443,12 +458,13 @@ def _environment(spark: SparkSession) -> dict[str, Any]:
 
 
 def _write(
+    spark: SparkSession,
     result: Result,
     config: Config,
     quarantine: list[QuarantinedImage],
     environment: Mapping[str, Any],
 ) -> None:
-    with run_folder.new_run_folder(result.run_dir) as folder:
+    with run_place.new_run_place(spark, result.location) as folder:
         (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
         metrics = {
             "train": result.train.as_dict(),
@@ -469,6 +485,7 @@ def _write(
             [PATH, "reason"],
             bad,
         )
-        # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
-        result.model.write().save((folder / run_folder.MODEL).as_uri())
+        # With a scheme: where HDFS is Spark's default, a plain path would be one in HDFS. Not
+        # encoded, as Hadoop takes a URI for a plain text.
+        result.model.write().save(f"file:{folder / run_folder.MODEL}")
         result.model.keras_model().save(folder / run_folder.KERAS_MODEL)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.executors import is_local
 from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files, hides_files, no_files
 from glasses_spark.loading.images import (
     COLON,
@@ -205,13 +206,21 @@ def load_dataset(
     finally:
         scanned.unpersist()
     _log(account)
+    on_disk = is_on_disk(spark, images)
+    if on_disk and not images.startswith("file:") and not is_local(spark.sparkContext):
+        logger.warning(
+            "data.images is %s, a path on this machine's disk: every executor must find the same "
+            "files there. Where all share that disk, say so with file:; else name a place that "
+            "all of them reach, such as hdfs:///faces",
+            images,
+        )
     return Dataset(
         labels=chosen,
         listing=listing,
         account=account,
         location=images,
         glob=glob,
-        on_disk=is_on_disk(spark, images),
+        on_disk=on_disk,
         _source=source,
         _empty=empty,
         _needed=needed,

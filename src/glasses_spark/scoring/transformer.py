@@ -30,7 +30,13 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.executors import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
-from glasses_spark.scoring.storage import digest, read_weights, write_weights
+from glasses_spark.scoring.storage import (
+    digest,
+    read_metadata,
+    read_weights,
+    write_metadata,
+    write_weights,
+)
 from glasses_spark.session import task_slots
 
 import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
@@ -213,13 +219,14 @@ class _ModelWriter(MLWriter):
             "model_type": model_type.name if model_type else None,
             "history": json.dumps(model.history),
         }
-        DefaultParamsWriter.saveMetadata(stage, path, self.sparkSession, extraMetadata=extra)
+        metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession, extra)
+        write_metadata(self.sparkSession, f"{path}/metadata", metadata)
         write_weights(self.sparkSession, f"{path}/weights", model._trained().weights)
 
 
 class _ModelReader(MLReader[GlassesModel]):
     def load(self, path: str) -> GlassesModel:
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
         model = GlassesModel(
             weights=read_weights(self.sparkSession, f"{path}/weights"),
             history=json.loads(metadata.get("history", "[]")),
