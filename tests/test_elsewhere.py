@@ -25,6 +25,7 @@ from glasses_spark.loading.dataset import load_dataset
 from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
 from glasses_spark.pipeline import GlassesPipeline
 from tests.elsewhere import mounted
+from tests.faces import write_faces
 from tests.test_cli import _logging_as_before as _logging_as_before
 
 FACES = 24
@@ -50,6 +51,25 @@ def settings(place: str) -> list[str]:
         "training.batch_size=4",
         "training.num_workers=2",
     ]
+
+
+def test_names_are_those_of_the_files_and_empty_ones_are_found(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    place = mounted(spark, tmp_path)
+    names = ["my face [a] 1.png", "ü 100%20 face-2.png", "sub folder/face-3.png"]
+    write_faces(tmp_path / "my faces", names)
+    (tmp_path / "my faces" / "face-4.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("index,label\n1,1\n2,0\n3,1\n4,0\n")
+
+    dataset = load_dataset(spark, f"{place}/my faces", f"{place}/labels.csv")
+
+    assert not dataset.on_disk
+    contents = {row["path"]: bytes(row["content"]) for row in dataset.frame.collect()}
+    assert contents == {
+        f"{place}/my faces/{name}": (tmp_path / "my faces" / name).read_bytes()
+        for name in [*names, "face-4.png"]
+    }
 
 
 @pytest.mark.slow
@@ -169,29 +189,27 @@ conf = {{
 }}
 with spark_session(master="local-cluster[2,1,1024]", conf=conf) as spark:
     context = spark.sparkContext
+    print(context.applicationId, flush=True)
     folders = context.range(8, numSlices=8).map(lambda _: os.getcwd()).distinct().collect()
     say(here=os.getcwd(), folders=folders)
 {textwrap.indent(textwrap.dedent(code), "    ")}
     print(json.dumps(said))
 """
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=faces,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    # What the executors leave behind lies within the installed package.
     work = Path(pyspark.__file__).parent / "work"
-    before = set(work.iterdir()) if work.exists() else set()
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=faces,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)},
-            capture_output=True,
-            text=True,
-            timeout=280,
-            check=False,
-        )
-    finally:
-        # What the executors leave behind lies within the installed package.
-        for folder in set(work.iterdir()) - before if work.exists() else ():
-            shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # other executors may be at work there
-            work.rmdir()
+    for line in done.stdout.splitlines()[:1]:
+        shutil.rmtree(work / line, ignore_errors=True)
+    with suppress(OSError):  # other executors may be at work there
+        work.rmdir()
     assert done.returncode == 0, done.stderr[-3000:]
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

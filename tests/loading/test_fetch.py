@@ -171,6 +171,20 @@ def test_a_second_call_asks_nobody_and_changes_nothing(
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
 
 
+def test_what_a_call_left_that_was_killed_at_the_very_end_is_cleared_away(
+    kaggle: KaggleServer, fetcher: Fetcher, tmp_path: Path
+) -> None:
+    fetcher(tmp_path / "faces")
+    (tmp_path / ".faces.fetch").mkdir()
+    (tmp_path / ".faces.fetch" / "archive.zip").write_bytes(ARCHIVE)
+    kaggle.asked.clear()
+
+    assert fetcher(tmp_path / "faces", keep=tmp_path / "kept.zip")["fresh"] == 0
+
+    assert kaggle.asked == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "kept.zip"]
+
+
 def test_files_that_are_gone_or_cut_short_are_noticed_and_those_that_are_gone_come_back(
     fetcher: Fetcher, tmp_path: Path
 ) -> None:
@@ -342,6 +356,7 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_written(
 
     message = refused(fetcher(tmp_path / "faces"))
 
+    assert message.startswith(f"{tmp_path}: found ")
     assert "GB free on this disk, wanted 2000000.3 GB for the zip file and the images" in message
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

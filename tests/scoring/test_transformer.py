@@ -171,6 +171,36 @@ def test_a_file_of_elephas_itself_can_be_loaded(
     assert again.transform(frame).count() == ROWS
 
 
+def test_places_where_a_model_cannot_be_are_named(
+    spark: SparkSession, keras_model: Any, tmp_path: Path
+) -> None:
+    model = fitted(keras_model)
+    with pytest.raises(ScoringError, match=r"hdfs:///model\.h5: an HDF5 file lies on this machine"):
+        model.save("hdfs:///model.h5")
+    model.save(str(tmp_path / "model"))
+    with pytest.raises(ScoringError, match=r"model/metadata: is there already.*overwrite"):
+        model.save(str(tmp_path / "model"))
+    model.write().overwrite().save(str(tmp_path / "model"))
+    with pytest.raises(ScoringError, match="none/metadata: expected a saved stage, and it cannot"):
+        GlassesModel.load(str(tmp_path / "none"))
+    with pytest.raises(ScoringError, match='No FileSystem for scheme "nosuch"'):
+        model.save("nosuch://host/model")
+
+
+def test_what_spark_itself_has_written_is_read(
+    spark: SparkSession, keras_model: Any, tmp_path: Path
+) -> None:
+    # As earlier versions did: in tasks, under names of Spark's own.
+    model = fitted(keras_model)
+    model.save(str(tmp_path / "new"))
+    for part, form in (("metadata", "text"), ("weights", "parquet")):
+        rows = spark.read.format(form).load(str(tmp_path / "new" / part))
+        rows.write.format(form).save(str(tmp_path / "old" / part))
+    again = GlassesModel.load(str(tmp_path / "old"))
+    assert again.uid == model.uid
+    assert all(map(np.array_equal, again.weights, model.weights))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match=r"nothing\.h5: expected a saved model, got no such"):
         load_ml_transformer(str(tmp_path / "nothing.h5"))

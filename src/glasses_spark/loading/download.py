@@ -222,8 +222,8 @@ def _receive(
         part.unlink(missing_ok=True)
         _beside(part, ".json").write_text(json.dumps(asdict(promise)), encoding="utf-8")
     if promise.size is not None:
-        mb = 1e-6 * (promise.size - start)
-        logger.info("Downloading %s: %.1f MB, after %.1f MB before", name, mb, 1e-6 * start)
+        missing = 1e-6 * (promise.size - start)
+        logger.info("Downloading %s: %.1f MB, %.1f MB there already", name, missing, 1e-6 * start)
     with (
         part.open("ab") as file,
         counter(f"Downloading {name}", promise.size or 0) as show,

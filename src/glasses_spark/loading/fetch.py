@@ -88,31 +88,25 @@ def fetch_dataset(
         SetupError: Kaggle's client cannot be used.
     """
     folder = folder.expanduser().resolve()
-    complete = _complete(folder, dataset)
-    if complete:
-        return complete
     work = folder.with_name(f".{folder.name}.fetch")
     downloaded = work / "archive.zip"
+    fetched = _complete(folder, dataset)
+    # It is there still where a call was killed after all else was done.
+    if fetched and not work.exists():
+        return fetched
     with _written(folder), _alone(work):
-        if archive.is_file():
-            logger.info("Taking %s in place of a download", archive)
-        elif not downloaded.is_file():
-            download(
-                locate_archive(dataset),
-                downloaded,
-                name=dataset,
-                counter=counter,
-                # Images hardly shrink in a zip file: they take its size once more.
-                accept=lambda total, missing: _require_room(work, missing + total),
-                passing=PASSING | _EXPIRED,
-                pause=pause,
-            )
-        files = _unpack(archive, downloaded, work / "files", folder, counter)
-        _settle(files, dataset, work / "files", folder)
+        if not fetched:
+            if archive.is_file():
+                logger.info("Taking %s in place of a download", archive)
+            elif not downloaded.is_file():
+                _download(dataset, downloaded, counter, pause)
+            files = _unpack(archive, downloaded, work / "files", folder, counter)
+            _settle(files, dataset, work / "files", folder)
+            fetched = Fetched(len(files), _total(files), sum(one.fresh for one in files))
         if keep and downloaded.is_file():
             downloaded.replace(keep)
         shutil.rmtree(work)
-    return Fetched(len(files), _total(files), sum(one.fresh for one in files))
+    return fetched
 
 
 def fetch_labels(
@@ -190,6 +184,19 @@ def _complete(folder: Path, dataset: str) -> Fetched | None:
     return Fetched(len(paths), size, fresh=0)
 
 
+def _download(dataset: str, target: Path, counter: Counter, pause: Callable[[float], None]) -> None:
+    download(
+        locate_archive(dataset),
+        target,
+        name=dataset,
+        counter=counter,
+        # Images hardly shrink in a zip file: they take its size once more.
+        accept=lambda total, missing: _require_room(target.parent.parent, missing + total),
+        passing=PASSING | _EXPIRED,
+        pause=pause,
+    )
+
+
 def _unpack(
     archive: Path, downloaded: Path, files: Path, folder: Path, counter: Counter
 ) -> list[Unpacked]:
@@ -230,7 +237,7 @@ def _require_room(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted + _RESERVE:
         raise FetchError(
-            f"{folder.parent}: found {free / 1e9:.1f} GB free on this disk, wanted "
+            f"{folder}: found {free / 1e9:.1f} GB free on this disk, wanted "
             f"{(wanted + _RESERVE) / 1e9:.1f} GB for the zip file and the images. Make room, or "
             "name a folder on another disk as data.images"
         )

@@ -28,6 +28,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ScoringError
 from glasses_spark.executors import worker_environment, worker_threads
+from glasses_spark.loading.location import SCHEME
 from glasses_spark.scoring.features import features_column
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
 from glasses_spark.scoring.storage import (
@@ -103,6 +104,11 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         if not str(path).endswith(ELEPHAS_SUFFIXES):
             self.write().save(path)
             return
+        if SCHEME.match(str(path)):
+            raise ScoringError(
+                f"{path}: an HDF5 file lies on this machine's disk. Name a path, or a folder, "
+                "which may be at any URI"
+            )
         with h5py.File(path, mode="w") as file:
             config = {"class_name": type(self).__name__, "config": self.get_config()}
             file.attrs["distributed_config"] = json.dumps(config, cls=ModelTypeEncoder)
