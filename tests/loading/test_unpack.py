@@ -11,7 +11,7 @@ import pytest
 
 from glasses_spark.errors import FetchError
 from glasses_spark.loading import unpack as unpack_module
-from glasses_spark.loading.unpack import BrokenArchiveError, size_of, unpack
+from glasses_spark.loading.unpack import BrokenArchiveError, missing_bytes, unpack
 from glasses_spark.progress import Progress
 from tests.faces import noise_png
 
@@ -84,6 +84,30 @@ def test_a_bomb_is_refused_by_the_size_of_one_entry_and_of_all(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("comment", [b"", b"x" * 65535])
+@pytest.mark.parametrize("large", [False, True])
+def test_a_list_of_entries_too_long_for_the_memory_is_not_even_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comment: bytes, large: bool
+) -> None:
+    archive = bundle(tmp_path / "a.zip", ("face-1.png", FACE))
+    with zipfile.ZipFile(archive, "a") as file:
+        file.comment = comment
+    if large:  # as archives of more than 4 GB have it: the record in its large form comes first
+        content = archive.read_bytes()
+        end = content.rfind(b"PK\5\6")
+        size, begin = struct.unpack_from("<II", content, end + 12)
+        record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, size, begin)
+        locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+        short = content[end : end + 8] + b"\xff" * 12 + content[end + 20 :]
+        archive.write_bytes(content[:end] + record + locator + short)
+    assert unpacked(archive, tmp_path / "out") == ["face-1.png"]
+
+    monkeypatch.setattr(unpack_module, "MAX_DIRECTORY_BYTES", 55)
+
+    with pytest.raises(FetchError, match="found a directory of 56 bytes"):
+        unpacked(archive, tmp_path / "out")
+
+
 def test_an_entry_that_is_larger_than_it_says_gives_no_more_than_that(tmp_path: Path) -> None:
     archive = bundle(tmp_path / "a.zip", ("face-1.png", b"x" * 1_000_000))
     content = bytearray(archive.read_bytes())
@@ -133,6 +157,8 @@ def test_what_is_damaged_is_named_and_goes_on_where_it_was_once_it_is_whole(
 
     archive.write_bytes(whole)
 
+    missing = missing_bytes(archive, tmp_path / "out", present=tmp_path / "none")
     assert unpacked(archive, tmp_path / "out") == ["face-1.png", "face-2.png"]
-    assert size_of(archive) == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
+    assert sizes == {"face-1.png": len(FACE), "face-2.png": missing}
     assert (tmp_path / "out" / "face-1.png").stat().st_mtime_ns == first

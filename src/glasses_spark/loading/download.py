@@ -30,6 +30,7 @@ MAX_FAILURES: Final = 5
 MAX_PAUSE_S: Final = 300.0
 
 _CONNECT_S: Final = 30.0
+_DEPTH: Final = 10  # of errors within errors
 _SILENCE_S: Final = 60.0  # without a byte
 PIECE: Final = 1 << 16  # what a lost connection may cost
 
@@ -118,7 +119,9 @@ def download(
 def why(error: BaseException) -> str:
     """Say what is wrong with a connection, without the address that it was to."""
     seen: BaseException | None = error
-    while seen is not None:
+    for _ in range(_DEPTH):
+        if seen is None:
+            break
         if isinstance(seen, OSError) and seen.errno and seen.strerror:
             return f"no connection ({seen.strerror})"
         inner = next((one for one in seen.args if isinstance(one, BaseException)), None)

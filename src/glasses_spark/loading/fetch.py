@@ -24,7 +24,7 @@ from glasses_spark.loading.labels import (
     parse_labels,
     without_secrets,
 )
-from glasses_spark.loading.unpack import BrokenArchiveError, Unpacked, size_of, unpack
+from glasses_spark.loading.unpack import BrokenArchiveError, Unpacked, missing_bytes, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -202,8 +202,7 @@ def _unpack(
 ) -> list[Unpacked]:
     source = archive if archive.is_file() else downloaded
     try:
-        there = sum(path.stat().st_size for path in files.glob("*")) if files.exists() else 0
-        _require_room(folder.parent, size_of(source) - there)
+        _require_room(folder.parent, missing_bytes(source, files, present=folder))
         return unpack(source, files, present=folder, counter=counter)
     except BrokenArchiveError as error:
         if source == archive:

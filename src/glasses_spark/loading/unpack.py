@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from glasses_spark.errors import FetchError
 from glasses_spark.loading.download import Counter
@@ -22,6 +24,13 @@ TAKEN: Final = (".png", ".csv")
 MAX_ENTRIES: Final = 100_000
 MAX_ENTRY_BYTES: Final = 64 * 2**20
 MAX_TOTAL_BYTES: Final = 64 * 2**30
+
+MAX_DIRECTORY_BYTES: Final = 64 * 2**20
+
+# The records at the end of a zip file: its signature; the length, or the place, that is asked for.
+_END: Final = struct.Struct("<4s8xI6x")
+_LOCATOR: Final = struct.Struct("<4s4xQ4x")
+_LARGE_END: Final = struct.Struct("<4s36xQ8x")
 
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
@@ -85,19 +94,64 @@ def unpack(archive: Path, folder: Path, *, present: Path, counter: Counter) -> l
     return done
 
 
-def size_of(archive: Path) -> int:
-    """Return the bytes that an archive unpacks to; the rest as for ``unpack``."""
+def missing_bytes(archive: Path, folder: Path, *, present: Path) -> int:
+    """Return how many bytes ``unpack`` would write; the rest as there."""
     with _opened(archive) as bundle:
-        return sum(entry.file_size for entry in _entries(bundle, archive).values())
+        return sum(
+            entry.file_size
+            for name, entry in _entries(bundle, archive).items()
+            if not any((place / name).exists() for place in (folder, present))
+        )
 
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+    size = _directory_bytes(archive)
+    if size > MAX_DIRECTORY_BYTES:
+        raise FetchError(
+            f"{archive}: found a directory of {size} bytes in it, wanted at most "
+            f"{MAX_DIRECTORY_BYTES}; this is no archive of faces"
+        )
     try:
         with zipfile.ZipFile(archive) as bundle:
             yield bundle
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise BrokenArchiveError(f"{archive}: not a whole zip archive ({error})") from error
+
+
+def _directory_bytes(archive: Path) -> int:
+    """Return the length of the list of entries, as the end of the archive has it; 0 without one.
+
+    The standard library takes the whole list into memory, a thousand bytes an entry, before it
+    lets itself be asked. The record at the end is looked for as there: after the list, a
+    comment of at most 65,535 bytes behind it, and its large form (zip64) before it.
+    """
+    with archive.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        start = max(0, length - _END.size - 0xFFFF)
+        file.seek(start)
+        tail = file.read()
+        place = len(tail) - _END.size
+        if not (tail[max(0, place) :].startswith(b"PK\5\6") and tail.endswith(b"\0\0")):
+            place = tail.rfind(b"PK\5\6")
+        if place < 0 or len(tail) < place + _END.size:
+            return 0
+        sizes = [int(_END.unpack_from(tail, place)[1])]
+        locator = _read_at(file, start + place - _LOCATOR.size, _LOCATOR)
+        if locator and locator[0] == b"PK\6\7":
+            # Some releases of Python go where it points to, others look right before it.
+            for where in (locator[1], start + place - _LOCATOR.size - _LARGE_END.size):
+                record = _read_at(file, where, _LARGE_END)
+                sizes += [record[1]] if record and record[0] == b"PK\6\6" else []
+        return max(sizes[1:] or sizes)
+
+
+def _read_at(file: IO[bytes], place: int, record: struct.Struct) -> tuple[Any, ...] | None:
+    if not 0 <= place < 2**63:
+        return None
+    file.seek(place)
+    content = file.read(record.size)
+    return record.unpack(content) if len(content) == record.size else None
 
 
 def _entries(bundle: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
