@@ -187,6 +187,22 @@ def test_places_where_a_model_cannot_be_are_named(
         model.save("nosuch://host/model")
 
 
+def test_no_task_saves_or_loads_a_model_as_it_would_use_the_disk_of_its_own_machine(
+    spark: SparkSession, keras_model: Any, tmp_path: Path
+) -> None:
+    model, context = fitted(keras_model), spark.sparkContext
+    context.setJobGroup("saving", "")
+    try:
+        model.save(str(tmp_path / "model"))
+        GlassesModel.load(str(tmp_path / "model"))
+        assert list(context.statusTracker().getJobIdsForGroup("saving")) == []
+        context.range(1).count()
+        assert len(context.statusTracker().getJobIdsForGroup("saving")) == 1
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
+        context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
+
+
 def test_what_spark_itself_has_written_is_read(
     spark: SparkSession, keras_model: Any, tmp_path: Path
 ) -> None:
