@@ -26,7 +26,16 @@ from glasses_spark.session import LOCAL_JVM_OPTIONS
 from tests.test_saved_run import write_run
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "compare", "doctor"]
+COMMANDS = [
+    "fetch",
+    "draw-faces",
+    "prepare",
+    "train",
+    "evaluate",
+    "predict",
+    "compare",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +148,16 @@ def test_a_wrong_call_says_what_is_wrong(
             ["evaluate", "--set", "run.dir=no-run"],
             "error: no-run: expected a run folder with config.toml and metrics.json, as "
             "`glasses-spark train` writes, found no such folder",
+        ),
+        (
+            ["fetch"],
+            "error: nothing to fetch: expected data.dataset or data.labels_url, got neither; "
+            "configs/kaggle.toml has both",
+        ),
+        (
+            ["fetch", "--set", "data.dataset=a/b", "--set", "data.images=hdfs:///faces"],
+            "error: data.images is hdfs:///faces: files are fetched to this machine only; name a "
+            "local path with --set data.images=FOLDER",
         ),
         (
             ["draw-faces", "--set", "data.labels=https://host/labels.csv"],

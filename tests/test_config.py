@@ -65,8 +65,8 @@ def test_the_defaults_are_those_of_the_published_experiment() -> None:
             "to train on, got 0.2 and 0.8",
         ),
         (
-            "run.dir=hdfs:///runs",
-            'run.dir: expected a folder on the machine of the driver, got "hdfs:///runs"',
+            "run.dir=",
+            'run.dir: expected a folder or URI, got ""',
         ),
         ("data.images=", 'data.images: expected a folder, glob or URI, got ""'),
         ("image.height=8", "image.height: expected a whole number from 16 to 1024, got 8"),

@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for add in (
+        _add_fetch,
         _add_draw_faces,
         _add_prepare,
         _add_train,
@@ -140,6 +141,24 @@ def _add_bare_command(
         "--debug", action="store_true", help="say everything, with tracebacks of errors"
     )
     return command
+
+
+def _add_fetch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "fetch",
+        "download a data set of Kaggle's (data.dataset) and its labels (data.labels_url)",
+        [
+            "--config configs/kaggle.toml",
+            "--config configs/kaggle.toml --keep-zip",
+            "--config configs/kaggle.toml --set data.images=/big/faces",
+        ],
+    )
+    command.add_argument(
+        "--keep-zip",
+        action="store_true",
+        help="keep the downloaded zip file beside the images' folder (default: remove it)",
+    )
 
 
 def _add_draw_faces(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -222,7 +241,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         ],
     )
     command.add_argument(
-        "--model", metavar="RUN", help="run folder that train wrote (default: run.dir)"
+        "--model", metavar="RUN", help="run folder that train wrote, or its URI (default: run.dir)"
     )
     command.add_argument(
         "--part",
@@ -246,7 +265,10 @@ def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         ],
     )
     command.add_argument(
-        "--model", metavar="RUN", required=True, help="run folder that train wrote"
+        "--model",
+        metavar="RUN",
+        required=True,
+        help="run folder that train wrote, or its URI",
     )
     command.add_argument("--out", metavar="FILE", help="CSV file (default: standard output)")
     command.add_argument(
@@ -331,6 +353,8 @@ def _set_up_logging(*, verbose: bool, debug: bool) -> None:
         os.environ["GLASSES_SPARK_NATIVE_STDERR"] = "1"
     else:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Its debug lines are addresses, and a signed one is good for whoever reads it.
+    logging.getLogger("urllib3").setLevel(logging.INFO)
     # py4j logs each call, and as errors those that a stopped Spark no longer answers.
     logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL)
     if not (verbose or debug):

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 from urllib.parse import urlsplit
 
-from glasses_spark import run_folder
+from glasses_spark import run_folder, run_place
 from glasses_spark.config import Config
 from glasses_spark.errors import ConfigError, SetupError
 from glasses_spark.interruption import interruptible
+from glasses_spark.loading.location import local_folder
 from glasses_spark.progress import BarProgress, Progress
 
 # Whatever imports pyspark or TensorFlow is imported within the functions, so that
@@ -29,13 +30,48 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+def fetch(arguments: Namespace) -> None:
+    """Download the images and the labels that the configuration names."""
+    data = _config(arguments).data
+    if not data.dataset and not data.labels_url:
+        raise ConfigError(
+            "nothing to fetch: expected data.dataset or data.labels_url, got neither; "
+            "configs/kaggle.toml has both"
+        )
+    where = "files are fetched to this machine only"
+    folder = Path(_local(data.images, "data.images", where, "--set data.images=FOLDER"))
+    folder = folder.expanduser()
+    labels = Path(_local(data.labels, "data.labels", where, "--set data.labels=FILE"))
+    labels = labels.expanduser()
+    # Imported late: they bring pyspark and requests.
+    from glasses_spark.loading.fetch import fetch_dataset, fetch_labels
+
+    if data.labels_url:
+        fresh = fetch_labels(
+            data.labels_url, labels, sha256=data.labels_sha256, counter=_progress().counter
+        )
+        print(f"{labels}: {'fetched now' if fresh else 'there already'}")
+    if data.dataset:
+        archive = folder.absolute().with_name(f"{data.dataset.split('/')[1]}.zip")
+        fetched = fetch_dataset(
+            data.dataset,
+            folder,
+            archive=archive,
+            keep=archive if arguments.keep_zip else None,
+            counter=_progress().counter,
+        )
+        news = f"{fetched.fresh:,} fetched now" if fetched.fresh else "all there already"
+        print(f"{folder}: {fetched.files:,} files, {fetched.size / 1e9:.2f} GB; {news}")
+
+
 def draw_faces(arguments: Namespace) -> None:
     """Draw a face for each row of a labels file."""
     from glasses_spark.loading import synthetic
 
     config = _config(arguments)
-    labels = Path(arguments.labels or _local(config.data.labels, "data.labels", "--labels"))
-    out = Path(arguments.out or _local(config.data.images, "data.images", "--out"))
+    where = "faces are drawn on this machine only"
+    labels = Path(arguments.labels or _local(config.data.labels, "data.labels", where, "--labels"))
+    out = Path(arguments.out or _local(config.data.images, "data.images", where, "--out"))
     seed = config.run.seed if arguments.seed is None else arguments.seed
     total = arguments.limit or _count_rows(labels)
     with _progress().counter(f"Drawing {total:,} faces", total) as show:
@@ -67,7 +103,9 @@ def prepare(arguments: Namespace) -> None:
 def train(arguments: Namespace) -> None:
     """Do a whole run."""
     config = _config(arguments)
-    run_folder.check_run_folder(Path(config.run.dir))
+    folder = local_folder(config.run.dir)
+    if folder is not None:
+        run_folder.check_run_folder(folder)  # before Spark is started
     if config.tracking.mlflow:
         from glasses_spark.tracking.mlflow_run import require_mlflow
 
@@ -81,16 +119,15 @@ def train(arguments: Namespace) -> None:
 
 def evaluate(arguments: Namespace) -> None:
     """Judge the model of a run on labelled images."""
-    folder = Path(arguments.model or _config(arguments).run.dir)
-    config = _config_for(folder, arguments)
-    with _spark(config, arguments, meanwhile=_import_all) as spark:
+    location = arguments.model or _config(arguments).run.dir
+    with _spark_for(location, arguments) as (spark, config):
         from glasses_spark.columns import SPLIT
         from glasses_spark.evaluation.metrics import metrics_table
         from glasses_spark.pipeline import GlassesPipeline
         from glasses_spark.scoring.transformer import GlassesModel
 
         pipeline = GlassesPipeline(config, progress=_progress())
-        model = GlassesModel.load((folder / run_folder.MODEL).absolute().as_uri())
+        model = GlassesModel.load(_model_of(location))
         predictions = pipeline.predict(model, pipeline.preprocess(pipeline.load(spark)).good)
         if arguments.part != "all":
             predictions = predictions.where(predictions[SPLIT] == arguments.part)
@@ -103,16 +140,15 @@ def evaluate(arguments: Namespace) -> None:
 
 def predict(arguments: Namespace) -> None:
     """Write the probability of glasses for images without labels."""
-    folder = Path(arguments.model)
-    config = _config_for(folder, arguments)
-    with _spark(config, arguments, meanwhile=_import_all) as spark:
+    location = arguments.model
+    with _spark_for(location, arguments) as (spark, config):
         from pyspark.sql import functions as F
 
         from glasses_spark.columns import PATH, PREDICTED_LABEL, PREDICTION
         from glasses_spark.evaluation.metrics import add_predicted_label
         from glasses_spark.scoring.transformer import GlassesModel
 
-        model = GlassesModel.load((folder / run_folder.MODEL).absolute().as_uri())
+        model = GlassesModel.load(_model_of(location))
         scored = add_predicted_label(
             model.transform(_unlabelled(spark, arguments.images, config)),
             threshold=config.evaluation.threshold,
@@ -167,14 +203,40 @@ def _config(arguments: Namespace) -> Config:
     return Config.load(arguments.config, [*arguments.set, *no_store, *plots])
 
 
-def _config_for(folder: Path, arguments: Namespace) -> Config:
+@contextmanager
+def _spark_for(location: str, arguments: Namespace) -> Iterator[tuple[SparkSession, Config]]:
+    """Start Spark for work with the model of a run, and give the configuration for it.
+
+    Spark itself is set as the run had it; not where the run lies at a URI, which only
+    a running Spark can read.
+    """
+    folder = local_folder(location)
+    if folder is not None:
+        run_folder.require_run_folder(folder)
+        config = _config_for(folder / run_folder.CONFIG, arguments)
+        with _spark(config, arguments, meanwhile=_import_all) as spark:
+            yield spark, config
+        return
+    with _spark(_config(arguments), arguments, meanwhile=_import_all) as spark:
+        with run_place.configuration_of(spark, location) as saved:
+            config = _config_for(saved, arguments)
+        yield spark, config
+
+
+def _model_of(location: str) -> str:
+    """Return where the model of a run lies, for Spark."""
+    folder = local_folder(location)
+    # Not encoded, as Hadoop takes a URI for a plain text.
+    place = location.rstrip("/") if folder is None else f"file:{folder.absolute()}"
+    return f"{place}/{run_folder.MODEL}"
+
+
+def _config_for(saved: Path, arguments: Namespace) -> Config:
     """Return the configuration for work with the model of a run.
 
     What the model was made with stays: the size of its input, and the split,
     which tells what it has seen.
     """
-    run_folder.require_run_folder(folder)
-    saved = folder / run_folder.CONFIG
     arguments.config = arguments.config or saved
     config, made_with = _config(arguments), Config.load(saved)
     return dataclasses.replace(
@@ -223,16 +285,13 @@ def _progress() -> Progress:
     return BarProgress() if sys.stderr.isatty() else Progress()
 
 
-def _local(location: str, key: str, option: str) -> str:
+def _local(location: str, key: str, why: str, option: str) -> str:
     """Return the path of a local place."""
     parts = urlsplit(location)
     if parts.scheme == "file":
         return parts.path
     if parts.scheme:
-        raise ConfigError(
-            f"{key} is {location}: faces are drawn on this machine only; name a local path "
-            f"with {option}"
-        )
+        raise ConfigError(f"{key} is {location}: {why}; name a local path with {option}")
     return location
 
 

@@ -15,7 +15,7 @@ from glasses_spark.keys import (
     Key,
     flag,
     key,
-    local_folder,
+    matching,
     one_of,
     only,
     real,
@@ -70,6 +70,21 @@ class DataConfig(_Section):
         "labels.csv",
         text("a path, URI or URL"),
         "Path, URI or http(s) URL of the CSV file with the columns `index` and `label`.",
+    )
+    labels_sha256: str = key(
+        "",
+        matching("[0-9a-fA-F]{64}", "64 hex digits"),
+        "SHA-256 of the labels file, checked wherever it is read or fetched; empty takes any.",
+    )
+    labels_url: str = key(
+        "",
+        matching(r"https?://\S+", "an http(s) URL"),
+        "Where `glasses-spark fetch` gets the labels file that it puts at `data.labels`.",
+    )
+    dataset: str = key(
+        "",
+        matching(r"[\w-]+/[\w-]+(/[1-9]\d*)?", "OWNER/NAME or OWNER/NAME/VERSION"),
+        "Data set of Kaggle's whose images `glasses-spark fetch` puts into `data.images`.",
     )
     glob: str = key("*.png", text("a file name pattern"), "Which files of the folder are images.")
     on_bad: str = key(
@@ -279,8 +294,9 @@ class RunConfig(_Section):
 
     dir: str = key(
         "runs/latest",
-        local_folder(),
-        "Folder for the results. That of an earlier run is replaced when this one has succeeded.",
+        text("a folder or URI"),
+        "Folder or URI for the results; a path is of the driver's machine. Those of an earlier run "
+        "are replaced when this one has succeeded.",
     )
     seed: int = key(
         0, whole(0, _MAX_SEED), "Seed from which everything random in the run is derived."

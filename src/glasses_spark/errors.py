@@ -19,6 +19,10 @@ class DataError(GlassesSparkError):
     """The images or the labels cannot be used."""
 
 
+class FetchError(DataError):
+    """Images or labels cannot be downloaded, or what came cannot be unpacked."""
+
+
 class LabelsError(DataError):
     """The labels file is missing, malformed or contradicts itself."""
 

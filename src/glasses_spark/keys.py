@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -108,17 +109,15 @@ def text(wanted: str = "a text that is not empty", *, may_be_empty: bool = False
     return Kind(wanted, parse, is_text=True)
 
 
-def local_folder() -> Kind:
-    """Return the kind of folders on the driver's machine: paths, but not URIs."""
-    one = text()
+def matching(pattern: str, wanted: str) -> Kind:
+    """Return the kind of texts that a whole pattern describes, and of the empty text."""
 
-    def parse(value: object) -> object:
-        path = one.parse(value)
-        if "://" in str(path):
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not (value == "" or re.fullmatch(pattern, value)):
             raise ValueError
-        return path
+        return value
 
-    return Kind("a folder on the machine of the driver", parse, is_text=True)
+    return Kind(f"{wanted}, or an empty text", parse, is_text=True)
 
 
 def texts(wanted: str) -> Kind:

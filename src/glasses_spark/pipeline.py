@@ -17,7 +17,7 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark import run_folder
+from glasses_spark import run_folder, run_place
 from glasses_spark.columns import (
     ID,
     IS_VALIDATION,
@@ -48,6 +48,7 @@ from glasses_spark.evaluation.saliency import Score
 from glasses_spark.evaluation.scores import Scores, collect_scores
 from glasses_spark.evaluation.threshold import Costs, Thresholds
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
+from glasses_spark.loading.location import local_folder
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
 from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_by_id, split_column
 from glasses_spark.preprocessing.store import PixelStore, usable_root
@@ -82,7 +83,7 @@ class Result:
         predictions: ``id``, ``path``, ``label``, ``split``, ``prediction`` and
             ``predicted_label`` of all images used; kept in Spark's memory or on its
             disks until ``predictions.unpersist()``.
-        run_dir: The run folder.
+        location: Where the run folder lies: a path or a URI, as ``run.dir`` has it.
         decoded: How many images were decoded in this run.
         reused: How many came from the pixel store.
     """
@@ -98,7 +99,7 @@ class Result:
     history: list[dict[str, Any]]
     model: GlassesModel
     predictions: DataFrame
-    run_dir: Path
+    location: str
     decoded: int
     reused: int
 
@@ -108,12 +109,26 @@ class Result:
         validation = {} if self.validation is None else {VALIDATION: self.validation}
         return {TRAIN: self.train, **validation, TEST: self.test}
 
+    @property
+    def run_dir(self) -> Path:
+        """The run folder on this machine.
+
+        Raises:
+            ConfigError: It lies elsewhere, at the URI ``location``.
+        """
+        folder = local_folder(self.location)
+        if folder is None:
+            raise ConfigError(
+                f"the run folder is not on this machine, it lies at {self.location}: use location"
+            )
+        return folder
+
     def __repr__(self) -> str:
         return (
             f"{metrics_table(self.parts)}\n"
             f"{self.data['used']} of {self.data['images']} images, "
             f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s\n"
-            f"Results: {self.run_dir}"
+            f"Results: {self.location}"
         )
 
 
@@ -177,8 +192,8 @@ class GlassesPipeline:
         Raises:
             GlassesSparkError: A stage failed; ``run.dir`` is as it was before.
         """
-        target = Path(self.config.run.dir)
-        run_folder.check_run_folder(target)  # now rather than after the training
+        target = self.config.run.dir
+        run_place.check_run_place(spark, target)  # now rather than after the training
         if self.config.tracking.mlflow:
             require_mlflow()
         # Imported here: it brings the training engine, which the other stages do without.
@@ -227,10 +242,11 @@ class GlassesPipeline:
             history=model.history,
             model=model,
             predictions=predictions.select(ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL),
-            run_dir=target,
+            location=target,
         )
         with self._progress.stage(f"Writing {target}"):
             _write(
+                spark,
                 result,
                 self.config,
                 pixels.set_aside.quarantine,
@@ -249,6 +265,7 @@ class GlassesPipeline:
                 spark,
                 data.images,
                 data.labels,
+                labels_sha256=data.labels_sha256,
                 glob=data.glob,
                 limit=data.limit or None,
                 seed=self.config.run.seed,
@@ -410,7 +427,15 @@ class GlassesPipeline:
 
     def _record(self, result: Result) -> None:
         """Tell other tools of the run; what fails there is said, and loses nothing."""
-        tracking, folder = self.config.tracking, result.run_dir
+        tracking, folder = self.config.tracking, local_folder(result.location)
+        if folder is None:
+            if tracking.mlflow or tracking.tensorboard:
+                logger.warning(
+                    "tracking: expected a run.dir on this machine, got %s; the run is complete, "
+                    "but neither MLflow nor TensorBoard is told of it",
+                    result.location,
+                )
+            return
         if tracking.tensorboard:
             from glasses_spark.tracking.tensorboard import write_event_files
 
@@ -583,6 +608,7 @@ def _environment(spark: SparkSession) -> dict[str, Any]:
 
 
 def _write(
+    spark: SparkSession,
     result: Result,
     config: Config,
     quarantine: list[QuarantinedImage],
@@ -594,7 +620,7 @@ def _write(
     from glasses_spark.scoring.storage import digest
 
     model = result.model
-    with run_folder.new_run_folder(result.run_dir) as folder:
+    with run_place.new_run_place(spark, result.location) as folder:
         (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
         metrics = {
             **{part: one.as_dict() for part, one in result.parts.items()},
@@ -619,8 +645,9 @@ def _write(
             [PATH, "reason"],
             bad,
         )
-        # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
-        model.write().save((folder / run_folder.MODEL).as_uri())
+        # With a scheme: where HDFS is Spark's default, a plain path would be one in HDFS. Not
+        # encoded, as Hadoop takes a URI for a plain text.
+        model.write().save(f"file:{folder / run_folder.MODEL}")
         network = model.keras_model()
         network.save(folder / run_folder.KERAS_MODEL)
         # Last: all that it shows is there already, and the page alone takes a second or two.

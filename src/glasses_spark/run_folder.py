@@ -66,10 +66,15 @@ def require_run_folder(folder: Path) -> None:
     """
     if not is_run_folder(folder):
         found = "a folder without them" if folder.is_dir() else "no such folder"
-        raise ConfigError(
-            f"{folder}: expected a run folder with {CONFIG} and {METRICS}, as `glasses-spark "
-            f"train` writes, found {found}"
-        )
+        raise no_run_folder(str(folder), found)
+
+
+def no_run_folder(location: str, found: str) -> ConfigError:
+    """Return the error for a place without the results of a run."""
+    return ConfigError(
+        f"{location}: expected a run folder with {CONFIG} and {METRICS}, as `glasses-spark "
+        f"train` writes, found {found}"
+    )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -235,6 +236,19 @@ def test_a_folder_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     write(tmp_path / "b.csv", TEXT)
     with pytest.raises(LabelsError, match="found a folder or pattern with several files"):
         read_labels(spark, str(tmp_path))
+
+
+def test_another_file_than_the_sha256_says_is_refused_with_both_digests(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "labels.csv", TEXT)
+    digest = hashlib.sha256(TEXT.encode()).hexdigest()
+
+    assert read_labels(spark, path, sha256=digest.upper()).count() == 4
+    with served(TEXT.encode()) as url:
+        assert read_labels(spark, url, sha256=digest).count() == 4
+        with pytest.raises(LabelsError, match=f"found .* SHA-256 {digest}, wanted {'0' * 64}"):
+            read_labels(spark, url, sha256="0" * 64)
 
 
 @pytest.mark.skipif(not REAL_LABELS.exists(), reason=f"no real labels at {REAL_LABELS}")

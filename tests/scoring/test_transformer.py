@@ -223,6 +223,52 @@ def test_a_file_of_elephas_itself_can_be_loaded(
     assert again.transform(frame).count() == ROWS
 
 
+def test_places_where_a_model_cannot_be_are_named(
+    spark: SparkSession, keras_model: Any, tmp_path: Path
+) -> None:
+    model = fitted(keras_model)
+    with pytest.raises(ScoringError, match=r"hdfs:///model\.h5: an HDF5 file lies on this machine"):
+        model.save("hdfs:///model.h5")
+    model.save(str(tmp_path / "model"))
+    with pytest.raises(ScoringError, match=r"model/metadata: is there already.*overwrite"):
+        model.save(str(tmp_path / "model"))
+    model.write().overwrite().save(str(tmp_path / "model"))
+    with pytest.raises(ScoringError, match="none/metadata: expected a saved stage, and it cannot"):
+        GlassesModel.load(str(tmp_path / "none"))
+    with pytest.raises(ScoringError, match='No FileSystem for scheme "nosuch"'):
+        model.save("nosuch://host/model")
+
+
+def test_no_task_saves_or_loads_a_model_as_it_would_use_the_disk_of_its_own_machine(
+    spark: SparkSession, keras_model: Any, tmp_path: Path
+) -> None:
+    model, context = fitted(keras_model), spark.sparkContext
+    context.setJobGroup("saving", "")
+    try:
+        model.save(str(tmp_path / "model"))
+        GlassesModel.load(str(tmp_path / "model"))
+        assert list(context.statusTracker().getJobIdsForGroup("saving")) == []
+        context.range(1).count()
+        assert len(context.statusTracker().getJobIdsForGroup("saving")) == 1
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
+        context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]
+
+
+def test_what_spark_itself_has_written_is_read(
+    spark: SparkSession, keras_model: Any, tmp_path: Path
+) -> None:
+    # As earlier versions did: in tasks, under names of Spark's own.
+    model = fitted(keras_model)
+    model.save(str(tmp_path / "new"))
+    for part, form in (("metadata", "text"), ("weights", "parquet")):
+        rows = spark.read.format(form).load(str(tmp_path / "new" / part))
+        rows.write.format(form).save(str(tmp_path / "old" / part))
+    again = GlassesModel.load(str(tmp_path / "old"))
+    assert again.uid == model.uid
+    assert all(map(np.array_equal, again.weights, model.weights))
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match=r"nothing\.h5: expected a saved model, got no such"):
         load_ml_transformer(str(tmp_path / "nothing.h5"))

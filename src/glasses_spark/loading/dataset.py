@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.executors import is_local
 from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files, hides_files, no_files
 from glasses_spark.loading.images import (
     COLON,
@@ -148,6 +149,7 @@ def load_dataset(
     images: str,
     labels: str,
     *,
+    labels_sha256: str = "",
     glob: str = "*.png",
     limit: int | None = None,
     seed: int = 0,
@@ -158,6 +160,7 @@ def load_dataset(
         spark: Session that loads them.
         images: Folder, glob or URI, sub-folders included.
         labels: CSV file; path, URI or http(s) URL.
+        labels_sha256: What its SHA-256 must be; empty for any.
         glob: Pattern of the base names.
         limit: Use at most so many images, at least 2: of each label as large a part
             as it has in the whole, chosen by a hash of seed and id.
@@ -174,7 +177,7 @@ def load_dataset(
     """
     if limit is not None and limit < 2:
         raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
-    label_of = label_of_each(spark, labels)
+    label_of = label_of_each(spark, labels, sha256=labels_sha256)
     all_labels = labels_frame(spark, label_of)
     source = open_images(spark, images, glob=glob)
     scanned = scan(source).persist()
@@ -203,13 +206,21 @@ def load_dataset(
     finally:
         scanned.unpersist()
     _log(account)
+    on_disk = is_on_disk(spark, images)
+    if on_disk and not images.startswith("file:") and not is_local(spark.sparkContext):
+        logger.warning(
+            "data.images is %s, a path on this machine's disk: every executor must find the same "
+            "files there. Where all share that disk, say so with file:; else name a place that "
+            "all of them reach, such as hdfs:///faces",
+            images,
+        )
     return Dataset(
         labels=chosen,
         listing=listing,
         account=account,
         location=images,
         glob=glob,
-        on_disk=is_on_disk(spark, images),
+        on_disk=on_disk,
         _source=source,
         _empty=empty,
         _needed=needed,

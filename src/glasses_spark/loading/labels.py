@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 import time
@@ -42,7 +43,7 @@ _MAX_ID: Final = 2**31 - 1
 _EXAMPLES: Final = 3
 
 
-def read_labels(spark: SparkSession, location: str) -> DataFrame:
+def read_labels(spark: SparkSession, location: str, *, sha256: str = "") -> DataFrame:
     """Read the label of each image.
 
     The file is read in the driver, from wherever it is, and its rows go to the
@@ -53,6 +54,7 @@ def read_labels(spark: SparkSession, location: str) -> DataFrame:
         spark: Session that takes the labels.
         location: CSV file with the header ``index,label``: a path, which is looked
             for on this machine first, any URI that Hadoop knows, or an http(s) URL.
+        sha256: What the SHA-256 of the file must be, 64 hex digits; empty for any.
 
     Returns:
         One row an image, in the order of the file: ``id`` (int, unique) and
@@ -62,9 +64,9 @@ def read_labels(spark: SparkSession, location: str) -> DataFrame:
     Raises:
         LabelsError: The file is missing, cannot be read or has another header; an
             index is missing, malformed, too large or repeated; a label is neither
-            0 nor 1; there is no row at all.
+            0 nor 1; there is no row at all; the SHA-256 is another one.
     """
-    return labels_frame(spark, label_of_each(spark, location))
+    return labels_frame(spark, label_of_each(spark, location, sha256=sha256))
 
 
 def labels_frame(spark: SparkSession, labels: Mapping[int, float | None]) -> DataFrame:
@@ -76,12 +78,36 @@ def labels_frame(spark: SparkSession, labels: Mapping[int, float | None]) -> Dat
     return spark.createDataFrame(table, SCHEMA)
 
 
-def label_of_each(spark: SparkSession, location: str) -> dict[int, float | None]:
+def label_of_each(
+    spark: SparkSession, location: str, *, sha256: str = ""
+) -> dict[int, float | None]:
     """Read the labels into the driver: label by id; the rest as for ``read_labels``."""
     if not location:
         raise LabelsError("no labels given: set data.labels to a path, URI or URL")
-    name = _without_secrets(location)
-    return _parse(_read_bytes(spark, location, name), name)
+    name = without_secrets(location)
+    content = _read_bytes(spark, location, name)
+    check_digest(content, sha256, name=name)
+    return parse_labels(content, name)
+
+
+def check_digest(content: bytes, sha256: str, *, name: str) -> None:
+    """Refuse another labels file than the one whose SHA-256 is known.
+
+    Args:
+        content: The file.
+        sha256: 64 hex digits; empty where it is not known.
+        name: Of the file, for the message.
+
+    Raises:
+        LabelsError: It is another one.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 and found != sha256.lower():
+        raise LabelsError(
+            f"{name}: found a file with the SHA-256 {found}, wanted {sha256.lower()}: it was "
+            "changed, or broken on its way. Get it anew, or set data.labels_sha256 to the one "
+            "that you trust"
+        )
 
 
 def _read_bytes(spark: SparkSession, location: str, name: str) -> bytes:
@@ -89,7 +115,7 @@ def _read_bytes(spark: SparkSession, location: str, name: str) -> bytes:
         return _download(location, name)
     path = local_path(location)
     if path and path.is_file():
-        _check_size(path.stat().st_size, name)
+        check_size(path.stat().st_size, name)
         return path.read_bytes()
     return _read_hadoop(spark, location, name)
 
@@ -101,7 +127,7 @@ def _download(url: str, name: str) -> bytes:
         with urlopen(url, timeout=URL_TIMEOUT_S) as response:
             while piece := response.read1(1 << 16):
                 content += piece
-                _check_size(len(content), name)
+                check_size(len(content), name)
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not complete after {URL_DEADLINE_S:.0f} s")
             # read1 returns nothing when the connection is lost, too.
@@ -124,7 +150,7 @@ def _read_hadoop(spark: SparkSession, location: str, name: str) -> bytes:
         # The lengths first: asking for the content reads it.
         lengths = [row[LENGTH] for row in files.select(LENGTH).take(2)]
         if len(lengths) == 1:
-            _check_size(lengths[0], name)
+            check_size(lengths[0], name)
             return bytes(files.select(CONTENT).collect()[0][CONTENT])
     except (PySparkException, Py4JJavaError) as error:
         if isinstance(error, PySparkException) and error.getCondition() == "PATH_NOT_FOUND":
@@ -139,7 +165,8 @@ def _read_hadoop(spark: SparkSession, location: str, name: str) -> bytes:
     raise LabelsError(f"{name}: expected one CSV file, found {found}. Give the file itself")
 
 
-def _check_size(length: int, name: str) -> None:
+def check_size(length: int, name: str) -> None:
+    """Refuse a file that is too large for labels, by its length in bytes."""
     if length > MAX_BYTES:
         raise LabelsError(
             f"{name}: more than {MAX_BYTES // 2**20} MB, too large for a labels file. "
@@ -147,8 +174,8 @@ def _check_size(length: int, name: str) -> None:
         )
 
 
-def _parse(content: bytes, name: str) -> dict[int, float | None]:
-    """Turn the bytes of the file into labels by id."""
+def parse_labels(content: bytes, name: str) -> dict[int, float | None]:
+    """Turn the bytes of the file into labels by id; the rest as for ``read_labels``."""
     try:
         # -sig: spreadsheets put a byte order mark before the header.
         text = content.decode("utf-8-sig")
@@ -209,7 +236,7 @@ def _add(labels: dict[int, float | None], fields: list[str]) -> str | None:
     return None
 
 
-def _without_secrets(location: str) -> str:
+def without_secrets(location: str) -> str:
     """Leave out of a URL what may open a door: user, password and query."""
     parts = urlsplit(location)
     if parts.scheme.lower() not in ("http", "https"):

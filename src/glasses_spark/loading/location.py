@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from pyspark.sql import SparkSession
+# Not imported here: places are also looked at before Spark is found and started.
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 # How a URI begins.
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
@@ -32,6 +34,13 @@ def local_path(location: str) -> Path | None:
     else:
         candidates = [Path(location).expanduser().absolute()]
     return next((path for path in candidates if path.exists()), None)
+
+
+def local_folder(location: str) -> Path | None:
+    """Return a folder of this machine, there or not; None for a URI of another place."""
+    if location.startswith("file:/"):
+        return local_path(location) or Path(path_on_disk(location))
+    return None if SCHEME.match(location) else Path(location)
 
 
 def is_on_disk(spark: SparkSession, location: str) -> bool:

@@ -30,9 +30,16 @@ from pyspark.sql.pandas.functions import pandas_udf
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ScoringError
 from glasses_spark.executors import worker_environment, worker_threads
+from glasses_spark.loading.location import SCHEME
 from glasses_spark.scoring.features import features_column
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
-from glasses_spark.scoring.storage import digest, read_weights, write_weights
+from glasses_spark.scoring.storage import (
+    digest,
+    read_metadata,
+    read_weights,
+    write_metadata,
+    write_weights,
+)
 from glasses_spark.session import task_slots
 
 import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
@@ -119,6 +126,11 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         if not str(path).endswith(ELEPHAS_SUFFIXES):
             self.write().save(path)
             return
+        if SCHEME.match(str(path)):
+            raise ScoringError(
+                f"{path}: an HDF5 file lies on this machine's disk. Name a path, or a folder, "
+                "which may be at any URI"
+            )
         with h5py.File(path, mode="w") as file:
             config = {"class_name": type(self).__name__, "config": self.get_config()}
             file.attrs["distributed_config"] = json.dumps(config, cls=ModelTypeEncoder)
@@ -244,13 +256,14 @@ class _ModelWriter(MLWriter):
             "model_type": model_type.name if model_type else None,
             "history": json.dumps(model.history),
         }
-        DefaultParamsWriter.saveMetadata(stage, path, self.sparkSession, extraMetadata=extra)
+        metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession, extra)
+        write_metadata(self.sparkSession, f"{path}/metadata", metadata)
         write_weights(self.sparkSession, f"{path}/weights", model._trained().weights)
 
 
 class _ModelReader(MLReader[GlassesModel]):
     def load(self, path: str) -> GlassesModel:
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
         model = GlassesModel(
             weights=read_weights(self.sparkSession, f"{path}/weights"),
             history=json.loads(metadata.get("history", "[]")),

@@ -24,7 +24,13 @@ from pyspark.sql import DataFrame
 
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ConfigError, TrainingError
-from glasses_spark.scoring.storage import read_weights, write_weights
+from glasses_spark.loading import hadoop
+from glasses_spark.scoring.storage import (
+    read_metadata,
+    read_weights,
+    write_metadata,
+    write_weights,
+)
 from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.precision import FLOAT32, PRECISIONS
@@ -432,7 +438,8 @@ class _EstimatorWriter(MLWriter):
         stage = self._estimator.copy()
         # Functions and classes have no place in JSON; they are set again after loading.
         stage.clear(stage.custom_objects)
-        DefaultParamsWriter.saveMetadata(stage, path, self.sparkSession)
+        metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession)
+        write_metadata(self.sparkSession, f"{path}/metadata", metadata)
         if self._estimator.initial_weights is not None:
             weights = [np.asarray(weight) for weight in self._estimator.initial_weights]
             write_weights(self.sparkSession, f"{path}/weights", weights)
@@ -440,19 +447,13 @@ class _EstimatorWriter(MLWriter):
 
 class _EstimatorReader(MLReader[GlassesEstimator]):
     def load(self, path: str) -> GlassesEstimator:
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
         estimator = GlassesEstimator()
         estimator._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(estimator, metadata)
-        if _has_weights(self.sparkSession, path):
+        if hadoop.exists(self.sparkSession, f"{path}/weights"):
             estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
         return estimator
-
-
-def _has_weights(spark: Any, path: str) -> bool:
-    folder = spark.sparkContext._jvm.org.apache.hadoop.fs.Path(f"{path}/weights")
-    configuration = spark.sparkContext._jsc.hadoopConfiguration()
-    return bool(folder.getFileSystem(configuration).exists(folder))
 
 
 def _require_valid(name: str, value: Any) -> None:

@@ -1,0 +1,200 @@
+"""A whole run whose images, labels, pixels and results lie where only Hadoop reaches."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pyspark
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.cli import main
+from glasses_spark.config import Config
+from glasses_spark.errors import ConfigError
+from glasses_spark.loading.dataset import load_dataset
+from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
+from glasses_spark.pipeline import GlassesPipeline
+from tests.elsewhere import mounted
+from tests.faces import write_faces
+from tests.test_cli import _logging_as_before as _logging_as_before
+
+FACES = 24
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    write_labels(tmp_path / "labels.csv", make_labels(FACES, seed=1))
+    draw_faces(tmp_path / "labels.csv", tmp_path / "faces", size=64, processes=1)
+    return tmp_path
+
+
+def settings(place: str) -> list[str]:
+    return [
+        f"data.images={place}/faces",
+        f"data.labels={place}/labels.csv",
+        f"store.dir={place}/pixels",
+        f"run.dir={place}/runs/one",
+        "image.height=32",
+        "image.width=32",
+        "split.test=0.4",
+        "training.epochs=1",
+        "training.batch_size=4",
+        "training.num_workers=2",
+    ]
+
+
+def test_names_are_those_of_the_files_and_empty_ones_are_found(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    place = mounted(spark, tmp_path)
+    names = ["my face [a] 1.png", "ü 100%20 face-2.png", "sub folder/face-3.png"]
+    write_faces(tmp_path / "my faces", names)
+    (tmp_path / "my faces" / "face-4.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("index,label\n1,1\n2,0\n3,1\n4,0\n")
+
+    dataset = load_dataset(spark, f"{place}/my faces", f"{place}/labels.csv")
+
+    assert not dataset.on_disk
+    contents = {row["path"]: bytes(row["content"]) for row in dataset.frame.collect()}
+    assert contents == {
+        f"{place}/my faces/{name}": (tmp_path / "my faces" / name).read_bytes()
+        for name in [*names, "face-4.png"]
+    }
+
+
+@pytest.mark.slow
+def test_a_run_lies_at_uris_alone_and_its_model_is_used_from_there(
+    spark: SparkSession, faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = mounted(spark, faces)
+    run = f"{place}/runs/one"
+
+    result = GlassesPipeline(Config.load(None, settings(place))).run(spark)
+
+    assert result.location == run
+    with pytest.raises(ConfigError, match=f"it lies at {run}"):
+        _ = result.run_dir
+    written = faces / "runs" / "one"
+    table = pq.read_table(written / "predictions.parquet")
+    assert table.num_rows == result.test.rows + result.train.rows
+    assert all(path.startswith(f"{place}/faces/") for path in table.column("path").to_pylist())
+    assert GlassesPipeline(Config.load(None, settings(place))).prepare(spark).decoded == 0
+
+    assert main(["evaluate", "--model", run, "--part", "test", "--json"]) == 0
+    judged = json.loads(capsys.readouterr().out)
+    assert judged["accuracy"] == result.test.accuracy
+    assert main(["predict", "--model", run, f"{place}/faces"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert len(rows) == FACES
+    assert main(["evaluate", "--model", f"{place}/runs/none"]) == 2
+    assert "found no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_on_a_cluster_nobody_needs_the_folder_or_the_disk_of_the_driver(faces: Path) -> None:
+    # The labels are named as the driver sees them, from its folder.
+    said = on_cluster(
+        faces,
+        """
+        done = GlassesPipeline(Config.load(None, settings)).prepare(spark)
+        say(used=done.data["used"], decoded=done.decoded)
+        for place in ("my run", "viewfs://faces/mnt/run"):
+            with new_run_place(spark, place) as folder:
+                (folder / "report.html").write_text("done")
+        """,
+    )
+
+    assert len(said["folders"]) == 2
+    assert said["here"] not in said["folders"]
+    assert said["used"] == said["decoded"] == labelled(faces)
+    for run in ("my run", "run"):
+        assert (faces / run / "report.html").read_text() == "done"
+
+
+@pytest.mark.exhaustive
+def test_a_whole_run_on_a_cluster_is_at_uris_and_on_the_disk_of_the_driver(faces: Path) -> None:
+    said = on_cluster(
+        faces,
+        """
+        for place in (["run.dir=my run"], []):
+            result = GlassesPipeline(Config.load(None, [*settings, *place])).run(spark)
+        say(used=result.data["used"], workers=len(result.history[0]["workers"]))
+        """,
+    )
+
+    assert (said["used"], said["workers"]) == (labelled(faces), 2)
+    for run in (faces / "my run", faces / "runs" / "one"):
+        assert sorted(path.name for path in (run / "model").iterdir()) == ["metadata", "weights"]
+
+
+@pytest.mark.slow
+def test_a_path_of_the_drivers_disk_on_a_cluster_is_warned_of(
+    spark: SparkSession,
+    faces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("glasses_spark.loading.dataset.is_local", lambda context: False)
+    for images, warned in ((f"{faces}/faces", True), (f"file:{faces}/faces", False)):
+        caplog.clear()
+        load_dataset(spark, images, str(faces / "labels.csv"))
+        assert ("every executor must find the same files" in caplog.text) == warned
+
+
+def labelled(faces: Path) -> int:
+    rows = csv.DictReader((faces / "labels.csv").read_text().splitlines())
+    return sum(row["label"] not in ("", "nan") for row in rows)
+
+
+def on_cluster(faces: Path, code: str) -> dict[str, Any]:
+    """Run code in a driver with two executors, in processes and folders of their own."""
+    script = f"""
+import json, os
+from glasses_spark import Config, GlassesPipeline
+from glasses_spark.run_place import new_run_place
+from glasses_spark.session import spark_session
+
+said = {{}}
+say = said.update
+settings = {settings("viewfs://faces/mnt")} + ["data.labels=labels.csv"]
+conf = {{
+    "spark.hadoop.fs.viewfs.mounttable.faces.link./mnt": "file:{faces}",
+    "spark.executor.memory": "1g",
+    "spark.sql.shuffle.partitions": "2",
+}}
+with spark_session(master="local-cluster[2,1,1024]", conf=conf) as spark:
+    context = spark.sparkContext
+    print(context.applicationId, flush=True)
+    folders = context.range(8, numSlices=8).map(lambda _: os.getcwd()).distinct().collect()
+    say(here=os.getcwd(), folders=folders)
+{textwrap.indent(textwrap.dedent(code), "    ")}
+    print(json.dumps(said))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=faces,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    # What the executors leave behind lies within the installed package.
+    work = Path(pyspark.__file__).parent / "work"
+    for line in done.stdout.splitlines()[:1]:
+        shutil.rmtree(work / line, ignore_errors=True)
+    with suppress(OSError):  # other executors may be at work there
+        work.rmdir()
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
