@@ -119,6 +119,12 @@ class SplitConfig(_Section):
         "epoch; 0 holds none back.",
         unit="fraction of the images",
     )
+    near_duplicates: str = key(
+        "together",
+        one_of("together", "ignore"),
+        "Whether images that are nearly the same are kept in one part, so that the test holds no "
+        "copy of what was trained on; or every image is placed by its own number.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -232,6 +238,13 @@ class EvaluationConfig(_Section):
         real(lambda x: 0 <= x <= 1, "a number from 0 to 1"),
         "Probability of glasses from which the predicted label is 1.",
         unit="probability",
+    )
+    folds: int = key(
+        # Of the usual 5 and 10 the one that takes half the time.
+        5,
+        whole(2, 100),
+        "Parts of a cross-validation: as many fits, each judged on the part that it has not seen.",
+        unit="folds",
     )
 
 

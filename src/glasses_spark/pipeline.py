@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,8 @@ from pyspark.sql import functions as F
 
 from glasses_spark import run_folder
 from glasses_spark.columns import (
+    CLUSTER,
+    CONFLICTING,
     ID,
     LABEL,
     PATH,
@@ -33,8 +35,20 @@ from glasses_spark.errors import ConfigError, DataError, ImagesError
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
+from glasses_spark.preprocessing.duplicates import (
+    NearDuplicates,
+    find_near_duplicates,
+    list_duplicates,
+    with_clusters,
+)
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
-from glasses_spark.preprocessing.split import TEST, TRAIN, split_by_id, split_column
+from glasses_spark.preprocessing.split import (
+    TEST,
+    TRAIN,
+    split_by_id,
+    split_column,
+    split_key,
+)
 from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.progress import Progress
 
@@ -109,6 +123,7 @@ class _Pixels:
     set_aside: SetAside
     decoded: int
     reused: int
+    duplicates: NearDuplicates | None = None
 
 
 class GlassesPipeline:
@@ -156,7 +171,7 @@ class GlassesPipeline:
             warm_up(spark, num_workers=self.config.training.num_workers)
             with watch.timing("preprocess_s"):
                 dataset = self.load(spark)
-                pixels = self._pixels(dataset)
+                pixels = self._clustered(dataset, self._pixels(dataset))
             try:
                 good = pixels.set_aside.good
                 train, _ = self.split(good)
@@ -184,7 +199,7 @@ class GlassesPipeline:
             run_dir=target,
         )
         with self._progress.stage(f"Writing {target}"):
-            _write(result, self.config, pixels.set_aside.quarantine, _environment(spark))
+            _write(result, self.config, pixels, _environment(spark))
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -207,10 +222,13 @@ class GlassesPipeline:
         and the result is read from it. Without one the decoded images stay in Spark's
         memory or on its disks; ``spark.catalog.clearCache()`` lets them go.
 
+        Unless ``split.near_duplicates`` is ``"ignore"``, the good ones have the column
+        ``cluster``, by which they are split: see ``with_clusters``.
+
         Raises:
             ImagesError: More of them are bad than the configuration allows.
         """
-        return self._pixels(dataset).set_aside
+        return self._clustered(dataset, self._pixels(dataset)).set_aside
 
     def prepare(self, spark: SparkSession) -> Prepared:
         """List the images and bring the pixel store up to date with them, and no more.
@@ -299,7 +317,8 @@ class GlassesPipeline:
             ``prediction``, ``rawPrediction`` (where the model gives it) and
             ``predicted_label``.
         """
-        part = split_column(test=self.config.split.test, seed=self.config.run.seed)
+        split, seed = self.config.split, self.config.run.seed
+        part = split_column(test=split.test, seed=seed, key=split_key(pixels))
         scored = model.transform(pixels.withColumn(SPLIT, part))
         threshold = self.config.evaluation.threshold
         logit = [RAW_PREDICTION] if RAW_PREDICTION in scored.columns else []
@@ -386,8 +405,25 @@ class GlassesPipeline:
                 raise ImagesError(f'data.on_bad is "fail": {error}') from error
             raise
 
+    def _clustered(self, dataset: Dataset, pixels: _Pixels) -> _Pixels:
+        """Find near-duplicates; a failure lets go of what was persisted."""
+        if self.config.split.near_duplicates == "ignore":
+            return pixels
+        good, image = pixels.set_aside.good, self.config.image
+        try:
+            with self._progress.stage("Looking for near-duplicates", good.sparkSession):
+                found = find_near_duplicates(
+                    good, rows=dataset.account.used, height=image.height, width=image.width
+                )
+        except BaseException:
+            pixels.frame.unpersist()
+            raise
+        good = with_clusters(good, found)
+        return replace(pixels, set_aside=replace(pixels.set_aside, good=good), duplicates=found)
+
     def _require_both_parts(self, pixels: DataFrame) -> None:
-        part = split_column(test=self.config.split.test, seed=self.config.run.seed)
+        split, seed = self.config.split, self.config.run.seed
+        part = split_column(test=split.test, seed=seed, key=split_key(pixels))
         counts = {row[0]: row[1] for row in pixels.groupBy(part).count().collect()}
         for name in (TRAIN, TEST):
             if not counts.get(name):
@@ -444,7 +480,7 @@ def _environment(spark: SparkSession) -> dict[str, Any]:
 def _write(
     result: Result,
     config: Config,
-    quarantine: list[QuarantinedImage],
+    pixels: _Pixels,
     environment: Mapping[str, Any],
 ) -> None:
     with run_folder.new_run_folder(result.run_dir) as folder:
@@ -459,7 +495,7 @@ def _write(
         }
         run_folder.write_json(folder / run_folder.METRICS, metrics)
         run_folder.write_json(folder / run_folder.HISTORY, result.history)
-        bad = [(image.path, image.reason) for image in quarantine]
+        bad = [(image.path, image.reason) for image in pixels.set_aside.quarantine]
         page = render_report(metrics, result.history, bad, config.to_toml())
         (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
         run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
@@ -468,6 +504,19 @@ def _write(
             [PATH, "reason"],
             bad,
         )
+        _write_duplicates(folder / run_folder.DUPLICATES, result.predictions, pixels.duplicates)
         # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
         result.model.write().save((folder / run_folder.MODEL).as_uri())
         result.model.keras_model().save(folder / run_folder.KERAS_MODEL)
+
+
+def _write_duplicates(path: Path, images: DataFrame, found: NearDuplicates | None) -> None:
+    """List near-duplicates in a file, where there are any."""
+    if found is None or found.members is None:
+        return
+    rows = list_duplicates(images, found.members).toLocalIterator()
+    run_folder.write_csv(
+        path,
+        [CLUSTER, ID, PATH, LABEL, CONFLICTING],
+        ([str(value) for value in (*row[:-1], str(row[-1]).lower())] for row in rows),
+    )
