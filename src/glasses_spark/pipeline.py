@@ -8,19 +8,20 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark import run_folder
 from glasses_spark.columns import (
     CLUSTER,
     CONFLICTING,
+    FOLD,
     ID,
     LABEL,
     PATH,
@@ -32,6 +33,18 @@ from glasses_spark.columns import (
 )
 from glasses_spark.config import Config
 from glasses_spark.errors import ConfigError, DataError, ImagesError
+from glasses_spark.evaluation.cross_validation import (
+    Folds,
+    assign_folds,
+    cross_validate,
+    folds_table,
+)
+from glasses_spark.evaluation.cross_validation_page import (
+    Pictures,
+    fetch_pictures,
+    render_cross_validation,
+)
+from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt, doubt_labels
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
@@ -115,6 +128,36 @@ class Prepared:
     reused: int
 
 
+@dataclass(frozen=True, repr=False)
+class CrossValidation:
+    """What ``GlassesPipeline.cross_validate`` has brought.
+
+    Attributes:
+        folds: What each fold has brought; its predictions are in ``run_dir``.
+        out_of_fold: Metrics over all images, each judged when it was held out.
+        doubt: The labels most likely wrong.
+        data: Where the images went, as in ``metrics.json``.
+        timings: Seconds by stage: ``preprocess_s``, ``folds_s``, ``total_s``.
+        run_dir: The folder of the results.
+    """
+
+    folds: Folds
+    out_of_fold: Metrics
+    doubt: LabelDoubt
+    data: Mapping[str, int]
+    timings: Mapping[str, float]
+    run_dir: Path
+
+    def __repr__(self) -> str:
+        return (
+            f"{folds_table(self.folds)}\n"
+            f"{self.doubt.likely_wrong} of {self.doubt.rows} labels are likely wrong\n"
+            f"{self.data['used']} of {self.data['images']} images, "
+            f"{len(self.folds.results)} folds, {self.timings['total_s']:.1f} s\n"
+            f"Results: {self.run_dir}"
+        )
+
+
 @dataclass(frozen=True)
 class _Pixels:
     """Images decoded, good ones and others; the frame is to be unpersisted in the end."""
@@ -148,6 +191,7 @@ class GlassesPipeline:
         """
         self.config = config or Config()
         self._progress = progress or Progress()
+        self._model_shown = False
 
     def run(self, spark: SparkSession) -> Result:
         """Do the whole run and write its run folder.
@@ -200,6 +244,66 @@ class GlassesPipeline:
         )
         with self._progress.stage(f"Writing {target}"):
             _write(result, self.config, pixels, _environment(spark))
+        return result
+
+    def cross_validate(self, spark: SparkSession, out: Path | None = None) -> CrossValidation:
+        """Fit once for each fold on all others, and write what that tells to a folder.
+
+        Args:
+            spark: Session that does the work; it is left running.
+            out: Folder for the results; by default ``run.dir`` with ``-cross-validation``
+                at its end. That of an earlier cross-validation is replaced.
+
+        Returns:
+            The result; the same is in the folder.
+
+        Raises:
+            GlassesSparkError: A stage failed; the folder is as it was before.
+        """
+        target = out or Path(f"{self.config.run.dir}-cross-validation")
+        run_folder.check_run_folder(target, results=run_folder.CROSS_VALIDATION)
+        # Imported here: it brings the training engine, which the other stages do without.
+        from glasses_spark.training.warm_up import warm_up
+
+        watch = _Stopwatch()
+        with watch.timing("total_s"):
+            warm_up(spark, num_workers=self.config.training.num_workers)
+            with watch.timing("preprocess_s"):
+                dataset = self.load(spark)
+                pixels = self._clustered(dataset, self._pixels(dataset))
+            folds = assign_folds(
+                pixels.set_aside.good,
+                folds=self.config.evaluation.folds,
+                seed=self.config.run.seed,
+            ).persist()
+            try:
+                good = pixels.set_aside.good.join(folds, ID)
+                with watch.timing("folds_s"):
+                    found = cross_validate(
+                        good, fit=self.fit, predict=self.predict, evaluate=self.evaluate
+                    )
+                doubt = doubt_labels(found.predictions)
+                pictures = fetch_pictures(
+                    good,
+                    doubt.listed,
+                    height=self.config.image.height,
+                    width=self.config.image.width,
+                )
+            finally:
+                folds.unpersist()
+                pixels.frame.unpersist()
+        result = CrossValidation(
+            folds=found,
+            out_of_fold=self.evaluate(found.predictions),
+            doubt=doubt,
+            data=_account(dataset.account, pixels.set_aside.quarantine),
+            timings=watch.seconds,
+            run_dir=target,
+        )
+        with self._progress.stage(f"Writing {target}"):
+            _write_cross_validation(result, self.config, pixels, pictures, _environment(spark))
+        for frame in found.kept:
+            frame.unpersist()
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -274,7 +378,9 @@ class GlassesPipeline:
             metrics=training.metrics,
             seed=self.config.run.seed,
         )
-        self._progress.model(_summary(network))
+        if not self._model_shown:  # a cross-validation fits the same model again and again
+            self._progress.model(_summary(network))
+            self._model_shown = True
         with self._progress.epochs(training.epochs) as show:
             estimator = build_estimator(
                 network,
@@ -317,9 +423,7 @@ class GlassesPipeline:
             ``prediction``, ``rawPrediction`` (where the model gives it) and
             ``predicted_label``.
         """
-        split, seed = self.config.split, self.config.run.seed
-        part = split_column(test=split.test, seed=seed, key=split_key(pixels))
-        scored = model.transform(pixels.withColumn(SPLIT, part))
+        scored = model.transform(pixels.withColumn(SPLIT, self._part(pixels)))
         threshold = self.config.evaluation.threshold
         logit = [RAW_PREDICTION] if RAW_PREDICTION in scored.columns else []
         return add_predicted_label(scored, threshold=threshold).select(
@@ -329,6 +433,12 @@ class GlassesPipeline:
     def evaluate(self, predictions: DataFrame) -> Metrics:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
+
+    def _part(self, pixels: DataFrame) -> Column:
+        """The part to which a row belongs, by its cluster of near-duplicates or its id."""
+        return split_column(
+            test=self.config.split.test, seed=self.config.run.seed, key=split_key(pixels)
+        )
 
     def _class_weights(self, train: DataFrame) -> dict[float, float]:
         """Rows over labels times rows of the label, as scikit-learn's "balanced" has it."""
@@ -422,9 +532,7 @@ class GlassesPipeline:
         return replace(pixels, set_aside=replace(pixels.set_aside, good=good), duplicates=found)
 
     def _require_both_parts(self, pixels: DataFrame) -> None:
-        split, seed = self.config.split, self.config.run.seed
-        part = split_column(test=split.test, seed=seed, key=split_key(pixels))
-        counts = {row[0]: row[1] for row in pixels.groupBy(part).count().collect()}
+        counts = {row[0]: row[1] for row in pixels.groupBy(self._part(pixels)).count().collect()}
         for name in (TRAIN, TEST):
             if not counts.get(name):
                 raise DataError(
@@ -518,5 +626,44 @@ def _write_duplicates(path: Path, images: DataFrame, found: NearDuplicates | Non
     run_folder.write_csv(
         path,
         [CLUSTER, ID, PATH, LABEL, CONFLICTING],
-        ([str(value) for value in (*row[:-1], str(row[-1]).lower())] for row in rows),
+        ([_csv_text(value) for value in row] for row in rows),
     )
+
+
+def _write_cross_validation(
+    result: CrossValidation,
+    config: Config,
+    pixels: _Pixels,
+    pictures: Pictures,
+    environment: Mapping[str, Any],
+) -> None:
+    name = run_folder.CROSS_VALIDATION
+    with run_folder.new_run_folder(result.run_dir, results=name) as folder:
+        (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        figures = {
+            "folds": [one.as_dict() for one in result.folds.results],
+            "mean": result.folds.mean(),
+            "standard_deviation": result.folds.standard_deviation(),
+            "out_of_fold": result.out_of_fold.as_dict(),
+            "likely_wrong_labels": result.doubt.likely_wrong,
+            "data": result.data,
+            "timings": result.timings,
+            "environment": environment,
+        }
+        run_folder.write_json(folder / name, figures)
+        predictions = result.folds.predictions.select(
+            ID, PATH, LABEL, FOLD, PREDICTION, PREDICTED_LABEL
+        )
+        run_folder.write_parquet(folder / run_folder.OUT_OF_FOLD, predictions.orderBy(ID))
+        run_folder.write_csv(
+            folder / run_folder.LABEL_DOUBT,
+            [field.name for field in fields(DoubtedLabel)],
+            ([_csv_text(value) for value in astuple(one)] for one in result.doubt.listed),
+        )
+        _write_duplicates(folder / run_folder.DUPLICATES, predictions, pixels.duplicates)
+        page = render_cross_validation(figures, result.doubt, pictures, config.to_toml())
+        (folder / run_folder.CROSS_VALIDATION_PAGE).write_text(page, encoding="utf-8")
+
+
+def _csv_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

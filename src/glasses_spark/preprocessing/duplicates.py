@@ -139,7 +139,7 @@ def cluster_places(hashes: Hashes) -> Integers:
     place_of = place_of.reshape(-1)
     smallest = np.arange(len(distinct))
     one, other = near_pairs(distinct).T
-    before = np.zeros(0)
+    before = smallest - 1
     while not np.array_equal(before, smallest):
         before = smallest.copy()
         np.minimum.at(smallest, one, smallest[other])

@@ -139,6 +139,6 @@ def _shares(length: int, cells: int) -> npt.NDArray[np.float64]:
     """How much of each pixel is in each cell, in parts of 1 / ``cells``: ``(length, cells)``."""
     start = np.arange(length)[:, None] * cells
     low = np.arange(cells) * length
-    return np.clip(
-        np.minimum(start + cells, low + length) - np.maximum(start, low), 0, None
-    ).astype(np.float64)
+    shared = np.minimum(start + cells, low + length) - np.maximum(start, low)
+    shares: npt.NDArray[np.float64] = np.maximum(shared, 0).astype(np.float64)
+    return shares
