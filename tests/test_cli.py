@@ -25,7 +25,7 @@ from glasses_spark.loading.synthetic import draw_faces, make_labels, write_label
 from glasses_spark.session import LOCAL_JVM_OPTIONS
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "doctor"]
+COMMANDS = ["draw-faces", "prepare", "train", "cross-validate", "evaluate", "predict", "doctor"]
 
 
 @pytest.fixture(autouse=True)

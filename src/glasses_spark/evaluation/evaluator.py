@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pyspark import keyword_only
 from pyspark.ml.evaluation import Evaluator
-from pyspark.ml.param import Param, TypeConverters
+from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasLabelCol, HasPredictionCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
@@ -40,13 +40,13 @@ class GlassesEvaluator(
     """
 
     metricName: Param[str] = Param(
-        Param._dummy(),  # type: ignore[attr-defined]
+        Params._dummy(),
         "metricName",
         f"one of {', '.join(_METRICS)}",
         TypeConverters.toString,
     )
     threshold: Param[float] = Param(
-        Param._dummy(),  # type: ignore[attr-defined]
+        Params._dummy(),
         "threshold",
         "probability from which the predicted label is 1",
         TypeConverters.toFloat,
