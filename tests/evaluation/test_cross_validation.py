@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -19,7 +20,7 @@ from glasses_spark.evaluation.cross_validation import (
     folds_table,
 )
 from glasses_spark.evaluation.label_doubt import doubt_labels
-from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate
+from glasses_spark.evaluation.metrics import add_predicted_label, evaluate
 from tests.training.tiny import separable, tiny_model
 
 
@@ -113,22 +114,22 @@ def test_a_fold_without_images_of_a_label_is_refused(
         cross_validate(frame, fit=id, predict=lambda model, rows: rows, evaluate=evaluate)
 
 
-def made_of(judged: dict[float, float]) -> Folds:
-    """Folds of one image each, with these accuracies and log losses."""
-    results = tuple(
-        FoldResult(fold, 1, judged_as(accuracy, log_loss), 1.0, 1.0)
-        for fold, (accuracy, log_loss) in enumerate(judged.items())
+@pytest.fixture(scope="module")
+def folds(spark: SparkSession) -> Folds:
+    """Three folds of two images, with accuracies 0.9, 0.8 and 1.0 and log losses to them."""
+    rows = spark.createDataFrame(
+        [(1.0, [0.9]), (0.0, [0.1])], "label double, prediction array<double>"
     )
-    return Folds(results, None, ())  # type: ignore[arg-type]
+    judged = evaluate(rows)
+    figures = ((0.9, 0.1), (0.8, 0.3), (1.0, 0.2))
+    results = [
+        FoldResult(fold, 4, replace(judged, accuracy=accuracy, log_loss=loss, roc_auc=None), 1, 1)
+        for fold, (accuracy, loss) in enumerate(figures)
+    ]
+    return Folds(tuple(results), rows, ())
 
 
-def judged_as(accuracy: float, log_loss: float) -> Metrics:
-    return Metrics(10, 0.5, accuracy, log_loss, log_loss, None, 5, 0, 5, 0)
-
-
-def test_mean_and_deviation_are_those_of_the_folds() -> None:
-    folds = made_of({0.9: 0.1, 0.8: 0.3, 1.0: 0.2})
-
+def test_mean_and_deviation_are_those_of_the_folds(folds: Folds) -> None:
     assert folds.mean()["accuracy"] == pytest.approx(0.9)
     assert folds.standard_deviation()["accuracy"] == pytest.approx(0.1)
     assert folds.standard_deviation()["log_loss"] == pytest.approx(0.1)
@@ -136,16 +137,16 @@ def test_mean_and_deviation_are_those_of_the_folds() -> None:
     assert "threshold" not in folds.mean()
 
 
-def test_the_table_has_a_line_for_each_fold_and_two_below() -> None:
-    lines = folds_table(made_of({0.9: 0.1, 0.8: 0.3, 1.0: 0.2})).splitlines()
+def test_the_table_has_a_line_for_each_fold_and_two_below(folds: Folds) -> None:
+    lines = folds_table(folds).splitlines()
 
     assert [line.split() for line in lines] == [
         ["fold", "images", "accuracy", "log", "loss", "stable", "log", "loss"],
-        ["1", "10", "0.9000", "0.1000", "0.1000"],
-        ["2", "10", "0.8000", "0.3000", "0.3000"],
-        ["3", "10", "1.0000", "0.2000", "0.2000"],
-        ["mean", "30", "0.9000", "0.2000", "0.2000"],
-        ["std", "0.1000", "0.1000", "0.1000"],
+        ["1", "2", "0.9000", "0.1000", "0.1054"],
+        ["2", "2", "0.8000", "0.3000", "0.1054"],
+        ["3", "2", "1.0000", "0.2000", "0.1054"],
+        ["mean", "6", "0.9000", "0.2000", "0.1054"],
+        ["std", "0.1000", "0.1000", "0.0000"],
     ]
 
 
@@ -178,6 +179,6 @@ def test_flipped_labels_are_the_most_doubtful(
     assert {one.id for one in doubt.listed[:10]} == set(flipped)
     assert all(one.likely_wrong for one in doubt.listed[:10])
     assert found.mean()["accuracy"] > 0.85
-    assert "Fold 3 of 3: training on 200 images" in caplog.text
+    assert "Fold 3 of 3: training on 201 images" in caplog.text
     for one in (*found.kept, frame):
         one.unpersist()

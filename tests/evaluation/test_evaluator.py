@@ -107,7 +107,9 @@ def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
+@pytest.mark.parametrize(
+    "mode", ["synchronous", pytest.param("asynchronous", marks=pytest.mark.exhaustive)]
+)
 def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, mode: str) -> None:
     made = estimator(mode)
     grid = ParamGridBuilder().addGrid(made.epochs, [1, 12]).build()
@@ -141,6 +143,7 @@ def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFr
     chosen = split.fit(frame)
 
     assert chosen.validationMetrics[1] > chosen.validationMetrics[0]  # areas under the ROC curve
+    assert isinstance(chosen.bestModel, GlassesModel)
     assert len(chosen.bestModel.history) == 12
     judged = GlassesEvaluator(metricName="accuracy").evaluate(chosen.transform(frame))
     assert judged > 0.85

@@ -63,8 +63,14 @@ def find(images: DataFrame, rows: int) -> NearDuplicates:
 
 
 @pytest.mark.parametrize("rows", PLACES)
-def test_near_duplicates_are_clustered_by_their_smallest_id(images: DataFrame, rows: int) -> None:
-    found = find(images, rows)
+def test_near_duplicates_are_clustered_by_their_smallest_id(
+    images: DataFrame, rows: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "glasses_spark"):
+        found = find(images, rows)
+
+    assert "9 images are near-duplicates, in 3 clusters" in caplog.text
+    assert "labels that differ, such as those of the images 5, 30, 33" in caplog.text
 
     assert (found.images, found.clusters, found.conflicting) == (9, 3, 1)
     assert found.members is not None

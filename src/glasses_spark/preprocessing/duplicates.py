@@ -39,6 +39,8 @@ MOST_IN_DRIVER: Final = 50_000
 LARGEST_FRACTION: Final = 0.1
 LARGEST_COUNT: Final = 10
 
+_MEMBERS_NAMED: Final = 5
+
 _WORDS: Final = [f"word_{number}" for number in range(WORDS)]
 _HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in _WORDS)
 _KEY: Final = "key"
@@ -86,11 +88,16 @@ def find_near_duplicates(
     found = _in_driver(hashed) if rows <= MOST_IN_DRIVER else _in_spark(hashed)
     if found.clusters:
         logger.info(
-            "%d images are near-duplicates of others, in %d clusters; %d of these have "
-            "labels that differ",
+            "%d images are near-duplicates, in %d clusters: each stays on one side of a split",
             found.images,
             found.clusters,
+        )
+    if found.members is not None and found.conflicting:
+        logger.warning(
+            "%d clusters of near-duplicates have labels that differ, such as those of the images "
+            "%s",
             found.conflicting,
+            _examples(found.members),
         )
     return found
 
@@ -300,6 +307,11 @@ def _components(pairs: DataFrame) -> DataFrame:
         changed = not moved.where(F.col(_NEXT) < F.col(CLUSTER)).isEmpty()
         found = moved.select(_FIRST, F.col(_NEXT).alias(CLUSTER))
     return found
+
+
+def _examples(members: DataFrame) -> str:
+    rows = members.where(CONFLICTING).orderBy(CLUSTER, ID).limit(_MEMBERS_NAMED).collect()
+    return ", ".join(str(row[ID]) for row in rows if row[CLUSTER] == rows[0][CLUSTER])
 
 
 def _limit(rows: int) -> int:
