@@ -13,9 +13,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.config import Config
+from glasses_spark.cross_validation_folder import CrossValidation
 from glasses_spark.errors import ConfigError
 from glasses_spark.loading.synthetic import draw_faces
-from glasses_spark.pipeline import CrossValidation, GlassesPipeline
+from glasses_spark.pipeline import GlassesPipeline
 
 # 3 and 101 are one picture, as are 4 and 102, whose labels differ.
 COPIES = {101: 3, 102: 4}

@@ -80,7 +80,7 @@ def cross_validate(arguments: Namespace) -> None:
     if arguments.folds is not None:
         arguments.set.append(f"evaluation.folds={arguments.folds}")
     config = _config(arguments)
-    out = Path(arguments.out or f"{config.run.dir}-cross-validation")
+    out = Path(arguments.out or run_folder.cross_validation_folder(config.run.dir))
     run_folder.check_run_folder(out, results=run_folder.CROSS_VALIDATION)
     with _spark(config, arguments) as spark:
         from glasses_spark.pipeline import GlassesPipeline

@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,9 +19,6 @@ from pyspark.sql import functions as F
 
 from glasses_spark import run_folder
 from glasses_spark.columns import (
-    CLUSTER,
-    CONFLICTING,
-    FOLD,
     ID,
     LABEL,
     PATH,
@@ -32,26 +29,21 @@ from glasses_spark.columns import (
     SPLIT,
 )
 from glasses_spark.config import Config
+from glasses_spark.cross_validation_folder import (
+    CrossValidation,
+    write_cross_validation,
+    write_duplicates,
+)
 from glasses_spark.errors import ConfigError, DataError, ImagesError
-from glasses_spark.evaluation.cross_validation import (
-    Folds,
-    assign_folds,
-    cross_validate,
-    folds_table,
-)
-from glasses_spark.evaluation.cross_validation_page import (
-    Pictures,
-    fetch_pictures,
-    render_cross_validation,
-)
-from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt, doubt_labels
+from glasses_spark.evaluation.cross_validation import assign_folds, cross_validate
+from glasses_spark.evaluation.cross_validation_page import fetch_pictures
+from glasses_spark.evaluation.label_doubt import doubt_labels
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.report import render_report
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.preprocessing.duplicates import (
     NearDuplicates,
     find_near_duplicates,
-    list_duplicates,
     with_clusters,
 )
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
@@ -126,36 +118,6 @@ class Prepared:
     data: Mapping[str, int]
     decoded: int
     reused: int
-
-
-@dataclass(frozen=True, repr=False)
-class CrossValidation:
-    """What ``GlassesPipeline.cross_validate`` has brought.
-
-    Attributes:
-        folds: What each fold has brought; its predictions are in ``run_dir``.
-        out_of_fold: Metrics over all images, each judged when it was held out.
-        doubt: The labels most likely wrong.
-        data: Where the images went, as in ``metrics.json``.
-        timings: Seconds by stage: ``preprocess_s``, ``folds_s``, ``total_s``.
-        run_dir: The folder of the results.
-    """
-
-    folds: Folds
-    out_of_fold: Metrics
-    doubt: LabelDoubt
-    data: Mapping[str, int]
-    timings: Mapping[str, float]
-    run_dir: Path
-
-    def __repr__(self) -> str:
-        return (
-            f"{folds_table(self.folds)}\n"
-            f"{self.doubt.likely_wrong} of {self.doubt.rows} labels are likely wrong\n"
-            f"{self.data['used']} of {self.data['images']} images, "
-            f"{len(self.folds.results)} folds, {self.timings['total_s']:.1f} s\n"
-            f"Results: {self.run_dir}"
-        )
 
 
 @dataclass(frozen=True)
@@ -260,7 +222,7 @@ class GlassesPipeline:
         Raises:
             GlassesSparkError: A stage failed; the folder is as it was before.
         """
-        target = out or Path(f"{self.config.run.dir}-cross-validation")
+        target = out or run_folder.cross_validation_folder(self.config.run.dir)
         run_folder.check_run_folder(target, results=run_folder.CROSS_VALIDATION)
         # Imported here: it brings the training engine, which the other stages do without.
         from glasses_spark.training.warm_up import warm_up
@@ -271,39 +233,43 @@ class GlassesPipeline:
             with watch.timing("preprocess_s"):
                 dataset = self.load(spark)
                 pixels = self._clustered(dataset, self._pixels(dataset))
+            good, image = pixels.set_aside.good, self.config.image
             folds = assign_folds(
-                pixels.set_aside.good,
-                folds=self.config.evaluation.folds,
-                seed=self.config.run.seed,
+                good, folds=self.config.evaluation.folds, seed=self.config.run.seed
             ).persist()
             try:
-                good = pixels.set_aside.good.join(folds, ID)
+                good = good.join(folds, ID)
                 with watch.timing("folds_s"):
                     found = cross_validate(
                         good, fit=self.fit, predict=self.predict, evaluate=self.evaluate
                     )
                 doubt = doubt_labels(found.predictions)
                 pictures = fetch_pictures(
-                    good,
-                    doubt.listed,
-                    height=self.config.image.height,
-                    width=self.config.image.width,
+                    good, doubt.listed, height=image.height, width=image.width
                 )
+                out_of_fold = self.evaluate(found.predictions)
             finally:
                 folds.unpersist()
                 pixels.frame.unpersist()
         result = CrossValidation(
             folds=found,
-            out_of_fold=self.evaluate(found.predictions),
+            out_of_fold=out_of_fold,
             doubt=doubt,
             data=_account(dataset.account, pixels.set_aside.quarantine),
             timings=watch.seconds,
             run_dir=target,
         )
-        with self._progress.stage(f"Writing {target}"):
-            _write_cross_validation(result, self.config, pixels, pictures, _environment(spark))
-        for frame in found.kept:
-            frame.unpersist()
+        try:
+            with self._progress.stage(f"Writing {target}"):
+                write_cross_validation(
+                    result,
+                    self.config.to_toml(),
+                    pictures=pictures,
+                    duplicates=pixels.duplicates,
+                    environment=_environment(spark),
+                )
+        finally:
+            found.unpersist()
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -612,58 +578,7 @@ def _write(
             [PATH, "reason"],
             bad,
         )
-        _write_duplicates(folder / run_folder.DUPLICATES, result.predictions, pixels.duplicates)
+        write_duplicates(folder, result.predictions, pixels.duplicates)
         # As a URI: where HDFS is Spark's default, a plain path would be one in HDFS.
         result.model.write().save((folder / run_folder.MODEL).as_uri())
         result.model.keras_model().save(folder / run_folder.KERAS_MODEL)
-
-
-def _write_duplicates(path: Path, images: DataFrame, found: NearDuplicates | None) -> None:
-    """List near-duplicates in a file, where there are any."""
-    if found is None or found.members is None:
-        return
-    rows = list_duplicates(images, found.members).toLocalIterator()
-    run_folder.write_csv(
-        path,
-        [CLUSTER, ID, PATH, LABEL, CONFLICTING],
-        ([_csv_text(value) for value in row] for row in rows),
-    )
-
-
-def _write_cross_validation(
-    result: CrossValidation,
-    config: Config,
-    pixels: _Pixels,
-    pictures: Pictures,
-    environment: Mapping[str, Any],
-) -> None:
-    name = run_folder.CROSS_VALIDATION
-    with run_folder.new_run_folder(result.run_dir, results=name) as folder:
-        (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
-        figures = {
-            "folds": [one.as_dict() for one in result.folds.results],
-            "mean": result.folds.mean(),
-            "standard_deviation": result.folds.standard_deviation(),
-            "out_of_fold": result.out_of_fold.as_dict(),
-            "likely_wrong_labels": result.doubt.likely_wrong,
-            "data": result.data,
-            "timings": result.timings,
-            "environment": environment,
-        }
-        run_folder.write_json(folder / name, figures)
-        predictions = result.folds.predictions.select(
-            ID, PATH, LABEL, FOLD, PREDICTION, PREDICTED_LABEL
-        )
-        run_folder.write_parquet(folder / run_folder.OUT_OF_FOLD, predictions.orderBy(ID))
-        run_folder.write_csv(
-            folder / run_folder.LABEL_DOUBT,
-            [field.name for field in fields(DoubtedLabel)],
-            ([_csv_text(value) for value in astuple(one)] for one in result.doubt.listed),
-        )
-        _write_duplicates(folder / run_folder.DUPLICATES, predictions, pixels.duplicates)
-        page = render_cross_validation(figures, result.doubt, pictures, config.to_toml())
-        (folder / run_folder.CROSS_VALIDATION_PAGE).write_text(page, encoding="utf-8")
-
-
-def _csv_text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

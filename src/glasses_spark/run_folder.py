@@ -35,6 +35,11 @@ KERAS_MODEL: Final = "model.keras"
 _ROW_GROUP: Final = 10_000
 
 
+def cross_validation_folder(run_dir: str) -> Path:
+    """Return where a cross-validation goes: beside a run with the same configuration."""
+    return Path(f"{run_dir}-cross-validation")
+
+
 def check_run_folder(folder: Path, *, results: str = METRICS) -> None:
     """Refuse a place where the results of a run cannot go.
 

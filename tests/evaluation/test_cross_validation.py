@@ -94,8 +94,7 @@ def test_every_image_is_judged_by_a_model_that_has_not_seen_it(images: DataFrame
     assert [one.metrics.rows for one in found.results] == [50] * 4
     assert [one.train_rows for one in found.results] == [len(seen) for seen in fitted] == [150] * 4
     assert [one.metrics.accuracy for one in found.results] == [0.6] * 4
-    for one in found.kept:
-        one.unpersist()
+    found.unpersist()
 
 
 @pytest.mark.parametrize(
@@ -180,5 +179,5 @@ def test_flipped_labels_are_the_most_doubtful(
     assert all(one.likely_wrong for one in doubt.listed[:10])
     assert found.mean()["accuracy"] > 0.85
     assert "Fold 3 of 3: training on 201 images" in caplog.text
-    for one in (*found.kept, frame):
-        one.unpersist()
+    found.unpersist()
+    frame.unpersist()

@@ -66,14 +66,18 @@ class Folds:
     Attributes:
         results: One a fold, in their order.
         predictions: What ``predict`` gave for each image when it was held out, and
-            ``fold`` (int); kept in Spark's memory or on its disks until
-            ``unpersist()`` of each of ``kept``.
+            ``fold`` (int); kept in Spark's memory or on its disks until ``unpersist()``.
         kept: The persisted frames behind ``predictions``, one a fold.
     """
 
     results: tuple[FoldResult, ...]
     predictions: DataFrame
     kept: tuple[DataFrame, ...]
+
+    def unpersist(self) -> None:
+        """Let go of the predictions."""
+        for frame in self.kept:
+            frame.unpersist()
 
     def mean(self) -> dict[str, float]:
         """Return the mean over the folds of each metric that is a number in all of them."""
