@@ -130,6 +130,11 @@ class _Pixels:
     reused: int
     duplicates: NearDuplicates | None = None
 
+    def unpersist(self) -> None:
+        self.frame.unpersist()
+        if self.duplicates is not None:
+            self.duplicates.unpersist()
+
 
 class GlassesPipeline:
     """Chains the stages of a run over a SparkSession.
@@ -206,6 +211,7 @@ class GlassesPipeline:
         )
         with self._progress.stage(f"Writing {target}"):
             _write(result, self.config, pixels, _environment(spark))
+        pixels.unpersist()
         return result
 
     def cross_validate(self, spark: SparkSession, out: Path | None = None) -> CrossValidation:
@@ -270,6 +276,7 @@ class GlassesPipeline:
                 )
         finally:
             found.unpersist()
+            pixels.unpersist()
         return result
 
     def load(self, spark: SparkSession) -> Dataset:

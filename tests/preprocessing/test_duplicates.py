@@ -90,6 +90,7 @@ def test_near_duplicates_are_clustered_by_their_smallest_id(
         (20, 20),
         (20, 21),
     ]
+    found.unpersist()
     assert listed[2].asDict() == {
         "cluster": 5,
         "id": 33,
@@ -137,6 +138,7 @@ def test_more_than_a_tenth_of_all_images_are_not_one_cluster(
     with caplog.at_level(logging.WARNING, "glasses_spark"):
         found = find(images.union(black), rows)
 
+    found.unpersist()
     assert (found.images, found.clusters) == (9, 3)
     assert "1 clusters of near-duplicates are not kept together, the largest of 11" in caplog.text
 
@@ -156,6 +158,23 @@ def test_a_chain_of_near_images_is_one_cluster(spark: SparkSession, rows: int) -
 
     assert found.members is not None
     assert {row.id: row.cluster for row in found.members.collect()} == dict.fromkeys(range(8), 0)
+    found.unpersist()
+
+
+def test_nothing_stays_in_memory_after_a_comparison_in_spark(
+    spark: SparkSession, images: DataFrame
+) -> None:
+    def kept() -> set[int]:
+        return set(spark.sparkContext._jsc.getPersistentRDDs())
+
+    images.count()
+    before = kept()
+    found = find(images, MOST_IN_DRIVER + 1)
+    assert len(kept() - before) == 1
+    found.unpersist()
+    assert kept() == before
+    find(images.where("id % 10 = 0"), MOST_IN_DRIVER + 1)
+    assert kept() == before
 
 
 def test_a_cluster_is_what_a_chain_of_near_hashes_connects() -> None:

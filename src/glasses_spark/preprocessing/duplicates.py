@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -48,6 +48,7 @@ _FIRST: Final = "first"
 _OTHER: Final = "other"
 _NEXT: Final = "next"
 _SIZE: Final = "size"
+_CHANGED: Final = "changed"
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,23 @@ class NearDuplicates:
         members: One row an image that is in a cluster with others: ``id`` (int),
             ``cluster`` (int, the smallest id in it) and ``conflicting`` (boolean,
             whether labels in its cluster differ); None where there is no such image.
+            Usable until ``unpersist()``.
         images: How many they are.
         clusters: In how many clusters.
         conflicting: How many of these have labels that differ.
+        checkpoint: The frame behind ``members`` where Spark keeps one.
     """
 
     members: DataFrame | None
     images: int
     clusters: int
     conflicting: int
+    checkpoint: DataFrame | None = field(default=None, repr=False)
+
+    def unpersist(self) -> None:
+        """Let go of what Spark keeps for ``members``, if anything."""
+        if self.checkpoint is not None:
+            _release(self.checkpoint)
 
 
 def find_near_duplicates(
@@ -216,35 +225,37 @@ def _in_spark(hashed: DataFrame) -> NearDuplicates:
         places = (
             hashed.join(distinct, by_word)
             .select(hashed[ID], hashed[LABEL], distinct[_FIRST])
-            .join(components, _FIRST, "left")
+            .join(components.select(_FIRST, CLUSTER), _FIRST, "left")
             .select(ID, LABEL, F.coalesce(CLUSTER, _FIRST).alias(CLUSTER))
         )
         by_cluster = Window.partitionBy(CLUSTER)
-        members = (
+        checkpoint = (
             places.withColumn(_SIZE, F.count("*").over(by_cluster))
             .where(F.col(_SIZE) > 1)
             .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
-            # Small, and from here without the pixels and the comparison behind it.
             .select(ID, CLUSTER, CONFLICTING, _SIZE)
+            # Small, and from here without the pixels and the comparison behind it.
             .localCheckpoint()
         )
+        _release(components)
     finally:
         hashed.unpersist()
     limit = _limit(total)
-    large, largest = members.agg(
+    large, largest = checkpoint.agg(
         F.count_distinct(F.when(F.col(_SIZE) > limit, F.col(CLUSTER))), F.max(_SIZE)
     ).collect()[0]
     if large:
         _warn_of_large(large, largest, limit, total)
-        members = members.where(F.col(_SIZE) <= limit)
+    members = checkpoint.where(F.col(_SIZE) <= limit).drop(_SIZE)
     images, clusters, conflicting = members.agg(
         F.count("*"),
         F.count_distinct(CLUSTER),
         F.count_distinct(F.when(F.col(CONFLICTING), F.col(CLUSTER))),
     ).collect()[0]
     if not images:
+        _release(checkpoint)
         return NearDuplicates(None, 0, 0, 0)
-    return NearDuplicates(members.drop(_SIZE), images, clusters, conflicting)
+    return NearDuplicates(members, images, clusters, conflicting, checkpoint)
 
 
 def _near(distinct: DataFrame) -> DataFrame:
@@ -282,31 +293,44 @@ def _with_keys(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _components(pairs: DataFrame) -> DataFrame:
-    """Connect pairs: the smallest number of each one's component.
+    """Connect pairs: the smallest number of each one's component, as a checkpoint.
 
     Each round takes the smallest number among the neighbours, then that number's own: a
-    chain of n is done in about log n rounds.
+    chain of n is done in about log n rounds. Checkpoints, as each round would otherwise
+    hold the plans of all before it, twice.
     """
     edges = pairs.unionByName(
         pairs.select(F.col(_OTHER).alias(_FIRST), F.col(_FIRST).alias(_OTHER))
     ).localCheckpoint()
-    found = edges.groupBy(_FIRST).agg(F.least(F.min(_OTHER), F.col(_FIRST)).alias(CLUSTER))
-    changed = True
-    while changed:
-        known = found.select(F.col(_FIRST).alias(_OTHER), F.col(CLUSTER).alias(_NEXT))
-        nearest = edges.join(known, _OTHER).groupBy(_FIRST).agg(F.min(_NEXT).alias(_NEXT))
-        lower = found.join(nearest, _FIRST).select(
-            _FIRST, CLUSTER, F.least(CLUSTER, _NEXT).alias(_NEXT)
-        )
-        further = found.select(F.col(_FIRST).alias(_NEXT), F.col(CLUSTER).alias(_OTHER))
-        moved = (
-            lower.join(further, _NEXT, "left")
-            .select(_FIRST, CLUSTER, F.least(_OTHER, _NEXT).alias(_NEXT))
-            .localCheckpoint()
-        )
-        changed = not moved.where(F.col(_NEXT) < F.col(CLUSTER)).isEmpty()
-        found = moved.select(_FIRST, F.col(_NEXT).alias(CLUSTER))
+    found = (
+        edges.groupBy(_FIRST)
+        .agg(F.least(F.min(_OTHER), F.col(_FIRST)).alias(CLUSTER))
+        .withColumn(_CHANGED, F.lit(True))
+        .localCheckpoint()
+    )
+    while not found.where(_CHANGED).isEmpty():
+        before, found = found, _next_round(edges, found).localCheckpoint()
+        _release(before)
+    _release(edges)
     return found
+
+
+def _next_round(edges: DataFrame, found: DataFrame) -> DataFrame:
+    known = found.select(F.col(_FIRST).alias(_OTHER), F.col(CLUSTER).alias(_NEXT))
+    nearest = edges.join(known, _OTHER).groupBy(_FIRST).agg(F.min(_NEXT).alias(_NEXT))
+    lower = found.join(nearest, _FIRST).select(
+        _FIRST, CLUSTER, F.least(CLUSTER, _NEXT).alias(_NEXT)
+    )
+    further = found.select(F.col(_FIRST).alias(_NEXT), F.col(CLUSTER).alias(_OTHER))
+    cluster = F.least(_OTHER, _NEXT)
+    return lower.join(further, _NEXT, "left").select(
+        _FIRST, cluster.alias(CLUSTER), (cluster < F.col(CLUSTER)).alias(_CHANGED)
+    )
+
+
+def _release(checkpoint: DataFrame) -> None:
+    """Let go of a local checkpoint, which Spark keeps until Java's memory is cleaned up."""
+    checkpoint._jdf.queryExecution().analyzed().rdd().unpersist(False)
 
 
 def _examples(members: DataFrame) -> str:

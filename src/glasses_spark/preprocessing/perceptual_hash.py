@@ -4,8 +4,8 @@ A difference hash: the image is averaged to 10 x 11 cells and to 11 x 10, and a 
 whether a cell is brighter than its neighbour to the left, or above. Gradients rather
 than levels, as dHash has it (Krawetz, "Kind of Like That", 2013): a change of brightness
 moves none of them. Its usual 64 bits do not do for aligned portraits: of 2.9 million
-pairs of different drawn faces 9,277 are within 8 bits of 64, and none is within 19 of
-these 200. See docs/cross-validation.md for the whole measurement.
+pairs of different drawn faces 9,331 are within 8 bits of 64, and none is within 19 of
+these 200 (`benchmarks/bench_near_duplicates.py`; docs/cross-validation.md has a table).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WORDS: Final = -(-BITS // 64)
 MARGIN: Final = 0.5
 
 # Copies scaled, compressed, lighter or darker, or moved by a pixel are within 16 bits
-# in 99 % of all cases; the two most alike of 2,391 drawn faces differ by 20.
+# in 99 % of all cases; the two most alike of 2,400 drawn faces differ by 20.
 DISTANCE: Final = 16
 
 # Two hashes that differ by at most 16 bits differ in at most 16 of 18 bands, and share
