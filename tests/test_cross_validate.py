@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from glasses_spark.cli import main
 from glasses_spark.config import Config
-from glasses_spark.cross_validation_folder import CrossValidation
 from glasses_spark.errors import ConfigError
 from glasses_spark.loading.synthetic import draw_faces
 from glasses_spark.pipeline import GlassesPipeline
@@ -39,7 +41,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
             "image": {"height": 32, "width": 32},
             "split": {"test": 0.4},
             "training": {"epochs": 1, "batch_size": 8, "num_workers": 2, "mode": "synchronous"},
-            "evaluation": {"folds": 2},
             "run": {"dir": str(folder / "run"), "seed": 3},
             "store": {"dir": str(folder / "pixels")},
         }
@@ -51,16 +52,33 @@ def _write(path: Path, labels: dict[int, float]) -> None:
 
 
 @pytest.fixture(scope="module")
-def result(spark: SparkSession, config: Config) -> CrossValidation:
+def printed(spark: SparkSession, config: Config) -> str:
+    """What the command says when it has written its folder."""
     spark.catalog.clearCache()
-    return GlassesPipeline(config).cross_validate(spark)
+    path = Path(config.data.labels).with_name("config.toml")
+    path.write_text(config.to_toml())
+    root, own = logging.getLogger(), logging.getLogger("glasses_spark")
+    before = (root.level, list(root.handlers), own.level)
+    try:
+        with redirect_stdout(StringIO()) as out:
+            assert main(["cross-validate", "--config", str(path), "--folds", "2"]) == 0
+    finally:  # the logging that the command has set up for its process
+        logging.captureWarnings(False)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+        own.setLevel(before[2])
+    return out.getvalue()
+
+
+@pytest.fixture
+def folder(printed: str, config: Config) -> Path:
+    return Path(f"{config.run.dir}-cross-validation")
 
 
 @pytest.mark.slow
 class TestCrossValidation:
-    def test_the_folder_has_what_it_should_have(self, result: CrossValidation) -> None:
-        assert result.run_dir.name == "run-cross-validation"
-        assert sorted(path.name for path in result.run_dir.iterdir()) == [
+    def test_the_folder_has_what_it_should_have(self, folder: Path) -> None:
+        assert sorted(path.name for path in folder.iterdir()) == [
             "config.toml",
             "cross_validation.html",
             "cross_validation.json",
@@ -70,9 +88,9 @@ class TestCrossValidation:
         ]
 
     def test_every_image_has_one_prediction_from_the_fold_that_held_it_out(
-        self, result: CrossValidation
+        self, folder: Path
     ) -> None:
-        table = pq.read_table(result.run_dir / "out_of_fold.parquet")
+        table = pq.read_table(folder / "out_of_fold.parquet")
         assert table.column_names == [
             "id",
             "path",
@@ -86,9 +104,9 @@ class TestCrossValidation:
         assert set(fold.values()) == {0, 1}
         assert all(fold[copy] == fold[original] for copy, original in COPIES.items())
 
-    def test_the_figures_are_those_of_the_predictions(self, result: CrossValidation) -> None:
-        figures = json.loads((result.run_dir / "cross_validation.json").read_text())
-        rows = pq.read_table(result.run_dir / "out_of_fold.parquet").to_pylist()
+    def test_the_figures_are_those_of_the_predictions(self, folder: Path) -> None:
+        figures = json.loads((folder / "cross_validation.json").read_text())
+        rows = pq.read_table(folder / "out_of_fold.parquet").to_pylist()
         for one in figures["folds"]:
             held_out = [row for row in rows if row["fold"] == one["fold"]]
             right = sum(row["label"] == row["predicted_label"] for row in held_out)
@@ -99,43 +117,59 @@ class TestCrossValidation:
         assert figures["mean"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
         assert figures["out_of_fold"]["rows"] == 32
 
-    def test_near_duplicates_and_doubtful_labels_are_listed(self, result: CrossValidation) -> None:
-        listed = _read(result.run_dir / "duplicates.csv")
+    def test_near_duplicates_and_doubtful_labels_are_listed(self, folder: Path) -> None:
+        listed = _read(folder / "duplicates.csv")
         assert [(row["cluster"], row["id"], row["conflicting"]) for row in listed] == [
             ("3", "3", "false"),
             ("3", "101", "false"),
             ("4", "4", "true"),
             ("4", "102", "true"),
         ]
-        doubted = _read(result.run_dir / "label_doubt.csv")
+        doubted = _read(folder / "label_doubt.csv")
         assert [row["rank"] for row in doubted] == [str(rank) for rank in range(1, 33)]
-        page = (result.run_dir / "cross_validation.html").read_text()
+        page = (folder / "cross_validation.html").read_text()
         assert page.count("<img") == 24
 
-    def test_nothing_stays_in_memory(self, result: CrossValidation, spark: SparkSession) -> None:
+    def test_the_command_prints_the_folds_and_where_the_rest_is(
+        self, printed: str, folder: Path
+    ) -> None:
+        lines = printed.strip().splitlines()
+        assert [line.split()[0] for line in lines[:5]] == ["fold", "1", "2", "mean", "std"]
+        assert lines[-1] == f"Results: {folder}"
+
+    def test_nothing_stays_in_memory(self, folder: Path, spark: SparkSession) -> None:
         assert spark.sparkContext._jsc.getPersistentRDDs().size() == 0
 
 
 @pytest.mark.slow
-def test_the_split_of_a_run_keeps_near_duplicates_together_unless_it_is_told_not_to(
+def test_the_split_keeps_near_duplicates_together_unless_it_is_told_not_to(
     config: Config, spark: SparkSession
 ) -> None:
-    def parts(table: dict[str, Any]) -> dict[int, str]:
-        pipeline = GlassesPipeline(Config.from_dict(table))
-        train, test = pipeline.split(pipeline.preprocess(pipeline.load(spark)).good)
+    def good(near_duplicates: str) -> DataFrame:
+        pipeline = GlassesPipeline(_changed(config, "split", near_duplicates=near_duplicates))
+        return pipeline.preprocess(pipeline.load(spark)).good.persist()
+
+    def parts(images: DataFrame, seed: int) -> dict[int, str]:
+        train, test = GlassesPipeline(_changed(config, "run", seed=seed)).split(images)
         found = {row.id: "train" for row in train.select("id").collect()}
         return found | {row.id: "test" for row in test.select("id").collect()}
 
+    guarded, plain = good("together"), good("ignore")
     for seed in range(3):
-        table = config.to_dict()
-        table["run"]["seed"] = seed
-        together = parts(table)
-        table["split"]["near_duplicates"] = "ignore"
-        apart = parts(table)
+        together, apart = parts(guarded, seed), parts(plain, seed)
         moved = {number for number in together if together[number] != apart[number]}
 
+        assert len(together) == 32
         assert all(together[copy] == together[original] for copy, original in COPIES.items())
         assert moved == {copy for copy in COPIES if apart[copy] != apart[COPIES[copy]]}
+    guarded.unpersist()
+    plain.unpersist()
+
+
+def _changed(config: Config, section: str, **keys: object) -> Config:
+    table = config.to_dict()
+    table[section] |= keys
+    return Config.from_dict(table)
 
 
 def test_a_folder_with_anything_else_is_not_replaced(
