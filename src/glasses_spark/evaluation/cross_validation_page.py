@@ -44,8 +44,9 @@ th:first-child, td:first-child { text-align: left; }
 tfoot { font-weight: 600; }
 .wide { overflow-x: auto; }
 .verdict { font-size: 1.3rem; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem 2rem; padding: 0; }
-.plots figure { margin: 0; flex: 1 1 18rem; max-width: 30rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr));
+  gap: 1rem 2rem; margin-top: 2rem; }
+.plots figure { margin: 0; }
 .plots svg { width: 100%; height: auto; }
 figcaption, .muted { color: var(--muted); }
 .faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr));
