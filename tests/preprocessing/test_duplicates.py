@@ -14,12 +14,10 @@ from glasses_spark.loading.face import draw_face
 from glasses_spark.preprocessing.duplicates import (
     MOST_IN_DRIVER,
     NearDuplicates,
-    cluster_places,
     find_near_duplicates,
     list_duplicates,
     with_clusters,
 )
-from glasses_spark.preprocessing.perceptual_hash import DISTANCE
 from glasses_spark.preprocessing.split import split_column, split_key
 
 Pixels = NDArray[np.uint8]
@@ -175,22 +173,3 @@ def test_nothing_stays_in_memory_after_a_comparison_in_spark(
     assert kept() == before
     find(images.where("id % 10 = 0"), MOST_IN_DRIVER + 1)
     assert kept() == before
-
-
-def test_a_cluster_is_what_a_chain_of_near_hashes_connects() -> None:
-    # Steps of DISTANCE bits: neighbours are near, others are not.
-    words = np.zeros((4, 4), np.int64)
-    for step in range(3):
-        words[step + 1] = words[step]
-        words[step + 1, step] = 2**DISTANCE - 1
-    far = np.full((1, 4), -1, np.int64)
-
-    assert cluster_places(np.concatenate([words, far, far])[[4, 3, 1, 0, 2, 5]]).tolist() == [
-        0,
-        1,
-        1,
-        1,
-        1,
-        0,
-    ]
-    assert cluster_places(words[[0, 2]]).tolist() == [0, 1]

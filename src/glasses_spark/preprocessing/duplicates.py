@@ -18,15 +18,14 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CLUSTER, CONFLICTING, ID, LABEL, PATH, PIXELS
-from glasses_spark.preprocessing.perceptual_hash import (
-    DISTANCE,
-    WORDS,
-    Hashes,
-    Integers,
-    band_keys,
-    hash_pixels,
-    near_pairs,
+from glasses_spark.preprocessing.clusters import (
+    FIRST,
+    HASH_WORDS,
+    cluster_in_spark,
+    cluster_places,
+    release,
 )
+from glasses_spark.preprocessing.perceptual_hash import hash_pixels
 
 logger = logging.getLogger(__name__)
 
@@ -41,14 +40,9 @@ LARGEST_COUNT: Final = 10
 
 _MEMBERS_NAMED: Final = 5
 
-_WORDS: Final = [f"word_{number}" for number in range(WORDS)]
-_HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in _WORDS)
-_KEY: Final = "key"
-_FIRST: Final = "first"
+_HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
 _OTHER: Final = "other"
-_NEXT: Final = "next"
 _SIZE: Final = "size"
-_CHANGED: Final = "changed"
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ class NearDuplicates:
     def unpersist(self) -> None:
         """Let go of what Spark keeps for ``members``, if anything."""
         if self.checkpoint is not None:
-            _release(self.checkpoint)
+            release(self.checkpoint)
 
 
 def find_near_duplicates(
@@ -141,33 +135,6 @@ def list_duplicates(pixels: DataFrame, members: DataFrame) -> DataFrame:
     )
 
 
-def cluster_places(hashes: Hashes) -> Integers:
-    """Cluster hashes: those that a chain of near ones connects are together.
-
-    Args:
-        hashes: ``(images, 4)``, as ``hash_pixels`` gives them.
-
-    Returns:
-        ``(images,)``: the first place in each one's cluster, its own where it is alone.
-    """
-    # Equal hashes count once: a thousand of them would be half a million near pairs.
-    distinct, place_of = np.unique(hashes, axis=0, return_inverse=True)
-    place_of = place_of.reshape(-1)
-    smallest = np.arange(len(distinct))
-    one, other = near_pairs(distinct).T
-    before = smallest - 1
-    while not np.array_equal(before, smallest):
-        before = smallest.copy()
-        np.minimum.at(smallest, one, smallest[other])
-        np.minimum.at(smallest, other, smallest[one])
-        smallest = smallest[smallest]
-    component = smallest[place_of]
-    first = np.full(len(distinct), len(hashes))
-    np.minimum.at(first, component, np.arange(len(hashes)))
-    places: Integers = first[component]
-    return places
-
-
 def _hasher(
     height: int, width: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -177,7 +144,7 @@ def _hasher(
             hashes = hash_pixels(pixels.reshape(-1, height, width))
             yield pa.RecordBatch.from_arrays(
                 [batch.column(ID), batch.column(LABEL), *(pa.array(word) for word in hashes.T)],
-                names=[ID, LABEL, *_WORDS],
+                names=[ID, LABEL, *HASH_WORDS],
             )
 
     return hash_batches
@@ -186,7 +153,7 @@ def _hasher(
 def _in_driver(hashed: DataFrame) -> NearDuplicates:
     """Compare the hashes of at most ``MOST_IN_DRIVER`` rows in this process."""
     table = hashed.toArrow().sort_by(ID)
-    ids, labels, *words = (table[name].to_numpy() for name in (ID, LABEL, *_WORDS))
+    ids, labels, *words = (table[name].to_numpy() for name in (ID, LABEL, *HASH_WORDS))
     places = cluster_places(np.stack(words, axis=1))
     sizes = np.bincount(places, minlength=len(ids))
     limit = _limit(len(ids))
@@ -219,14 +186,14 @@ def _in_spark(hashed: DataFrame) -> NearDuplicates:
     try:
         total = hashed.count()
         # Equal hashes count once: a thousand of them would be half a million near pairs.
-        distinct = hashed.groupBy(*_WORDS).agg(F.min(ID).alias(_FIRST))
-        components = _components(_near(distinct))
-        by_word = [distinct[word] == hashed[word] for word in _WORDS]
+        distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST))
+        components = cluster_in_spark(distinct)
+        by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
         places = (
             hashed.join(distinct, by_word)
-            .select(hashed[ID], hashed[LABEL], distinct[_FIRST])
-            .join(components.select(_FIRST, CLUSTER), _FIRST, "left")
-            .select(ID, LABEL, F.coalesce(CLUSTER, _FIRST).alias(CLUSTER))
+            .select(hashed[ID], hashed[LABEL], distinct[FIRST])
+            .join(components.select(FIRST, CLUSTER), FIRST, "left")
+            .select(ID, LABEL, F.coalesce(CLUSTER, FIRST).alias(CLUSTER))
         )
         by_cluster = Window.partitionBy(CLUSTER)
         checkpoint = (
@@ -237,7 +204,7 @@ def _in_spark(hashed: DataFrame) -> NearDuplicates:
             # Small, and from here without the pixels and the comparison behind it.
             .localCheckpoint()
         )
-        _release(components)
+        release(components)
     finally:
         hashed.unpersist()
     limit = _limit(total)
@@ -253,84 +220,9 @@ def _in_spark(hashed: DataFrame) -> NearDuplicates:
         F.count_distinct(F.when(F.col(CONFLICTING), F.col(CLUSTER))),
     ).collect()[0]
     if not images:
-        _release(checkpoint)
+        release(checkpoint)
         return NearDuplicates(None, 0, 0, 0)
     return NearDuplicates(members, images, clusters, conflicting, checkpoint)
-
-
-def _near(distinct: DataFrame) -> DataFrame:
-    """Find the pairs of distinct hashes that are near, by the keys that they share."""
-    schema = f"{_KEY} bigint, {_FIRST} int, " + ", ".join(f"{word} bigint" for word in _WORDS)
-    keyed = distinct.select(_FIRST, *_WORDS).mapInArrow(_with_keys, schema)
-    one, other = keyed.alias("one"), keyed.alias("other")
-    differing = sum(
-        (F.bit_count(F.col(f"one.{w}").bitwiseXOR(F.col(f"other.{w}"))) for w in _WORDS),
-        F.lit(0),
-    )
-    return (
-        one.join(
-            other,
-            (F.col(f"one.{_KEY}") == F.col(f"other.{_KEY}"))
-            & (F.col(f"one.{_FIRST}") < F.col(f"other.{_FIRST}")),
-        )
-        .where(differing <= DISTANCE)
-        .select(F.col(f"one.{_FIRST}").alias(_FIRST), F.col(f"other.{_FIRST}").alias(_OTHER))
-        .distinct()
-    )
-
-
-def _with_keys(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        words = [batch.column(word).to_numpy() for word in _WORDS]
-        keys = band_keys(np.stack(words, axis=1))
-        repeated = [
-            pa.array(np.repeat(column, keys.shape[1]))
-            for column in (batch.column(_FIRST).to_numpy(), *words)
-        ]
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(keys.reshape(-1)), *repeated], names=[_KEY, _FIRST, *_WORDS]
-        )
-
-
-def _components(pairs: DataFrame) -> DataFrame:
-    """Connect pairs: the smallest number of each one's component, as a checkpoint.
-
-    Each round takes the smallest number among the neighbours, then that number's own: a
-    chain of n is done in about log n rounds. Checkpoints, as each round would otherwise
-    hold the plans of all before it, twice.
-    """
-    edges = pairs.unionByName(
-        pairs.select(F.col(_OTHER).alias(_FIRST), F.col(_FIRST).alias(_OTHER))
-    ).localCheckpoint()
-    found = (
-        edges.groupBy(_FIRST)
-        .agg(F.least(F.min(_OTHER), F.col(_FIRST)).alias(CLUSTER))
-        .withColumn(_CHANGED, F.lit(True))
-        .localCheckpoint()
-    )
-    while not found.where(_CHANGED).isEmpty():
-        before, found = found, _next_round(edges, found).localCheckpoint()
-        _release(before)
-    _release(edges)
-    return found
-
-
-def _next_round(edges: DataFrame, found: DataFrame) -> DataFrame:
-    known = found.select(F.col(_FIRST).alias(_OTHER), F.col(CLUSTER).alias(_NEXT))
-    nearest = edges.join(known, _OTHER).groupBy(_FIRST).agg(F.min(_NEXT).alias(_NEXT))
-    lower = found.join(nearest, _FIRST).select(
-        _FIRST, CLUSTER, F.least(CLUSTER, _NEXT).alias(_NEXT)
-    )
-    further = found.select(F.col(_FIRST).alias(_NEXT), F.col(CLUSTER).alias(_OTHER))
-    cluster = F.least(_OTHER, _NEXT)
-    return lower.join(further, _NEXT, "left").select(
-        _FIRST, cluster.alias(CLUSTER), (cluster < F.col(CLUSTER)).alias(_CHANGED)
-    )
-
-
-def _release(checkpoint: DataFrame) -> None:
-    """Let go of a local checkpoint, which Spark keeps until Java's memory is cleaned up."""
-    checkpoint._jdf.queryExecution().analyzed().rdd().unpersist(False)
 
 
 def _examples(members: DataFrame) -> str:
