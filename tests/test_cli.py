@@ -33,6 +33,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "predict",
+    "cross-validate",
     "compare",
     "doctor",
 ]
@@ -111,6 +112,7 @@ def test_no_command_shows_the_help_and_is_a_wrong_call(
         (["train", "--conf", "x"], "unrecognized arguments: --conf x"),
         (["draw-faces", "--size", "8"], "expected a whole number from 64 to 1024, got '8'"),
         (["draw-faces", "--limit", "0"], "expected a whole number >= 1, got '0'"),
+        (["cross-validate", "--folds", "1"], "expected a whole number from 2 to 100, got '1'"),
         (["predict", "a.png"], "the following arguments are required: --model"),
         (["compare"], "the following arguments are required: RUN"),
     ],

@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_draw_faces,
         _add_prepare,
         _add_train,
+        _add_cross_validate,
         _add_evaluate,
         _add_predict,
         _add_compare,
@@ -226,6 +227,31 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--plots",
         action="store_true",
         help="write the plots of the report as PNG and SVG files, too, into plots/ of run.dir",
+    )
+    _add_no_store(command)
+
+
+def _add_cross_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "cross-validate",
+        "fit once for each fold on all others, judge every image by a model that has not seen it, "
+        "and list the labels most likely wrong",
+        [
+            "--config configs/demo.toml",
+            "--config configs/demo.toml --folds 10 --out runs/ten-folds",
+        ],
+    )
+    command.add_argument(
+        "--folds",
+        metavar="K",
+        type=_whole(2, 100),
+        help="parts, each held out once (default: evaluation.folds)",
+    )
+    command.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="folder for the results (default: run.dir with -cross-validation at its end)",
     )
     _add_no_store(command)
 

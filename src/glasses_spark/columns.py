@@ -15,6 +15,9 @@ LABEL: Final = "label"  # double: 1.0 with glasses, 0.0 without
 PIXELS: Final = "pixels"  # binary: height * width bytes, uint8 grey, row by row
 FEATURES: Final = "features"  # Spark ML vector: pixels / 255
 ERROR: Final = "error"  # string: why an image was put aside; null when it was not
+CLUSTER: Final = "cluster"  # int: smallest id among the image's near-duplicates, or its own
+CONFLICTING: Final = "conflicting"  # boolean: whether labels in the image's cluster differ
+FOLD: Final = "fold"  # int: the fold in which the image is held out, from 0
 SPLIT: Final = "split"  # string: "train", "validation" or "test"
 IS_VALIDATION: Final = "is_validation"  # boolean: held back from the rows of a fit
 

@@ -117,6 +117,20 @@ def train(arguments: Namespace) -> None:
         print(f"\n{result}")
 
 
+def cross_validate(arguments: Namespace) -> None:
+    """Fit once for each fold, and judge every image by a model that has not seen it."""
+    if arguments.folds is not None:
+        arguments.set.append(f"evaluation.folds={arguments.folds}")
+    config = _config(arguments)
+    out = Path(arguments.out or run_folder.cross_validation_folder(config.run.dir))
+    run_folder.check_run_folder(out, results=run_folder.CROSS_VALIDATION)
+    with _spark(config, arguments, meanwhile=_import_all) as spark:
+        from glasses_spark.pipeline import GlassesPipeline
+
+        result = GlassesPipeline(config, progress=_progress()).cross_validate(spark, out)
+        print(f"\n{result}")
+
+
 def evaluate(arguments: Namespace) -> None:
     """Judge the model of a run on labelled images."""
     location = arguments.model or _config(arguments).run.dir

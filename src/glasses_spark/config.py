@@ -134,6 +134,12 @@ class SplitConfig(_Section):
         "epoch, for the choice of thresholds and for `evaluation.calibrate`; 0 holds none back.",
         unit="fraction of the images",
     )
+    near_duplicates: str = key(
+        "together",
+        one_of("together", "ignore"),
+        "Whether images that are nearly the same are kept in one part, so that the test holds no "
+        "copy of what was trained on; or every image is placed by its own number.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -266,6 +272,13 @@ class EvaluationConfig(_Section):
         flag(),
         "Whether the model's logits are divided by a temperature, fitted on the validation "
         "images, so that its probabilities come true more nearly. Needs split.validation.",
+    )
+    folds: int = key(
+        # Of the usual 5 and 10 the one that takes half the time.
+        5,
+        whole(2, 100),
+        "Parts of a cross-validation: as many fits, each judged on the part that it has not seen.",
+        unit="folds",
     )
 
 

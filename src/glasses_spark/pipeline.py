@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +30,11 @@ from glasses_spark.columns import (
     SPLIT,
 )
 from glasses_spark.config import Config
+from glasses_spark.cross_validation_folder import (
+    CrossValidation,
+    write_cross_validation,
+    write_duplicates,
+)
 from glasses_spark.errors import ConfigError, DataError, ImagesError
 from glasses_spark.evaluation.calibration import (
     Calibration,
@@ -37,10 +42,13 @@ from glasses_spark.evaluation.calibration import (
     scaled_predictions,
     scaled_scores,
 )
+from glasses_spark.evaluation.cross_validation import assign_folds, cross_validate
+from glasses_spark.evaluation.cross_validation_page import fetch_pictures
 from glasses_spark.evaluation.curves import Curves
 from glasses_spark.evaluation.digest import data_digest
 from glasses_spark.evaluation.gallery import Gallery, choose_faces, with_evidence
 from glasses_spark.evaluation.judgement import Judgement, judge
+from glasses_spark.evaluation.label_doubt import doubt_labels
 from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
 from glasses_spark.evaluation.plots import write_plots
 from glasses_spark.evaluation.report import render_report, report_plots
@@ -49,8 +57,20 @@ from glasses_spark.evaluation.scores import Scores, collect_scores
 from glasses_spark.evaluation.threshold import Costs, Thresholds
 from glasses_spark.loading.dataset import Account, Dataset, load_dataset
 from glasses_spark.loading.location import local_folder
+from glasses_spark.preprocessing.duplicates import (
+    NearDuplicates,
+    find_near_duplicates,
+    with_clusters,
+)
 from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
-from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_by_id, split_column
+from glasses_spark.preprocessing.split import (
+    TEST,
+    TRAIN,
+    VALIDATION,
+    split_by_id,
+    split_column,
+    split_key,
+)
 from glasses_spark.preprocessing.store import PixelStore, usable_root
 from glasses_spark.progress import Progress
 from glasses_spark.tracking.mlflow_run import log_run, require_mlflow
@@ -155,6 +175,12 @@ class _Pixels:
     set_aside: SetAside
     decoded: int
     reused: int
+    duplicates: NearDuplicates | None = None
+
+    def unpersist(self) -> None:
+        self.frame.unpersist()
+        if self.duplicates is not None:
+            self.duplicates.unpersist()
 
 
 class GlassesPipeline:
@@ -179,6 +205,7 @@ class GlassesPipeline:
         """
         self.config = config or Config()
         self._progress = progress or Progress()
+        self._model_shown = False
 
     def run(self, spark: SparkSession) -> Result:
         """Do the whole run and write its run folder.
@@ -204,7 +231,7 @@ class GlassesPipeline:
             warm_up(spark, num_workers=self.config.training.num_workers)
             with watch.timing("preprocess_s"):
                 dataset = self.load(spark)
-                pixels = self._pixels(dataset)
+                pixels = self._clustered(dataset, self._pixels(dataset))
             try:
                 good = pixels.set_aside.good
                 train, _ = self.split(good)
@@ -249,12 +276,78 @@ class GlassesPipeline:
                 spark,
                 result,
                 self.config,
-                pixels.set_aside.quarantine,
+                pixels,
                 _environment(spark),
                 data_digest=data,
                 gallery=gallery,
             )
         self._record(result)
+        pixels.unpersist()
+        return result
+
+    def cross_validate(self, spark: SparkSession, out: Path | None = None) -> CrossValidation:
+        """Fit once for each fold on all others, and write what that tells to a folder.
+
+        Args:
+            spark: Session that does the work; it is left running.
+            out: Folder for the results; by default ``run.dir`` with ``-cross-validation``
+                at its end. That of an earlier cross-validation is replaced.
+
+        Returns:
+            The result; the same is in the folder.
+
+        Raises:
+            GlassesSparkError: A stage failed; the folder is as it was before.
+        """
+        target = out or run_folder.cross_validation_folder(self.config.run.dir)
+        run_folder.check_run_folder(target, results=run_folder.CROSS_VALIDATION)
+        # Imported here: it brings the training engine, which the other stages do without.
+        from glasses_spark.training.warm_up import warm_up
+
+        watch = _Stopwatch()
+        with watch.timing("total_s"):
+            warm_up(spark, num_workers=self.config.training.num_workers)
+            with watch.timing("preprocess_s"):
+                dataset = self.load(spark)
+                pixels = self._clustered(dataset, self._pixels(dataset))
+            good, image = pixels.set_aside.good, self.config.image
+            folds = assign_folds(
+                good, folds=self.config.evaluation.folds, seed=self.config.run.seed
+            ).persist()
+            try:
+                good = good.join(folds, ID)
+                with watch.timing("folds_s"):
+                    found = cross_validate(
+                        good, fit=self.fit, predict=self.predict, evaluate=self.evaluate
+                    )
+                doubt = doubt_labels(found.predictions)
+                pictures = fetch_pictures(
+                    good, doubt.listed, height=image.height, width=image.width
+                )
+                out_of_fold = self.evaluate(found.predictions)
+            finally:
+                folds.unpersist()
+                pixels.frame.unpersist()
+        result = CrossValidation(
+            folds=found,
+            out_of_fold=out_of_fold,
+            doubt=doubt,
+            data=_account(dataset.account, pixels.set_aside.quarantine),
+            timings=watch.seconds,
+            run_dir=target,
+        )
+        try:
+            with self._progress.stage(f"Writing {target}"):
+                write_cross_validation(
+                    result,
+                    self.config.to_toml(),
+                    pictures=pictures,
+                    duplicates=pixels.duplicates,
+                    environment=_environment(spark),
+                )
+        finally:
+            found.unpersist()
+            pixels.unpersist()
         return result
 
     def load(self, spark: SparkSession) -> Dataset:
@@ -278,10 +371,13 @@ class GlassesPipeline:
         and the result is read from it. Without one the decoded images stay in Spark's
         memory or on its disks; ``spark.catalog.clearCache()`` lets them go.
 
+        Unless ``split.near_duplicates`` is ``"ignore"``, the good ones have the column
+        ``cluster``, by which they are split: see ``with_clusters``.
+
         Raises:
             ImagesError: More of them are bad than the configuration allows.
         """
-        return self._pixels(dataset).set_aside
+        return self._clustered(dataset, self._pixels(dataset)).set_aside
 
     def prepare(self, spark: SparkSession) -> Prepared:
         """List the images and bring the pixel store up to date with them, and no more.
@@ -331,9 +427,11 @@ class GlassesPipeline:
             metrics=training.metrics,
             seed=self.config.run.seed,
         )
-        self._progress.model(_summary(network))
+        if not self._model_shown:  # a cross-validation fits the same model again and again
+            self._progress.model(_summary(network))
+            self._model_shown = True
         if split.validation:
-            train = train.withColumn(IS_VALIDATION, self._part() == VALIDATION)
+            train = train.withColumn(IS_VALIDATION, self._part(train) == VALIDATION)
         with self._progress.epochs(training.epochs) as show:
             estimator = build_estimator(
                 network,
@@ -376,7 +474,7 @@ class GlassesPipeline:
             ``prediction``, ``rawPrediction`` (where the model gives it) and
             ``predicted_label``.
         """
-        scored = model.transform(pixels.withColumn(SPLIT, self._part()))
+        scored = model.transform(pixels.withColumn(SPLIT, self._part(pixels)))
         threshold = self.config.evaluation.threshold
         logit = [RAW_PREDICTION] if RAW_PREDICTION in scored.columns else []
         return add_predicted_label(scored, threshold=threshold).select(
@@ -404,10 +502,15 @@ class GlassesPipeline:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
 
-    def _part(self) -> Column:
-        """The part to which the id of a row belongs."""
+    def _part(self, pixels: DataFrame) -> Column:
+        """The part to which a row belongs, by its cluster of near-duplicates or its id."""
         split = self.config.split
-        return split_column(test=split.test, validation=split.validation, seed=self.config.run.seed)
+        return split_column(
+            test=split.test,
+            validation=split.validation,
+            seed=self.config.run.seed,
+            key=split_key(pixels),
+        )
 
     def _scores(self, predictions: DataFrame) -> dict[str, Scores]:
         threshold = self.config.evaluation.threshold
@@ -526,9 +629,25 @@ class GlassesPipeline:
                 raise ImagesError(f'data.on_bad is "fail": {error}') from error
             raise
 
+    def _clustered(self, dataset: Dataset, pixels: _Pixels) -> _Pixels:
+        """Find near-duplicates; a failure lets go of what was persisted."""
+        if self.config.split.near_duplicates == "ignore":
+            return pixels
+        good, image = pixels.set_aside.good, self.config.image
+        try:
+            with self._progress.stage("Looking for near-duplicates", good.sparkSession):
+                found = find_near_duplicates(
+                    good, rows=dataset.account.used, height=image.height, width=image.width
+                )
+        except BaseException:
+            pixels.frame.unpersist()
+            raise
+        good = with_clusters(good, found)
+        return replace(pixels, set_aside=replace(pixels.set_aside, good=good), duplicates=found)
+
     def _require_all_parts(self, pixels: DataFrame) -> None:
         split = self.config.split
-        counts = {row[0]: row[1] for row in pixels.groupBy(self._part()).count().collect()}
+        counts = {row[0]: row[1] for row in pixels.groupBy(self._part(pixels)).count().collect()}
         # By the key of each one's fraction; what the two leave is for the training.
         wanted = {TRAIN: "test", TEST: "test"} | (
             {VALIDATION: "validation"} if split.validation else {}
@@ -611,7 +730,7 @@ def _write(
     spark: SparkSession,
     result: Result,
     config: Config,
-    quarantine: list[QuarantinedImage],
+    pixels: _Pixels,
     environment: Mapping[str, Any],
     *,
     data_digest: str,
@@ -638,13 +757,14 @@ def _write(
         curves = {part: one.as_dict() for part, one in result.curves.items()}
         run_folder.write_json(folder / run_folder.CURVES, curves)
         run_folder.write_json(folder / run_folder.HISTORY, result.history)
-        bad = [(image.path, image.reason) for image in quarantine]
+        bad = [(image.path, image.reason) for image in pixels.set_aside.quarantine]
         run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
         run_folder.write_csv(
             folder / run_folder.QUARANTINE,
             [PATH, "reason"],
             bad,
         )
+        write_duplicates(folder, result.predictions, pixels.duplicates)
         # With a scheme: where HDFS is Spark's default, a plain path would be one in HDFS. Not
         # encoded, as Hadoop takes a URI for a plain text.
         model.write().save(f"file:{folder / run_folder.MODEL}")

@@ -23,6 +23,11 @@ CURVES: Final = "curves.json"
 HISTORY: Final = "history.json"
 PREDICTIONS: Final = "predictions.parquet"
 QUARANTINE: Final = "quarantine.csv"
+DUPLICATES: Final = "duplicates.csv"
+CROSS_VALIDATION: Final = "cross_validation.json"
+OUT_OF_FOLD: Final = "out_of_fold.parquet"
+LABEL_DOUBT: Final = "label_doubt.csv"
+CROSS_VALIDATION_PAGE: Final = "cross_validation.html"
 REPORT: Final = "report.html"
 PLOTS: Final = "plots"
 MODEL: Final = "model"
@@ -33,11 +38,26 @@ TENSORBOARD: Final = "tensorboard"
 _ROW_GROUP: Final = 10_000
 
 
-def check_run_folder(folder: Path) -> None:
+def cross_validation_folder(run_dir: str) -> Path:
+    """Return where a cross-validation goes: beside a run with the same configuration.
+
+    Raises:
+        ConfigError: That run lies at a URI, and not on this machine.
+    """
+    if "://" in run_dir:
+        raise ConfigError(
+            "expected a folder on this machine for the results of a cross-validation, got "
+            f"run.dir = {run_dir}; name one with --out (in Python: out=)"
+        )
+    return Path(f"{run_dir}-cross-validation")
+
+
+def check_run_folder(folder: Path, *, results: str = METRICS) -> None:
     """Refuse a place where the results of a run cannot go.
 
     Args:
         folder: May be missing, empty, or the run folder of an earlier run.
+        results: Name of the file by which runs of the same kind are known.
 
     Raises:
         ConfigError: It is a file, or a folder with anything else in it.
@@ -46,16 +66,16 @@ def check_run_folder(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise ConfigError(f"run.dir: {folder} is a file; expected a folder for the results")
-    if any(folder.iterdir()) and not is_run_folder(folder):
+    if any(folder.iterdir()) and not is_run_folder(folder, results=results):
         raise ConfigError(
             f"run.dir: {folder} holds something else than the results of a run (it has no "
-            f"{CONFIG} and {METRICS}), and is not replaced; name another folder"
+            f"{CONFIG} and {results}), and is not replaced; name another folder"
         )
 
 
-def is_run_folder(folder: Path) -> bool:
+def is_run_folder(folder: Path, *, results: str = METRICS) -> bool:
     """Return whether a run has left its results there."""
-    return all((folder / name).is_file() for name in (CONFIG, METRICS))
+    return all((folder / name).is_file() for name in (CONFIG, results))
 
 
 def require_run_folder(folder: Path) -> None:
@@ -78,11 +98,12 @@ def no_run_folder(location: str, found: str) -> ConfigError:
 
 
 @contextmanager
-def new_run_folder(folder: Path) -> Iterator[Path]:
+def new_run_folder(folder: Path, *, results: str = METRICS) -> Iterator[Path]:
     """Make a run folder in one go.
 
     Args:
         folder: Where it is to lie; an earlier run folder there is replaced.
+        results: Name of the file by which runs of the same kind are known.
 
     Yields:
         An empty folder beside it to write into. It takes the place of
@@ -91,7 +112,7 @@ def new_run_folder(folder: Path) -> Iterator[Path]:
     Raises:
         ConfigError: As for ``check_run_folder``, or the folder cannot be made.
     """
-    check_run_folder(folder)
+    check_run_folder(folder, results=results)
     folder = folder.absolute()
     mark = uuid.uuid4().hex[:8]
     # Beside it, thus on the same file system, where renaming is one step.

@@ -155,6 +155,19 @@ class GlassesEstimator(
         super()._set(**kwargs)
         return self
 
+    def copy(self, extra: Mapping[Param[Any], Any] | None = None) -> GlassesEstimator:
+        """Copy the estimator, as Spark ML's model selection does before each fit.
+
+        Args:
+            extra: Other values of parameters, checked as ``set_params`` does.
+
+        Returns:
+            The copy; it has the same initial weights, and the very callbacks: two fits
+            at once share what these remember.
+        """
+        that: GlassesEstimator = super().copy()
+        return that._set(**{param.name: value for param, value in (extra or {}).items()})
+
     def set_mode(self, mode: str) -> GlassesEstimator:
         """Set the mode: ``synchronous``, ``asynchronous`` or ``hogwild``."""
         return self._set(mode=mode)

@@ -1,0 +1,149 @@
+"""Tests for glasses_spark.evaluation.evaluator, and of Spark ML's model selection with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.ml.evaluation import BinaryClassificationEvaluator
+from pyspark.ml.linalg import Vectors
+from pyspark.ml.tuning import (
+    CrossValidator,
+    ParamGridBuilder,
+    TrainValidationSplit,
+)
+from pyspark.sql import DataFrame, SparkSession
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from glasses_spark import GlassesEstimator, GlassesModel, build_estimator
+from glasses_spark.errors import ConfigError, ScoringError
+from glasses_spark.evaluation.evaluator import GlassesEvaluator
+from tests.training.tiny import separable, tiny_model
+
+LABELS = [0.0, 1.0, 1.0, 0.0, 1.0]
+PROBABILITIES = [0.2, 0.7, 0.4, 0.6, 0.9]
+
+
+@pytest.fixture(scope="module")
+def predictions(spark: SparkSession) -> DataFrame:
+    rows = [(label, [p]) for label, p in zip(LABELS, PROBABILITIES, strict=True)]
+    return spark.createDataFrame(rows, "truth double, guess array<double>")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "larger_is_better"),
+    [
+        ("logLoss", log_loss(LABELS, PROBABILITIES), False),
+        ("stableLogLoss", log_loss(LABELS, PROBABILITIES), False),
+        ("accuracy", accuracy_score(LABELS, np.array(PROBABILITIES) >= 0.65), True),
+        ("areaUnderROC", roc_auc_score(LABELS, PROBABILITIES), True),
+    ],
+)
+def test_the_figures_are_those_of_scikit_learn(
+    predictions: DataFrame, name: str, expected: float, larger_is_better: bool
+) -> None:
+    evaluator = GlassesEvaluator(
+        metricName=name, labelCol="truth", predictionCol="guess", threshold=0.65
+    )
+    assert evaluator.evaluate(predictions) == pytest.approx(expected)
+    assert evaluator.isLargerBetter() is larger_is_better
+
+
+def test_an_unknown_metric_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ConfigError, match=r"metricName: expected one of logLoss, .*, got 'f1'"):
+        GlassesEvaluator(metricName="f1")
+
+
+def test_an_area_over_one_label_is_an_error(predictions: DataFrame) -> None:
+    evaluator = GlassesEvaluator(metricName="areaUnderROC", labelCol="truth", predictionCol="guess")
+    with pytest.raises(ScoringError, match="expected images of both labels"):
+        evaluator.evaluate(predictions.where("truth = 1"))
+
+
+def test_a_saved_evaluator_comes_back(spark: SparkSession, tmp_path: Path) -> None:
+    GlassesEvaluator(metricName="accuracy", threshold=0.7).save(str(tmp_path / "evaluator"))
+    again = GlassesEvaluator.load(str(tmp_path / "evaluator"))
+    assert again.getOrDefault(again.metricName) == "accuracy"
+    assert again.getOrDefault(again.threshold) == 0.7
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession) -> DataFrame:
+    x, y = separable(90)
+    rows = [
+        (Vectors.dense(a), float(b[0]), number % 2)
+        for number, (a, b) in enumerate(zip(x, y, strict=True))
+    ]
+    return spark.createDataFrame(rows, ["features", "label", "fold"]).repartition(2).cache()
+
+
+def estimator(mode: str, **more: Any) -> GlassesEstimator:
+    model = tiny_model()
+    model.optimizer.learning_rate = 0.05
+    return build_estimator(
+        model,
+        1,
+        16,
+        categorical=False,
+        num_workers=2,
+        mode=mode,
+        rawPredictionCol="rawPrediction",
+        **more,
+    )
+
+
+def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
+    callback = object()
+    made = estimator("synchronous", callbacks=[callback])
+    copy = made.copy({made.epochs: 7, made.batch_size: 4})
+
+    assert (copy.get_epochs(), copy.get_batch_size(), made.get_epochs()) == (7, 4, 1)
+    assert copy.callbacks == (callback,)
+    assert copy.initial_weights is made.initial_weights
+    with pytest.raises(ConfigError, match="epochs: expected a whole number of at least 1, got 0"):
+        made.copy({made.epochs: 0})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "mode", ["synchronous", pytest.param("asynchronous", marks=pytest.mark.exhaustive)]
+)
+def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, mode: str) -> None:
+    made = estimator(mode)
+    grid = ParamGridBuilder().addGrid(made.epochs, [1, 12]).build()
+    validator = CrossValidator(
+        estimator=made,
+        estimatorParamMaps=grid,
+        evaluator=GlassesEvaluator(),
+        numFolds=2,
+        foldCol="fold",
+        parallelism=2,
+    )
+    chosen = validator.fit(frame)
+
+    assert chosen.avgMetrics[1] < chosen.avgMetrics[0]  # log losses
+    assert isinstance(chosen.bestModel, GlassesModel)
+    assert len(chosen.bestModel.history) == 12
+    assert chosen.bestModel.history[0]["rows"] == 90
+
+
+@pytest.mark.slow
+def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFrame) -> None:
+    made = estimator("synchronous")
+    grid = ParamGridBuilder().addGrid(made.epochs, [1, 12]).build()
+    split = TrainValidationSplit(
+        estimator=made,
+        estimatorParamMaps=grid,
+        evaluator=BinaryClassificationEvaluator(rawPredictionCol="rawPrediction"),
+        trainRatio=0.6,
+        seed=1,
+    )
+    chosen = split.fit(frame)
+
+    assert chosen.validationMetrics[1] > chosen.validationMetrics[0]  # areas under the ROC curve
+    assert isinstance(chosen.bestModel, GlassesModel)
+    assert len(chosen.bestModel.history) == 12
+    judged = GlassesEvaluator(metricName="accuracy").evaluate(chosen.transform(frame))
+    assert judged > 0.85
