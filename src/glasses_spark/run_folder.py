@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.loading.location import local_folder
 
 # pyspark is not imported here: a place is checked before Spark is found and started.
 if TYPE_CHECKING:
@@ -44,12 +45,13 @@ def cross_validation_folder(run_dir: str) -> Path:
     Raises:
         ConfigError: That run lies at a URI, and not on this machine.
     """
-    if "://" in run_dir:
+    folder = local_folder(run_dir)
+    if folder is None:
         raise ConfigError(
             "expected a folder on this machine for the results of a cross-validation, got "
             f"run.dir = {run_dir}; name one with --out (in Python: out=)"
         )
-    return Path(f"{run_dir}-cross-validation")
+    return folder.with_name(f"{folder.name}-cross-validation")
 
 
 def check_run_folder(folder: Path, *, results: str = METRICS) -> None:
