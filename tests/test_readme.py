@@ -23,7 +23,7 @@ def blocks_of(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", [*PAGES, "docs/tracking.md"])
+@pytest.mark.parametrize("page", [*PAGES, "docs/cluster.md", "docs/tracking.md"])
 def test_every_name_that_a_page_imports_exists(page: str) -> None:
     blocks = blocks_of(page)
     assert blocks

@@ -47,8 +47,8 @@ PARQUET_BATCH_ROWS = "256"
 # Executors have this long to register before their task slots are counted.
 REGISTRATION_SECONDS = 30.0
 
-# Where nobody said how many executors there will be, a pause of this length
-# means that all have come; those of one cluster start within a second or two.
+# Where nobody said how many executors there will be, a pause of this length after
+# the last one means that all have come; those of one cluster start within a second or two.
 SETTLE_SECONDS = 3.0
 
 # In local mode the JVM plans, moves bytes and waits for Python, most of it once: what
@@ -200,15 +200,11 @@ def task_slots(spark: SparkSession) -> int:
         SetupError: No executor came, or none has the cores for one task.
     """
     wanted = _wanted_slots(spark)
-    began = changed = time.monotonic()
+    deadline = time.monotonic() + REGISTRATION_SECONDS
     slots = _registered_slots(spark)
-    while not _are_all_there(slots, wanted, waited=time.monotonic() - changed):
-        if time.monotonic() - began > REGISTRATION_SECONDS:
-            break
+    while time.monotonic() < deadline and not _are_all_there(spark, slots, wanted):
         time.sleep(0.1)
-        before, slots = slots, _registered_slots(spark)
-        if slots != before:
-            changed = time.monotonic()
+        slots = _registered_slots(spark)
     if not slots:
         context = spark.sparkContext
         raise SetupError(
@@ -508,10 +504,26 @@ def _registered_slots(spark: SparkSession) -> int:
     return int(scala_context.maxNumConcurrentTasks(profile))
 
 
-def _are_all_there(slots: int, wanted: int | None, *, waited: float) -> bool:
+def _are_all_there(spark: SparkSession, slots: int, wanted: int | None) -> bool:
     if wanted is None:
-        return slots > 0 and waited >= SETTLE_SECONDS
+        return slots > 0 and _seconds_since_last_executor(spark) >= SETTLE_SECONDS
     return slots >= max(wanted, 1)
+
+
+def _seconds_since_last_executor(spark: SparkSession) -> float:
+    """Tell by Spark's own record how long no executor has come.
+
+    Not by watching from now on: this is asked several times in a run, and executors
+    that came long ago need no waiting for.
+    """
+    scala_context = spark.sparkContext._jsc.sc()
+    executors = scala_context.statusStore().executorList(True)
+    added = [
+        executor.addTime().getTime() / 1000
+        for executor in map(executors.apply, range(executors.size()))
+        if executor.id() != "driver"
+    ]
+    return time.time() - max(added) if added else 0.0
 
 
 def _wanted_slots(spark: SparkSession) -> int | None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,26 @@ def test_a_killed_synchronous_worker_changes_nothing_of_the_result(
     assert all(
         np.array_equal(a, b) for a, b in zip(undisturbed.weights, disturbed.weights, strict=True)
     )
+
+
+def test_a_fit_whose_workers_never_come_is_not_tried_again(
+    frame: DataFrame, tmp_path: Path
+) -> None:
+    def load(log: str) -> None:
+        with open(log, "a") as file:
+            file.write("tried\n")
+        raise ModuleNotFoundError("No module named 'theirs'")
+
+    class NotShipped:
+        def __reduce__(self) -> Any:
+            return load, (str(tmp_path / "log"),)
+
+    lost = estimator("asynchronous", "batch", EPOCHS)
+    lost.set_custom_objects({"theirs": NotShipped()})
+    lost.set_num_workers(1)
+    with pytest.raises(WorkerError, match="No module named 'theirs'"):
+        lost.fit(frame)
+    assert (tmp_path / "log").read_text() == "tried\n"
 
 
 def test_a_frozen_worker_is_named_and_the_fit_ended(

@@ -281,6 +281,11 @@ class Coordinator:
         with self._changed:
             self.master.settle()
 
+    def has_been_joined(self) -> bool:
+        """Whether any worker ever found its way here."""
+        with self._changed:
+            return any(state.attempt >= 0 for state in self._workers)
+
     def restart(self) -> None:
         """Forget when the workers were last heard of: they are about to be started anew."""
         with self._changed:

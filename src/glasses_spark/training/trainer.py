@@ -340,7 +340,9 @@ def _follow(
                 runner.end_epoch(record)
         if job.error is None:
             break
-        if not restarts_left:
+        # Where no worker has come, as they do not find the driver or their own modules,
+        # they will not the next time: Spark has tried several times itself.
+        if not restarts_left or not coordinator.has_been_joined():
             raise job.error
         logger.warning(
             "%s. The workers are started again, from epoch %d on", job.error, len(history) + 1

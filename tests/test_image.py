@@ -1,0 +1,113 @@
+"""Tests that what the Dockerfile needs is there, and of the image's entry point.
+
+The image itself is not built: that takes a registry.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENTRYPOINT = ROOT / "scripts" / "kubernetes-entrypoint"
+
+# What Kubernetes' side of Spark 4.0 sets in an executor's pod.
+EXECUTOR = {
+    "SPARK_HOME": "/opt/spark",
+    "SPARK_EXECUTOR_MEMORY": "2g",
+    "SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@driver:7078",
+    "SPARK_EXECUTOR_ID": "3",
+    "SPARK_EXECUTOR_CORES": "8",
+    "SPARK_APPLICATION_ID": "spark-1",
+    "SPARK_EXECUTOR_POD_IP": "10.0.0.7",
+    "SPARK_RESOURCE_PROFILE_ID": "0",
+    "SPARK_EXECUTOR_POD_NAME": "faces-exec-3",
+}
+
+
+def instructions() -> list[list[str]]:
+    """The instructions of the Dockerfile, as words; continued lines are put together."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    lines = re.sub(r"\\\n", " ", text).splitlines()
+    return [line.split() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def test_the_dockerfile_has_only_instructions_that_exist() -> None:
+    known = {"ARG", "FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "ENTRYPOINT"}
+    assert {words[0] for words in instructions()} == known
+
+
+def test_everything_that_is_copied_into_the_image_is_there_and_in_its_context() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    sources = [
+        source
+        for words in instructions()
+        if words[0] == "COPY" and not words[1].startswith("--from")
+        for source in words[1:-1]
+    ]
+    assert len(sources) >= 6
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any(fnmatch(Path(source).parts[0], pattern) for pattern in kept), source
+
+
+def test_the_image_does_not_run_as_root_and_starts_what_was_copied() -> None:
+    words = instructions()
+    assert [one[1] for one in words if one[0] == "USER"] == ["185"]
+    copied = {one[-1]: one[1] for one in words if one[0] == "COPY"}
+    assert copied["/opt/entrypoint.sh"] == "scripts/kubernetes-entrypoint"
+    assert words[-1] == ["ENTRYPOINT", '["/opt/entrypoint.sh"]']
+    assert os.access(ENTRYPOINT, os.X_OK)
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Path:
+    """A folder with a ``tini`` that prints the command it is to start, a word a line."""
+    tini = tmp_path / "tini"
+    tini.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    tini.chmod(0o755)
+    return tmp_path
+
+
+def start(commands: Path, *words: str, **environment: str) -> list[str]:
+    done = subprocess.run(
+        [ENTRYPOINT, *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", **environment},
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_an_executor_is_started_with_what_kubernetes_tells_it(commands: Path) -> None:
+    options = {"SPARK_JAVA_OPT_0": "-Dspark.driver.port=7078", "SPARK_JAVA_OPT_1": "-Dname=a b"}
+    words = start(commands, "executor", **EXECUTOR, **options, SPARK_CLASSPATH="/more/*")
+    assert words == [
+        *["-s", "--", "java", "-Dspark.driver.port=7078", "-Dname=a b", "-Xms2g", "-Xmx2g"],
+        *["-cp", "/opt/spark/conf:/opt/spark/jars/*:/more/*"],
+        "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend",
+        *["--driver-url", EXECUTOR["SPARK_DRIVER_URL"], "--executor-id", "3", "--cores", "8"],
+        *["--app-id", "spark-1", "--hostname", "10.0.0.7", "--resourceProfileId", "0"],
+        *["--podName", "faces-exec-3"],
+    ]
+
+
+def test_a_driver_is_started_by_spark_submit_in_client_mode(commands: Path) -> None:
+    told = {"SPARK_HOME": "/opt/spark", "SPARK_DRIVER_BIND_ADDRESS": "10.0.0.6"}
+    words = start(commands, "driver", "--properties-file", "/told", **told)
+    assert words == [
+        *["-s", "--", "/opt/spark/bin/spark-submit", "--deploy-mode", "client"],
+        *["--conf", "spark.driver.bindAddress=10.0.0.6", "--properties-file", "/told"],
+    ]
+
+
+def test_any_other_command_is_run_as_it_is(commands: Path) -> None:
+    assert start(commands, "glasses-spark", "doctor") == ["-s", "--", "glasses-spark", "doctor"]
