@@ -171,21 +171,25 @@ def test_under_spark_submit_the_submitters_settings_win(program: Path) -> None:
     assert Path(told["worker"]).parent == Path(sys.executable).parent
 
 
-@pytest.mark.slow
-def test_an_external_spark_is_used_through_spark_home_with_its_own_defaults(
-    program: Path,
-) -> None:
+def lay_out_spark(home: Path) -> None:
+    """Make a Spark of its own: the folders of the installed one, laid out as in a distribution."""
     import pyspark
 
-    # A Spark of its own: the folders of the installed one, and a conf folder.
     installed = Path(pyspark.__file__).parent
-    home = program.parent / "spark"
     home.mkdir()
     for part in ("bin", "jars", "python/lib"):
         (home / part).parent.mkdir(exist_ok=True)
         (home / part).symlink_to(installed / part)
     (home / "python" / "pyspark").symlink_to(installed)
     (home / "conf").mkdir()
+
+
+@pytest.mark.slow
+def test_an_external_spark_is_used_through_spark_home_with_its_own_defaults(
+    program: Path,
+) -> None:
+    home = program.parent / "spark"
+    lay_out_spark(home)
     (home / "conf" / "spark-defaults.conf").write_text(
         f"# ours\nspark.driver.memory  900m\n{ARROW_BATCH}=32\n"
     )

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from glasses_spark import cells
 from glasses_spark.errors import ConfigError
 from glasses_spark.keys import (
     Key,
@@ -475,6 +476,26 @@ class Config:
                     pairs = [f"{_toml(one)} = {_toml(value)}" for one, value in inner.items()]
                     blocks.append([f"[{section}.{name}]", *pairs])
         return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
+
+    def _repr_html_(self) -> str:
+        published = Config().to_dict()
+        keys: list[list[str]] = []
+        changed: list[list[str]] = []
+        for section, values in self.to_dict().items():
+            for name, value in values.items():
+                key, default = f"{section}.{name}", published[section][name]
+                if isinstance(value, dict):
+                    value = {one: cells.setting(one, inner) for one, inner in value.items()}
+                keys.append([key, _shown(value)])
+                if value != default:
+                    changed.append([key, _shown(value), _shown(default)])
+        return cells.cell(
+            "Configuration",
+            cells.table(["key", "here", "published experiment"], changed, kind="text")
+            if changed
+            else cells.paragraph("As in the published experiment."),
+            cells.folded(f"All {len(keys)} keys", cells.table(["key", "value"], keys, kind="text")),
+        )
 
 
 _SECTIONS: Final[Mapping[str, type[_Section]]] = {

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from glasses_spark.gpu import NO_DEVICE, RESOURCE, VISIBLE
+
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
@@ -55,9 +57,10 @@ def worker_environment(context: SparkContext, *, threads: int) -> Iterator[None]
         threads: Threads that TensorFlow may use in such a process.
     """
     settings = {THREADS_VARIABLE: str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    if not context.getConf().get("spark.task.resource.gpu.amount"):
-        # A worker without a GPU of its own must not take one that it can see.
-        settings["CUDA_VISIBLE_DEVICES"] = "-1"
+    if not context.getConf().get(f"spark.task.resource.{RESOURCE}.amount"):
+        # A worker without a GPU of its own must not take one that it can see. With one, it
+        # is told in the task which it is.
+        settings[VISIBLE] = NO_DEVICE
     with _variables(context, settings):
         yield
 

@@ -18,6 +18,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark import run_folder, run_place
+from glasses_spark.cells import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.columns import (
     ID,
     IS_VALIDATION,
@@ -49,7 +50,13 @@ from glasses_spark.evaluation.digest import data_digest
 from glasses_spark.evaluation.gallery import Gallery, choose_faces, with_evidence
 from glasses_spark.evaluation.judgement import Judgement, judge
 from glasses_spark.evaluation.label_doubt import doubt_labels
-from glasses_spark.evaluation.metrics import Metrics, add_predicted_label, evaluate, metrics_table
+from glasses_spark.evaluation.metrics import (
+    Metrics,
+    add_predicted_label,
+    evaluate,
+    metrics_html,
+    metrics_table,
+)
 from glasses_spark.evaluation.plots import write_plots
 from glasses_spark.evaluation.report import render_report, report_plots
 from glasses_spark.evaluation.saliency import Score
@@ -149,6 +156,24 @@ class Result:
             f"{self.data['used']} of {self.data['images']} images, "
             f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s\n"
             f"Results: {self.location}"
+        )
+
+    def _repr_html_(self) -> str:
+        # Imported here: matplotlib takes half a second.
+        from glasses_spark.evaluation.notebook import curve_figures
+
+        return cell(
+            f"Test accuracy {number(self.test.accuracy)} on {self.test.rows:,} images",
+            paragraph(
+                f"{self.data['used']:,} of {self.data['images']:,} images, "
+                f"{len(self.history)} epochs, {self.timings['total_s']:.1f} s. "
+                f"Results: {self.location}"
+            ),
+            metrics_html(self.parts),
+            learning_charts(self.history),
+            curve_figures(self.curves, self.parts),
+            folded("Images", table(["", "images"], _texts(self.data))),
+            folded("Seconds", table(["", "seconds"], _texts(self.timings))),
         )
 
 
@@ -673,6 +698,10 @@ class _Stopwatch:
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def _texts(numbers: Mapping[str, Any]) -> list[list[str]]:
+    return [[name.replace("_", " "), number(value)] for name, value in numbers.items()]
 
 
 def _set_temperature(model: GlassesModel, calibration: Calibration) -> float:

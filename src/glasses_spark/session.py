@@ -530,9 +530,8 @@ def _wanted_slots(spark: SparkSession) -> int | None:
     """Say how many slots the settings ask for, or None where they leave it to the cluster."""
     conf = spark.sparkContext.getConf()
     master = str(spark.sparkContext.master)
-    task_cpus = int(conf.get("spark.task.cpus", "1") or 1)
     if shape := re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", master):
-        return int(shape[1]) * (int(shape[2]) // task_cpus)
+        return int(shape[1]) * _tasks_of_executor(conf, cores=int(shape[2]))
     if _is_local_master(master):
         # The driver is the executor, and has registered. None would be no room.
         return _registered_slots(spark)
@@ -544,4 +543,12 @@ def _wanted_slots(spark: SparkSession) -> int | None:
         instances, cores = instances or "2", cores or "1"
     if instances is None or cores is None:
         return None
-    return int(instances) * (int(cores) // task_cpus)
+    return int(instances) * _tasks_of_executor(conf, cores=int(cores))
+
+
+def _tasks_of_executor(conf: SparkConf, *, cores: int) -> int:
+    """How many tasks run at once in an executor of so many cores, and of the GPUs it asks for."""
+    tasks = cores // int(conf.get("spark.task.cpus", "1") or 1)
+    gpus, share = (conf.get(f"spark.{of}.resource.gpu.amount") for of in ("executor", "task"))
+    # A task may ask for half a GPU.
+    return min(tasks, int(int(gpus) / float(share))) if gpus and share else tasks

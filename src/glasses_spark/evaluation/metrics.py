@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pyspark.sql import DataFrame
 
+from glasses_spark.cells import cell, table
 from glasses_spark.columns import PREDICTED_LABEL, SPLIT
 from glasses_spark.evaluation.calibration import expected_calibration_error
 from glasses_spark.evaluation.confusion import Confusion
@@ -108,6 +109,10 @@ class Metrics:
     def __str__(self) -> str:
         return metrics_table({"": self})
 
+    def _repr_html_(self) -> str:
+        title = f"Accuracy {_shown(self.accuracy)} on {self.rows:,} images"
+        return cell(title, metrics_html({"": self}))
+
 
 def evaluate(predictions: DataFrame, *, threshold: float = 0.5) -> Metrics:
     """Judge predictions against labels, in one Spark job up to 200,000 rows, beyond in two.
@@ -206,6 +211,23 @@ def metrics_table(parts: Mapping[str, Metrics]) -> str:
             bounds = [_bounds(metrics.intervals[name]) for metrics in parts.values()]
             lines.append(_line("  95 % interval", bounds))
     return "\n".join(lines)
+
+
+def metrics_html(parts: Mapping[str, Metrics]) -> str:
+    """Lay out the same for a notebook, with the 95 % intervals below their metrics."""
+    rows = []
+    for name in _SHOWN:
+        shown = [
+            "\n".join(
+                [
+                    _shown(getattr(metrics, name)),
+                    *([_bounds(metrics.intervals[name])] if name in metrics.intervals else []),
+                ]
+            )
+            for metrics in parts.values()
+        ]
+        rows.append([_SHORT.get(name, name).replace("_", " "), *shown])
+    return table(["", *parts], rows)
 
 
 def _fraction_intervals(confusion: Confusion) -> dict[str, Interval | None]:

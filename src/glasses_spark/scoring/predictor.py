@@ -13,6 +13,7 @@ import numpy.typing as npt
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import ScoringError
 from glasses_spark.executors import threads_of_this_process
+from glasses_spark.gpu import take_granted_gpu
 
 # Python workers live on between Spark's tasks; so do the models built in them.
 MODELS_KEPT: Final = 2
@@ -127,6 +128,7 @@ def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
     """
     key = f"{trained.digest}/{with_logits}"
     if key not in _predictors:
+        take_granted_gpu()
         import_keras(threads=threads_of_this_process())
         _predictors[key] = Predictor(trained.build(), with_logits=with_logits)
         while len(_predictors) > MODELS_KEPT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -28,10 +28,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
 from glasses_spark.backend import import_keras
+from glasses_spark.cells import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.errors import ScoringError
 from glasses_spark.executors import worker_environment, worker_threads
 from glasses_spark.loading.location import SCHEME
+from glasses_spark.scoring.epochs import Epochs
 from glasses_spark.scoring.features import features_column
+from glasses_spark.scoring.layers import layer_rows
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
 from glasses_spark.scoring.storage import (
     digest,
@@ -71,7 +74,6 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
 
     Attributes:
         weights: The weights, as ``model.get_weights()`` gives them.
-        history: One dictionary an epoch, as ``history.json`` has it.
     """
 
     temperature: Param[float] = Param(
@@ -86,6 +88,11 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         super().__init__(**kwargs)
         self._setDefault(rawPredictionCol="", outputCol="prediction", temperature=1.0)
         self._shipped: tuple[str, Broadcast[Any]] | None = None
+
+    @property
+    def history(self) -> Epochs:
+        """One dictionary an epoch, as ``history.json`` has it."""
+        return Epochs(self._history)
 
     def keras_model(self) -> Any:
         """The fitted Keras model, with its weights, for use outside Spark."""
@@ -155,6 +162,27 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         model: GlassesModel = cls.read().load(path)
         return model
 
+    def _repr_html_(self) -> str:
+        weights = getattr(self, "weights", None)
+        size = "no weights" if weights is None else f"{_count(weights):,} parameters"
+        given = filter(None, (self.getOutputCol(), self.getRawPredictionCol()))
+        columns = f"From {self.getFeaturesCol()} to {', '.join(given)}"
+        if self.get_temperature() != 1.0:
+            columns += f"; logits divided by {number(self.get_temperature())}"
+        layers = (
+            layer_rows(self.get_keras_model_config())
+            if self.isDefined(self.keras_model_config)
+            else []
+        )
+        return cell(
+            f"{type(self).__name__}: {size}",
+            paragraph(columns),
+            learning_charts(self.history),
+            folded(
+                f"{len(layers)} layers", table(["layer", "kind", "settings"], layers, kind="text")
+            ),
+        )
+
     def _trained(self) -> TrainedModel:
         config, weights = self.get_keras_model_config(), getattr(self, "weights", None)
         if weights is None:
@@ -215,6 +243,10 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         shipped: Broadcast[Any] = context.broadcast(list(trained.weights))
         self._shipped = (trained.digest, shipped)
         return shipped
+
+
+def _count(weights: Sequence[Any]) -> int:
+    return sum(int(np.size(array)) for array in weights)
 
 
 def load_ml_transformer(file_name: str) -> GlassesModel:

@@ -35,7 +35,8 @@ def rewrite(model: Any) -> None:
     """
     import tensorflow as tf
 
-    if not has_cpu_flag(_REGISTERS_OF_16, CPU_INFO) or tf.config.list_physical_devices("GPU"):
+    # Visible, not physical: a worker may be kept from the GPUs of its machine.
+    if not has_cpu_flag(_REGISTERS_OF_16, CPU_INFO) or tf.config.get_visible_devices("GPU"):
         return
     for layer in leaves(model):
         if _is_plain_convolution(layer):

@@ -15,6 +15,7 @@ import numpy as np
 
 from glasses_spark.backend import import_keras
 from glasses_spark.errors import WorkerError
+from glasses_spark.gpu import take_granted_gpu
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.parameter_client import ParameterClient, ServerAddress
 from glasses_spark.training.protocol import CallEndedError, Message
@@ -190,6 +191,7 @@ class _Worker:
             epoch, step = epoch + 1, 0
 
     def _build(self) -> Steps:
+        take_granted_gpu()
         keras = import_keras(threads=self._assignment.threads)
         # Dropout and the like: each worker its own noise, the same in every run.
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", self._number))
