@@ -45,6 +45,11 @@ def write_result(name: str, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def read_result(name: str) -> Any:
+    """Read a result back."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()

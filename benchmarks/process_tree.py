@@ -1,0 +1,191 @@
+"""Process tree: what a command and all the processes that it starts take, from /proc."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+INTERVAL_S = 0.1
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
+# The proportional size of a process takes milliseconds to find: it is asked for only
+# where the resident size has grown by so much since.
+_GROWN = 1.03
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a command took.
+
+    Attributes:
+        seconds: From its start to its end.
+        cpu_s: Processor seconds, user and system, of it and of all that it started, also
+            of what ended after it.
+        peak_mb: Most resident memory of all its processes at one time, MiB; pages that
+            processes share count in each.
+        peak_shared_once_mb: The same with such pages parted between them (Pss), near that
+            time.
+        peak_by_kind_mb: Most resident memory of all processes of a kind at one time, MiB.
+        code: Its exit status.
+        output: What it wrote to standard output.
+        errors: The end of what it wrote to standard error.
+    """
+
+    seconds: float
+    cpu_s: float
+    peak_mb: float
+    peak_shared_once_mb: float
+    peak_by_kind_mb: Mapping[str, float]
+    code: int
+    output: str
+    errors: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures that go into a result."""
+        return {
+            "seconds": round(self.seconds, 2),
+            "cpu_s": round(self.cpu_s, 1),
+            "peak_mb": round(self.peak_mb),
+            "peak_shared_once_mb": round(self.peak_shared_once_mb),
+        }
+
+
+def run_watched(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Usage:
+    """Run a command to its end, and that of all that it started.
+
+    Args:
+        command: What to run; this process must have no other children.
+        folder: Where it runs.
+        environment: Variables beside those of this process.
+    """
+    # What loses its parent becomes a child of this process, which can then wait for it:
+    # a JVM ends after the Python that started it.
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, _Watch() as watch:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=errors,
+            cwd=folder,
+            env=os.environ | (environment or {}),
+        )
+        code = process.wait()
+        seconds = time.perf_counter() - start
+        with suppress(ChildProcessError):
+            while True:
+                os.wait()
+        texts = []
+        for file in (output, errors):
+            file.seek(0)
+            texts.append(file.read().decode(errors="replace"))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Usage(
+        seconds=seconds,
+        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        peak_mb=watch.peak / 2**20,
+        peak_shared_once_mb=watch.peak_shared_once / 2**20,
+        peak_by_kind_mb={kind: peak / 2**20 for kind, peak in sorted(watch.kinds.items())},
+        code=code,
+        output=texts[0],
+        errors=texts[1][-2000:],
+    )
+
+
+class _Watch:
+    """Looks at the memory of all descendants of this process, in bytes."""
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self.peak_shared_once = 0
+        self.kinds: dict[str, int] = {}
+        self._asked_at = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(INTERVAL_S):
+            pids = _descendants(os.getpid())
+            sizes = {pid: _resident(pid) for pid in pids}
+            total = sum(sizes.values())
+            self.peak = max(self.peak, total)
+            if total > _GROWN * self._asked_at:
+                self._asked_at = total
+                self.peak_shared_once = max(self.peak_shared_once, sum(map(_proportional, pids)))
+            kinds: dict[str, int] = {}
+            for pid, size in sizes.items():
+                name = _kind(pid)
+                kinds[name] = kinds.get(name, 0) + size
+            for name, size in kinds.items():
+                self.kinds[name] = max(self.kinds.get(name, 0), size)
+
+
+def _descendants(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with suppress(OSError):
+                # After the name in brackets, which may hold anything: state and parent.
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                children.setdefault(int(fields[1]), []).append(int(folder.name))
+    found, waiting = [], [root]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _resident(pid: int) -> int:
+    return _read(pid, "statm", lambda text: int(text.split()[1]) * _PAGE)
+
+
+def _proportional(pid: int) -> int:
+    def parse(text: str) -> int:
+        sizes = (line.split() for line in text.splitlines() if line.startswith("Pss:"))
+        return sum(int(size[1]) for size in sizes) * 1024
+
+    return _read(pid, "smaps_rollup", parse)
+
+
+def _kind(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return "other"
+    if words[0].endswith(b"java"):
+        return "jvm"
+    if b"pyspark.worker" in words or any(word.endswith(b"daemon") for word in words):
+        return "python workers"
+    return "driver" if b"python" in words[0] else "other"
+
+
+def _read(pid: int, name: str, parse: Callable[[str], int]) -> int:
+    try:
+        return parse(Path(f"/proc/{pid}/{name}").read_text())
+    except (OSError, IndexError, ValueError):  # it has ended
+        return 0
