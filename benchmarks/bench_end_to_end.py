@@ -33,12 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from alternatives import EPOCHS
-from environment import describe, read_result, write_result
+from environment import describe, has_class_archive, read_result, write_result
 from pictures import photo_like_png
 from process_tree import Usage, run_watched
 
 PICTURES = 300
-# The second run writes the class archive, the third uses it.
+# The second run on a machine writes the class archive, the third uses it.
 WARM_UP_RUNS, WARM_UP_IMAGES = 3, 40
 KERAS = "keras, one process"
 DISTRIBUTOR = "spark-tensorflow-distributor"
@@ -113,7 +113,7 @@ def _measured(name: str, command: list[str], place: Path) -> Usage:
 
 def _warm_up(pictures: Path, place: Path) -> None:
     _lay_out(pictures, place, WARM_UP_IMAGES)
-    for _ in range(WARM_UP_RUNS):
+    for _ in range(1 if has_class_archive() else WARM_UP_RUNS):
         _measured("warm-up", _ours(place)["glasses_spark"], place)
 
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from environment import describe, write_result
+from environment import describe, has_class_archive, write_result
 from pictures import photo_like_png
 from process_tree import run_watched
 
@@ -110,7 +110,7 @@ def _measured(command: str, place: Path, images: int, heap: str) -> dict[str, An
 
 
 def _warm_up(folder: Path, heap: str) -> None:
-    for number in range(WARM_UP_RUNS):
+    for number in range(1 if has_class_archive() else WARM_UP_RUNS):
         place = folder / f"warm-up-{number}"
         _lay_out(folder / "pictures", place, WARM_UP_IMAGES)
         _measured("train", place, WARM_UP_IMAGES, heap)
