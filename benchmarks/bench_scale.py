@@ -4,8 +4,9 @@
 
 Each is `glasses-spark prepare` with a new store in a process of its own, on N, 2 N,
 4 N and 8 N photo-like PNGs, all different; and, on the first and the last store,
-`glasses-spark train` for one epoch. Memory is resident, of all processes of a kind
-at one time. A JVM fills the heap that it is given before it collects: what it
+`glasses-spark train` for one epoch. Memory is what all processes of a kind hold of
+their own at one time (RssAnon); where a process was forked from another, both hold
+what they share. A JVM fills the heap that it is given before it collects: what it
 really holds is the heap after a collection, of which its own log tells; the most of
 it counts. Small runs come first, until the class archive is there that a machine in
 use has.

@@ -38,7 +38,7 @@ def plot_all(folder: Path) -> list[Path]:
             axes.spines[["top", "right"]].set_visible(False)
         figure.tight_layout()
         written.append(folder / f"{name}.svg")
-        figure.savefig(written[-1], metadata={"Date": None}, facecolor="white")
+        figure.savefig(written[-1], metadata={"Date": None}, facecolor="white", bbox_inches="tight")
         plt.close(figure)
     return written
 
@@ -117,7 +117,7 @@ def plot_scale() -> Figure:
     left.set_ylabel("seconds")
     labels = {
         "driver_mb": "driver, Python",
-        "jvm_mb": "JVM, resident",
+        "jvm_mb": "JVM",
         "jvm_heap_after_collection_mb": "JVM, heap after a collection",
         "python workers_mb": "Python workers, together",
     }
@@ -129,7 +129,7 @@ def plot_scale() -> Figure:
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.set_xticks(images, [f"{number:,}" for number in images])
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,9 @@ class Usage:
             processes share count in each.
         peak_shared_once_mb: The same with such pages parted between them (Pss), near that
             time.
-        peak_by_kind_mb: Most resident memory of all processes of a kind at one time, MiB.
+        peak_by_kind_mb: Most memory that all processes of a kind held of their own at one
+            time (RssAnon), MiB; pages of files are the kernel's, which drops them when it
+            needs room.
         code: Its exit status.
         output: What it wrote to standard output.
         errors: The end of what it wrote to standard error.
@@ -130,16 +132,16 @@ class _Watch:
     def _look(self) -> None:
         while not self._ended.wait(INTERVAL_S):
             pids = _descendants(os.getpid())
-            sizes = {pid: _resident(pid) for pid in pids}
-            total = sum(sizes.values())
+            sizes = {pid: _sizes(pid) for pid in pids}
+            total = sum(resident for resident, _ in sizes.values())
             self.peak = max(self.peak, total)
             if total > _GROWN * self._asked_at:
                 self._asked_at = total
                 self.peak_shared_once = max(self.peak_shared_once, sum(map(_proportional, pids)))
             kinds: dict[str, int] = {}
-            for pid, size in sizes.items():
+            for pid, (_, own) in sizes.items():
                 name = _kind(pid)
-                kinds[name] = kinds.get(name, 0) + size
+                kinds[name] = kinds.get(name, 0) + own
             for name, size in kinds.items():
                 self.kinds[name] = max(self.kinds.get(name, 0), size)
 
@@ -160,16 +162,20 @@ def _descendants(root: int) -> list[int]:
     return found
 
 
-def _resident(pid: int) -> int:
-    return _read(pid, "statm", lambda text: int(text.split()[1]) * _PAGE)
+def _sizes(pid: int) -> tuple[int, int]:
+    """All that is resident, and what of it is no file's; (0, 0) where the process has ended."""
+    with suppress(OSError, IndexError):
+        pages = Path(f"/proc/{pid}/statm").read_text().split()
+        return int(pages[1]) * _PAGE, (int(pages[1]) - int(pages[2])) * _PAGE
+    return 0, 0
 
 
 def _proportional(pid: int) -> int:
-    def parse(text: str) -> int:
-        sizes = (line.split() for line in text.splitlines() if line.startswith("Pss:"))
-        return sum(int(size[1]) for size in sizes) * 1024
-
-    return _read(pid, "smaps_rollup", parse)
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _kind(pid: int) -> str:
@@ -179,13 +185,6 @@ def _kind(pid: int) -> str:
         return "other"
     if words[0].endswith(b"java"):
         return "jvm"
-    if b"pyspark.worker" in words or any(word.endswith(b"daemon") for word in words):
+    if any(word.endswith(b".daemon") for word in words):
         return "python workers"
     return "driver" if b"python" in words[0] else "other"
-
-
-def _read(pid: int, name: str, parse: Callable[[str], int]) -> int:
-    try:
-        return parse(Path(f"/proc/{pid}/{name}").read_text())
-    except (OSError, IndexError, ValueError):  # it has ended
-        return 0
