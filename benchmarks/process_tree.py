@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import subprocess
 import tempfile
 import threading
@@ -15,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-INTERVAL_S = 0.1
+INTERVAL_S = 0.2
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS = os.sysconf("SC_CLK_TCK")
 _SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
 # The proportional size of a process takes milliseconds to find: it is asked for only
 # where the resident size has grown by so much since.
@@ -30,7 +30,8 @@ class Usage:
     Attributes:
         seconds: From its start to its end.
         cpu_s: Processor seconds, user and system, of it and of all that it started, also
-            of what ended after it.
+            of what ended after it: as each process was last seen, so that the last
+            moments of each may be missing.
         peak_mb: Most resident memory of all its processes at one time, MiB; pages that
             processes share count in each.
         peak_shared_once_mb: The same with such pages parted between them (Pss), near that
@@ -75,10 +76,9 @@ def run_watched(
         folder: Where it runs.
         environment: Variables beside those of this process.
     """
-    # What loses its parent becomes a child of this process, which can then wait for it:
-    # a JVM ends after the Python that started it.
+    # What loses its parent becomes a child of this process, which can then see it and wait
+    # for it: a JVM ends after the Python that started it.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, _Watch() as watch:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -97,10 +97,11 @@ def run_watched(
         for file in (output, errors):
             file.seek(0)
             texts.append(file.read().decode(errors="replace"))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return Usage(
         seconds=seconds,
-        cpu_s=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        # Not what the system adds up for a process that is waited for: nobody waits for the
+        # workers of Spark's daemon, which ignores their end.
+        cpu_s=sum(watch.ticks.values()) / _TICKS,
         peak_mb=watch.peak / 2**20,
         peak_shared_once_mb=watch.peak_shared_once / 2**20,
         peak_by_kind_mb={kind: peak / 2**20 for kind, peak in sorted(watch.kinds.items())},
@@ -111,12 +112,14 @@ def run_watched(
 
 
 class _Watch:
-    """Looks at the memory of all descendants of this process, in bytes."""
+    """Looks at all descendants of this process: memory in bytes, processor time in ticks."""
 
     def __init__(self) -> None:
         self.peak = 0
         self.peak_shared_once = 0
         self.kinds: dict[str, int] = {}
+        # By number and start: numbers are used again.
+        self.ticks: dict[tuple[int, str], int] = {}
         self._asked_at = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -131,7 +134,9 @@ class _Watch:
 
     def _look(self) -> None:
         while not self._ended.wait(INTERVAL_S):
-            pids = _descendants(os.getpid())
+            processes = _descendants(os.getpid())
+            self.ticks.update(processes)
+            pids = [pid for pid, _ in processes]
             sizes = {pid: _sizes(pid) for pid in pids}
             total = sum(resident for resident, _ in sizes.values())
             self.peak = max(self.peak, total)
@@ -146,20 +151,24 @@ class _Watch:
                 self.kinds[name] = max(self.kinds.get(name, 0), size)
 
 
-def _descendants(root: int) -> list[int]:
-    children: dict[int, list[int]] = {}
+def _descendants(root: int) -> dict[tuple[int, str], int]:
+    """The number and start of each process below one, and the ticks that it has computed."""
+    children: dict[int, list[tuple[int, str, int]]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            with suppress(OSError):
-                # After the name in brackets, which may hold anything: state and parent.
+            with suppress(OSError, IndexError):
+                # What follows the name in brackets, which may hold anything; from proc(5).
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                children.setdefault(int(fields[1]), []).append(int(folder.name))
-    found, waiting = [], [root]
+                parent, user, system, start = (fields[place] for place in (1, 11, 12, 19))
+                found = (int(folder.name), start, int(user) + int(system))
+                children.setdefault(int(parent), []).append(found)
+    below: dict[tuple[int, str], int] = {}
+    waiting = [root]
     while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+        for pid, start, ticks in children.get(waiting.pop(), []):
+            below[pid, start] = ticks
+            waiting.append(pid)
+    return below
 
 
 def _sizes(pid: int) -> tuple[int, int]:
