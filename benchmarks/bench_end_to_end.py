@@ -107,7 +107,8 @@ def _measured(name: str, command: list[str], place: Path) -> Usage:
     usage = run_watched(command, folder=place)
     print(name, usage.as_dict(), usage.output.splitlines()[-1:], flush=True)
     if usage.code:
-        print(f"{name} failed: {usage.errors[-600:]}", file=sys.stderr)
+        reasons = [line for line in usage.errors.splitlines() if "Error" in line]
+        print(f"{name} failed:", *reasons[-8:], sep="\n", file=sys.stderr)
     return usage
 
 

@@ -90,7 +90,7 @@ def _measured(command: str, place: Path, images: int, heap: str) -> dict[str, An
         call, folder=place, environment={"JDK_JAVA_OPTIONS": f"-Xlog:gc:file={log}"}
     )
     if usage.code:
-        raise SystemExit(f"{command} of {images} images failed: {usage.errors}")
+        raise SystemExit(f"{command} of {images} images failed: {usage.errors[-2000:]}")
     # Spark's launcher, a JVM that ends at once, writes the same log, and first.
     held = [int(size) for size in COLLECTION.findall(log.read_text())]
     found: dict[str, Any] = {

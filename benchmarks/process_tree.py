@@ -41,7 +41,7 @@ class Usage:
             needs room.
         code: Its exit status.
         output: What it wrote to standard output.
-        errors: The end of what it wrote to standard error.
+        errors: What it wrote to standard error.
     """
 
     seconds: float
@@ -107,7 +107,7 @@ def run_watched(
         peak_by_kind_mb={kind: peak / 2**20 for kind, peak in sorted(watch.kinds.items())},
         code=code,
         output=texts[0],
-        errors=texts[1][-2000:],
+        errors=texts[1],
     )
 
 
