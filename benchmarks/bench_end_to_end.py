@@ -1,190 +1,140 @@
 """Whole jobs, from the start of a process to its metrics, on photo-like PNGs of 1024 x 1024.
 
-    python benchmarks/bench_end_to_end.py [--images 300 2000] [--repeats 2] [--classic]
+    python benchmarks/bench_end_to_end.py [--images 300 2000] [--repeats 2]
+        [--distributor] [--classic] [--pictures FOLDER] [--add]
 
 Each contender is a process of its own that reads the files, trains the CNN of the
-published experiment for ten epochs of batches of 128, and prints the accuracy on the
+published experiment for ten epochs, 128 rows a step, and prints the accuracy on the
 images held back:
 
 - glasses_spark: `glasses-spark train`, with an empty pixel store, in float32 and bfloat16;
 - glasses_spark, store filled: the same again;
 - keras: `image_dataset_from_directory`, decoded once and cached, and `fit`, in one process;
+- distributor (--distributor): spark-tensorflow-distributor over Parquet that Spark writes;
 - classic (--classic, on the smallest count only; minutes): Elephas as shipped, the way of
   most notebooks: a UDF a row, vectors of doubles, `orderBy(rand)`, everything cached.
 
-More images than there are pictures are hard links to them.
+Small runs of ours come first, until the class archive is there that a machine in use has.
+Seconds, processor seconds and peak memory are those of the process and of all that it
+starts. More images than there are pictures are hard links to them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from environment import describe, write_result
+from alternatives import EPOCHS
+from environment import describe, has_class_archive, read_result, write_result
 from pictures import photo_like_png
+from process_tree import Usage, run_watched
 
-EPOCHS, BATCH, SIDE = 10, 128, 128
 PICTURES = 300
+# The second run on a machine writes the class archive, the third uses it.
+WARM_UP_RUNS, WARM_UP_IMAGES = 3, 40
 KERAS = "keras, one process"
+DISTRIBUTOR = "spark-tensorflow-distributor"
 CLASSIC = "classic notebook, Elephas as shipped"
 
 
 def main() -> None:
     arguments = _arguments()
-    if arguments.child:
-        {"keras": _keras, "classic": _classic}[arguments.child](Path(arguments.folder))
-        return
+    settings = {key: value for key, value in vars(arguments).items() if key != "pictures"}
+    result = describe("end_to_end", {**settings, "epochs": EPOCHS})
     table: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder, "pictures")
+    if arguments.add:
+        table = read_result("end_to_end")["table"]
+    with tempfile.TemporaryDirectory(dir=arguments.pictures) as folder:
+        pictures = arguments.pictures or Path(folder, "pictures")
         _draw(pictures, min(PICTURES, max(arguments.images)))
+        _warm_up(pictures, Path(folder, "warm-up"))
         for images in arguments.images:
             place = Path(folder, str(images))
             _lay_out(pictures, place, images)
-            times: dict[str, list[float]] = {}
-            for _ in range(arguments.repeats):
-                for name, command in _contenders(place).items():
-                    if not name.endswith("store filled"):
-                        shutil.rmtree(place / "store", ignore_errors=True)
-                    times.setdefault(name, []).append(_timed(command, place))
-                    print(images, name, round(times[name][-1], 1), flush=True)
-            if arguments.classic and images == min(arguments.images):
-                times[CLASSIC] = [_timed(_child("classic", place), place)]
-                print(images, CLASSIC, times[CLASSIC], flush=True)
-            table[str(images)] = _row(times)
-    result = describe("end_to_end", {**vars(arguments), "epochs": EPOCHS}) | {"table": table}
-    print(table, write_result("end_to_end", result))
+            found = _race(arguments, place, images)
+            table[str(images)] = _rows(found)
+            print(json.dumps(table[str(images)], indent=1), flush=True)
+    table = dict(sorted(table.items(), key=lambda row: int(row[0])))
+    print(write_result("end_to_end", result | {"table": table}))
 
 
-def _contenders(place: Path) -> dict[str, list[str]]:
-    ours = [
-        *(str(Path(sys.executable).with_name("glasses-spark")), "train"),
-        *(
-            "--set",
-            f"data.images={place / 'faces'}",
-            "--set",
-            f"data.labels={place / 'labels.csv'}",
-        ),
-        *("--set", f"run.dir={place / 'run'}", "--set", f"store.dir={place / 'store'}"),
-        *("--set", f"training.epochs={EPOCHS}"),
-    ]
-    bfloat16 = [*ours, "--set", "training.precision=bfloat16"]
+def _race(arguments: argparse.Namespace, place: Path, images: int) -> dict[str, list[Usage]]:
+    contenders = _ours(place) | {KERAS: _alternative("keras", place)}
+    if arguments.distributor:
+        contenders[DISTRIBUTOR] = _alternative("distributor", place)
+    found: dict[str, list[Usage]] = {}
+    for _ in range(arguments.repeats):
+        for name, command in contenders.items():
+            if not name.endswith("store filled"):
+                shutil.rmtree(place / "store", ignore_errors=True)
+            found.setdefault(name, []).append(_measured(name, command, place))
+    if arguments.classic and images == min(arguments.images):
+        found[CLASSIC] = [_measured(CLASSIC, _alternative("classic", place), place)]
+    return found
+
+
+def _ours(place: Path) -> dict[str, list[str]]:
+    settings = {
+        "data.images": place / "faces",
+        "data.labels": place / "labels.csv",
+        "run.dir": place / "run",
+        "store.dir": place / "store",
+        "training.epochs": EPOCHS,
+    }
+    ours = [str(Path(sys.executable).with_name("glasses-spark")), "train"]
+    for key, value in settings.items():
+        ours += ["--set", f"{key}={value}"]
     return {
         "glasses_spark": ours,
         "glasses_spark, store filled": ours,
-        "glasses_spark, bfloat16": bfloat16,
-        KERAS: _child("keras", place),
+        "glasses_spark, bfloat16": [*ours, "--set", "training.precision=bfloat16"],
     }
 
 
-def _child(name: str, place: Path) -> list[str]:
-    return [sys.executable, __file__, "--child", name, "--folder", str(place)]
+def _alternative(name: str, place: Path) -> list[str]:
+    return [sys.executable, str(Path(__file__).with_name("alternatives.py")), name, str(place)]
 
 
-def _timed(command: list[str], place: Path) -> float:
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        print(f"{command[:2]} failed after {seconds:.0f} s: {done.stderr[-600:]}", file=sys.stderr)
-    return seconds
+def _measured(name: str, command: list[str], place: Path) -> Usage:
+    usage = run_watched(command, folder=place)
+    print(name, usage.as_dict(), usage.output.splitlines()[-1:], flush=True)
+    if usage.code:
+        reasons = [line for line in usage.errors.splitlines() if "Error" in line]
+        print(f"{name} failed:", *reasons[-8:], sep="\n", file=sys.stderr)
+    return usage
 
 
-def _row(times: dict[str, list[float]]) -> dict[str, Any]:
-    keras = statistics.median(times[KERAS])
-    return {
-        name: {
-            "seconds": round(statistics.median(found), 1),
-            "times_as_long_as_keras": round(statistics.median(found) / keras, 2),
-        }
-        for name, found in times.items()
-    }
+def _warm_up(pictures: Path, place: Path) -> None:
+    _lay_out(pictures, place, WARM_UP_IMAGES)
+    for _ in range(1 if has_class_archive() else WARM_UP_RUNS):
+        _measured("warm-up", _ours(place)["glasses_spark"], place)
 
 
-def _keras(place: Path) -> None:
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    import keras
-
-    from glasses_spark import build_cnn
-
-    def part(name: str) -> Any:
-        rows = keras.utils.image_dataset_from_directory(
-            str(place / "classes"),
-            color_mode="grayscale",
-            image_size=(SIDE, SIDE),
-            batch_size=BATCH,
-            validation_split=0.2,
-            subset=name,
-            seed=0,
-            verbose=False,
-        )
-        return rows.map(lambda x, y: (x / 255.0, y)).cache()
-
-    model = build_cnn()
-    model.fit(part("training"), epochs=EPOCHS, verbose=0)
-    print(model.evaluate(part("validation"), verbose=0))
-
-
-def _classic(place: Path) -> None:
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    import cv2
-    import keras
-    import numpy as np
-    from elephas.ml_model import ElephasEstimator
-    from pyspark.ml.linalg import Vectors, VectorUDT
-    from pyspark.sql import SparkSession
-    from pyspark.sql import functions as F
-
-    from glasses_spark import build_cnn
-
-    spark = (
-        SparkSession.builder.master("local[*]").config("spark.driver.memory", "8g").getOrCreate()
-    )
-
-    @F.udf(VectorUDT())
-    def features(content: bytes) -> Any:
-        grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-        return Vectors.dense(cv2.resize(grey, (SIDE, SIDE)).ravel() / 255.0)
-
-    labels = spark.read.csv(str(place / "labels.csv"), header=True, inferSchema=True)
-    images = spark.read.format("binaryFile").load(f"{place / 'faces'}/*.png")
-    number = F.regexp_extract("path", r"(\d+)\.png", 1).cast("int")
-    rows = images.withColumn("index", number).join(labels, "index").orderBy(F.rand(0)).cache()
-    data = rows.withColumn("features", features("content")).cache()
-    train, test = data.randomSplit([0.8, 0.2], seed=0)
-    cnn = build_cnn()
-    flat = keras.Sequential([keras.Input((SIDE * SIDE,)), keras.layers.Reshape((SIDE, SIDE, 1))])
-    for layer in cnn.layers:
-        flat.add(layer)
-    fitted = ElephasEstimator(
-        keras_model_config=flat.to_json(),
-        optimizer_config=keras.optimizers.serialize(cnn.optimizer),
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-        categorical=False,
-        epochs=EPOCHS,
-        batch_size=BATCH,
-        num_workers=2,
-        validation_split=0.0,
-        verbose=0,
-    ).fit(train)
-    scored = fitted.transform(test)
-    print(scored.where((F.col("prediction")[0] >= 0.5) == (F.col("label") == 1.0)).count())
+def _rows(found: dict[str, list[Usage]]) -> dict[str, Any]:
+    keras = statistics.median(usage.seconds for usage in found[KERAS])
+    rows = {}
+    for name, usages in found.items():
+        each = [usage.as_dict() for usage in usages]
+        row = {key: round(statistics.median(one[key] for one in each), 1) for key in each[0]}
+        row["times_as_long_as_keras"] = round(row["seconds"] / keras, 2)
+        row["failed"] = any(usage.code for usage in usages)
+        rows[name] = row
+    return rows
 
 
 def _draw(folder: Path, count: int) -> None:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    wanted = [number for number in range(count) if not (folder / f"{number}.png").exists()]
     with ProcessPoolExecutor() as pool:
-        list(pool.map(_draw_one, [(folder, number) for number in range(count)], chunksize=8))
+        list(pool.map(_draw_one, [(folder, number) for number in wanted], chunksize=8))
 
 
 def _draw_one(task: tuple[Path, int]) -> None:
@@ -194,7 +144,7 @@ def _draw_one(task: tuple[Path, int]) -> None:
 
 def _lay_out(pictures: Path, place: Path, images: int) -> None:
     """The same files for Spark, by number, and for Keras, by class."""
-    files = sorted(pictures.iterdir())
+    files = sorted(pictures.glob("*.png"))
     for name in ("faces", "classes/0", "classes/1"):
         (place / name).mkdir(parents=True)
     lines = ["index,label"]
@@ -210,9 +160,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[300, 2000])
     parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--distributor", action="store_true", help=f"also {DISTRIBUTOR}")
     parser.add_argument("--classic", action="store_true", help="also the classic way, once")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--pictures", type=Path, help="folder that keeps the pictures for another time"
+    )
+    parser.add_argument(
+        "--add", action="store_true", help="leave other counts of images in the result file"
+    )
     return parser.parse_args()
 
 

@@ -26,6 +26,9 @@ from glasses_spark.preprocessing.decode import decode
 from glasses_spark.session import spark_session
 from pictures import photo_like_png
 
+# Pictures; the other files are hard links to them.
+DRAWN = 50
+
 
 def main() -> None:
     arguments = _arguments()
@@ -37,7 +40,10 @@ def main() -> None:
         faces, links = Path(folder, "faces"), Path(folder, "links")
         faces.mkdir()
         links.mkdir()
-        list(pool.map(_draw, [(faces, n) for n in range(arguments.pictures)], chunksize=8))
+        drawn = min(DRAWN, arguments.pictures)
+        list(pool.map(_draw, [(faces, n) for n in range(drawn)], chunksize=8))
+        for number in range(drawn, arguments.pictures):
+            os.link(faces / f"face-{number % drawn}.png", faces / f"face-{number}.png")
         files = sorted(faces.iterdir())
         _label(Path(folder, "labels.csv"), max(arguments.pictures, arguments.entries))
         for number in range(arguments.entries):
@@ -89,8 +95,7 @@ def _prepare(spark: Any, images: Path, folder: Path, store: str, decoded: int) -
 
 def _draw(task: tuple[Path, int]) -> None:
     folder, number = task
-    # Fifty pictures, each under several names.
-    (folder / f"face-{number}.png").write_bytes(photo_like_png(1024, number % 50))
+    (folder / f"face-{number}.png").write_bytes(photo_like_png(1024, number))
 
 
 def _decode(files: list[Path]) -> int:

@@ -7,9 +7,12 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
+
+from glasses_spark.class_archive import archive_path
+from glasses_spark.java import find_java
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
@@ -43,6 +46,17 @@ def write_result(name: str, result: Mapping[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     return path
+
+
+def read_result(name: str) -> Any:
+    """Read a result back."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def has_class_archive() -> bool:
+    """Whether Spark's JVM finds its classes in an archive, as on a machine in use."""
+    jars = Path(str(distribution("pyspark").locate_file("pyspark/jars")))
+    return archive_path(find_java(), jars).is_file()
 
 
 def _processor() -> str:

@@ -10,18 +10,24 @@ exit code is 1 where a page is not up to date.
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from environment import RESULTS
+from environment import read_result
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "docs" / "distributed-training.md", ROOT / "docs" / "performance.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "distributed-training.md",
+    ROOT / "docs" / "performance.md",
+]
 PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+# More for a file that comes through Java, from an object store, than for one on a disk.
+JAVA_MS = 10.0
 
 KERAS = "#444444"
 # By Okabe and Ito: told apart also by those who see fewer colours.
@@ -41,11 +47,16 @@ def main() -> None:
     if arguments.check:
         raise SystemExit(f"not up to date: {', '.join(stale)}" if stale else 0)
     plot_training(ROOT / "docs" / "distributed-training.svg")
+    # Imported here: matplotlib takes a second, and a check does without.
+    from performance_plots import plot_all
+
+    for path in plot_all(ROOT / "docs" / "images"):
+        print(path)
 
 
 def training_table() -> str:
     """Speed, start-up, waiting and accuracy of each way to train."""
-    speed, accuracy = _result("training"), _result("accuracy")
+    speed, accuracy = read_result("training"), read_result("accuracy")
     lines = [
         _where(speed, "bench_training.py"),
         "",
@@ -97,7 +108,7 @@ def training_table() -> str:
 
 def stale_table() -> str:
     """Accuracy of asynchronous fits with stale updates whole and in part, by workers."""
-    found = [_result(f"accuracy_stale_{workers}") for workers in (2, 4, 8)]
+    found = [read_result(f"accuracy_stale_{workers}") for workers in (2, 4, 8)]
     lines = [
         "| workers | plain Keras | stale updates whole: median (worst) | in part: median (worst) |",
         "| ---: | ---: | ---: | ---: |",
@@ -132,7 +143,7 @@ def plot_training(path: Path) -> None:
 
     # The same file for the same figures.
     mpl.rcParams.update({"svg.hashsalt": "glasses-spark", "font.size": 9, "svg.fonttype": "none"})
-    speed, accuracy = _result("training"), _result("accuracy")
+    speed, accuracy = read_result("training"), read_result("accuracy")
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1, 1.3))
     bars = {n: r["samples_per_second"] for n, r in speed["table"].items() if r["ratio_to_keras"]}
     colours = [KERAS if name == "keras" else COLOURS[0] for name in bars]
@@ -162,62 +173,215 @@ def plot_training(path: Path) -> None:
 
 
 def performance_table() -> str:
-    """Decoding, the pixel store, scoring and whole jobs."""
-    decode, store, scoring, whole = (
-        _result(name) for name in ("decode", "preprocess", "scoring", "end_to_end")
-    )
+    """Decoding, the pixel store, scoring, whole jobs and growth, each with its plot."""
+    store = read_result("preprocess")
     lines = [
         f"On {store['machine']['cores']} cores ({store['machine']['processor']}).",
-        "",
+        *("", *_decode_lines()),
+        *("", *_store_lines(store)),
+        *("", *_scoring_lines()),
+        *("", *_whole_lines()),
+        *("", *_scale_lines()),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _decode_lines() -> list[str]:
+    result = read_result("decode")
+    lines = [
         "| 1024 x 1024 RGB PNG to 128 x 128 grey, one core | ms | of OpenCV's speed |",
         "| --- | ---: | ---: |",
     ]
-    for name, row in decode["table"].items():
+    for name, row in result["table"].items():
         ratio = _or_dash(row.get("ratio_to_opencv"), "{:.2f}")
         lines.append(f"| {name} | {row['ms']:.1f} | {ratio} |")
-    rate, entries = "images_per_second", store["settings"]["entries"]
-    lines += [
+    return [*lines, *_plot("decode", "Milliseconds to decode a picture, by decoder")]
+
+
+def _store_lines(store: Any) -> list[str]:
+    rate, settings = "images_per_second", store["settings"]
+    entries = settings["entries"]
+    large = entries / store["fill_s"][str(entries)]
+    return [
+        f"| Pixel store, PNGs of 1024 x 1024, {settings['workers']} workers | images/s "
+        "| of bare processes |",
+        "| --- | ---: | ---: |",
+        f"| filling it with {settings['pictures']:,} (list, join, decode, write) "
+        f"| {store[f'ours_{rate}']:.0f} | {store['ratio_to_bare']:.2f} |",
+        f"| filling it with {entries:,} | {large:.0f} | {large / store[f'bare_{rate}']:.2f} |",
+        f"| bare Python processes that only decode | {store[f'bare_{rate}']:.0f} | 1.00 |",
         "",
-        f"| Pixel store, PNGs of 1024 x 1024, {store['settings']['workers']} workers | |",
-        "| --- | ---: |",
-        f"| filling it with {store['settings']['pictures']:,} (list, join, decode, write) "
-        f"| {store[f'ours_{rate}']:.0f} images/s |",
-        f"| filling it with {entries:,} | {entries / store['fill_s'][str(entries)]:.0f} images/s |",
-        f"| bare Python processes that only decode | {store[f'bare_{rate}']:.0f} images/s |",
-        f"| ratio, for {store['settings']['pictures']:,} | {store['ratio_to_bare']:.2f} |",
-        f"| opening a store of {entries:,} images again | {store['warm_store_s']:.1f} s |",
-        "",
-        "| Scoring, rows from Parquet | rows/s | of Keras |",
+        f"Opening a store of {entries:,} images again, none of them new: "
+        f"{store['warm_store_s']:.1f} s. All in a Spark that runs already.",
+        *_plot("preprocess", "Images a second into the pixel store, and by bare processes"),
+    ]
+
+
+def _scoring_lines() -> list[str]:
+    result = read_result("scoring")
+    lines = [
+        f"| Scoring {result['settings']['rows']:,} rows | rows/s | of Keras |",
         "| --- | ---: | ---: |",
     ]
-    for name, row in scoring["table"].items():
+    for name, row in result["table"].items():
         lines.append(f"| {name} | {row['rows_per_second']:.0f} | {row['ratio_to_keras']:.2f} |")
-    columns = [f"{int(images):,} images | of Keras" for images in whole["table"]]
-    lines += [
-        "",
-        f"| Whole job, {whole['settings']['epochs']} epochs, start of the process to metrics | "
-        + " | ".join(columns)
-        + " |",
-        "| --- |" + " ---: |" * 2 * len(columns),
-    ]
-    for name in next(iter(whole["table"].values())):
-        cells = [
-            f"{table[name]['seconds']:.0f} s | {table[name]['times_as_long_as_keras']:.2f}"
-            for table in whole["table"].values()
+    return [*lines, *_plot("scoring", "Rows scored a second")]
+
+
+def _whole_lines() -> list[str]:
+    result = read_result("end_to_end")
+    lines = []
+    for images, table in result["table"].items():
+        lines += [
+            f"| Whole job, {int(images):,} images, {result['settings']['epochs']} epochs, start "
+            "of the process to metrics | seconds | of Keras | CPU seconds "
+            "| peak memory, shared pages once | as resident |",
+            "| --- |" + " ---: |" * 5,
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        for name, row in table.items():
+            cells = [
+                f"{row['seconds']:.1f}{' until it failed' if row['failed'] else ''}",
+                f"{row['times_as_long_as_keras']:.2f}",
+                f"{row['cpu_s']:.0f}",
+                f"{row['peak_shared_once_mb'] / 1024:.1f} GiB",
+                f"{row['peak_mb'] / 1024:.1f} GiB",
+            ]
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
+    return [*lines[:-1], *_plot("end-to-end", "Seconds and peak memory of whole jobs")]
+
+
+def _scale_lines() -> list[str]:
+    result = read_result("scale")
+    line, settings = result["prepare_line"], result["settings"]
+    lines = [
+        f"| `prepare`, new store, PNGs of {settings['size']} x {settings['size']} | seconds "
+        "| driver's Python | Python workers | JVM | its heap after a collection |",
+        "| --- |" + " ---: |" * 5,
+        *(f"| {run['images']:,} images | {_memory_cells(run)} |" for run in result["prepare"]),
+        "",
+        f"| `train`, one epoch, store filled, heap of {settings['heap']} | seconds "
+        "| driver's Python | Python workers | JVM | its heap after a collection |",
+        "| --- |" + " ---: |" * 5,
+        *(f"| {run['images']:,} images | {_memory_cells(run)} |" for run in result["train"]),
+        "",
+        f"Through the seconds of `prepare` goes the line {line['start_s']:.1f} s + "
+        f"{line['ms_an_image']:.2f} ms an image; none lies further off than "
+        f"{line['off_by']:.0%}.",
+    ]
+    return [*lines, *_plot("scale", "Seconds and peak memory of prepare over the images")]
+
+
+def _memory_cells(run: Mapping[str, Any]) -> str:
+    keys = ("driver_mb", "python workers_mb", "jvm_mb", "jvm_heap_after_collection_mb")
+    return " | ".join([f"{run['seconds']:.1f}", *(f"{run[key]:,} MiB" for key in keys)])
+
+
+def _plot(name: str, text: str) -> list[str]:
+    return ["", f"![{text}](images/{name}.svg)"]
+
+
+def ten_million_table() -> str:
+    """What the measured rates come to for ten million photographs and 100 cores."""
+    store, scoring, training = (read_result(name) for name in ("preprocess", "scoring", "training"))
+    entries, workers = store["settings"]["entries"], store["settings"]["workers"]
+    decode_ms = 1000 * workers * store["fill_s"][str(entries)] / entries
+    train_ms, score_ms = (
+        1000 * result["settings"]["workers"] / result["table"][row][rate]
+        for result, row, rate in (
+            (training, "asynchronous/batch", "samples_per_second"),
+            (scoring, "glasses_spark", "rows_per_second"),
+        )
+    )
+    stages = [
+        ("decode into the store", decode_ms + JAVA_MS, "12 TB", "164 GB"),
+        ("share the rows out to the workers", None, "164 GB", "164 GB"),
+        ("one epoch, float32", train_ms, "164 GB", "1.7 MB a worker and step"),
+        ("score all", score_ms, "164 GB", "1 GB"),
+    ]
+    lines = [
+        "| Stage | Read | Written or shuffled | ms of a core, an image | Core-hours "
+        "| On 100 cores |",
+        "| --- |" + " ---: |" * 5,
+    ]
+    for stage, cost, read, written in stages:
+        cells = ["-", "not measured", "not measured"]
+        if cost is not None:
+            hours = 1e7 * cost / 3.6e6
+            cells = [f"{cost:.1f}", f"{hours:.1f}", f"{0.6 * hours:.0f} min"]
+        if "12 TB" in read:
+            cells[-1] += f", if the storage delivers {12e3 / (36 * hours):.1f} GB/s"
+        lines.append(f"| {stage} | {read} | {written} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
+
+
+def readme_table() -> str:
+    """One row a comparison, with what it is compared with."""
+    decode, store, scoring = (read_result(name) for name in ("decode", "preprocess", "scoring"))
+    whole = read_result("end_to_end")
+    entries = store["settings"]["entries"]
+    filled = entries / store["fill_s"][str(entries)]
+    bare = store["bare_images_per_second"]
+    decoders, scorers = decode["table"], scoring["table"]
+    rows = [
+        _comparison(
+            "decode a PNG of 1024 x 1024, one core",
+            f"{decoders['glasses_spark']['ms']:.1f} ms",
+            f"OpenCV: {decoders['OpenCV']['ms']:.1f} ms",
+            decoders["glasses_spark"]["ratio_to_opencv"],
+        ),
+        _comparison(
+            f"fill the pixel store with {entries:,} of them",
+            f"{filled:.0f} images/s",
+            f"bare processes, same decoder: {bare:.0f}",
+            filled / bare,
+        ),
+        _comparison(
+            f"score {scoring['settings']['rows']:,} rows",
+            f"{scorers['glasses_spark']['rows_per_second']:,.0f} rows/s",
+            f"Keras, in memory: {scorers['keras predict']['rows_per_second']:,.0f}",
+            scorers["glasses_spark"]["ratio_to_keras"],
+        ),
+    ]
+    for images, table in whole["table"].items():
+        job = f"whole job, {int(images):,} images"
+        ours = [name for name in table if name.startswith("glasses_spark")]
+        others = [name for name in table if name not in ours]
+        pairs = [(name, others[0]) for name in ours] + [(ours[0], name) for name in others[1:]]
+        for own, other in pairs:
+            seconds, theirs = table[own]["seconds"], table[other]
+            failed = ", then it failed" if theirs["failed"] else ""
+            rows.append(
+                _comparison(
+                    job + own.removeprefix("glasses_spark"),
+                    f"{seconds:.0f} s",
+                    f"{other}: {theirs['seconds']:.0f} s{failed}",
+                    theirs["seconds"] / seconds,
+                )
+            )
+    machine = whole["machine"]
+    where = f"{machine['cores']} cores, {machine['processor']}"
+    return "\n".join(
+        [
+            f"| {where} | glasses_spark | beside it | times as fast |",
+            "| --- | ---: | ---: | ---: |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _comparison(work: str, ours: str, other: str, ratio: float) -> str:
+    return f"| {work} | {ours} | {other} | {ratio:.2f} |"
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
     "stale": stale_table,
     "training": training_table,
     "performance": performance_table,
+    "readme": readme_table,
+    "ten-million": ten_million_table,
 }
-
-
-def _result(name: str) -> Any:
-    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def _where(result: Any, script: str) -> str:
