@@ -270,12 +270,21 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    _add_command(
+    command = _add_command(
         commands,
         "doctor",
-        "check Python, Java, Spark, OpenCV, Keras and the configuration on this machine",
-        ["", "--config configs/cluster.toml"],
+        "check this machine, and with a configuration its data, workers, memory, disk and ports",
+        [
+            "",
+            "--config configs/demo.toml",
+            "--config configs/cluster.toml --spark",
+            "--config configs/demo.toml --json",
+        ],
     )
+    command.add_argument(
+        "--spark", action="store_true", help="also start Spark, and have it list the data"
+    )
+    command.add_argument("--json", action="store_true", help="print the checks as JSON")
 
 
 def _whole(low: int, high: int | None = None) -> Callable[[str], int]:

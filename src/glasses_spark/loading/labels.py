@@ -81,7 +81,7 @@ def label_of_each(spark: SparkSession, location: str) -> dict[int, float | None]
     if not location:
         raise LabelsError("no labels given: set data.labels to a path, URI or URL")
     name = _without_secrets(location)
-    return _parse(_read_bytes(spark, location, name), name)
+    return parse_labels(_read_bytes(spark, location, name), name)
 
 
 def _read_bytes(spark: SparkSession, location: str, name: str) -> bytes:
@@ -147,8 +147,8 @@ def _check_size(length: int, name: str) -> None:
         )
 
 
-def _parse(content: bytes, name: str) -> dict[int, float | None]:
-    """Turn the bytes of the file into labels by id."""
+def parse_labels(content: bytes, name: str) -> dict[int, float | None]:
+    """Turn the bytes of the file into labels by id; the rest as for ``read_labels``."""
     try:
         # -sig: spreadsheets put a byte order mark before the header.
         text = content.decode("utf-8-sig")
