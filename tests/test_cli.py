@@ -26,7 +26,7 @@ from glasses_spark.session import LOCAL_JVM_OPTIONS
 from tests.test_saved_run import write_run
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "compare", "doctor"]
+COMMANDS = ["draw-faces", "prepare", "train", "evaluate", "predict", "compare", "doctor", "advise"]
 
 
 @pytest.fixture(autouse=True)

@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_predict,
         _add_compare,
         _add_doctor,
+        _add_advise,
     ):
         add(commands)
     return parser
@@ -285,6 +286,16 @@ def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--spark", action="store_true", help="also start Spark, and have it list the data"
     )
     command.add_argument("--json", action="store_true", help="print the checks as JSON")
+
+
+def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "advise",
+        "measure this machine on the data, and say what a run will take and how to train",
+        ["--config configs/demo.toml", "--config configs/kaggle.toml --json"],
+    )
+    command.add_argument("--json", action="store_true", help="print the forecasts as JSON")
 
 
 def _whole(low: int, high: int | None = None) -> Callable[[str], int]:

@@ -164,6 +164,16 @@ def doctor(arguments: Namespace) -> None:
         raise SetupError("this machine is not ready for a run: see the failed checks above")
 
 
+def advise(arguments: Namespace) -> None:
+    """Measure this machine on the data, and say what a run will take and how to train."""
+    from glasses_spark.advise.advisor import advise_run
+
+    config = _config(arguments)
+    with _progress().stage("Measuring this machine, some 25 s"):
+        report = advise_run(config)
+    print(json.dumps(report.as_dict(), indent=2) if arguments.json else report)
+
+
 def _config(arguments: Namespace) -> Config:
     # Only some commands have the option.
     no_store = ["store.dir="] if getattr(arguments, "no_store", False) else []
