@@ -6,7 +6,6 @@ import json
 import math
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 from unittest.mock import sentinel
 
@@ -114,7 +113,7 @@ def result(run_dir: str = "runs/demo") -> Result:
         history=history(val_loss=[0.9, 0.5, 0.4]),
         model=sentinel.model,
         predictions=sentinel.predictions,
-        run_dir=Path(run_dir),
+        location=run_dir,
         decoded=200,
         reused=0,
     )

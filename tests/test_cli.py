@@ -36,6 +36,7 @@ COMMANDS = [
     "cross-validate",
     "compare",
     "doctor",
+    "advise",
 ]
 
 
@@ -431,7 +432,20 @@ def test_the_doctor_reports_and_ends_with_a_verdict(capsys: pytest.CaptureFixtur
     lines = capsys.readouterr().out.splitlines()
     assert any("Java" in line for line in lines)
     assert any("tensorflow" in line for line in lines)
-    assert (code == 0) == (lines[-1] == "All is well: a run can start.")
+    assert (code == 0) == ("a run can start" in lines[-1].lower())
+
+
+def test_the_doctor_tells_programs_why_a_run_would_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["doctor", "--set", f"data.images={tmp_path / 'none'}", "--json"])
+
+    output = capsys.readouterr()
+    told = json.loads(output.out)
+    failed = [check["name"] for check in told["checks"] if check["verdict"] == "failed"]
+    assert (code, told["ok"]) == (1, False)
+    assert "Images" in failed
+    assert output.err.startswith("error: this machine is not ready for a run")
 
 
 SMALL = [

@@ -97,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_predict,
         _add_compare,
         _add_doctor,
+        _add_advise,
     ):
         add(commands)
     return parser
@@ -323,12 +324,31 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    _add_command(
+    command = _add_command(
         commands,
         "doctor",
-        "check Python, Java, Spark, OpenCV, Keras and the configuration on this machine",
-        ["", "--config configs/cluster.toml"],
+        "check this machine, and with a configuration its data, workers, memory, disk and ports",
+        [
+            "",
+            "--config configs/demo.toml",
+            "--config configs/cluster.toml --spark",
+            "--config configs/demo.toml --json",
+        ],
     )
+    command.add_argument(
+        "--spark", action="store_true", help="also start Spark, and have it list the data"
+    )
+    command.add_argument("--json", action="store_true", help="print the checks as JSON")
+
+
+def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _add_command(
+        commands,
+        "advise",
+        "measure this machine on the data, and say what a run will take and how to train",
+        ["--config configs/demo.toml", "--config configs/kaggle.toml --json"],
+    )
+    command.add_argument("--json", action="store_true", help="print the forecasts as JSON")
 
 
 def _whole(low: int, high: int | None = None) -> Callable[[str], int]:

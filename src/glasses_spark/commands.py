@@ -200,14 +200,28 @@ def compare(arguments: Namespace) -> None:
 
 
 def doctor(arguments: Namespace) -> None:
-    """Check the machine, and the configuration where one is given."""
-    from glasses_spark.doctor import render, run_checks
+    """Check the machine, and the run of a configuration where one is given."""
+    from glasses_spark.doctor import checkup
+    from glasses_spark.doctor.check import as_dict, render
 
-    _config(arguments)
-    checks = run_checks()
-    print(render(checks))
+    config = _config(arguments)
+    given = arguments.config or arguments.set
+    checks = checkup.check_run(config) if given else checkup.check_machine()
+    if arguments.spark:
+        checks += checkup.check_started(config)
+    print(json.dumps(as_dict(checks), indent=2) if arguments.json else render(checks))
     if not all(check.ok for check in checks):
         raise SetupError("this machine is not ready for a run: see the failed checks above")
+
+
+def advise(arguments: Namespace) -> None:
+    """Measure this machine on the data, and say what a run will take and how to train."""
+    from glasses_spark.advise.advisor import advise_run
+
+    config = _config(arguments)
+    with _progress().stage("Measuring this machine, some 25 s"):
+        report = advise_run(config)
+    print(json.dumps(report.as_dict(), indent=2) if arguments.json else report)
 
 
 def _config(arguments: Namespace) -> Config:

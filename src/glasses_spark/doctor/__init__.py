@@ -1,0 +1,1 @@
+"""Doctor: what this machine and its data have of what a run needs."""
