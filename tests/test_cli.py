@@ -86,6 +86,22 @@ def test_help_answers_and_ends_well(
         assert f"examples:\n  glasses-spark {arguments[0]}" in text
 
 
+@pytest.mark.parametrize(("argument", "code"), [("--version", 0), ("nonsense", 2)])
+def test_the_program_ends_with_the_code_and_after_what_is_registered_for_its_end(
+    argument: str, code: int
+) -> None:
+    program = (
+        "import atexit\n"
+        "from glasses_spark.cli import program\n"
+        "atexit.register(print, 'registered', end='')\n"
+        "program()\n"
+    )
+    call = [sys.executable, "-c", program, argument]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert done.stdout.endswith("registered")
+
+
 def test_help_answers_in_less_than_a_second_without_spark_and_tensorflow() -> None:
     code = (
         "import sys\n"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from glasses_spark.cli import main
+from glasses_spark.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

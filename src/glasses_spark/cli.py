@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Final, NoReturn
 
 from glasses_spark import __version__
 from glasses_spark.errors import ConfigError, GlassesSparkError
@@ -41,6 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return WRONG_CALL
     _set_up_logging(verbose=arguments.verbose, debug=arguments.debug)
     return _guarded(lambda: _run(arguments), debug=arguments.debug)
+
+
+def program() -> NoReturn:
+    """Run one command as the whole of this process, and end it.
+
+    What an interpreter does last, after all that is registered for its end, is to take
+    apart every object. With TensorFlow that takes a second; the system frees it at once.
+    """
+    code: int | str | None
+    try:
+        code = main()
+    except SystemExit as end:  # of argparse
+        code = end.code
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code if isinstance(code, int) else FAILED if code else OK)
 
 
 def _run(arguments: argparse.Namespace) -> None:
