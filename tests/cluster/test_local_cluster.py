@@ -11,7 +11,8 @@ import pytest
 from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import SPARK, clean_environment
 
-pytestmark = pytest.mark.slow
+# A part of what the tests on a standalone cluster show, where none is to be started.
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def test_a_fit_in_processes_of_their_own_needs_no_cluster(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ FACES = 80
 EPOCHS = 2
 
 # Enough epochs for the fit not to be over when the executor is killed.
-LONG = 60
+LONG = 120
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,8 @@ def test_a_fit_survives_a_killed_executor_and_its_account_adds_up(
     fit = fits[-1]
     assert len(fit["killed"]) == 1
     assert fit["killed"][0] in fit["executors"]
-    assert len(fit["workers"]) == 3
+    # Its worker came again; more than once where rows had to be made anew first.
+    assert len(fit["workers"]) >= 3
     assert fit["rows"] == [ROWS] * LONG
 
 
