@@ -243,9 +243,10 @@ def test_a_history_is_a_list_as_before() -> None:
 def test_a_model_shows_its_size_its_layers_and_its_columns() -> None:
     text = Page(model()._repr_html_()).text
 
-    assert "GlassesModel: 17,185 parameters" in text
+    assert "GlassesModel: 16,673 parameters" in text
     assert "From pixels to prediction, rawPrediction" in text
     assert "shapes Conv2D 16 filters, 5 x 5, relu" in text
+    assert "glasses Dense 1 unit, sigmoid" in text
     assert "grey InputLayer 32 x 32 x 1" in text
     assert "logits divided" not in text
 
