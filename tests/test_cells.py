@@ -156,6 +156,7 @@ def test_a_cell_has_its_text_in_the_colour_of_its_theme(make: Any) -> None:
 
     style, shown = html.split("</style>", 1)
     assert "--ink: currentColor" in style
+    assert set(re.findall(r"var\((--\w+)\)", html)) <= set(re.findall(r"(--\w+):", style))
     assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[;\"])", re.sub(r'="#[^"]*"', "", shown))
 
 
