@@ -155,6 +155,7 @@ def test_a_cell_has_its_text_in_the_colour_of_its_theme(make: Any) -> None:
 
     style, shown = html.split("</style>", 1)
     assert "--ink: currentColor" in style
+    assert set(re.findall(r"var\((--\w+)\)", html)) <= set(re.findall(r"(--\w+):", style))
     assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[;\"])", re.sub(r'="#[^"]*"', "", shown))
 
 
@@ -242,9 +243,10 @@ def test_a_history_is_a_list_as_before() -> None:
 def test_a_model_shows_its_size_its_layers_and_its_columns() -> None:
     text = Page(model()._repr_html_()).text
 
-    assert "GlassesModel: 17,185 parameters" in text
+    assert "GlassesModel: 16,673 parameters" in text
     assert "From pixels to prediction, rawPrediction" in text
     assert "shapes Conv2D 16 filters, 5 x 5, relu" in text
+    assert "glasses Dense 1 unit, sigmoid" in text
     assert "grey InputLayer 32 x 32 x 1" in text
     assert "logits divided" not in text
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 # Series are as far from white as from black, 4 to 1 and more: themes do not tell in one common
 # way which they are. The names are those that plots are drawn with.
@@ -216,7 +216,7 @@ def _chart(words: str, epochs: Sequence[int], series: Sequence[Sequence[float | 
     )
 
 
-def _is_known(value: float | None) -> bool:
+def _is_known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 

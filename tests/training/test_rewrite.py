@@ -121,9 +121,9 @@ def test_a_processor_without_wide_registers_keeps_the_layers(
 def test_layers_are_kept_for_a_gpu_that_the_worker_sees_and_not_for_one_that_is_there(
     monkeypatch: pytest.MonkeyPatch, sees_one: bool
 ) -> None:
+    model = build_cnn(32, 32)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a device"])
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a device"] * sees_one)
-    model = build_cnn(32, 32)
 
     rewrite(model)
 

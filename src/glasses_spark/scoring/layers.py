@@ -32,9 +32,11 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     """What tells layers of one kind apart, in the order in which people say it."""
     if shape := config.get("batch_shape"):
         yield _size(shape[1:])
-    for key, unit in (("filters", "filters"), ("units", "units"), ("rate", "dropped")):
+    for key in ("filters", "units"):
         if config.get(key) is not None:
-            yield f"{config[key]} {unit}"
+            yield f"{config[key]} {key if config[key] != 1 else key.removesuffix('s')}"
+    if config.get("rate") is not None:
+        yield f"{config['rate']} dropped"
     for key in ("kernel_size", "pool_size"):
         if config.get(key) is not None:
             yield _size(config[key])
