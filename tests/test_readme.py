@@ -1,4 +1,4 @@
-"""Tests that the Python of the README and of the quick start is true."""
+"""Tests that the pages are true: their Python, their links, their figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ast
 import importlib
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,12 @@ def test_every_file_that_a_page_links_exists(page: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)", text):
         if not target.startswith("https://"):
             assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
+
+
+def test_the_tables_of_the_pages_are_those_of_the_result_files() -> None:
+    check = [sys.executable, str(ROOT / "benchmarks" / "figures.py"), "--check"]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
