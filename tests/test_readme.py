@@ -39,7 +39,14 @@ def test_every_name_that_a_page_imports_exists(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*PAGES, "docs/architecture.md", "docs/configuration.md", "docs/tracking.md"]
+    "page",
+    [
+        *PAGES,
+        "docs/architecture.md",
+        "docs/configuration.md",
+        "docs/doctor.md",
+        "docs/tracking.md",
+    ],
 )
 def test_every_file_that_a_page_links_exists(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
