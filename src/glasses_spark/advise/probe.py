@@ -197,7 +197,7 @@ def _step(task: Task, threads: int, together: Callable[[], object]) -> dict[str,
     x, y, weight = _rows(task)
     # On one thread a step takes what it computes, and others' share of the core does not count.
     clock = time.process_time if threads == 1 else time.perf_counter
-    found = {}
+    found: dict[str, float] = {}
     for precision in task.precisions:
         began = time.perf_counter()
         steps = Steps(_spec(model, task, precision), form)
