@@ -56,22 +56,28 @@ def _run(kind: str, task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="glasses-spark-") as folder:
         asked, told = Path(folder, "task.json"), Path(folder, "result.json")
         asked.write_text(json.dumps(asdict(task)))
-        command = [sys.executable, "-m", "glasses_spark.advise.probe", kind, asked, told]
+        command = [sys.executable, "-m", "glasses_spark.advise.probe", kind, str(asked), str(told)]
+        # A worker never takes a GPU that was not given to it.
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         try:
             done = subprocess.run(
                 command,
-                # A worker never takes a GPU that was not given to it.
-                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env=environment,
                 capture_output=True,
                 text=True,
                 timeout=PATIENCE_S,
                 check=False,
             )
-            result: dict[str, Any] = json.loads(told.read_text())
-        except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            words = done.stderr.strip().splitlines() if "done" in locals() else [str(error)]
+        except subprocess.TimeoutExpired:
             raise SetupError(
-                f"measuring ({kind}) failed: {words[-1] if words else 'no reason given'}. "
-                "`glasses-spark doctor` with the same configuration tells what is missing"
-            ) from error
+                f"measuring ({kind}) was not done after {PATIENCE_S:.0f} s. Look whether the "
+                "machine is overloaded"
+            ) from None
+        if not told.is_file():
+            words = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise SetupError(
+                f"measuring ({kind}) failed: {words[-1]}. `glasses-spark doctor` with the same "
+                "configuration tells what is missing"
+            )
+        result: dict[str, Any] = json.loads(told.read_text())
         return result
