@@ -37,6 +37,20 @@ absl.logging.get_absl_handler().python_handler.stream.write("late news\\n")
 """
 
 
+REPLACED = """
+import io, sys, threading
+from glasses_spark.backend import import_keras
+
+thread = threading.Thread(target=import_keras)
+thread.start()
+while "tensorflow" not in sys.modules:
+    pass
+mine = sys.stderr = io.StringIO()
+thread.join()
+print(sys.stderr is mine)
+"""
+
+
 def run(script: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}
     return subprocess.run(
@@ -63,3 +77,7 @@ def test_an_import_is_silent_and_other_threads_are_not_silenced() -> None:
     assert set(meanwhile) == {"meanwhile"}  # and nothing that TensorFlow has to say
     # One word may be on its way when the descriptor changes.
     assert int(said) - 1 <= len(meanwhile) <= int(said)
+
+
+def test_who_replaces_standard_error_meanwhile_keeps_his_own() -> None:
+    assert run(REPLACED).stdout == "True\n"

@@ -84,22 +84,25 @@ def _native_stderr_closed() -> Iterator[None]:
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    theirs = sys.stderr
+    theirs, ours = sys.stderr, None
     if _is_descriptor_2(theirs):
         # Never closed: absl's log handler, made by this import, writes to it ever after, and
         # would write into whatever got the number next, such as Spark's socket.
-        sys.stderr = open(kept, "w", buffering=1, encoding=theirs.encoding, closefd=False)  # noqa: SIM115
+        ours = open(kept, "w", buffering=1, encoding=theirs.encoding, closefd=False)  # noqa: SIM115
+        sys.stderr = ours
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
         os.dup2(kept, 2)
         os.close(nowhere)
-        if sys.stderr is theirs:
+        if ours is None:
             os.close(kept)
         else:
-            sys.stderr.flush()
-            sys.stderr = theirs
+            ours.flush()
+            # Another thread may have put a third one in its place meanwhile.
+            if sys.stderr is ours:
+                sys.stderr = theirs
 
 
 def _is_descriptor_2(stream: TextIO) -> bool:
