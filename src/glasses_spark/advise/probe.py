@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -206,13 +207,11 @@ def _step(task: Task, threads: int, together: Callable[[], object]) -> dict[str,
         found.setdefault("start_s", time.perf_counter() - began)
         steps.gradient(weights, x, y, weight)
         together()
-        found[precision] = _seconds(
-            lambda made=steps, at=weights: made.gradient(at, x, y, weight), clock
-        )
+        found[precision] = _seconds(partial(steps.gradient, weights, x, y, weight), clock)
         if precision == task.precisions[0]:
             steps.evaluate(x, y, weight)
             together()
-            seconds = _seconds(lambda made=steps: made.evaluate(x, y, weight), clock)
+            seconds = _seconds(partial(steps.evaluate, x, y, weight), clock)
             found["score_s"] = seconds / task.batch_size
     return found
 
