@@ -171,6 +171,9 @@ def _together(
 def _decode(task: Task, threads: int, together: Callable[[], object]) -> dict[str, float]:
     from glasses_spark.errors import DecodeError
     from glasses_spark.preprocessing.decode import decode
+    from glasses_spark.preprocessing.preprocess import settle_in
+
+    settle_in()
 
     def decode_one(number: int) -> None:
         # Not the same bytes again and again, as far as the sample reaches.

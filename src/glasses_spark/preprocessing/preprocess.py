@@ -258,7 +258,7 @@ def _pixels_decoder(
     kept: Sequence[str], height: int, width: int, opened: bool
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def decode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        _settle_in()
+        settle_in()
         for batch in batches:
             content = _opened if opened else _viewed
             pixels, errors = _decoded(batch.column(_SOURCE), height, width, content)
@@ -313,7 +313,7 @@ def _decoded(
 
 def _scaled_content(height: int, width: int) -> Callable[[str], Column]:
     def scaled(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        _settle_in()
+        settle_in()
         for contents in batches:
             pixels, _ = _decoded(pa.array(contents, pa.binary()), height, width, _viewed)
             yield _scaled_series(pixels)
@@ -347,7 +347,7 @@ def _vector(values: Column) -> Column:
     return F.when(values.isNotNull(), array_to_vector(values))
 
 
-def _settle_in() -> None:
+def settle_in() -> None:
     """Set this process up for decoding image after image."""
     cv2.setNumThreads(1)  # the other cores are for the other tasks
     # The megabytes that one image took are there for the next: given back to the system
