@@ -73,7 +73,8 @@ def test_workers_in_other_processes_train_on_every_row(
     assert set(fit["rows"]) == {ROWS}
     assert fit["scored"] == ROWS
     assert set(fit["workers"]) == {0, 1}
-    assert len(fit["executors"]) == 2
+    # Three where one was killed, and a worker went on in that which took its place.
+    assert len(fit["executors"]) >= 2
 
 
 def test_each_executor_works_in_a_folder_of_its_own(
