@@ -137,9 +137,11 @@ class TestTakeGrantedGpu:
 # Trains and scores on a cluster of one executor, whose two GPUs are there by the word of a script.
 # A layer tells of the process that it is in whenever TensorFlow traces it.
 PROGRAM = """
-import json, os, sys, time
+import json, os, shutil, sys
+from contextlib import suppress
 from pathlib import Path
 
+import pyspark
 from glasses_spark.session import spark_session, task_slots
 
 script, told = sys.argv[1], Path(sys.argv[2])
@@ -152,9 +154,8 @@ conf = {
     "spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", ""),
 }
 with spark_session(master="local-cluster[1,3,700]", conf=conf) as spark:
-    began = time.monotonic()
     slots = task_slots(spark)
-    seconds = time.monotonic() - began
+    folder = Path(pyspark.__file__).parent / "work" / spark.sparkContext.applicationId
 
     from glasses_spark import build_estimator, build_model
     from glasses_spark.backend import import_keras
@@ -182,10 +183,14 @@ with spark_session(master="local-cluster[1,3,700]", conf=conf) as spark:
     estimator.set_custom_objects({"Sighting": Sighting})
     fitted = estimator.fit(frame)
     scored = fitted.transform(frame).count()
+# What the executors leave behind lies within the installed package.
+shutil.rmtree(folder, ignore_errors=True)
+with suppress(OSError):  # other executors may be at work there
+    folder.parent.rmdir()
 seen = {path.name: path.read_text().splitlines() for path in told.iterdir()}
 mine = seen.pop(str(os.getpid()))
 print(json.dumps({
-    "slots": slots, "seconds": seconds, "scored": scored,
+    "slots": slots, "scored": scored,
     "workers": len(fitted.history[0]["workers"]),
     "seen": sorted({line for lines in seen.values() for line in lines}),
 }))
@@ -207,9 +212,8 @@ def test_each_worker_of_a_cluster_trains_and_scores_on_the_gpu_that_spark_grants
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    # By cores there would be three, and they would be waited for.
+    # By cores there would be three.
     assert (found["slots"], found["workers"], found["scored"]) == (2, 2, 8)
-    assert found["seconds"] < 20
     assert [json.loads(line) for line in found["seen"]] == [
         ["0", "true", "PCI_BUS_ID"],
         ["1", "true", "PCI_BUS_ID"],
