@@ -619,6 +619,7 @@ class TestTrained:
         line = error_of(["predict", "--model", str(trained.run), "nowhere.png"], capsys)
         assert line.startswith("nowhere.png: no such folder")
 
+    @pytest.mark.exhaustive  # tests/cluster/ shows it on a cluster
     def test_spark_submit_gives_the_same_metrics(self, trained: Trained, tmp_path: Path) -> None:
         submit = Path(sys.executable).with_name("spark-submit")
         arguments = train_in(trained.folder, *SMALL, f"run.dir={tmp_path / 'submitted'}")[1:]

@@ -198,6 +198,7 @@ print(json.dumps({
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_each_worker_of_a_cluster_trains_and_scores_on_the_gpu_that_spark_grants_it(
     tmp_path: Path,
 ) -> None:

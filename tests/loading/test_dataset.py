@@ -215,10 +215,13 @@ def test_errors_of_images_and_labels_pass_through(spark: SparkSession, tmp_path:
 def test_the_session_keeps_its_settings_and_nothing_cached(
     spark: SparkSession, tmp_path: Path
 ) -> None:
+    def kept() -> set[int]:
+        return set(spark.sparkContext._jsc.getPersistentRDDs())
+
     images, labels = many(tmp_path, 10)
-    before = dict(spark.conf.getAll)
+    before, kept_before = dict(spark.conf.getAll), kept()
 
     load_dataset(spark, images, labels, limit=5).frame.count()
 
     assert dict(spark.conf.getAll) == before
-    assert spark.sparkContext._jsc.getPersistentRDDs().isEmpty()
+    assert kept() <= kept_before  # others may have left something
