@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from bench_end_to_end import KERAS, _keras
+from alternatives import run_keras
+from bench_end_to_end import KERAS
 from environment import describe, write_result
 from pictures import photo_like_png
 
@@ -38,7 +39,7 @@ PICTURES = 64
 def main() -> None:
     arguments = _arguments()
     if arguments.child:
-        _keras(Path(arguments.folder))
+        run_keras(Path(arguments.folder))
         return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
