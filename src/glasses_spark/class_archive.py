@@ -2,8 +2,9 @@
 
 Java calls it application class-data sharing (JEP 350). To load and check the classes of
 Spark anew takes a JVM some 4 seconds of computing, spread over its first minute; from an
-archive it maps them. The first JVM that does a whole run writes the archive when it ends,
-after the run's own end; Java itself checks that it fits its version and the jars.
+archive it maps them. The second JVM that does a whole run writes the archive when it ends,
+after the run's own end, and starts some 4 seconds later for it, which a machine that does no
+more than one run is spared. Java itself checks that an archive fits its version and the jars.
 """
 
 from __future__ import annotations
