@@ -19,7 +19,7 @@ from unittest import mock
 
 from pyspark.sql import DataFrame
 
-from glasses_spark import build_estimator, session
+from glasses_spark import build_estimator
 from glasses_spark.backend import import_keras
 from glasses_spark.session import spark_session, task_slots
 from tests.training.tiny import separable, tiny_model
@@ -132,7 +132,7 @@ def main(master: str, fits: Sequence[str]) -> None:
             told.append(fit(frame, **json.loads(one)))
             if len(told) == 1:
                 # Once all have come, there is nothing to wait for.
-                with mock.patch.object(session.time, "sleep") as nap:
+                with mock.patch("glasses_spark.session.time.sleep") as nap:
                     slots = task_slots(spark)
     print(json.dumps({"fits": told, "slots": slots, "naps": nap.call_count}))
 
