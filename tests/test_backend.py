@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
+
+from glasses_spark.backend import collector_paused
 
 pytestmark = pytest.mark.slow
 
@@ -81,3 +85,28 @@ def test_an_import_is_silent_and_other_threads_are_not_silenced() -> None:
 
 def test_who_replaces_standard_error_meanwhile_keeps_his_own() -> None:
     assert run(REPLACED).stdout == "True\n"
+
+
+def test_the_collector_rests_during_an_import_and_works_again_after_it() -> None:
+    def other_thread() -> None:
+        with collector_paused():
+            found.append(gc.isenabled())
+
+    found: list[bool] = []
+    with collector_paused():
+        thread = threading.Thread(target=other_thread)
+        thread.start()
+        thread.join()
+        found.append(gc.isenabled())  # the thread has not woken it
+    assert found == [False, False]
+    assert gc.isenabled()
+
+
+def test_a_collector_that_the_user_has_put_to_rest_is_left_so() -> None:
+    gc.disable()
+    try:
+        with collector_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

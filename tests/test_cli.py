@@ -530,6 +530,8 @@ class TestTrained:
         used = metrics_of(trained.run)["data"]["used"]
         for told in (f"Decoding {used} images", "Epoch 1/1: loss ", "Total params", "Scoring"):
             assert told in trained.err
+        # What people wait for comes before what takes time after it.
+        assert trained.err.index("Test: accuracy 0.") < trained.err.index("Choosing faces")
         assert "WARN" not in trained.err  # neither Spark's noise nor TensorFlow's
         assert "E0000" not in trained.err
 

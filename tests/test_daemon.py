@@ -39,6 +39,41 @@ def test_workers_that_compute_find_tensorflow_imported_and_others_do_not(
     assert not any(row.imported for row in decoding.collect())
 
 
+def test_workers_import_little_and_look_for_garbage_in_nothing_that_is_there_to_stay(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Made here: a function of this module would have the worker import the module.
+    def look(batches: Iterable[Any]) -> Iterator[Any]:
+        import gc
+        import sys
+
+        import pyarrow as pa
+
+        for _ in batches:
+            pass
+        modules = ["pandas", "pyspark.ml", "elephas"]
+        yield pa.RecordBatch.from_pydict(
+            {
+                "frozen": [gc.get_freeze_count()],
+                "enabled": [gc.isenabled()],
+                "imported": [", ".join(name for name in modules if name in sys.modules)],
+            }
+        )
+
+    schema = "frozen long, enabled boolean, imported string"
+    # And for workers that have done nothing before, as above.
+    with worker_environment(spark.sparkContext, threads=5):
+        computing = spark.range(1).mapInArrow(look, schema)
+    monkeypatch.setitem(spark.sparkContext.environment, "A_TEST_OF", "imports")
+    decoding = spark.range(1).mapInArrow(look, schema)
+
+    found = {row.imported: row for row in decoding.collect() + computing.collect()}
+
+    assert all(row.enabled for row in found.values())
+    assert found[""].frozen > 20_000
+    assert found["pandas"].frozen > 300_000  # Keras has it
+
+
 def archives_looked_into(batches: Iterable[Any]) -> Iterator[Any]:
     import sys
     import zipimport

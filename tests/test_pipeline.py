@@ -16,11 +16,14 @@ from sklearn.metrics import accuracy_score, log_loss
 
 from glasses_spark.backend import import_keras
 from glasses_spark.config import Config
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
 from glasses_spark.pipeline import GlassesPipeline, Result
 from glasses_spark.preprocessing.decode import decode
+from glasses_spark.preprocessing.split import split_column
 from glasses_spark.scoring.transformer import GlassesModel
+from tests import faces
+from tests.faces import noise_png, write_faces
 
 FACES = 40
 EPOCHS = 6
@@ -324,3 +327,34 @@ def test_stages_one_by_one_give_the_same_model_as_the_whole_run(
     assert result.calibration is not None
     assert calibration.temperature == pytest.approx(result.calibration.temperature, rel=1e-3)
     assert metrics.log_loss == pytest.approx(result.test.log_loss, abs=1e-3)
+
+
+def test_a_part_that_has_lost_its_images_to_another_ones_clusters_is_refused(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    ids = list(range(30))
+    part = split_column(test=0.2, seed=0)
+    frame = spark.createDataFrame([(number,) for number in ids], "id int")
+    parts = {row["id"]: row["part"] for row in frame.select("id", part.alias("part")).collect()}
+    held_back = next(number for number in ids[1:] if parts[number] == "test")
+    original = next(number for number in ids if parts[number] == "train" and number < held_back)
+    # Of the test one image alone, a copy of one of the training.
+    kept = [number for number in ids if parts[number] == "train"]
+    files = {f"{number}.png": noise_png(64, 64, seed=number) for number in kept}
+    files[f"{held_back}.png"] = files[f"{original}.png"]
+    folder = write_faces(tmp_path / "faces", files)
+    labels = faces.write_labels(
+        tmp_path / "labels.csv", {n: float(n % 2) for n in [*kept, held_back]}
+    )
+    pipeline = GlassesPipeline(
+        Config.from_dict(
+            {
+                "data": {"images": str(folder), "labels": str(labels)},
+                "run": {"dir": str(tmp_path / "run")},
+                "store": {"dir": ""},
+            }
+        )
+    )
+
+    with pytest.raises(DataError, match=f"test part of the split is empty: found {len(kept) + 1}"):
+        pipeline.run(spark)

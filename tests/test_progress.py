@@ -24,14 +24,16 @@ def test_log_lines_tell_stages_and_epochs_with_the_loss_first(
     progress.model("434,465 parameters")
     with progress.epochs(2) as show:
         show(1, FIGURES)
+    progress.judged("Test: accuracy 0.9940")
 
-    start, end, model, epoch = caplog.messages
+    start, end, model, epoch, headline = caplog.messages
     assert start == "Decoding 3 images ..."
     assert end.startswith("Decoding 3 images: ")
     assert model == "434,465 parameters"
     assert epoch == (
         "Epoch 1/2: loss 0.2500, accuracy 0.5000, val_loss 0.1250, val_accuracy 1.0000"
     )
+    assert headline == "Test: accuracy 0.9940"
 
 
 def test_bars_go_to_standard_error_and_leave_standard_output_alone(
@@ -46,10 +48,17 @@ def test_bars_go_to_standard_error_and_leave_standard_output_alone(
         show(2, FIGURES)
     with progress.counter("Drawing 3 faces", 3) as count:
         count(3)
+    progress.judged("Test: accuracy 0.9940")
 
     out, err = capsys.readouterr()
     assert out == ""
-    for line in ("Decoding 3 images", "Epoch 2/2: loss 0.2500", "Drawing 3 faces", "100%"):
+    for line in (
+        "Decoding 3 images",
+        "Epoch 2/2: loss 0.2500",
+        "Drawing 3 faces",
+        "100%",
+        "Test: a",
+    ):
         assert line in err
 
 

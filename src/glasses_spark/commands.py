@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import gc
 import json
 import logging
 import sys
@@ -302,11 +303,14 @@ def _import_preprocessing() -> None:
 
 
 def _import_all() -> None:
-    from glasses_spark.backend import import_bare_keras
+    from glasses_spark.backend import collector_paused, import_bare_keras
 
-    import_bare_keras()
-    import glasses_spark.pipeline
-    import glasses_spark.training.estimator  # noqa: F401
+    with collector_paused():
+        import_bare_keras()
+        import glasses_spark.pipeline
+        import glasses_spark.training.estimator  # noqa: F401
+    # They stay as long as the process: no use to look for garbage in them again and again.
+    gc.freeze()
 
 
 def _progress() -> Progress:

@@ -13,6 +13,7 @@ that it imports from, and to read the archives' lists again takes 0.1 s.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
@@ -24,19 +25,23 @@ def main() -> None:
     sys.path[:] = without_archives(sys.path)
     for place in [place for place in sys.path_importer_cache if place not in sys.path]:
         del sys.path_importer_cache[place]
-    # Not before: this imports pyspark.
+    # Not before: these import pyspark.
+    from glasses_spark.backend import collector_paused, import_bare_keras
     from glasses_spark.executors import threads_of_this_process
 
-    if threads_of_this_process() is not None:
-        from glasses_spark.backend import import_bare_keras
-
-        import_bare_keras()
-        # And what both kinds of work are made of, with all that it imports.
-        import glasses_spark.scoring.predictor
-        import glasses_spark.training.worker
-    else:
-        import glasses_spark.preprocessing.preprocess  # noqa: F401
-    from pyspark import daemon
+    with collector_paused():
+        if threads_of_this_process() is not None:
+            import_bare_keras()
+            # And what both kinds of work are made of, with all that it imports.
+            import glasses_spark.scoring.task
+            import glasses_spark.training.worker
+        else:
+            import glasses_spark.preprocessing.batches
+            import glasses_spark.preprocessing.perceptual_hash  # noqa: F401
+        from pyspark import daemon
+    # What is there now is there to stay: no worker need look for garbage in it, which
+    # would also make copies of memory that all of them share.
+    gc.freeze()
 
     daemon.manager()  # type: ignore[no-untyped-call]
 

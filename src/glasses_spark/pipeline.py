@@ -260,7 +260,7 @@ class GlassesPipeline:
             try:
                 good = pixels.set_aside.good
                 train, _ = self.split(good)
-                self._require_all_parts(good)
+                self._require_all_parts(pixels)
                 with watch.timing("fit_s"):
                     model = self.fit(train)
                 with watch.timing("score_s"), self._progress.stage("Scoring", spark):
@@ -275,6 +275,8 @@ class GlassesPipeline:
                             part: scaled_scores(one, temperature) for part, one in scores.items()
                         }
                     judgement = self._judgement(scores)
+                # Now, and not after the report: it is what people wait for.
+                self._progress.judged(_headline(judgement.metrics[TEST]))
                 with self._progress.stage("Choosing faces for the report", spark):
                     gallery = self._gallery(predictions, good)
                     data = data_digest(good)
@@ -646,7 +648,8 @@ class GlassesPipeline:
                 else:
                     stored = store.update(dataset)
                     frame, decoded, reused = stored.frame, stored.decoded, stored.reused
-                return _Pixels(frame, set_aside(frame, max_bad_fraction=allowed), decoded, reused)
+                parted = set_aside(frame, max_bad_fraction=allowed, part=self._part(frame))
+                return _Pixels(frame, parted, decoded, reused)
         except BaseException as error:
             if frame is not None:
                 frame.unpersist()
@@ -670,13 +673,17 @@ class GlassesPipeline:
         good = with_clusters(good, found)
         return replace(pixels, set_aside=replace(pixels.set_aside, good=good), duplicates=found)
 
-    def _require_all_parts(self, pixels: DataFrame) -> None:
-        split = self.config.split
-        counts = {row[0]: row[1] for row in pixels.groupBy(self._part(pixels)).count().collect()}
+    def _require_all_parts(self, pixels: _Pixels) -> None:
+        split, good, counts = self.config.split, pixels.set_aside.good, pixels.set_aside.parts
         # By the key of each one's fraction; what the two leave is for the training.
         wanted = {TRAIN: "test", TEST: "test"} | (
             {VALIDATION: "validation"} if split.validation else {}
         )
+        # Counted by ids; of what is split by its cluster instead, all may have left the part.
+        moved = 0 if pixels.duplicates is None else pixels.duplicates.images
+        if all(counts.get(name, 0) > moved for name in wanted):
+            return
+        counts = {row[0]: row[1] for row in good.groupBy(self._part(good)).count().collect()}
         for name, fraction in wanted.items():
             if not counts.get(name):
                 raise DataError(
@@ -709,6 +716,10 @@ def _set_temperature(model: GlassesModel, calibration: Calibration) -> float:
     # It was fitted to what the model gives now.
     model.set_temperature(model.get_temperature() * temperature)
     return temperature
+
+
+def _headline(test: Metrics) -> str:
+    return f"Test: accuracy {test.accuracy:.4f}, log loss {test.log_loss:.4f}, {test.rows:,} images"
 
 
 @contextmanager

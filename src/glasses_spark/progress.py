@@ -57,6 +57,10 @@ class Progress:
 
         return _enclose(show)
 
+    def judged(self, headline: str) -> None:
+        """Show the figures that people wait for, in one line."""
+        logger.info("%s", headline)
+
     def counter(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
         """Enclose work on so many things; the function takes the number done so far."""
         return _enclose(lambda done: None)
@@ -90,6 +94,11 @@ class BarProgress(Progress):
                 bars.update(bar, completed=epoch)
 
             yield show
+
+    def judged(self, headline: str) -> None:
+        """Show the figures that people wait for; see ``Progress.judged``."""
+        with _bars() as bars:
+            bars.console.print(headline, highlight=False)
 
     @contextmanager
     def counter(self, name: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -10,12 +10,13 @@ from pyspark.sql import SparkSession
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading import images as images_module
 from glasses_spark.loading.images import (
+    are_named,
     list_images,
-    named_files,
     open_images,
     read_contents,
     scan,
 )
+from glasses_spark.loading.listing import Listing
 from tests.faces import noise_png, write_faces
 
 
@@ -162,8 +163,8 @@ def test_only_the_named_files_are_opened(spark: SparkSession, tmp_path: Path) ->
     names = ["face-1.png", "100%20 [2] ü's.png", "gone-3.png"]
     write_faces(tmp_path, {name: noise_png(seed=len(name)) for name in names})
     images = open_images(spark, str(tmp_path))
-    needed = named_files(scan(images).where("id <> 3"), count=2, of=3)
-    assert needed is not None
+    listed = Listing(images)
+    needed = list(listed.where(listed.numbers() != 3))
     # Opening this one would fail now.
     (tmp_path / "gone-3.png").unlink()
 
@@ -176,16 +177,11 @@ def test_only_the_named_files_are_opened(spark: SparkSession, tmp_path: Path) ->
     }
 
 
-def test_files_are_named_only_where_that_is_cheaper(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_faces(tmp_path, [f"{number}.png" for number in range(10)])
-    listing = scan(open_images(spark, str(tmp_path)))
-
-    assert named_files(listing.where("id < 9"), count=9, of=10) is None
-    assert len(named_files(listing.where("id < 8"), count=8, of=10) or []) == 8
+def test_files_are_named_only_where_that_is_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not are_named(9, of=10)
+    assert are_named(8, of=10)
     monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 7)
-    assert named_files(listing.where("id < 8"), count=8, of=10) is None
+    assert not are_named(8, of=10)
 
 
 def test_many_small_files_are_read_in_a_few_tasks_for_each_slot(

@@ -10,7 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.loading.images import list_images
-from glasses_spark.loading.survey import ImageFile, list_files, number_in, survey
+from glasses_spark.loading.listing import number_in
+from glasses_spark.loading.survey import ImageFile, list_files, survey
 from tests.faces import write_faces
 
 NAMES = [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pyspark.ml.linalg import DenseVector
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.loading.dataset import load_dataset
@@ -223,6 +224,15 @@ def test_bad_images_are_put_aside_with_their_reasons(
         QuarantinedImage("bad-1", 1, "empty file"),
     ]
     assert "2 of 100 images put aside: bad-0 (empty file); bad-1 (empty file)" in caplog.text
+
+
+def test_good_images_are_counted_by_part(spark: SparkSession) -> None:
+    part = F.when(F.col("id") % 2 == 0, "even").otherwise("odd")
+
+    result = set_aside(decoded(spark, 1, 6), max_bad_fraction=0.5, part=part)
+
+    assert result.parts == {"even": 3, "odd": 3}  # the bad one has the number 0
+    assert set_aside(decoded(spark, 0, 3)).parts == {}
 
 
 def test_nothing_is_put_aside_where_all_is_good(

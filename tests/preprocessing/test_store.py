@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.errors import DecodeError
+from glasses_spark.loading import images as images_module
 from glasses_spark.loading.dataset import Dataset, load_dataset
 from glasses_spark.preprocessing import store as store_module
 from glasses_spark.preprocessing.decode import decode
@@ -181,7 +182,7 @@ def test_many_files_are_decoded_without_naming_them(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.update(limit=2)
-    monkeypatch.setattr(store_module, "MAX_NAMED_FILES", 1)
+    monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 1)
     rest = place.update()
     assert (rest.decoded, rest.reused) == (3, 2)
     assert sorted(rows(rest)) == [1, 2, 3, 4, 6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -15,6 +16,7 @@ from glasses_spark.training.partition import (
     partition,
     spark_hash,
 )
+from glasses_spark.training.rows import KEY
 
 COLUMNS = ["value", "validation"]
 
@@ -73,6 +75,21 @@ def test_validation_rows_are_shared_equally_on_their_own(spark: SparkSession) ->
     held_back = Counter(row["worker"] for row in rows if row["validation"])
     assert tuple(held_back[worker] for worker in range(3)) == parts.validation_rows == (2, 2, 3)
     assert parts.rows == (14, 14, 15)
+
+
+@pytest.mark.parametrize("rows", [30, 3000], ids=["between buckets", "inside buckets"])
+def test_workers_have_runs_of_the_rows_in_the_order_of_their_keys(
+    spark: SparkSession, rows: int
+) -> None:
+    # 4,096 buckets: of 30 rows none lies behind another one in its bucket.
+    parts = spread(numbers(spark, rows), 4)
+    keys = parts.frame.select(KEY, F.spark_partition_id().alias("worker")).collect()
+    ends = sorted(
+        (min(own), max(own))
+        for own in ([row[KEY] for row in keys if row["worker"] == w] for w in range(4))
+    )
+    assert len(keys) == rows
+    assert all(one[1] < other[0] for one, other in pairwise(ends))
 
 
 def test_empty_partitions_of_the_input_are_no_hindrance(spark: SparkSession) -> None:

@@ -170,8 +170,8 @@ def _together(
 
 def _decode(task: Task, threads: int, together: Callable[[], object]) -> dict[str, float]:
     from glasses_spark.errors import DecodeError
+    from glasses_spark.preprocessing.batches import settle_in
     from glasses_spark.preprocessing.decode import decode
-    from glasses_spark.preprocessing.preprocess import settle_in
 
     settle_in()
 

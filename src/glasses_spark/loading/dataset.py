@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from heapq import nsmallest
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.executors import is_local
-from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files, hides_files, no_files
+from glasses_spark.loading.empty_files import FILE_PATH
 from glasses_spark.loading.images import (
-    COLON,
-    FILES,
-    MOST,
-    named_files,
-    numbered,
+    are_named,
+    empty_files,
     open_images,
-    per_listing,
-    per_number,
     read_contents,
     require_usable,
     scan,
 )
 from glasses_spark.loading.labels import label_of_each, labels_frame
+from glasses_spark.loading.listing import UNNUMBERED, Listing, base_name
 from glasses_spark.loading.location import is_on_disk
 
 logger = logging.getLogger(__name__)
 
 _EXAMPLES: Final = 5
-_UNNUMBERED: Final = "unnumbered"
-_LISTED: Final = "listed"  # marks a label row, so that a null label is not a missing one
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Dataset:
     glob: str
     on_disk: bool
     _source: DataFrame
-    _empty: DataFrame
+    _empty: DataFrame | None
     _needed: Sequence[str] | None
 
     @property
@@ -133,6 +132,9 @@ class Dataset:
             ``path``, ``modificationTime``, ``length``, ``content`` where it is asked for,
             and ``id``; nothing is read before it is used.
         """
+        found = read_contents(self._source, names, count=count, content=content)
+        if self._empty is None:
+            return found
         # Empty files go on too: they end where all bad files end, in the quarantine.
         empty = self._empty
         if names is not None:
@@ -140,7 +142,6 @@ class Dataset:
         empty = empty.drop(FILE_PATH)
         if content:
             empty = empty.withColumn(CONTENT, F.lit(bytearray()))
-        found = read_contents(self._source, names, count=count, content=content)
         return found.unionByName(empty)
 
 
@@ -178,33 +179,29 @@ def load_dataset(
     if limit is not None and limit < 2:
         raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
     label_of = label_of_each(spark, labels, sha256=labels_sha256)
-    all_labels = labels_frame(spark, label_of)
     source = open_images(spark, images, glob=glob)
-    scanned = scan(source).persist()
-    try:
-        empty, listing = numbered(no_files(spark)), scanned
-        groups = _groups(listing, all_labels)
-        if hides_files(source, sum(group[FILES] for group in groups)):
-            empty = numbered(find_empty_files(source, scanned))
-            listing = scanned.unionByName(empty)
-            groups = _groups(listing, all_labels)
-        _require_usable(listing, groups, images, glob=glob)
-        joined = _joined(listing, all_labels)
-        account, sizes = _counted(groups, joined, all_labels, len(label_of), limit)
-        if account.used == 0:
-            raise DataError(
-                f"no image has a label: {account.images} images in {images}, {account.labels} "
-                f"labels in {labels}, {account.undefined_label} of them undefined for these "
-                "images. The last number of a file name must be the index of a label"
-            )
-        chosen = all_labels.where(F.col(LABEL).isNotNull())
-        if account.beyond_limit:
-            chosen = chosen.where(_below_limit(joined, sizes, account.used, seed))
-        needed = named_files(
-            listing.join(F.broadcast(chosen), ID), count=account.used, of=account.images
+    listed = Listing(source)
+    numbers = listed.numbers()
+    require_usable(listed, numbers, images, glob=glob)
+    labelled = _Labelled(numbers, label_of)
+    account = labelled.account(listed, limit)
+    if account.used == 0:
+        raise DataError(
+            f"no image has a label: {account.images} images in {images}, {account.labels} "
+            f"labels in {labels}, {account.undefined_label} of them undefined for these "
+            "images. The last number of a file name must be the index of a label"
         )
-    finally:
-        scanned.unpersist()
+    chosen = labels_frame(spark, labelled.label_of)
+    if account.beyond_limit:
+        chosen = chosen.where(_below_limit(chosen, labelled.sizes, account.used, seed))
+    needed: list[str] | None = None
+    if are_named(account.used, of=account.images):
+        if account.beyond_limit:
+            used = np.isin(numbers, [row[ID] for row in chosen.select(ID).collect()])
+        else:
+            used = labelled.defined
+        needed = list(listed.where(used))
+    scanned, empty = scan(source), empty_files(source, listed)
     _log(account)
     on_disk = is_on_disk(spark, images)
     if on_disk and not images.startswith("file:") and not is_local(spark.sparkContext):
@@ -216,7 +213,7 @@ def load_dataset(
         )
     return Dataset(
         labels=chosen,
-        listing=listing,
+        listing=scanned if empty is None else scanned.unionByName(empty),
         account=account,
         location=images,
         glob=glob,
@@ -227,72 +224,53 @@ def load_dataset(
     )
 
 
-def _joined(listing: DataFrame, labels: DataFrame) -> DataFrame:
-    marked = labels.withColumn(_LISTED, F.lit(True))
-    return listing.join(F.broadcast(marked), ID, "left")
+class _Labelled:
+    """Files and labels, held against each other by the numbers of the files."""
+
+    def __init__(self, numbers: NDArray[np.int64], label_of: Mapping[int, float | None]) -> None:
+        self._numbers, self._labels = numbers, label_of
+        self.defined = np.isin(numbers, [n for n, label in label_of.items() if label is not None])
+        undefined = [number for number, label in label_of.items() if label is None]
+        self._undefined = np.isin(numbers, undefined)
+        self._unlabelled = ~self.defined & ~self._undefined
+
+    @cached_property
+    def label_of(self) -> dict[int, float]:
+        """The label of each image that has a defined one."""
+        found = self._numbers[self.defined].tolist()
+        return {number: label for number in found if (label := self._labels[number]) is not None}
+
+    @property
+    def sizes(self) -> Counter[float]:
+        """How many images have each label."""
+        return Counter(self.label_of.values())
+
+    def account(self, listed: Listing, limit: int | None) -> Account:
+        """Tell what goes where, at most ``limit`` images among what is used."""
+        labelled = int(self.defined.sum())
+        used = labelled if limit is None else min(limit, labelled)
+        numbers = np.fromiter(self._labels, np.int64, len(self._labels))
+        without_image = numbers[~np.isin(numbers, self._numbers)]
+        return Account(
+            images=len(listed),
+            labels=len(self._labels),
+            used=used,
+            undefined_label=int(self._undefined.sum()),
+            unlabelled=int(self._unlabelled.sum()),
+            unnumbered=int((self._numbers == UNNUMBERED).sum()),
+            beyond_limit=labelled - used,
+            label_without_image=len(without_image),
+            undefined_label_names=_names(listed, self._undefined),
+            unlabelled_names=_names(listed, self._unlabelled),
+            label_without_image_ids=tuple(nsmallest(_EXAMPLES, without_image.tolist())),
+        )
 
 
-def _groups(listing: DataFrame, labels: DataFrame) -> list[Row]:
-    """Count the files by what their label is and whether they have a number, in one query."""
-    of_group = [column.alias(name) for name, column in per_listing().items()]
-    unnumbered = F.col(ID).isNull().alias(_UNNUMBERED)
-    joined = _joined(per_number(listing), labels)
-    return joined.groupBy(LABEL, _LISTED, unnumbered).agg(*of_group).collect()
+def _names(listed: Listing, mask: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(nsmallest(_EXAMPLES, (base_name(name) for name in listed.where(mask))))
 
 
-def _require_usable(listing: DataFrame, groups: Sequence[Row], images: str, *, glob: str) -> None:
-    found = {
-        FILES: sum(group[FILES] for group in groups),
-        COLON: min((group[COLON] for group in groups if group[COLON]), default=None),
-        MOST: max((group[MOST] or 0 for group in groups), default=0),
-    }
-    require_usable(listing, found, images, glob=glob)
-
-
-def _counted(
-    groups: Sequence[Row],
-    joined: DataFrame,
-    labels: DataFrame,
-    rows_of_labels: int,
-    limit: int | None,
-) -> tuple[Account, dict[float, int]]:
-    """Tell what goes where; also how many images with each label there are."""
-    unlabelled = F.col(_LISTED).isNull()
-    undefined = F.col(_LISTED).isNotNull() & F.col(LABEL).isNull()
-    sizes = {row[LABEL]: row[FILES] for row in groups if row[LABEL] is not None}
-    labelled = sum(sizes.values())
-    used = labelled if limit is None else min(limit, labelled)
-    total = sum(row[FILES] for row in groups)
-    without_label = sum(row[FILES] for row in groups if row[_LISTED] is None)
-    without_image = rows_of_labels - (total - without_label)
-    undefined_label = total - without_label - labelled
-    account = Account(
-        images=total,
-        labels=rows_of_labels,
-        used=used,
-        undefined_label=undefined_label,
-        unlabelled=without_label,
-        unnumbered=sum(row[FILES] for row in groups if row[_UNNUMBERED]),
-        beyond_limit=labelled - used,
-        label_without_image=without_image,
-        undefined_label_names=_names(joined.where(undefined)) if undefined_label else (),
-        unlabelled_names=_names(joined.where(unlabelled)) if without_label else (),
-        label_without_image_ids=_missing(joined, labels) if without_image else (),
-    )
-    return account, sizes
-
-
-def _names(rows: DataFrame) -> tuple[str, ...]:
-    names = rows.select(F.substring_index(PATH, "/", -1).alias(PATH)).orderBy(PATH)
-    return tuple(row[PATH] for row in names.take(_EXAMPLES))
-
-
-def _missing(joined: DataFrame, labels: DataFrame) -> tuple[int, ...]:
-    missing = labels.join(joined.select(ID), ID, "left_anti").orderBy(ID)
-    return tuple(row[ID] for row in missing.take(_EXAMPLES))
-
-
-def _below_limit(joined: DataFrame, sizes: dict[float, int], limit: int, seed: int) -> Column:
+def _below_limit(labels: DataFrame, sizes: Mapping[float, int], limit: int, seed: int) -> Column:
     """Make the condition on ``id`` and ``label`` that leaves ``limit`` images.
 
     Of each label the images with the smallest hashes stay. Neither the order of the
@@ -303,14 +281,14 @@ def _below_limit(joined: DataFrame, sizes: dict[float, int], limit: int, seed: i
     mixed = F.xxhash64(F.lit(seed).cast("bigint"), F.lit("limit"), F.col(ID).cast("bigint"))
     condition = F.lit(False)
     for label, quota in _quotas(sizes, limit).items():
-        smallest = joined.where(F.col(LABEL) == label).select(mixed.alias("mixed"))
+        smallest = labels.where(F.col(LABEL) == label).select(mixed.alias("mixed"))
         largest = smallest.orderBy("mixed").limit(quota).agg(F.max("mixed")).collect()[0][0]
         # No two ids have one hash: xxhash64 of eight bytes is a permutation.
         condition = condition | ((F.col(LABEL) == label) & (mixed <= largest))
     return condition
 
 
-def _quotas(sizes: dict[float, int], limit: int) -> dict[float, int]:
+def _quotas(sizes: Mapping[float, int], limit: int) -> dict[float, int]:
     """Share ``limit`` among the labels by their sizes, at least one for each."""
     total = sum(sizes.values())
     quotas = {label: max(1, round(limit * size / total)) for label, size in sizes.items()}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from itertools import chain
 from typing import Final
 from urllib.parse import unquote
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from glasses_spark.columns import PATH
 from glasses_spark.errors import ImagesError
+from glasses_spark.loading.listing import Listing
 
 # Spark's URL-encoded name of a file.
 FILE_PATH: Final = "file_path"
@@ -21,16 +22,15 @@ MAX_EMPTY_FILES: Final = 10_000
 _EXAMPLES: Final = 3
 
 
-def find_empty_files(images: DataFrame, scanned: DataFrame) -> DataFrame:
+def find_empty_files(scanned: DataFrame, listed: Listing) -> DataFrame:
     """Find the files of length 0, which no scan of Spark returns.
 
     A broken copy leaves such files behind. Without this they would vanish without
     a trace: neither used nor counted nor put aside.
 
     Args:
-        images: Frame of a file source that Spark just listed.
-        scanned: ``file_path`` of each file that a scan of it returns; counted, so
-            best cached.
+        scanned: ``file_path`` of each file that a scan returns.
+        listed: What Spark has listed for it.
 
     Returns:
         ``path`` (not URL-encoded) and ``file_path`` of each other file.
@@ -38,35 +38,13 @@ def find_empty_files(images: DataFrame, scanned: DataFrame) -> DataFrame:
     Raises:
         ImagesError: There are more than ``MAX_EMPTY_FILES``.
     """
-    spark = images.sparkSession
-    if not hides_files(images, scanned.count()):
-        return no_files(spark)
-    # Listed as file:///faces/1.png, scanned as file:/faces/1.png.
-    listed = sorted(re.sub(r"^([^:/]+):///", r"\1:/", name) for name in images.inputFiles())
-    names = spark.createDataFrame(pa.table({FILE_PATH: listed}))
-    missing = names.join(scanned.select(FILE_PATH), FILE_PATH, "left_anti").orderBy(FILE_PATH)
-    empty = [row[FILE_PATH] for row in missing.take(MAX_EMPTY_FILES + 1)]
-    if len(empty) > MAX_EMPTY_FILES:
-        examples = ", ".join(unquote(name) for name in empty[:_EXAMPLES])
+    if listed.hidden > MAX_EMPTY_FILES:
         raise ImagesError(
-            f"more than {MAX_EMPTY_FILES} image files are empty: {examples}, ... Copy the images "
-            "again"
+            f"{listed.hidden} image files are empty, more than {MAX_EMPTY_FILES}: "
+            f"{', '.join(unquote(name) for name in _hidden(scanned, listed, _EXAMPLES))}, ... "
+            "Copy the images again"
         )
-    return _frame(spark, empty)
-
-
-def hides_files(images: DataFrame, count: int) -> bool:
-    """Tell whether a scan, which returned ``count`` files, hides some of those listed."""
-    # Asked of Java, where the names are: bringing them all here takes 60 us a file.
-    return len(images._jdf.inputFiles()) != count
-
-
-def no_files(spark: SparkSession) -> DataFrame:
-    """What ``find_empty_files`` returns where there are none."""
-    return _frame(spark, [])
-
-
-def _frame(spark: SparkSession, names: list[str]) -> DataFrame:
+    names = _hidden(scanned, listed, MAX_EMPTY_FILES)
     table = pa.table(
         [
             pa.array([unquote(name) for name in names], pa.string()),
@@ -74,4 +52,12 @@ def _frame(spark: SparkSession, names: list[str]) -> DataFrame:
         ],
         names=[PATH, FILE_PATH],
     )
-    return spark.createDataFrame(table)
+    return scanned.sparkSession.createDataFrame(table)
+
+
+def _hidden(scanned: DataFrame, listed: Listing, most: int) -> list[str]:
+    names = pa.table({FILE_PATH: pa.array(sorted(chain.from_iterable(listed.chunks())))})
+    missing = scanned.sparkSession.createDataFrame(names).join(
+        scanned.select(FILE_PATH), FILE_PATH, "left_anti"
+    )
+    return [row[FILE_PATH] for row in missing.orderBy(FILE_PATH).take(most)]

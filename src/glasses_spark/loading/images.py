@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import unquote
 
+import numpy as np
+from numpy.typing import NDArray
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,6 +16,7 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import CONTENT, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
+from glasses_spark.loading.listing import UNNUMBERED, Listing, base_name
 from glasses_spark.loading.location import spark_path
 
 # Spark plans 24 to 31 small files a task, because it charges 4 MB for opening each.
@@ -37,10 +41,6 @@ NEARLY_ALL: Final = 0.9
 # still: it lists each with a task of its own, 17 s for 5,000 local files.)
 _METADATA: Final = "_metadata.file_path"
 
-FILES: Final = "files"
-COLON: Final = "colon"
-MOST: Final = "most"
-
 _EXAMPLES: Final = 3
 
 
@@ -64,12 +64,10 @@ def list_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
             one number, or a name has a colon, which Hadoop cannot open.
     """
     images = open_images(spark, location, glob=glob)
-    scanned = scan(images).persist()
-    try:
-        listing = scanned.unionByName(numbered(find_empty_files(images, scanned)))
-        check_listing(listing, location, glob=glob)
-    finally:
-        scanned.unpersist()
+    listed = Listing(images)
+    require_usable(listed, listed.numbers(), location, glob=glob)
+    scanned, empty = scan(images), empty_files(images, listed)
+    listing = scanned if empty is None else scanned.unionByName(empty)
     return listing.select(PATH, MODIFICATION_TIME, LENGTH, ID)
 
 
@@ -145,58 +143,46 @@ def numbered(empty: DataFrame) -> DataFrame:
     )
 
 
-def check_listing(listing: DataFrame, location: str, *, glob: str) -> None:
+def empty_files(images: DataFrame, listed: Listing) -> DataFrame | None:
+    """The columns of ``scan`` for the empty files, which Spark hides; None where there are none.
+
+    Args:
+        images: As ``open_images`` returns it.
+        listed: What Spark has listed for it.
+    """
+    return numbered(find_empty_files(scan(images), listed)) if listed.hidden else None
+
+
+def require_usable(
+    listed: Listing, numbers: NDArray[np.int64], location: str, *, glob: str
+) -> None:
     """Refuse a listing that is empty or ambiguous.
 
     Args:
-        listing: Frame with ``path`` and ``id``; read twice, so best cached.
-        location: Where the files were looked for, for the message.
-        glob: What they had to match, for the message.
+        listed: The files.
+        numbers: In their names.
+        location: Where they were looked for, for the message.
+        glob: What their names had to match, for the message.
 
     Raises:
         ImagesError: As for ``list_images``.
     """
-    # In one stage after the files were put together by their numbers.
-    of_all = [column.alias(name) for name, column in per_listing().items()]
-    found = per_number(listing).agg(*of_all).collect()[0]
-    require_usable(listing, found.asDict(), location, glob=glob)
-
-
-def per_number(listing: DataFrame) -> DataFrame:
-    """Put together the files that have one number, or none.
-
-    Returns:
-        ``id``, ``files`` (their count) and ``colon`` (one whose name has a colon).
-    """
-    colon = F.when(_name_of(F.col(PATH)).contains(":"), F.col(PATH))
-    return listing.groupBy(ID).agg(F.count("*").alias(FILES), F.min(colon).alias(COLON))
-
-
-def per_listing() -> dict[str, Column]:
-    """What ``require_usable`` wants to know, as aggregates over ``per_number``."""
-    return {
-        FILES: F.coalesce(F.sum(FILES), F.lit(0)),
-        COLON: F.min(COLON),
-        MOST: F.max(F.when(F.col(ID).isNotNull(), F.col(FILES))),
-    }
-
-
-def require_usable(
-    listing: DataFrame, found: Mapping[str, Any], location: str, *, glob: str
-) -> None:
-    """Refuse a listing for what ``per_listing`` found; the rest as for ``check_listing``."""
-    if found[FILES] == 0:
+    if not len(listed):
         raise ImagesError(
             f"{location}: no file matches {glob!r} there or in its sub-folders. Check data.images, "
             "or set data.glob to the names of your files (case matters)"
         )
     # The local file system of Hadoop lists such a name, and fails when it opens it.
-    if found[COLON]:
-        raise ImagesError(f"{found[COLON]}: Spark cannot open a name with a colon. Rename it")
-    if (found[MOST] or 1) > 1:
+    colon = next((n for names in listed.chunks() for n in names if ":" in base_name(n)), None)
+    if colon:
+        raise ImagesError(f"{unquote(colon)}: Spark cannot open a name with a colon. Rename it")
+    found, counts = np.unique(numbers[numbers != UNNUMBERED], return_counts=True)
+    repeated = found[counts > 1][:_EXAMPLES]
+    if len(repeated):
         raise ImagesError(
             f"{location}: two files have one number, so that their label is unclear: "
-            f"{_repeated(listing)}. Rename one of each, or narrow data.images or data.glob"
+            f"{_repeated(listed, numbers, repeated)}. Rename one of each, or narrow data.images or "
+            "data.glob"
         )
 
 
@@ -228,33 +214,26 @@ def read_contents(
     return chosen.select(*columns, _id_of(F.col(PATH))).coalesce(tasks)
 
 
-def named_files(chosen: DataFrame, *, count: int, of: int) -> list[str] | None:
-    """Decide how to read a choice of files: by name, or with all others.
+def are_named(count: int, *, of: int) -> bool:
+    """Decide how to read a choice of files: by their names, or with all others.
 
     Args:
-        chosen: Rows of the listing whose files are needed.
-        count: How many rows that is.
-        of: How many files there are in all.
+        count: How many files are needed.
+        of: How many there are in all.
 
     Returns:
-        ``file_path`` of each, or None where it is cheaper to read all files and drop
-        what is not needed: nearly all are needed, or more than ``MAX_NAMED_FILES``.
+        False where it is cheaper to read all files and drop what is not needed: nearly
+        all are needed, or more than ``MAX_NAMED_FILES``.
     """
-    if count >= NEARLY_ALL * of or count > MAX_NAMED_FILES:
-        return None
-    return [row[FILE_PATH] for row in chosen.select(FILE_PATH).collect()]
+    return count < NEARLY_ALL * of and count <= MAX_NAMED_FILES
 
 
-def _repeated(listing: DataFrame) -> str:
-    repeated = (
-        listing.where(F.col(ID).isNotNull())
-        .groupBy(ID)
-        .agg(F.count("*").alias("files"), F.min(PATH).alias("one"), F.max(PATH).alias("other"))
-        .where("files > 1")
-        .orderBy(ID)
-    )
-    rows = repeated.take(_EXAMPLES)
-    return "; ".join(f"{row['one']} and {row['other']} ({row[ID]})" for row in rows)
+def _repeated(listed: Listing, numbers: NDArray[np.int64], repeated: NDArray[np.int64]) -> str:
+    examples = []
+    for number in repeated:
+        paths = sorted(unquote(name) for name in listed.where(numbers == number))
+        examples.append(f"{paths[0]} and {paths[-1]} ({number})")
+    return "; ".join(examples)
 
 
 def _id_of(path: Column) -> Column:

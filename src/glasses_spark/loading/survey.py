@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from glasses_spark.loading.labels import MAX_BYTES, parse_labels
+from glasses_spark.loading.listing import number_in
 from glasses_spark.loading.location import SCHEME, local_path
 
-_EXTENSION: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
-_NUMBER: Final = re.compile(r"([0-9]+)[^0-9]*$")
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
-_MAX_ID: Final = 2**31 - 1
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
 _EXAMPLES: Final = 3
@@ -186,14 +184,6 @@ def list_files(location: str, glob: str) -> Iterator[ImageFile]:
             name = os.path.basename(path)
             if any(fnmatchcase(name, one) for one in names):
                 yield ImageFile(path, size, number_in(name))
-
-
-def number_in(name: str) -> int | None:
-    """Give the last number of a base name; None where there is none, or none that fits an int."""
-    match = _NUMBER.search(_EXTENSION.sub("", name))
-    if match is None or int(match[1]) > _MAX_ID:
-        return None
-    return int(match[1])
 
 
 def _hold_against(

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -32,9 +27,14 @@ from glasses_spark.columns import (
     PATH,
     PIXELS,
 )
-from glasses_spark.errors import ConfigError, DecodeError, ImagesError
-from glasses_spark.loading.location import path_on_disk
-from glasses_spark.preprocessing.decode import decode
+from glasses_spark.errors import ConfigError, ImagesError
+from glasses_spark.preprocessing.batches import (
+    SOURCE,
+    decoded,
+    pixels_decoder,
+    settle_in,
+    viewed_file,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +43,6 @@ logger = logging.getLogger(__name__)
 _MANY_RECORDS: Final = 1024
 _RECORDS_KEY: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
-# How the reason begins where a file could not be opened; another time it may.
-UNREADABLE: Final = "cannot be read"
-# What Spark's own reader of files takes at most: an array of Java.
-MAX_BYTES: Final = 2**31 - 1
-
-# From malloc.h.
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-
-_SOURCE: Final = "source"
 _EXAMPLES: Final = 3
 _WHITE: Final = 255.0
 
@@ -79,10 +69,12 @@ class SetAside:
     Attributes:
         good: ``path``, ``id``, ``label`` and ``pixels``, none of them null.
         quarantine: The others, ordered by path.
+        parts: How many good ones each part has, where ``set_aside`` was given parts.
     """
 
     good: DataFrame
     quarantine: list[QuarantinedImage]
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
@@ -121,7 +113,7 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
     opened = CONTENT not in frame.columns
     if not opened:
         _warn_of_large_batches(frame)
-    needed = frame.select(*kept, F.col(PATH if opened else CONTENT).alias(_SOURCE))
+    needed = frame.select(*kept, F.col(PATH if opened else CONTENT).alias(SOURCE))
     schema = StructType(
         [
             *needed.schema.fields[:-1],
@@ -129,7 +121,7 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
             StructField(ERROR, StringType()),
         ]
     )
-    return needed.mapInArrow(_pixels_decoder(list(kept), height, width, opened), schema)
+    return needed.mapInArrow(pixels_decoder(list(kept), height, width, opened), schema)
 
 
 def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
@@ -175,7 +167,9 @@ def pixels_to_features(frame: DataFrame) -> DataFrame:
     return frame.withColumn(FEATURES, _vector(_scaled_pixels()(PIXELS)))
 
 
-def set_aside(frame: DataFrame, *, max_bad_fraction: float = 0.01) -> SetAside:
+def set_aside(
+    frame: DataFrame, *, max_bad_fraction: float = 0.01, part: Column | None = None
+) -> SetAside:
     """Part the images that were decoded from those that could not be.
 
     Args:
@@ -183,6 +177,7 @@ def set_aside(frame: DataFrame, *, max_bad_fraction: float = 0.01) -> SetAside:
             caller: it is used twice here and again by whoever uses the result, and
             each use of a frame that is neither decodes every image anew.
         max_bad_fraction: Largest share of images that may be bad, in [0, 1].
+        part: A name for each row, by which good ones are to be counted.
 
     Returns:
         The good rows and the quarantine, which is at most ``max_bad_fraction`` of all
@@ -196,22 +191,29 @@ def set_aside(frame: DataFrame, *, max_bad_fraction: float = 0.01) -> SetAside:
         raise ConfigError(
             f"data.max_bad_fraction is {max_bad_fraction}: give a fraction from 0 to 1"
         )
-    counts = frame.agg(F.count("*").alias("images"), F.count(ERROR).alias("bad")).collect()[0]
+    by_part = F.lit("all") if part is None else part
+    counts = (
+        frame.groupBy(by_part.alias("part"))
+        .agg(F.count("*").alias("images"), F.count(ERROR).alias("bad"))
+        .collect()
+    )
+    images, bad = (sum(row[name] for row in counts) for name in ("images", "bad"))
     bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
-    _check_bad(counts["images"], counts["bad"], bad_rows, max_bad_fraction)
+    _check_bad(images, bad, bad_rows, max_bad_fraction)
     quarantine = [
         QuarantinedImage(path=row[PATH], id=row[ID], reason=row[ERROR])
-        for row in (bad_rows.collect() if counts["bad"] else [])
+        for row in (bad_rows.collect() if bad else [])
     ]
     if quarantine:
         logger.warning(
             "%d of %d images put aside: %s",
-            counts["bad"],
-            counts["images"],
+            bad,
+            images,
             _examples([(image.path, image.reason) for image in quarantine]),
         )
     good = frame.where(F.col(ERROR).isNull()).select(PATH, ID, LABEL, PIXELS)
-    return SetAside(good, quarantine)
+    parts = {} if part is None else {row["part"]: row["images"] - row["bad"] for row in counts}
+    return SetAside(good, quarantine, parts)
 
 
 def _check_bad(images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float) -> None:
@@ -254,68 +256,11 @@ def _warn_of_large_batches(frame: DataFrame) -> None:
         )
 
 
-def _pixels_decoder(
-    kept: Sequence[str], height: int, width: int, opened: bool
-) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    def decode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        settle_in()
-        for batch in batches:
-            content = _opened if opened else _viewed
-            pixels, errors = _decoded(batch.column(_SOURCE), height, width, content)
-            yield pa.RecordBatch.from_arrays(
-                [
-                    *(batch.column(name) for name in kept),
-                    pa.array(pixels, pa.binary()),
-                    pa.array(errors, pa.string()),
-                ],
-                names=[*kept, PIXELS, ERROR],
-            )
-
-    return decode_batches
-
-
-def _viewed(content: pa.Scalar) -> memoryview:
-    # Into Arrow's memory: the file's bytes are not copied.
-    return memoryview(content.as_buffer() or b"")
-
-
-def _opened(path: pa.Scalar) -> bytes:
-    name = path_on_disk(path.as_py())
-    try:
-        status = os.stat(name)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
-            raise DecodeError(f"{UNREADABLE}: not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise DecodeError(f"a file of {status.st_size} bytes, more than {MAX_BYTES}")
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise DecodeError(f"{UNREADABLE}: {error.strerror}") from error
-
-
-def _decoded(
-    files: pa.Array,
-    height: int,
-    width: int,
-    content: Callable[[pa.Scalar], bytes | memoryview],
-) -> tuple[list[bytes | None], list[str | None]]:
-    """Decode a column of files; each gives either pixels or an error."""
-    pixels: list[bytes | None] = []
-    errors: list[str | None] = []
-    for file in files:
-        try:
-            pixels.append(decode(content(file), height, width).tobytes())
-            errors.append(None)
-        except DecodeError as error:
-            pixels.append(None)
-            errors.append(str(error))
-    return pixels, errors
-
-
 def _scaled_content(height: int, width: int) -> Callable[[str], Column]:
     def scaled(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
         settle_in()
         for contents in batches:
-            pixels, _ = _decoded(pa.array(contents, pa.binary()), height, width, _viewed)
+            pixels, _ = decoded(pa.array(contents, pa.binary()), height, width, viewed_file)
             yield _scaled_series(pixels)
 
     return _array_udf(scaled)
@@ -345,14 +290,3 @@ def _scaled_series(pixels: list[bytes | None]) -> pd.Series:
 def _vector(values: Column) -> Column:
     # array_to_vector fails on a null.
     return F.when(values.isNotNull(), array_to_vector(values))
-
-
-def settle_in() -> None:
-    """Set this process up for decoding image after image."""
-    cv2.setNumThreads(1)  # the other cores are for the other tasks
-    # The megabytes that one image took are there for the next: given back to the system
-    # each time, and zeroed by it each time, they take as long as a fifth of the decoding.
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # of the GNU C library; others are left as they are
-        libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
-        libc.mallopt(_M_TRIM_THRESHOLD, 128 << 20)

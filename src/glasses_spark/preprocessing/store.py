@@ -33,10 +33,11 @@ from glasses_spark.columns import (
 from glasses_spark.executors import is_local
 from glasses_spark.loading.dataset import Dataset
 from glasses_spark.loading.empty_files import FILE_PATH
-from glasses_spark.loading.images import MAX_NAMED_FILES, NEARLY_ALL
+from glasses_spark.loading.images import are_named
 from glasses_spark.loading.location import SCHEME, spark_path
+from glasses_spark.preprocessing.batches import UNREADABLE
 from glasses_spark.preprocessing.decode import DECODER_VERSION
-from glasses_spark.preprocessing.preprocess import UNREADABLE, decode_contents
+from glasses_spark.preprocessing.preprocess import decode_contents
 
 logger = logging.getLogger(__name__)
 
@@ -168,11 +169,11 @@ class PixelStore:
         labelled = listing.where(_LABELLED)
         missing = labelled.join(known, _row_of(labelled, known), "left_anti")
         content = not dataset.on_disk
-        if count <= MAX_NAMED_FILES and count < NEARLY_ALL * dataset.account.images:
+        if are_named(count, of=dataset.account.images):
             names = [row[FILE_PATH] for row in missing.select(FILE_PATH).collect()]
             contents = dataset.read(names, count=count, content=content)
         else:
-            # As for `named_files`: reading a few in vain is cheaper than naming thousands.
+            # Reading a few in vain is cheaper than naming thousands.
             contents = dataset.read(None, count=count, content=content)
             contents = contents.join(F.broadcast(missing.select(ID)), ID, "left_semi")
         return self._decode(contents)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pyspark.ml.functions import vector_to_array
-from pyspark.ml.linalg import VectorUDT
-from pyspark.mllib.linalg import VectorUDT as MLlibVectorUDT
 from pyspark.sql import Column, DataFrame
-from pyspark.sql.types import ArrayType, BinaryType, NumericType
+from pyspark.sql.types import ArrayType, BinaryType, DataType, NumericType
 
 from glasses_spark.errors import DataError
 
 Matrix = npt.NDArray[Any]
-
-# Those of Spark ML and, as Elephas' own adapters make them, of the older MLlib.
-VECTOR_TYPES: Final = (VectorUDT, MLlibVectorUDT)
 
 
 def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, str]:
@@ -44,8 +38,8 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
     kind = frame.schema[name].dataType
     if isinstance(kind, BinaryType):
         return column, "uint8"
-    if isinstance(kind, VECTOR_TYPES):
-        return vector_to_array(column, dtype), dtype
+    if is_vector(kind):
+        return vector_array(column, dtype), dtype
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
         element = "double" if dtype == "float64" else "float"
         return column.cast(f"array<{element}>"), dtype
@@ -53,6 +47,25 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
         f"column {name!r}: expected pixels (binary), a Spark ML vector or an array of numbers, "
         f"got {kind.simpleString()}"
     )
+
+
+def is_vector(kind: DataType) -> bool:
+    """Whether a column's type is that of Spark ML's vectors or of the older MLlib's.
+
+    Elephas' own adapters make the latter.
+    """
+    # Imported here, and below: `matrix` serves workers, which do without Spark ML.
+    from pyspark.ml.linalg import VectorUDT
+    from pyspark.mllib.linalg import VectorUDT as MLlibVectorUDT
+
+    return isinstance(kind, (VectorUDT, MLlibVectorUDT))
+
+
+def vector_array(column: Column, dtype: str) -> Column:
+    """Make arrays of ``float32`` or ``float64`` of a column of vectors."""
+    from pyspark.ml.functions import vector_to_array
+
+    return vector_to_array(column, dtype)
 
 
 def matrix(column: Any, size: int, what: str) -> Matrix:

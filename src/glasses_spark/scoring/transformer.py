@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import h5py
 import numpy as np
-import pandas as pd
 from pyspark import Broadcast, SparkContext, keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasRawPredictionCol
@@ -35,7 +34,7 @@ from glasses_spark.loading.location import SCHEME
 from glasses_spark.scoring.epochs import Epochs
 from glasses_spark.scoring.features import features_column
 from glasses_spark.scoring.layers import layer_rows
-from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.storage import (
     digest,
     read_metadata,
@@ -43,6 +42,7 @@ from glasses_spark.scoring.storage import (
     write_metadata,
     write_weights,
 )
+from glasses_spark.scoring.task import scoring_function
 from glasses_spark.session import task_slots
 
 import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
@@ -210,7 +210,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         feature, _ = features_column(frame, self.getFeaturesCol(), "float32")
         regression = getattr(self, "model_type", None) == ModelType.REGRESSION
         trained = self._trained()
-        score = _scoring_function(
+        score = scoring_function(
             # Custom objects travel in the task: a broadcast cannot hold functions.
             replace(trained, weights=()),
             self._ship(trained, frame.sparkSession.sparkContext),
@@ -304,51 +304,3 @@ class _ModelReader(MLReader[GlassesModel]):
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)
         return model
-
-
-def _scoring_function(
-    trained: TrainedModel,
-    weights: Broadcast[Any],
-    *,
-    with_logits: bool,
-    regression: bool,
-    batch_size: int,
-) -> Callable[[Iterator[pd.Series]], Iterator[pd.DataFrame]]:
-    def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        model = replace(trained, weights=weights.value)
-        predictor = cached_predictor(model, with_logits=with_logits)
-        for series in batches:
-            predictions, logits = [], []
-            for start in range(0, len(series), batch_size):
-                part = _matrix_of_series(series[start : start + batch_size])
-                prediction, logit = predictor.predict(part)
-                predictions.append(prediction)
-                logits.append(logit)
-            yield _scores(predictions, logits, with_logits=with_logits, regression=regression)
-
-    # Spark reads the kind of the function from its types, which are only names here.
-    score.__annotations__ = {
-        "batches": Iterator[pd.Series],
-        "return": Iterator[pd.DataFrame],
-    }
-    return score
-
-
-def _scores(
-    predictions: list[Any], logits: list[Any], *, with_logits: bool, regression: bool
-) -> pd.DataFrame:
-    found = np.concatenate(predictions) if predictions else np.zeros((0, 1))
-    raw = np.concatenate(logits)[:, 0] if with_logits and logits else np.full(len(found), np.nan)
-    return pd.DataFrame({"prediction": found[:, 0] if regression else list(found), "raw": raw})
-
-
-def _matrix_of_series(series: pd.Series) -> Any:
-    missing = int(series.isna().sum())
-    if missing:
-        raise ScoringError(f"features: expected a value in every row, got {missing} nulls")
-    sizes = {len(row) for row in series}
-    if len(sizes) != 1:
-        raise ScoringError(f"features: expected rows of one length, got {sorted(sizes)[:5]}")
-    if isinstance(series.iloc[0], bytes):
-        return np.frombuffer(b"".join(series), np.uint8).reshape(len(series), -1)
-    return np.stack(list(series))

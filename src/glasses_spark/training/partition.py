@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count
-from typing import Final
+from typing import Final, NamedTuple
 
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
@@ -21,6 +21,13 @@ TIE_OFFSET_BITS: Final = 30
 _TIE: Final = "tie"
 _BUCKET: Final = f"CAST(shiftright({KEY}, {64 - BUCKET_BITS}) AS INT)"
 _MASK: Final = 2**32 - 1
+
+
+class _Cut(NamedTuple):
+    """Where a run of rows begins: the row with this key and tie, or the first one behind."""
+
+    key: int
+    tie: int
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partiti
 
     The rows in the order of their keys are cut into ``workers`` runs of the
     same length. Where the cuts lie is found from the counts of the buckets and,
-    inside the few buckets that have a cut in them, by Spark.
+    where one lies inside a bucket and not before its first row, by Spark.
 
     Args:
         keyed: What `add_keys` made, persisted: it is read twice, and must be
@@ -82,18 +89,21 @@ def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partiti
         The rows with their workers.
     """
     shares: dict[bool, tuple[int, ...]] = {}
-    wanted: list[tuple[bool, int, int]] = []
+    cuts: dict[bool, list[_Cut]] = {False: [], True: []}
+    inside: list[tuple[bool, int, int]] = []
     for validation in (False, True):
         counts = sorted((r["bucket"], r["count"]) for r in buckets if r[VALIDATION] == validation)
         total = sum(count for _, count in counts)
         shares[validation] = share(total, workers)
-        cuts = sorted(set(accumulate(shares[validation])) - {0, total})
-        wanted += [(validation, *_find(counts, cut)) for cut in cuts]
-    found = _rows_at(keyed, wanted) if wanted else []
-    runs = [
-        _run([row for row in found if row[VALIDATION] == validation], shares[validation])
-        for validation in (True, False)
-    ]
+        for cut in set(accumulate(shares[validation])) - {0, total}:
+            bucket, place = _find(counts, cut)
+            if place:
+                inside.append((validation, bucket, place))
+            else:
+                cuts[validation].append(_Cut(bucket << 64 - BUCKET_BITS, 0))
+    for row in _rows_at(keyed, inside) if inside else []:
+        cuts[row[VALIDATION]].append(_Cut(row[KEY], row[_TIE]))
+    runs = [_run(sorted(cuts[validation]), shares[validation]) for validation in (True, False)]
     address = F.expr(f"CASE WHEN {VALIDATION} THEN {runs[0]} ELSE {runs[1]} END")
     placed = keyed.repartition(workers, address.cast("int"))
     return Partitioned(placed.drop(_TIE), shares[False], shares[True])
@@ -127,20 +137,19 @@ def _find(counts: list[tuple[int, int]], place: int) -> tuple[int, int]:
 
 
 def _rows_at(keyed: DataFrame, wanted: Sequence[tuple[bool, int, int]]) -> list[Row]:
-    """The keys of the rows at the wanted places of their buckets, in order."""
+    """The keys of the rows at the wanted places of their buckets."""
     buckets = ", ".join(f"({flag}, {bucket})" for flag, bucket in {w[:2] for w in wanted})
     places = ", ".join(f"({flag}, {bucket}, {place})" for flag, bucket, place in wanted)
     window = Window.partitionBy(VALIDATION, F.expr(_BUCKET)).orderBy(KEY, _TIE)
-    return sorted(
+    return (
         keyed.where(f"({VALIDATION}, {_BUCKET}) IN ({buckets})")
         .select(VALIDATION, KEY, _TIE, (F.row_number().over(window) - 1).alias("place"))
         .where(f"({VALIDATION}, {_BUCKET}, place) IN ({places})")
-        .collect(),
-        key=lambda row: (row[KEY], row[_TIE]),
+        .collect()
     )
 
 
-def _run(cuts: list[Row], shares: tuple[int, ...]) -> str:
+def _run(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
     """SQL for the number that sends a row to the worker in whose run it lies.
 
     A search by halves: as text, and log2(workers) deep, as Spark's planner
@@ -154,7 +163,7 @@ def _run(cuts: list[Row], shares: tuple[int, ...]) -> str:
         if first == last:
             return str(addresses[filled[first]])
         middle = (first + last + 1) // 2
-        key, tie = cuts[middle - 1][KEY], cuts[middle - 1][_TIE]
+        key, tie = cuts[middle - 1]
         behind = f"{KEY} > {key}L OR ({KEY} = {key}L AND {_TIE} >= {tie}L)"
         return (
             f"CASE WHEN {behind} THEN {search(middle, last)} ELSE {search(first, middle - 1)} END"

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, NumericType
 
 from glasses_spark.errors import TrainingError
-from glasses_spark.scoring.features import VECTOR_TYPES, matrix
+from glasses_spark.scoring.features import is_vector, matrix, vector_array
 from glasses_spark.training.spool import RowFormat, Rows
 
 # Columns of the frame that goes to the workers.
@@ -70,8 +69,8 @@ def target_column(frame: DataFrame, name: str) -> Column:
     kind = frame.schema[name].dataType
     if isinstance(kind, NumericType):
         return F.array(column.cast("double"))
-    if isinstance(kind, VECTOR_TYPES):
-        return vector_to_array(column)
+    if is_vector(kind):
+        return vector_array(column, "float64")
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
         return column.cast("array<double>")
     raise TrainingError(
