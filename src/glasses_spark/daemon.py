@@ -3,7 +3,8 @@
 Spark starts it in place of ``pyspark.daemon`` where ``spark.python.daemon.module`` names
 it. There is one for each set of environment variables that functions were made with (see
 ``worker_environment``); in those that train or score, TensorFlow is imported here, once,
-and not in each worker; in the others, what decoding needs. What a fork must not inherit,
+and not in each worker, or has been imported by a process that it hands over to (see
+``fork_server``); in the others, what decoding needs. What a fork must not inherit,
 TensorFlow's pools of threads, is made on first use, which is after the fork.
 
 It also imports ``pyspark`` from where it is installed and not from the archives that Spark
@@ -14,10 +15,17 @@ that it imports from, and to read the archives' lists again takes 0.1 s.
 from __future__ import annotations
 
 import gc
+import os
+import socket
 import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
+
+from glasses_spark import fork_server
+from glasses_spark.executors import THREADS_VARIABLE
+
+_WORKER = "pyspark.worker"
 
 
 def main() -> None:
@@ -25,23 +33,35 @@ def main() -> None:
     sys.path[:] = without_archives(sys.path)
     for place in [place for place in sys.path_importer_cache if place not in sys.path]:
         del sys.path_importer_cache[place]
-    # Not before: these import pyspark.
+    if fork_server.SERVE in sys.argv:
+        listener = socket.socket(fileno=int(sys.argv[-1]))
+        fork_server.serve(listener, lambda: _import(computing=True), _manage)
+    server = os.environ.get(fork_server.ADDRESS_VARIABLE)
+    # Spark names the module of its workers; the server has imported the usual one.
+    if server and sys.argv[1:] == [_WORKER] and fork_server.hand_over(server):
+        return
+    _import(computing=THREADS_VARIABLE in os.environ)
+    _manage()
+
+
+def _import(*, computing: bool) -> None:
+    # Not before the places are known: these import pyspark.
     from glasses_spark.backend import collector_paused, import_bare_keras
-    from glasses_spark.executors import threads_of_this_process
 
     with collector_paused():
-        if threads_of_this_process() is not None:
+        if computing:
             import_bare_keras()
             # And what both kinds of work are made of, with all that it imports.
-            import glasses_spark.scoring.task
-            import glasses_spark.training.worker
         else:
-            import glasses_spark.preprocessing.batches
-            import glasses_spark.preprocessing.perceptual_hash  # noqa: F401
-        from pyspark import daemon
+            pass
+        import pyspark.daemon  # noqa: F401
     # What is there now is there to stay: no worker need look for garbage in it, which
     # would also make copies of memory that all of them share.
     gc.freeze()
+
+
+def _manage() -> None:
+    from pyspark import daemon
 
     daemon.manager()  # type: ignore[no-untyped-call]
 

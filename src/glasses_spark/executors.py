@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from glasses_spark.fork_server import (
+    ADDRESS_VARIABLE,
+    fork_server_address,
+    import_time,
+    start_fork_server,
+)
 from glasses_spark.gpu import NO_DEVICE, RESOURCE, VISIBLE
 
 if TYPE_CHECKING:
@@ -56,13 +62,50 @@ def worker_environment(context: SparkContext, *, threads: int) -> Iterator[None]
         context: The running Spark.
         threads: Threads that TensorFlow may use in such a process.
     """
+    with _variables(context, _computing_variables(context, threads)):
+        yield
+
+
+def begin_to_import(context: SparkContext, *, threads: int) -> None:
+    """Begin to import what the functions of ``worker_environment`` need; in local mode.
+
+    Args:
+        context: The running Spark.
+        threads: As for ``worker_environment``.
+    """
+    jvm = context._jvm
+    assert jvm is not None
+    # What Spark's Python workers get from Java, which did not see what this process has set
+    # since, such as Keras' backend; and what Spark and we add to it.
+    inherited = dict(os.environ)
+    for name in import_time(inherited):
+        there = jvm.System.getenv(name)
+        inherited.pop(name)
+        inherited |= {} if there is None else {name: there}
+    conf = context.getConf()
+    prefix = "spark.executorEnv."
+    start_fork_server(
+        context,
+        inherited
+        | {"OMP_NUM_THREADS": conf.get("spark.task.cpus", "1") or "1"}
+        | {
+            key.removeprefix(prefix): value
+            for key, value in conf.getAll()
+            if key.startswith(prefix)
+        }
+        | context.environment
+        | _computing_variables(context, threads),
+    )
+
+
+def _computing_variables(context: SparkContext, threads: int) -> dict[str, str]:
     settings = {THREADS_VARIABLE: str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     if not context.getConf().get(f"spark.task.resource.{RESOURCE}.amount"):
         # A worker without a GPU of its own must not take one that it can see. With one, it
         # is told in the task which it is.
         settings[VISIBLE] = NO_DEVICE
-    with _variables(context, settings):
-        yield
+    address = fork_server_address(context)
+    return settings if address is None else settings | {ADDRESS_VARIABLE: address}
 
 
 @contextmanager

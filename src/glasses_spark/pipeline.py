@@ -248,15 +248,10 @@ class GlassesPipeline:
         run_place.check_run_place(spark, target)  # now rather than after the training
         if self.config.tracking.mlflow:
             require_mlflow()
-        # Imported here: it brings the training engine, which the other stages do without.
-        from glasses_spark.training.warm_up import warm_up
-
         watch = _Stopwatch()
         with watch.timing("total_s"):
-            warm_up(spark, num_workers=self.config.training.num_workers)
             with watch.timing("preprocess_s"):
-                dataset = self.load(spark)
-                pixels = self._clustered(dataset, self._pixels(dataset))
+                dataset, pixels = self._preprocessed(spark)
             try:
                 good = pixels.set_aside.good
                 train, _ = self.split(good)
@@ -328,15 +323,10 @@ class GlassesPipeline:
         """
         target = out or run_folder.cross_validation_folder(self.config.run.dir)
         run_folder.check_run_folder(target, results=run_folder.CROSS_VALIDATION)
-        # Imported here: it brings the training engine, which the other stages do without.
-        from glasses_spark.training.warm_up import warm_up
-
         watch = _Stopwatch()
         with watch.timing("total_s"):
-            warm_up(spark, num_workers=self.config.training.num_workers)
             with watch.timing("preprocess_s"):
-                dataset = self.load(spark)
-                pixels = self._clustered(dataset, self._pixels(dataset))
+                dataset, pixels = self._preprocessed(spark)
             good, image = pixels.set_aside.good, self.config.image
             folds = assign_folds(
                 good, folds=self.config.evaluation.folds, seed=self.config.run.seed
@@ -404,7 +394,8 @@ class GlassesPipeline:
         Raises:
             ImagesError: More of them are bad than the configuration allows.
         """
-        return self._clustered(dataset, self._pixels(dataset)).set_aside
+        store = self._store(dataset.labels.sparkSession)
+        return self._clustered(dataset, self._pixels(dataset, store)).set_aside
 
     def prepare(self, spark: SparkSession) -> Prepared:
         """List the images and bring the pixel store up to date with them, and no more.
@@ -413,13 +404,14 @@ class GlassesPipeline:
             ConfigError: There is no store: ``store.dir`` is empty, or a path of each
                 machine's own disk.
         """
-        if self._store(spark) is None:
+        store = self._store(spark)
+        if store is None:
             raise ConfigError(
                 f"store.dir: expected a place for the pixel store that driver and executors reach, "
                 f'got "{self.config.store.dir}"'
             )
         dataset = self.load(spark)
-        pixels = self._pixels(dataset)
+        pixels = self._pixels(dataset, store)
         pixels.frame.unpersist()
         return Prepared(
             _account(dataset.account, pixels.set_aside.quarantine), pixels.decoded, pixels.reused
@@ -630,7 +622,7 @@ class GlassesPipeline:
             width=image.width,
         )
 
-    def _pixels(self, dataset: Dataset) -> _Pixels:
+    def _pixels(self, dataset: Dataset, store: PixelStore | None) -> _Pixels:
         """Decode, or read from the store, and part; a failure lets go of what was persisted."""
         data, image, account = self.config.data, self.config.image, dataset.account
         allowed = data.max_bad_fraction if data.on_bad == "quarantine" else 0.0
@@ -638,7 +630,6 @@ class GlassesPipeline:
         frame: DataFrame | None = None
         try:
             with self._progress.stage(f"Decoding {account.used:,} images", spark):
-                store = self._store(spark)
                 if store is None:
                     # Every later stage reads these 16 KB an image instead of the files.
                     frame = to_pixels(
@@ -656,6 +647,23 @@ class GlassesPipeline:
             if isinstance(error, ImagesError) and data.on_bad == "fail":
                 raise ImagesError(f'data.on_bad is "fail": {error}') from error
             raise
+
+    def _preprocessed(self, spark: SparkSession) -> tuple[Dataset, _Pixels]:
+        """Load and preprocess while that is imported which the training needs."""
+        # Imported here: it brings the training engine, which the other stages do without.
+        from glasses_spark.training.warm_up import warm_up, warm_up_training
+
+        workers = self.config.training.num_workers
+        warm_up(spark)
+        store = self._store(spark)
+        decodes = store is None or store.is_empty
+        if not decodes:
+            warm_up_training(spark, num_workers=workers)
+        dataset = self.load(spark)
+        pixels = self._pixels(dataset, store)
+        if decodes:
+            warm_up_training(spark, num_workers=workers)
+        return dataset, self._clustered(dataset, pixels)
 
     def _clustered(self, dataset: Dataset, pixels: _Pixels) -> _Pixels:
         """Find near-duplicates; a failure lets go of what was persisted."""

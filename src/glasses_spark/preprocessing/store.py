@@ -115,6 +115,11 @@ class PixelStore:
         name = f"{height}x{width}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         self.folder = f"{root}/{name}"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing yet that ``update`` could reuse."""
+        return not self._parts()
+
     def update(self, dataset: Dataset) -> Stored:
         """Bring the store up to date with the files, and read what the data set needs.
 
