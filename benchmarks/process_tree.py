@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 INTERVAL_S = 0.2
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -29,6 +29,7 @@ class Usage:
 
     Attributes:
         seconds: From its start to its end.
+        answer_s: From its start to the line that was waited for; None without one.
         cpu_s: Processor seconds, user and system, of it and of all that it started, also
             of what ended after it: as each process was last seen, so that the last
             moments of each may be missing.
@@ -45,6 +46,7 @@ class Usage:
     """
 
     seconds: float
+    answer_s: float | None
     cpu_s: float
     peak_mb: float
     peak_shared_once_mb: float
@@ -55,7 +57,9 @@ class Usage:
 
     def as_dict(self) -> dict[str, Any]:
         """The figures that go into a result."""
+        answer = {} if self.answer_s is None else {"answer_s": round(self.answer_s, 2)}
         return {
+            **answer,
             "seconds": round(self.seconds, 2),
             "cpu_s": round(self.cpu_s, 1),
             "peak_mb": round(self.peak_mb),
@@ -68,6 +72,7 @@ def run_watched(
     *,
     folder: Path,
     environment: Mapping[str, str] | None = None,
+    answer: str = "",
 ) -> Usage:
     """Run a command to its end, and that of all that it started.
 
@@ -75,30 +80,36 @@ def run_watched(
         command: What to run; this process must have no other children.
         folder: Where it runs.
         environment: Variables beside those of this process.
+        answer: How the line begins whose time is wanted, on either output; the first one.
     """
     # What loses its parent becomes a child of this process, which can then see it and wait
     # for it: a JVM ends after the Python that started it.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, _Watch() as watch:
+    with _Watch() as watch:
         start = time.perf_counter()
         process = subprocess.Popen(
             command,
-            stdout=output,
-            stderr=errors,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             cwd=folder,
             env=os.environ | (environment or {}),
         )
-        code = process.wait()
-        seconds = time.perf_counter() - start
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with ThreadPoolExecutor(2) as readers:
+            # Until the last process that holds the pipe has ended.
+            outputs = [readers.submit(_read, pipe) for pipe in (process.stdout, process.stderr)]
+            code = process.wait()
+            seconds = time.perf_counter() - start
+            lines = [output.result() for output in outputs]
         with suppress(ChildProcessError):
             while True:
                 os.wait()
-        texts = []
-        for file in (output, errors):
-            file.seek(0)
-            texts.append(file.read().decode(errors="replace"))
+    answers = [at - start for at, line in (*lines[0], *lines[1]) if line.startswith(answer)]
+    texts = ["".join(line for _, line in some) for some in lines]
     return Usage(
         seconds=seconds,
+        answer_s=min(answers, default=None) if answer else None,
         # Not what the system adds up for a process that is waited for: nobody waits for the
         # workers of Spark's daemon, which ignores their end.
         cpu_s=sum(watch.ticks.values()) / _TICKS,
@@ -109,6 +120,12 @@ def run_watched(
         output=texts[0],
         errors=texts[1],
     )
+
+
+def _read(pipe: IO[bytes]) -> list[tuple[float, str]]:
+    """The lines of a pipe, and when each came."""
+    with pipe:
+        return [(time.perf_counter(), line.decode(errors="replace")) for line in pipe]
 
 
 class _Watch:
