@@ -233,15 +233,16 @@ def _whole_lines() -> list[str]:
     lines = []
     for images, table in result["table"].items():
         lines += [
-            f"| Whole job, {int(images):,} images, {result['settings']['epochs']} epochs, start "
-            "of the process to metrics | seconds | of Keras | CPU seconds "
+            f"| Whole job, {int(images):,} images, {result['settings']['epochs']} epochs "
+            "| seconds to the test figures | of Keras | seconds to the end | CPU seconds "
             "| peak memory, shared pages once | as resident |",
-            "| --- |" + " ---: |" * 5,
+            "| --- |" + " ---: |" * 6,
         ]
         for name, row in table.items():
             cells = [
-                f"{row['seconds']:.1f}{' until it failed' if row['failed'] else ''}",
+                "failed" if row["failed"] else f"{row['answer_s']:.1f}",
                 f"{row['times_as_long_as_keras']:.2f}",
+                f"{row['seconds']:.1f}",
                 f"{row['cpu_s']:.0f}",
                 f"{row['peak_shared_once_mb'] / 1024:.1f} GiB",
                 f"{row['peak_mb'] / 1024:.1f} GiB",
@@ -349,14 +350,15 @@ def readme_table() -> str:
         others = [name for name in table if name not in ours]
         pairs = [(name, others[0]) for name in ours] + [(ours[0], name) for name in others[1:]]
         for own, other in pairs:
-            seconds, theirs = table[own]["seconds"], table[other]
+            seconds, theirs = table[own]["answer_s"], table[other]
             failed = ", then it failed" if theirs["failed"] else ""
+            until = theirs["answer_s"] or theirs["seconds"]
             rows.append(
                 _comparison(
                     job + own.removeprefix("glasses_spark"),
                     f"{seconds:.0f} s",
-                    f"{other}: {theirs['seconds']:.0f} s{failed}",
-                    theirs["seconds"] / seconds,
+                    f"{other}: {until:.0f} s{failed}",
+                    until / seconds,
                 )
             )
     machine = whole["machine"]

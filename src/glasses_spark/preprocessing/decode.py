@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses_spark.errors import DecodeError
+from glasses_spark.preprocessing.checksum import clear_wide_registers
 from glasses_spark.preprocessing.fast_png import decode_fast
 from glasses_spark.preprocessing.png_file import read_png_file
 
@@ -45,6 +46,7 @@ def decode(content: bytes | memoryview, height: int = 128, width: int = 128) -> 
 
 
 def _decode_with_opencv(data: memoryview, height: int, width: int) -> NDArray[np.uint8]:
+    clear_wide_registers()
     try:
         grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error as error:

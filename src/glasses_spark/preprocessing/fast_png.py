@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses_spark.preprocessing.checksum import crc32
+from glasses_spark.preprocessing.checksum import clear_wide_registers, crc32
 from glasses_spark.preprocessing.png_file import SIGNATURE, PngFile
 
 try:
@@ -101,6 +101,7 @@ def _decode(file: PngFile) -> NDArray[np.uint8]:
     """Return the samples, of shape ``(file.height, file.width, samples of a pixel)``."""
     mode, _ = _COLOURS[file.colour]
     png = _stored_png(file, _inflate(file))
+    clear_wide_registers()
     pixels: NDArray[np.uint8] = decode_image_png_u8(png, (file.height, file.width), mode)
     return pixels
 
