@@ -105,7 +105,7 @@ def test_archives_stay_where_they_are_all_there_is(tmp_path: Path) -> None:
 
 
 def test_a_warm_up_ends_by_itself(spark: SparkSession) -> None:
-    threads = warm_up(spark)
+    threads = warm_up(spark, num_workers=2)
     for thread in threads:
         thread.join(timeout=60)
         assert not thread.is_alive()

@@ -394,8 +394,7 @@ class GlassesPipeline:
         Raises:
             ImagesError: More of them are bad than the configuration allows.
         """
-        store = self._store(dataset.labels.sparkSession)
-        return self._clustered(dataset, self._pixels(dataset, store)).set_aside
+        return self._clustered(dataset, self._pixels(dataset)).set_aside
 
     def prepare(self, spark: SparkSession) -> Prepared:
         """List the images and bring the pixel store up to date with them, and no more.
@@ -404,14 +403,13 @@ class GlassesPipeline:
             ConfigError: There is no store: ``store.dir`` is empty, or a path of each
                 machine's own disk.
         """
-        store = self._store(spark)
-        if store is None:
+        if self._store(spark) is None:
             raise ConfigError(
                 f"store.dir: expected a place for the pixel store that driver and executors reach, "
                 f'got "{self.config.store.dir}"'
             )
         dataset = self.load(spark)
-        pixels = self._pixels(dataset, store)
+        pixels = self._pixels(dataset)
         pixels.frame.unpersist()
         return Prepared(
             _account(dataset.account, pixels.set_aside.quarantine), pixels.decoded, pixels.reused
@@ -622,7 +620,7 @@ class GlassesPipeline:
             width=image.width,
         )
 
-    def _pixels(self, dataset: Dataset, store: PixelStore | None) -> _Pixels:
+    def _pixels(self, dataset: Dataset) -> _Pixels:
         """Decode, or read from the store, and part; a failure lets go of what was persisted."""
         data, image, account = self.config.data, self.config.image, dataset.account
         allowed = data.max_bad_fraction if data.on_bad == "quarantine" else 0.0
@@ -630,6 +628,7 @@ class GlassesPipeline:
         frame: DataFrame | None = None
         try:
             with self._progress.stage(f"Decoding {account.used:,} images", spark):
+                store = self._store(spark)
                 if store is None:
                     # Every later stage reads these 16 KB an image instead of the files.
                     frame = to_pixels(
@@ -651,18 +650,11 @@ class GlassesPipeline:
     def _preprocessed(self, spark: SparkSession) -> tuple[Dataset, _Pixels]:
         """Load and preprocess while that is imported which the training needs."""
         # Imported here: it brings the training engine, which the other stages do without.
-        from glasses_spark.training.warm_up import warm_up, warm_up_training
+        from glasses_spark.training.warm_up import warm_up
 
-        workers = self.config.training.num_workers
-        warm_up(spark)
-        store = self._store(spark)
-        decodes = store is None or store.is_empty
-        if not decodes:
-            warm_up_training(spark, num_workers=workers)
+        warm_up(spark, num_workers=self.config.training.num_workers)
         dataset = self.load(spark)
-        pixels = self._pixels(dataset, store)
-        if decodes:
-            warm_up_training(spark, num_workers=workers)
+        pixels = self._pixels(dataset)
         return dataset, self._clustered(dataset, pixels)
 
     def _clustered(self, dataset: Dataset, pixels: _Pixels) -> _Pixels:

@@ -225,3 +225,23 @@ def test_the_session_keeps_its_settings_and_nothing_cached(
 
     assert dict(spark.conf.getAll) == before
     assert kept() <= kept_before  # others may have left something
+
+
+@pytest.mark.parametrize("named", [0, 10_000], ids=["whole folder", "by name"])
+@pytest.mark.parametrize("labels", [{1: 1, 2: 0, 3: 1}, {1: 1, 2: "", 9: 0}], ids=["all", "some"])
+def test_files_to_decode_are_those_with_a_defined_label(
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    named: int,
+    labels: dict[int, str | float],
+) -> None:
+    monkeypatch.setattr(images_module, "MAX_NAMED_FILES", named)
+    folder = write_faces(tmp_path / "faces", {"1.png": noise_png(), "2.png": b"", "3.png": b"x"})
+    path = write_labels(tmp_path / "labels.csv", labels)
+
+    dataset = load_dataset(spark, str(folder), str(path))
+
+    wanted = sorted(number for number, label in labels.items() if label != "" and number < 9)
+    assert sorted(row["id"] for row in dataset.undecoded_files.collect()) == wanted
+    assert "label" not in dataset.undecoded_files.columns

@@ -98,7 +98,7 @@ def measure_spark(task: Task) -> dict[str, Any]:
         from glasses_spark.training.warm_up import warm_up
 
         started = time.perf_counter()
-        warm_up(spark)
+        warm_up(spark, num_workers="auto")
         dataset = load_dataset(
             spark,
             task.images,

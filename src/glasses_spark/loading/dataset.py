@@ -112,6 +112,14 @@ class Dataset:
         """
         return self._labelled(content=not self.on_disk)
 
+    @property
+    def undecoded_files(self) -> DataFrame:
+        """The rows of ``undecoded`` without their labels: no join where every image has one."""
+        files = self.read(self._needed, count=self.account.used, content=not self.on_disk)
+        if self._needed is not None or self.account.used == self.account.images:
+            return files
+        return files.join(F.broadcast(self.labels.select(ID)), ID, "left_semi")
+
     def _labelled(self, *, content: bool) -> DataFrame:
         columns = [PATH, MODIFICATION_TIME, LENGTH, *([CONTENT] if content else []), ID, LABEL]
         return (

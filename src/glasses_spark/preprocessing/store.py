@@ -115,11 +115,6 @@ class PixelStore:
         name = f"{height}x{width}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         self.folder = f"{root}/{name}"
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing yet that ``update`` could reuse."""
-        return not self._parts()
-
     def update(self, dataset: Dataset) -> Stored:
         """Bring the store up to date with the files, and read what the data set needs.
 
@@ -138,7 +133,7 @@ class PixelStore:
         else:
             # Nothing to compare with: two queries less.
             decoded = dataset.account.used
-            self._write("base", [], self._decode(dataset.undecoded))
+            self._write("base", [], self._decode(dataset.undecoded_files))
         frame = (
             self._read(self._parts())
             .join(F.broadcast(dataset.labels), ID)
