@@ -74,6 +74,32 @@ def test_workers_import_little_and_look_for_garbage_in_nothing_that_is_there_to_
     assert found["pandas"].frozen > 300_000  # Keras has it
 
 
+def test_workers_answer_at_once_over_connections_that_hold_nothing_back(
+    spark: SparkSession,
+) -> None:
+    def options(batches: Iterable[Any]) -> Iterator[Any]:
+        import os
+        import socket
+
+        import pyarrow as pa
+
+        for _ in batches:
+            pass
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                with socket.socket(fileno=os.dup(int(name))) as connection:
+                    for option in (socket.TCP_NODELAY, socket.TCP_QUICKACK):
+                        found.append(connection.getsockopt(socket.IPPROTO_TCP, option))
+            except OSError:  # no connection
+                continue
+        yield pa.RecordBatch.from_pydict({"found": [", ".join(map(str, found))]})
+
+    rows = spark.range(1).mapInArrow(options, "found string").collect()
+
+    assert {value for row in rows for value in row.found.split(", ")} == {"1"}
+
+
 def archives_looked_into(batches: Iterable[Any]) -> Iterator[Any]:
     import sys
     import zipimport

@@ -45,6 +45,7 @@ class Listing:
         # inputFiles of the frame would do, but for the count of those that a scan returns.
         self._index = images._jdf.queryExecution().analyzed().relation().location()
         self._names = self._index.inputFiles()
+        self._only_chunk: list[str] | None = None
 
     def __len__(self) -> int:
         """How many there are, empty files among them."""
@@ -59,12 +60,18 @@ class Listing:
 
     def chunks(self) -> Iterator[list[str]]:
         """The names, URL-encoded, as ``_metadata.file_path`` has them."""
+        if self._only_chunk is not None:
+            yield self._only_chunk
+            return
         for start in range(0, len(self), CHUNK):
             # Joined there: each name by itself would be a call to Java. A name that is
             # URL-encoded has no line break.
             chunk = self._names[start : min(start + CHUNK, len(self))]
             text = self._jvm.org.apache.hadoop.util.StringUtils.join("\n", chunk)
-            yield [_LISTED_LOCAL.sub(_SCANNED_LOCAL, name) for name in text.split("\n")]
+            names = [_LISTED_LOCAL.sub(_SCANNED_LOCAL, name) for name in text.split("\n")]
+            if len(self) <= CHUNK:
+                self._only_chunk = names
+            yield names
 
     def numbers(self) -> NDArray[np.int64]:
         """The number in the base name of each, ``UNNUMBERED`` where there is none."""
@@ -80,7 +87,7 @@ class Listing:
             mask: Of which of them, ``(len(self),)``.
         """
         start = 0
-        for names in self.chunks():
+        for names in self.chunks() if mask.any() else ():
             for place in np.flatnonzero(mask[start : start + len(names)]):
                 yield names[place]
             start += len(names)
