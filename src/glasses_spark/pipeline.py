@@ -69,7 +69,14 @@ from glasses_spark.preprocessing.duplicates import (
     find_near_duplicates,
     with_clusters,
 )
-from glasses_spark.preprocessing.preprocess import QuarantinedImage, SetAside, set_aside, to_pixels
+from glasses_spark.preprocessing.preprocess import (
+    Counts,
+    QuarantinedImage,
+    SetAside,
+    count_images,
+    set_aside,
+    to_pixels,
+)
 from glasses_spark.preprocessing.split import (
     TEST,
     TRAIN,
@@ -78,7 +85,7 @@ from glasses_spark.preprocessing.split import (
     split_column,
     split_key,
 )
-from glasses_spark.preprocessing.store import PixelStore, usable_root
+from glasses_spark.preprocessing.store import PixelStore, Stored, usable_root
 from glasses_spark.progress import Progress
 from glasses_spark.tracking.mlflow_run import log_run, require_mlflow
 
@@ -198,6 +205,7 @@ class _Pixels:
 
     frame: DataFrame
     set_aside: SetAside
+    counts: Counts
     decoded: int
     reused: int
     duplicates: NearDuplicates | None = None
@@ -519,14 +527,14 @@ class GlassesPipeline:
         """Judge predictions against labels at the configured threshold."""
         return evaluate(predictions, threshold=self.config.evaluation.threshold)
 
-    def _part(self, pixels: DataFrame) -> Column:
-        """The part to which a row belongs, by its cluster of near-duplicates or its id."""
+    def _part(self, pixels: DataFrame | None = None) -> Column:
+        """The part to which a row belongs, by its id or its cluster, if the frame has those."""
         split = self.config.split
         return split_column(
             test=split.test,
             validation=split.validation,
             seed=self.config.run.seed,
-            key=split_key(pixels),
+            key=ID if pixels is None else split_key(pixels),
         )
 
     def _scores(self, predictions: DataFrame) -> dict[str, Scores]:
@@ -634,12 +642,13 @@ class GlassesPipeline:
                     frame = to_pixels(
                         dataset.undecoded, height=image.height, width=image.width
                     ).persist(StorageLevel.MEMORY_AND_DISK)
-                    decoded, reused = account.used, 0
+                    stored = Stored(frame, decoded=account.used, reused=0)
                 else:
-                    stored = store.update(dataset)
-                    frame, decoded, reused = stored.frame, stored.decoded, stored.reused
-                parted = set_aside(frame, max_bad_fraction=allowed, part=self._part(frame))
-                return _Pixels(frame, parted, decoded, reused)
+                    stored = store.update(dataset, self._part())
+                    frame = stored.frame
+                counts = stored.counts or count_images(frame, self._part())
+                parted = set_aside(frame, max_bad_fraction=allowed, counts=counts)
+                return _Pixels(frame, parted, counts, stored.decoded, stored.reused)
         except BaseException as error:
             if frame is not None:
                 frame.unpersist()
@@ -674,7 +683,7 @@ class GlassesPipeline:
         return replace(pixels, set_aside=replace(pixels.set_aside, good=good), duplicates=found)
 
     def _require_all_parts(self, pixels: _Pixels) -> None:
-        split, good, counts = self.config.split, pixels.set_aside.good, pixels.set_aside.parts
+        split, good, counts = self.config.split, pixels.set_aside.good, pixels.counts.parts
         # By the key of each one's fraction; what the two leave is for the training.
         wanted = {TRAIN: "test", TEST: "test"} | (
             {VALIDATION: "validation"} if split.validation else {}

@@ -17,7 +17,10 @@ from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.loading.dataset import load_dataset
 from glasses_spark.preprocessing.decode import decode
 from glasses_spark.preprocessing.preprocess import (
+    Counts,
     QuarantinedImage,
+    count_images,
+    counted,
     pixels_to_features,
     set_aside,
     to_features,
@@ -226,13 +229,19 @@ def test_bad_images_are_put_aside_with_their_reasons(
     assert "2 of 100 images put aside: bad-0 (empty file); bad-1 (empty file)" in caplog.text
 
 
-def test_good_images_are_counted_by_part(spark: SparkSession) -> None:
+def test_images_are_counted_by_part_in_a_query_of_their_own_or_on_the_way(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    frame = decoded(spark, 1, 6)
     part = F.when(F.col("id") % 2 == 0, "even").otherwise("odd")
+    on_the_way, read = counted(frame, part, ("even", "odd", "none"))
 
-    result = set_aside(decoded(spark, 1, 6), max_bad_fraction=0.5, part=part)
+    on_the_way.write.parquet(str(tmp_path / "written"))
 
-    assert result.parts == {"even": 3, "odd": 3}  # the bad one has the number 0
-    assert set_aside(decoded(spark, 0, 3)).parts == {}
+    # The bad one has the number 0.
+    assert count_images(frame, part) == Counts(7, 1, {"even": 3, "odd": 3})
+    assert read() == Counts(7, 1, {"even": 3, "odd": 3, "none": 0})
+    assert count_images(frame) == Counts(7, 1)
 
 
 def test_nothing_is_put_aside_where_all_is_good(

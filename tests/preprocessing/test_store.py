@@ -16,6 +16,8 @@ from glasses_spark.loading import images as images_module
 from glasses_spark.loading.dataset import Dataset, load_dataset
 from glasses_spark.preprocessing import store as store_module
 from glasses_spark.preprocessing.decode import decode
+from glasses_spark.preprocessing.preprocess import count_images
+from glasses_spark.preprocessing.split import split_column
 from glasses_spark.preprocessing.store import PixelStore, Stored, usable_root
 from tests.faces import noise_png, write_faces, write_labels
 
@@ -166,6 +168,20 @@ def test_rows_that_two_runs_wrote_at_once_count_once(place: Place) -> None:
     assert (again.decoded, again.reused) == (0, 5)
     assert again.frame.count() == 5
     assert place.parts() == ["base-000002"]
+
+
+def test_a_store_that_is_filled_has_its_images_counted_on_the_way(place: Place) -> None:
+    part = split_column(test=0.4, validation=0.2, seed=1)
+
+    filled = PixelStore.update(place.store(), place.dataset(), part)
+    again = PixelStore.update(place.store(), place.dataset(), part)
+
+    assert filled.counts is not None
+    counted = count_images(filled.frame, part)
+    assert (filled.counts.images, filled.counts.bad) == (counted.images, counted.bad) == (5, 1)
+    # Where nothing is, a query has no row.
+    assert {name: n for name, n in filled.counts.parts.items() if n} == counted.parts
+    assert again.counts is None
 
 
 def test_sizes_have_stores_of_their_own_and_a_limit_reads_a_part(place: Place) -> None:

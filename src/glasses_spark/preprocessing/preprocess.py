@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyspark.ml.functions import array_to_vector
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import BinaryType, StringType, StructField, StructType
@@ -63,18 +63,31 @@ class QuarantinedImage:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How many images there are after decoding.
+
+    Attributes:
+        images: All.
+        bad: Those that cannot be decoded.
+        parts: The good ones by the name of their part, where parts were given.
+    """
+
+    images: int
+    bad: int
+    parts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class SetAside:
     """Images that were decoded, and those that could not be.
 
     Attributes:
         good: ``path``, ``id``, ``label`` and ``pixels``, none of them null.
         quarantine: The others, ordered by path.
-        parts: How many good ones each part has, where ``set_aside`` was given parts.
     """
 
     good: DataFrame
     quarantine: list[QuarantinedImage]
-    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
@@ -167,8 +180,58 @@ def pixels_to_features(frame: DataFrame) -> DataFrame:
     return frame.withColumn(FEATURES, _vector(_scaled_pixels()(PIXELS)))
 
 
+def count_images(frame: DataFrame, part: Column | None = None) -> Counts:
+    """Count decoded images.
+
+    Args:
+        frame: As ``to_pixels`` returns it.
+        part: A name for each row, by which good ones are to be counted.
+    """
+    by_part = F.lit("all") if part is None else part
+    rows = (
+        frame.groupBy(by_part.alias("part"))
+        .agg(F.count("*").alias("images"), F.count(ERROR).alias("bad"))
+        .collect()
+    )
+    images, bad = (sum(row[name] for row in rows) for name in ("images", "bad"))
+    parts = {} if part is None else {row["part"]: row["images"] - row["bad"] for row in rows}
+    return Counts(images, bad, parts)
+
+
+def counted(
+    frame: DataFrame, part: Column | None = None, names: Sequence[str] = ()
+) -> tuple[DataFrame, Callable[[], Counts]]:
+    """Have decoded images counted by whatever uses them first.
+
+    Args:
+        frame: As for ``count_images``.
+        part: As for ``count_images``.
+        names: All that ``part`` can be.
+
+    Returns:
+        The frame to be used, once and wholly, and a function that gives the counts after
+        that.
+    """
+    observation = Observation()
+    good = F.col(ERROR).isNull()
+    by_part = [] if part is None else [F.count_if(good & (part == name)) for name in names]
+    observed = frame.observe(
+        observation,
+        F.count("*").alias("images"),
+        F.count(ERROR).alias("bad"),
+        *(count.alias(name) for count, name in zip(by_part, names, strict=False)),
+    )
+
+    def read() -> Counts:
+        found = observation.get
+        parts = {} if part is None else {name: found[name] for name in names}
+        return Counts(found["images"], found["bad"], parts)
+
+    return observed, read
+
+
 def set_aside(
-    frame: DataFrame, *, max_bad_fraction: float = 0.01, part: Column | None = None
+    frame: DataFrame, *, max_bad_fraction: float = 0.01, counts: Counts | None = None
 ) -> SetAside:
     """Part the images that were decoded from those that could not be.
 
@@ -177,7 +240,7 @@ def set_aside(
             caller: it is used twice here and again by whoever uses the result, and
             each use of a frame that is neither decodes every image anew.
         max_bad_fraction: Largest share of images that may be bad, in [0, 1].
-        part: A name for each row, by which good ones are to be counted.
+        counts: How many there are, where that is known; else they are counted.
 
     Returns:
         The good rows and the quarantine, which is at most ``max_bad_fraction`` of all
@@ -191,13 +254,9 @@ def set_aside(
         raise ConfigError(
             f"data.max_bad_fraction is {max_bad_fraction}: give a fraction from 0 to 1"
         )
-    by_part = F.lit("all") if part is None else part
-    counts = (
-        frame.groupBy(by_part.alias("part"))
-        .agg(F.count("*").alias("images"), F.count(ERROR).alias("bad"))
-        .collect()
-    )
-    images, bad = (sum(row[name] for row in counts) for name in ("images", "bad"))
+    if counts is None:
+        counts = count_images(frame)
+    images, bad = counts.images, counts.bad
     bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
     _check_bad(images, bad, bad_rows, max_bad_fraction)
     quarantine = [
@@ -212,8 +271,7 @@ def set_aside(
             _examples([(image.path, image.reason) for image in quarantine]),
         )
     good = frame.where(F.col(ERROR).isNull()).select(PATH, ID, LABEL, PIXELS)
-    parts = {} if part is None else {row["part"]: row["images"] - row["bad"] for row in counts}
-    return SetAside(good, quarantine, parts)
+    return SetAside(good, quarantine)
 
 
 def _check_bad(images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float) -> None:

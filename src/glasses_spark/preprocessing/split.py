@@ -13,6 +13,7 @@ from glasses_spark.errors import ConfigError
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 TEST: Final = "test"
+PARTS: Final = (TRAIN, VALIDATION, TEST)
 
 # The hash's upper 53 bits: as many as a double holds exactly.
 _BITS: Final = 53

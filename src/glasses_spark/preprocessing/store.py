@@ -37,7 +37,8 @@ from glasses_spark.loading.images import are_named
 from glasses_spark.loading.location import SCHEME, spark_path
 from glasses_spark.preprocessing.batches import UNREADABLE
 from glasses_spark.preprocessing.decode import DECODER_VERSION
-from glasses_spark.preprocessing.preprocess import decode_contents
+from glasses_spark.preprocessing.preprocess import Counts, counted, decode_contents
+from glasses_spark.preprocessing.split import PARTS
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +69,13 @@ class Stored:
             gives them, read from Parquet each time it is used.
         decoded: How many images were decoded for it now.
         reused: How many were in the store.
+        counts: How many there are, where that came of the decoding.
     """
 
     frame: DataFrame
     decoded: int
     reused: int
+    counts: Counts | None = None
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class PixelStore:
         name = f"{height}x{width}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         self.folder = f"{root}/{name}"
 
-    def update(self, dataset: Dataset) -> Stored:
+    def update(self, dataset: Dataset, part: Column | None = None) -> Stored:
         """Bring the store up to date with the files, and read what the data set needs.
 
         Files that are not in the store, or were changed since, are decoded; rows of
@@ -123,17 +126,20 @@ class PixelStore:
 
         Args:
             dataset: Images of this store's place.
+            part: The part of a split by ``id``, by which good images are to be counted.
 
         Returns:
             The pixels of the data set's labelled images.
         """
-        parts = self._parts()
+        parts, counts = self._parts(), None
         if parts:
             decoded = self._renew(dataset, parts)
         else:
-            # Nothing to compare with: two queries less.
+            # Nothing to compare with, and nothing else to count: three queries less.
             decoded = dataset.account.used
-            self._write("base", [], self._decode(dataset.undecoded_files))
+            pixels, count = counted(self._decode(dataset.undecoded_files), part, PARTS)
+            self._write("base", [], pixels)
+            counts = count()
         frame = (
             self._read(self._parts())
             .join(F.broadcast(dataset.labels), ID)
@@ -141,7 +147,7 @@ class PixelStore:
         )
         reused = dataset.account.used - decoded
         logger.info("Pixel store: %d images decoded, %d reused", decoded, reused)
-        return Stored(frame, decoded=decoded, reused=reused)
+        return Stored(frame, decoded=decoded, reused=reused, counts=counts)
 
     def _renew(self, dataset: Dataset, parts: Sequence[str]) -> int:
         """Make rows and files agree; returns how many images were decoded for it."""
