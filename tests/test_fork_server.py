@@ -145,6 +145,26 @@ def test_what_is_no_request_is_refused_and_others_are_served(
     assert own_server._process.pid in look(spark)["parents"]
 
 
+@pytest.mark.parametrize("python", [[sys.version, sys.prefix], [sys.version, "/elsewhere"]])
+def test_daemons_of_another_python_are_refused(
+    own_server: fork_server._Server, python: list[str]
+) -> None:
+    variables = Path(f"/proc/{own_server._process.pid}/environ").read_text().split("\0")
+    request = {
+        "python": python,
+        "environment": dict(v.split("=", 1) for v in variables if v),
+        "folder": "/",
+        "path": [],
+    }
+    body = json.dumps(request).encode()
+    with socket.socket(socket.AF_UNIX) as connection, open(os.devnull) as pipe:
+        connection.connect(own_server.address)
+        socket.send_fds(connection, [len(body).to_bytes(4, "big")], [pipe.fileno()] * 3)
+        connection.sendall(body)
+        taken = connection.recv(1)
+    assert (taken == b"\1") == (python[1] == sys.prefix)
+
+
 def test_the_socket_is_for_this_user_alone(own_server: fork_server._Server) -> None:
     assert Path(own_server.address).parent.stat().st_mode & 0o077 == 0
     own_server.close()

@@ -104,7 +104,14 @@ def hand_over(address: str) -> bool:
     Returns:
         False where nobody is there who can.
     """
-    request = json.dumps({"environment": dict(os.environ), "folder": os.getcwd(), "path": sys.path})
+    request = json.dumps(
+        {
+            "python": _python(),
+            "environment": dict(os.environ),
+            "folder": os.getcwd(),
+            "path": sys.path,
+        }
+    )
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)
@@ -152,7 +159,9 @@ def _work_for(
     code = 1
     try:
         request, pipes = _receive(connection)
-        if import_time(request["environment"]) == imported_with:
+        # Spark may have been given another Python for its workers than the driver's.
+        same_python = request["python"] == _python()
+        if same_python and import_time(request["environment"]) == imported_with:
             for pipe, place in zip(pipes, _PIPES, strict=True):
                 os.dup2(pipe, place)
                 os.close(pipe)
@@ -169,6 +178,11 @@ def _work_for(
         traceback.print_exc()
     finally:
         os._exit(code)
+
+
+def _python() -> list[str]:
+    """What tells this Python and its packages from others."""
+    return [sys.version, sys.prefix]
 
 
 def _receive(connection: socket.socket) -> tuple[Any, list[int]]:
