@@ -10,6 +10,7 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
+from glasses_spark import daemon
 from glasses_spark.daemon import without_archives
 from glasses_spark.executors import worker_environment
 from glasses_spark.training.warm_up import warm_up
@@ -51,7 +52,7 @@ def test_workers_import_little_and_look_for_garbage_in_nothing_that_is_there_to_
 
         for _ in batches:
             pass
-        modules = ["pandas", "pyspark.ml", "elephas"]
+        modules = ["pandas", "pyspark.ml", "elephas", *wanted]
         yield pa.RecordBatch.from_pydict(
             {
                 "frozen": [gc.get_freeze_count()],
@@ -60,18 +61,23 @@ def test_workers_import_little_and_look_for_garbage_in_nothing_that_is_there_to_
             }
         )
 
+    wanted = sorted({*daemon.COMPUTING, *daemon.DECODING})
     schema = "frozen long, enabled boolean, imported string"
     # And for workers that have done nothing before, as above.
     with worker_environment(spark.sparkContext, threads=5):
-        computing = spark.range(1).mapInArrow(look, schema)
+        computing = spark.range(0, 1, 1, 1).mapInArrow(look, schema)
     monkeypatch.setitem(spark.sparkContext.environment, "A_TEST_OF", "imports")
-    decoding = spark.range(1).mapInArrow(look, schema)
+    decoding = spark.range(0, 1, 1, 1).mapInArrow(look, schema)
 
-    found = {row.imported: row for row in decoding.collect() + computing.collect()}
+    (computes,), (decodes,) = computing.collect(), decoding.collect()
 
-    assert all(row.enabled for row in found.values())
-    assert found[""].frozen > 20_000
-    assert found["pandas"].frozen > 300_000  # Keras has it
+    assert computes.enabled
+    assert decodes.enabled
+    assert computes.frozen > 300_000
+    assert decodes.frozen > 20_000
+    # Nothing that the work does without; Keras has pandas.
+    assert set(computes.imported.split(", ")) == {"pandas", *daemon.COMPUTING}
+    assert set(decodes.imported.split(", ")) == set(daemon.DECODING)
 
 
 def test_workers_answer_at_once_over_connections_that_hold_nothing_back(

@@ -20,13 +20,27 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Final
 
 from glasses_spark import fork_server
 from glasses_spark.executors import THREADS_VARIABLE
 
-_WORKER = "pyspark.worker"
+_WORKER: Final = "pyspark.worker"
+
+# What workers that train or score do, and what others do.
+COMPUTING: Final = (
+    "pyspark.daemon",
+    "glasses_spark.scoring.task",
+    "glasses_spark.training.worker",
+)
+DECODING: Final = (
+    "pyspark.daemon",
+    "glasses_spark.preprocessing.batches",
+    "glasses_spark.preprocessing.perceptual_hash",
+)
 
 
 def main() -> None:
@@ -52,10 +66,9 @@ def _import(*, computing: bool) -> None:
     with collector_paused():
         if computing:
             import_bare_keras()
-            # And what both kinds of work are made of, with all that it imports.
-        else:
-            pass
-        import pyspark.daemon  # noqa: F401
+        # And what the work is made of, with all that it imports.
+        for name in COMPUTING if computing else DECODING:
+            import_module(name)
     # What is there now is there to stay: no worker need look for garbage in it, which
     # would also make copies of memory that all of them share.
     gc.freeze()
