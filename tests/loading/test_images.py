@@ -12,6 +12,7 @@ from glasses_spark.loading import images as images_module
 from glasses_spark.loading.images import (
     are_named,
     list_images,
+    locate_files,
     open_images,
     read_contents,
     scan,
@@ -194,3 +195,43 @@ def test_many_small_files_are_read_in_a_few_tasks_for_each_slot(
     assert read_contents(images, None, count=600).rdd.getNumPartitions() == 8
     assert read_contents(images, None, count=1300).rdd.getNumPartitions() == 11
     assert scan(images).rdd.getNumPartitions() == 8
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_located_files_have_the_paths_and_numbers_of_a_scan(
+    spark: SparkSession, tmp_path: Path, named: bool
+) -> None:
+    names = [
+        "face-1.png",
+        "100%205.png",
+        "a+b-14.png",
+        "gesicht-ü-8é.png",
+        "back\\slash12.png",
+        "line\nbreak-15.png",
+        "two  spaces 16.png",
+        "sub 1/label=2/17.png",
+        "none.png",
+    ]
+    write_faces(tmp_path, names)
+    images = open_images(spark, str(tmp_path))
+    listed = Listing(images)
+    every = [name for chunk in listed.chunks() for name in chunk]
+
+    located = locate_files(images, listed, every if named else None, count=len(names))
+
+    assert located.columns == ["path", "id"]
+    scanned = scan(images).select("path", "id")
+    assert sorted(located.collect(), key=str) == sorted(scanned.collect(), key=str)
+    assert located.count() == len(names)
+
+
+@pytest.mark.parametrize(("count", "tasks"), [(1, 4), (512, 4), (513, 6), (1300, 12)])
+def test_each_slot_has_as_many_tasks_to_locate_files(
+    spark: SparkSession, tmp_path: Path, count: int, tasks: int
+) -> None:
+    write_faces(tmp_path, {"1.png": b"x"})
+    images = open_images(spark, str(tmp_path))
+
+    located = locate_files(images, Listing(images), None, count=count)
+
+    assert located.rdd.getNumPartitions() == tasks  # the session has two slots

@@ -33,11 +33,12 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("chunk", [4, 50_000])
+@pytest.mark.parametrize(("chunk", "letters"), [(4, 4_000), (50_000, 4_000), (50_000, 250)])
 def test_names_and_numbers_are_those_of_a_scan(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, letters: int
 ) -> None:
     monkeypatch.setattr(listing, "CHUNK", chunk)
+    monkeypatch.setattr(listing, "_LETTERS", letters)
     write_faces(tmp_path, NAMES)
     images = open_images(spark, str(tmp_path))
 
@@ -80,3 +81,19 @@ def test_a_folder_without_files_has_an_empty_listing(spark: SparkSession, tmp_pa
 
     assert (len(listed), listed.hidden, list(listed.chunks())) == (0, 0, [])
     assert listed.numbers().tolist() == []
+
+
+def test_a_frame_of_names_has_as_many_in_each_task(spark: SparkSession, tmp_path: Path) -> None:
+    write_faces(tmp_path, {f"{number}.png": b"x" * number for number in range(101)})
+    listed = Listing(open_images(spark, str(tmp_path)))
+    odd = list(listed.where(listed.numbers() % 2 == 1))
+
+    whole = listed.frame(None, tasks=4).rdd.glom().collect()
+    some = listed.frame(odd, tasks=3).rdd.glom().collect()
+
+    assert sorted(len(part) for part in whole) == [25, 25, 25, 26]
+    assert {listing.base_name(row.value) for part in whole for row in part} == {
+        f"{number}.png" for number in range(101)
+    }
+    assert sorted(len(part) for part in some) == [16, 17, 17]
+    assert [row.value for part in some for row in part] == odd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,14 @@ from pyspark.sql import functions as F
 
 from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.loading.dataset import load_dataset
+from glasses_spark.loading.images import list_images
 from glasses_spark.preprocessing.decode import decode
 from glasses_spark.preprocessing.preprocess import (
     Counts,
     QuarantinedImage,
     count_images,
     counted,
+    decode_contents,
     pixels_to_features,
     set_aside,
     to_features,
@@ -274,3 +277,30 @@ def test_nothing_left_is_refused_whatever_is_allowed(spark: SparkSession, bad: i
 def test_a_fraction_out_of_range_is_refused(spark: SparkSession, fraction: float) -> None:
     with pytest.raises(ConfigError, match=r"data\.max_bad_fraction is"):
         set_aside(decoded(spark, 0, 1), max_bad_fraction=fraction)
+
+
+def test_opened_files_are_told_as_the_listing_tells_them(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    files = {"1.png": noise_png(40, 30), "2.png": b"", "sub/3 ü.png": b"no picture"}
+    write_faces(tmp_path, files)
+    os.utime(tmp_path / "1.png", ns=(0, 1_234_567_890_987_654_321))
+    listing = list_images(spark, str(tmp_path))
+    kept = ["id", "modificationTime", "path", "length"]
+
+    decoded = decode_contents(listing.select("path", "id"), kept, height=8, width=8)
+
+    assert decoded.columns == [*kept, "pixels", "error"]
+    assert sorted(decoded.select(*kept).collect()) == sorted(listing.select(*kept).collect())
+
+
+def test_of_a_file_that_is_gone_nothing_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    frame = spark.createDataFrame([(f"file:{tmp_path}/1.png", 1)], "path string, id int")
+
+    decoded = decode_contents(
+        frame, ["id", "length", "modificationTime"], height=8, width=8
+    ).collect()
+
+    assert decoded == [
+        (1, None, None, None, "cannot be read: No such file or directory"),
+    ]

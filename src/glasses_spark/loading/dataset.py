@@ -22,6 +22,7 @@ from glasses_spark.loading.empty_files import FILE_PATH
 from glasses_spark.loading.images import (
     are_named,
     empty_files,
+    locate_files,
     open_images,
     read_contents,
     require_usable,
@@ -89,6 +90,7 @@ class Dataset:
     glob: str
     on_disk: bool
     _source: DataFrame
+    _listed: Listing
     _empty: DataFrame | None
     _needed: Sequence[str] | None
 
@@ -101,55 +103,55 @@ class Dataset:
             ``label`` (double, 0.0 or 1.0); the files are read when it is used, each
             time it is used.
         """
-        return self._labelled(content=True)
-
-    @property
-    def undecoded(self) -> DataFrame:
-        """The same for ``to_pixels``: without content where tasks can open the images.
-
-        Image bytes that Spark reads cross from Java to Python, which takes as long as
-        decoding them does.
-        """
-        return self._labelled(content=not self.on_disk)
-
-    @property
-    def undecoded_files(self) -> DataFrame:
-        """The rows of ``undecoded`` without their labels: no join where every image has one."""
-        files = self.read(self._needed, count=self.account.used, content=not self.on_disk)
-        if self._needed is not None or self.account.used == self.account.images:
-            return files
-        return files.join(F.broadcast(self.labels.select(ID)), ID, "left_semi")
-
-    def _labelled(self, *, content: bool) -> DataFrame:
-        columns = [PATH, MODIFICATION_TIME, LENGTH, *([CONTENT] if content else []), ID, LABEL]
+        columns = [PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL]
         return (
-            self.read(self._needed, count=self.account.used, content=content)
+            self._read(self._needed, count=self.account.used)
             .join(F.broadcast(self.labels), ID)
             .select(*columns)
         )
 
-    def read(self, names: Sequence[str] | None, *, count: int, content: bool = True) -> DataFrame:
-        """Read some of the files, labelled or not.
+    @property
+    def undecoded(self) -> DataFrame:
+        """The same for ``to_pixels``: of images that tasks can open, ``path`` in place of content.
+
+        Image bytes that Spark reads cross from Java to Python, which takes as long as
+        decoding them does.
+        """
+        files = self.files(self._needed, count=self.account.used)
+        return files.join(F.broadcast(self.labels), ID)
+
+    @property
+    def undecoded_files(self) -> DataFrame:
+        """The rows of ``undecoded`` without their labels: no join where every image has one."""
+        files = self.files(self._needed, count=self.account.used)
+        if self._needed is not None or self.account.used == self.account.images:
+            return files
+        return files.join(F.broadcast(self.labels.select(ID)), ID, "left_semi")
+
+    def files(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
+        """Give some of the files, labelled or not, to be decoded.
 
         Args:
             names: Their ``file_path``, or None for all.
             count: How many files that is.
-            content: Whether Spark reads their content.
 
         Returns:
-            ``path``, ``modificationTime``, ``length``, ``content`` where it is asked for,
-            and ``id``; nothing is read before it is used.
+            ``path`` and ``id``; where tasks cannot open the images, ``modificationTime``,
+            ``length`` and ``content`` as well. Nothing is read before it is used.
         """
-        found = read_contents(self._source, names, count=count, content=content)
+        if self.on_disk:
+            return locate_files(self._source, self._listed, names, count=count)
+        return self._read(names, count=count)
+
+    def _read(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
+        found = read_contents(self._source, names, count=count)
         if self._empty is None:
             return found
         # Empty files go on too: they end where all bad files end, in the quarantine.
         empty = self._empty
         if names is not None:
             empty = empty.where(F.col(FILE_PATH).isin(list(names)))
-        empty = empty.drop(FILE_PATH)
-        if content:
-            empty = empty.withColumn(CONTENT, F.lit(bytearray()))
+        empty = empty.drop(FILE_PATH).withColumn(CONTENT, F.lit(bytearray()))
         return found.unionByName(empty)
 
 
@@ -227,6 +229,7 @@ def load_dataset(
         glob=glob,
         on_disk=on_disk,
         _source=source,
+        _listed=listed,
         _empty=empty,
         _needed=needed,
     )

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import CONTENT, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
-from glasses_spark.loading.listing import UNNUMBERED, Listing, base_name
+from glasses_spark.loading.listing import LISTED_LOCAL, UNNUMBERED, Listing, base_name
 from glasses_spark.loading.location import spark_path
 
 # Spark plans 24 to 31 small files a task, because it charges 4 MB for opening each.
@@ -24,8 +24,12 @@ from glasses_spark.loading.location import spark_path
 # a task a few seconds and, streamed in small batches, no memory to speak of.
 IMAGES_PER_TASK: Final = 128
 
-# Enough to even out slow tasks where there are few images.
+# Enough to even out slow tasks where there are few images, of which Spark makes tasks of
+# very different sizes.
 TASKS_PER_SLOT: Final = 4
+
+# Where all tasks have as many. Each costs 0.05 s in which its slot does not decode.
+EVEN_TASKS_PER_SLOT: Final = 2
 
 # Naming one file in a query costs the driver 0.3 ms; reading one face that is not
 # needed costs the executors 1.2 MB. Beyond this many names the query itself grows
@@ -186,9 +190,7 @@ def require_usable(
         )
 
 
-def read_contents(
-    images: DataFrame, needed: Sequence[str] | None, *, count: int, content: bool = True
-) -> DataFrame:
+def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int) -> DataFrame:
     """Read the content of the files that are needed.
 
     Nothing is read before the result is used. The number of tasks follows the
@@ -199,19 +201,40 @@ def read_contents(
         images: As ``open_images`` returns it.
         needed: ``file_path`` of the files, or None for all.
         count: How many files that is.
-        content: Whether Spark reads them; else whoever uses the result opens them.
 
     Returns:
-        ``path``, ``modificationTime``, ``length``, ``content`` where it is asked for,
-        and ``id``.
+        ``path``, ``modificationTime``, ``length``, ``content`` and ``id``.
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     tasks = max(TASKS_PER_SLOT * slots, -(-count // IMAGES_PER_TASK))
     chosen = images if needed is None else images.where(F.col(_METADATA).isin(list(needed)))
     # coalesce joins tasks where they are planned; repartition would send the image
     # bytes over the network.
-    columns = [PATH, MODIFICATION_TIME, LENGTH, *([CONTENT] if content else [])]
+    columns = [PATH, MODIFICATION_TIME, LENGTH, CONTENT]
     return chosen.select(*columns, _id_of(F.col(PATH))).coalesce(tasks)
+
+
+def locate_files(
+    images: DataFrame, listed: Listing, names: Sequence[str] | None, *, count: int
+) -> DataFrame:
+    """Give the files that tasks are to open themselves, as many to each task.
+
+    About ``IMAGES_PER_TASK``, at most, and each task slot has the same number of tasks, at
+    least ``EVEN_TASKS_PER_SLOT``.
+
+    Args:
+        images: As ``open_images`` returns it.
+        listed: What Spark has listed for it.
+        names: ``file_path`` of the files, or None for all; empty ones may be among them.
+        count: How many files that is.
+
+    Returns:
+        ``path`` and ``id``.
+    """
+    slots = images.sparkSession.sparkContext.defaultParallelism
+    rounds = max(EVEN_TASKS_PER_SLOT, -(-count // (IMAGES_PER_TASK * slots)))
+    files = listed.frame(names, tasks=rounds * slots)
+    return files.select(_path_of(F.col("value")).alias(PATH)).select(PATH, _id_of(F.col(PATH)))
 
 
 def are_named(count: int, *, of: int) -> bool:
@@ -234,6 +257,13 @@ def _repeated(listed: Listing, numbers: NDArray[np.int64], repeated: NDArray[np.
         paths = sorted(unquote(name) for name in listed.where(numbers == number))
         examples.append(f"{paths[0]} and {paths[-1]} ({number})")
     return "; ".join(examples)
+
+
+def _path_of(name: Column) -> Column:
+    """Undo the encoding of a name, as it is listed or as scans tell it."""
+    # A plus stands for itself in a path, and for a space in the forms that this is made for.
+    plain = F.url_decode(F.replace(name, F.lit("+"), F.lit("%2B")))
+    return F.regexp_replace(plain, LISTED_LOCAL.pattern, "$1:/")
 
 
 def _id_of(path: Column) -> Column:

@@ -7,7 +7,7 @@ milliseconds, where the first query of a new JVM takes two seconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 # Names that come from Java at a time, about 5 MB.
 CHUNK: Final = 50_000
 
+# What Java sends in more than one piece, of 8 KB each, is late by 40 ms: the second waits
+# until the first is acknowledged (Nagle's algorithm, RFC 896). So many letters arrive at
+# once, even where names differ in length or take two bytes a letter; and so many calls
+# for them take less than waiting once.
+_LETTERS: Final = 4_000
+_PROMPT_CALLS: Final = 40
+
 # In place of the number of a file whose name has none.
 UNNUMBERED: Final = -1
 
@@ -29,7 +36,7 @@ _NUMBER: Final = re.compile(r"([0-9]+)[^0-9]*$")
 _MAX_ID: Final = 2**31 - 1
 
 # How the listing and how scans begin a name on a disk.
-_LISTED_LOCAL: Final = re.compile(r"^([^:/]+):///")
+LISTED_LOCAL: Final = re.compile(r"^([^:/]+):///")
 _SCANNED_LOCAL: Final = r"\1:/"
 
 
@@ -41,7 +48,8 @@ class Listing:
     """
 
     def __init__(self, images: DataFrame) -> None:
-        self._jvm: Any = images.sparkSession.sparkContext._jvm
+        self._spark = images.sparkSession
+        self._jvm: Any = self._spark.sparkContext._jvm
         # inputFiles of the frame would do, but for the count of those that a scan returns.
         self._index = images._jdf.queryExecution().analyzed().relation().location()
         self._names = self._index.inputFiles()
@@ -63,12 +71,14 @@ class Listing:
         if self._only_chunk is not None:
             yield self._only_chunk
             return
+        step = self._names_a_call() if len(self) else CHUNK
         for start in range(0, len(self), CHUNK):
+            end = min(start + CHUNK, len(self))
+            pieces = (self._names[n : min(n + step, end)] for n in range(start, end, step))
             # Joined there: each name by itself would be a call to Java. A name that is
             # URL-encoded has no line break.
-            chunk = self._names[start : min(start + CHUNK, len(self))]
-            text = self._jvm.org.apache.hadoop.util.StringUtils.join("\n", chunk)
-            names = [_LISTED_LOCAL.sub(_SCANNED_LOCAL, name) for name in text.split("\n")]
+            listed = "\n".join(self._strings.join("\n", piece) for piece in pieces).split("\n")
+            names = [LISTED_LOCAL.sub(_SCANNED_LOCAL, name) for name in listed]
             if len(self) <= CHUNK:
                 self._only_chunk = names
             yield names
@@ -91,6 +101,42 @@ class Listing:
             for place in np.flatnonzero(mask[start : start + len(names)]):
                 yield names[place]
             start += len(names)
+
+    def frame(self, names: Sequence[str] | None, *, tasks: int) -> DataFrame:
+        """The names as a frame, of which each task has as many as the others, give or take one.
+
+        Spark's own scans fill tasks by the sizes of files, and some twice as full as others
+        where there are few.
+
+        Args:
+            names: Some of the names, at least one; None for all.
+            tasks: How many, at least 1.
+
+        Returns:
+            One column, ``value``: as Spark lists names, or as ``chunks`` gives them.
+        """
+        # Given to Java in one piece and cut there, as they came.
+        from pyspark.sql import DataFrame
+
+        array = self._names if names is None else self._strings.getStrings("\n".join(names), "\n")
+        rows = self._java("scala.collection.immutable.ArraySeq").unsafeWrapArray(array)
+        rows = self._java("scala.jdk.javaapi.CollectionConverters").asJava(rows)
+        parts = self._spark.sparkContext._jsc.parallelize(rows, tasks)
+        text = self._java("org.apache.spark.sql.Encoders").STRING()
+        found = self._spark._jsparkSession.createDataset(parts.rdd(), text).toDF()
+        return DataFrame(found, self._spark)
+
+    def _names_a_call(self) -> int:
+        prompt = max(1, _LETTERS // len(self._names[0]))
+        return prompt if len(self) <= _PROMPT_CALLS * prompt else CHUNK
+
+    @property
+    def _strings(self) -> Any:
+        return self._java("org.apache.hadoop.util.StringUtils")
+
+    def _java(self, name: str) -> Any:
+        # By its whole name at once: each part by itself would be looked for in all jars.
+        return getattr(self._jvm, name)
 
 
 def base_name(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 import cv2
 import pyarrow as pa
 
-from glasses_spark.columns import ERROR, PIXELS
+from glasses_spark.columns import ERROR, LENGTH, MODIFICATION_TIME, PIXELS
 from glasses_spark.errors import DecodeError
 from glasses_spark.loading.location import path_on_disk
 from glasses_spark.preprocessing.decode import decode
@@ -35,36 +35,60 @@ _M_MMAP_THRESHOLD: Final = -3
 
 
 def pixels_decoder(
-    kept: Sequence[str], height: int, width: int, opened: bool
+    height: int, width: int, *, opened: bool, told: Sequence[str] = ()
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     """Make the function for ``DataFrame.mapInArrow`` that decodes.
 
     Args:
-        kept: Columns that go on.
         height: Rows of the pixels.
         width: Columns of the pixels.
         opened: Whether ``source`` has paths of files to be opened here; else their bytes.
+        told: ``length``, ``modificationTime`` or both: what to tell of the files opened.
 
     Returns:
-        A function from batches of the kept columns and ``source`` to batches of the kept
-        columns, ``pixels`` and ``error``, one of which is null.
+        A function from batches of any columns and ``source``, the last one, to batches of
+        the same columns without it, those of ``told``, ``pixels`` and ``error``. Of the last
+        two one is null; what is told is null where the file cannot be looked at.
     """
 
     def decode_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         settle_in()
         for batch in batches:
-            content = opened_file if opened else viewed_file
-            pixels, errors = decoded(batch.column(SOURCE), height, width, content)
+            *kept, source = batch.columns
+            # Before they are read: whatever changes later is another state of the file.
+            states = _states(source, told)
+            pixels, errors = decoded(source, height, width, opened_file if opened else viewed_file)
             yield pa.RecordBatch.from_arrays(
-                [
-                    *(batch.column(name) for name in kept),
-                    pa.array(pixels, pa.binary()),
-                    pa.array(errors, pa.string()),
-                ],
-                names=[*kept, PIXELS, ERROR],
+                [*kept, *states, pa.array(pixels, pa.binary()), pa.array(errors, pa.string())],
+                names=[*batch.schema.names[:-1], *told, PIXELS, ERROR],
             )
 
     return decode_batches
+
+
+def _states(paths: pa.Array, told: Sequence[str]) -> list[pa.Array]:
+    """Lengths and times of files, as Spark's own scans tell them."""
+    if not told:
+        return []
+    found = [_status(path.as_py()) for path in paths]
+    lengths = [None if status is None else status.st_size for status in found]
+    times = [
+        # In whole milliseconds, as Java has them; of empty files there is none in the listing.
+        status.st_mtime_ns // 1_000_000 * 1_000 if status is not None and status.st_size else None
+        for status in found
+    ]
+    columns = {
+        LENGTH: pa.array(lengths, pa.int64()),
+        MODIFICATION_TIME: pa.array(times, pa.timestamp("us", "UTC")),
+    }
+    return [columns[name] for name in told]
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path_on_disk(path))
+    except OSError:  # whoever opens it says why
+        return None
 
 
 def viewed_file(content: pa.Scalar) -> memoryview:

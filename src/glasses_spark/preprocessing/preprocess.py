@@ -14,7 +14,14 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
-from pyspark.sql.types import BinaryType, StringType, StructField, StructType
+from pyspark.sql.types import (
+    BinaryType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
 from glasses_spark.columns import (
     CONTENT,
@@ -42,6 +49,12 @@ logger = logging.getLogger(__name__)
 # the Kaggle set are 1.2 GB.
 _MANY_RECORDS: Final = 1024
 _RECORDS_KEY: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+# What the tasks can tell of files that they open.
+_TOLD: Final = {
+    LENGTH: StructField(LENGTH, LongType()),
+    MODIFICATION_TIME: StructField(MODIFICATION_TIME, TimestampType()),
+}
 
 _EXAMPLES: Final = 3
 _WHITE: Final = 255.0
@@ -114,7 +127,9 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
     """Put pixels, or an error, in place of the content of each image.
 
     Args:
-        frame: The columns to keep, and ``content`` or, to be opened, ``path``.
+        frame: The columns to keep, and ``content`` or, to be opened, ``path``. The
+            ``length`` and ``modificationTime`` of files that are to be opened may be
+            missing: they are told as they are then.
         kept: Names of the columns to keep, in the order of the result.
         height: Rows of the result, at least 1.
         width: Columns of the result, at least 1.
@@ -126,15 +141,19 @@ def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width
     opened = CONTENT not in frame.columns
     if not opened:
         _warn_of_large_batches(frame)
-    needed = frame.select(*kept, F.col(PATH if opened else CONTENT).alias(SOURCE))
+    told = [name for name in _TOLD if opened and name in kept and name not in frame.columns]
+    there = [name for name in kept if name not in told]
+    rows = frame.select(*there, F.col(PATH if opened else CONTENT).alias(SOURCE))
     schema = StructType(
         [
-            *needed.schema.fields[:-1],
+            *rows.schema.fields[:-1],
+            *(_TOLD[name] for name in told),
             StructField(PIXELS, BinaryType()),
             StructField(ERROR, StringType()),
         ]
     )
-    return needed.mapInArrow(pixels_decoder(list(kept), height, width, opened), schema)
+    decode = pixels_decoder(height, width, opened=opened, told=told)
+    return rows.mapInArrow(decode, schema).select(*kept, PIXELS, ERROR)
 
 
 def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
@@ -257,13 +276,16 @@ def set_aside(
     if counts is None:
         counts = count_images(frame)
     images, bad = counts.images, counts.bad
-    bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
-    _check_bad(images, bad, bad_rows, max_bad_fraction)
-    quarantine = [
-        QuarantinedImage(path=row[PATH], id=row[ID], reason=row[ERROR])
-        for row in (bad_rows.collect() if bad else [])
-    ]
-    if quarantine:
+    if images == 0:
+        raise ImagesError("there are no images: nothing is left to work on. Check data.images")
+    quarantine: list[QuarantinedImage] = []
+    if bad:
+        bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
+        _check_bad(images, bad, bad_rows, max_bad_fraction)
+        quarantine = [
+            QuarantinedImage(path=row[PATH], id=row[ID], reason=row[ERROR])
+            for row in bad_rows.collect()
+        ]
         logger.warning(
             "%d of %d images put aside: %s",
             bad,
@@ -275,8 +297,6 @@ def set_aside(
 
 
 def _check_bad(images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float) -> None:
-    if images == 0:
-        raise ImagesError("there are no images: nothing is left to work on. Check data.images")
     if bad < images and bad <= max_bad_fraction * images:
         return
     examples = _examples([(row[PATH], row[ERROR]) for row in bad_rows.take(_EXAMPLES + 1)])

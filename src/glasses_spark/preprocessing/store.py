@@ -52,6 +52,14 @@ SCHEMA: Final = (
 # store is written anew, as one base.
 MAX_DELTAS: Final = 16
 
+# No two faces have the same pixels: to look for repetitions takes time and finds none.
+# Tasks put their files where they stay, without a second move when all are there: what has
+# no mark of completeness does not count anyway.
+_WRITING: Final = {
+    f"parquet.enable.dictionary#{PIXELS}": "false",
+    "mapreduce.fileoutputcommitter.algorithm.version": "2",
+}
+
 _FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
 _LABELLED: Final = "labelled"
 _UNREAD: Final = "unread"
@@ -174,15 +182,14 @@ class PixelStore:
         known = _known(stored)
         labelled = listing.where(_LABELLED)
         missing = labelled.join(known, _row_of(labelled, known), "left_anti")
-        content = not dataset.on_disk
         if are_named(count, of=dataset.account.images):
             names = [row[FILE_PATH] for row in missing.select(FILE_PATH).collect()]
-            contents = dataset.read(names, count=count, content=content)
+            files = dataset.files(names, count=count)
         else:
             # Reading a few in vain is cheaper than naming thousands.
-            contents = dataset.read(None, count=count, content=content)
-            contents = contents.join(F.broadcast(missing.select(ID)), ID, "left_semi")
-        return self._decode(contents)
+            files = dataset.files(None, count=count)
+            files = files.join(F.broadcast(missing.select(ID)), ID, "left_semi")
+        return self._decode(files)
 
     def _decode(self, files: DataFrame) -> DataFrame:
         return decode_contents(files, _FILE, height=self._height, width=self._width)
@@ -203,7 +210,7 @@ class PixelStore:
         number = 1 + max((_number(part) for part in parts), default=0)
         # A name of its own: two runs that write at once do not meet.
         name = f"{kind}-{number:06d}-{uuid.uuid4().hex[:8]}"
-        rows.select(*COLUMNS).write.parquet(f"{self.folder}/{name}")
+        rows.select(*COLUMNS).write.options(**_WRITING).parquet(f"{self.folder}/{name}")
         if kind == "base":
             for part in parts:
                 self._delete(part)
