@@ -329,6 +329,7 @@ def test_stages_one_by_one_give_the_same_model_as_the_whole_run(
     assert metrics.log_loss == pytest.approx(result.test.log_loss, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_part_that_has_lost_its_images_to_another_ones_clusters_is_refused(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -315,6 +315,7 @@ def test_an_environment_that_someone_else_made_is_added_to_not_replaced(machine:
     assert (binaries / "theirs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("flock") is None, reason="the lock needs flock (util-linux)")
 def test_two_first_starts_at_once_set_up_once(machine: Machine) -> None:
     machine.add_python("python3", "3.11")

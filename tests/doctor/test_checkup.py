@@ -105,6 +105,7 @@ def test_a_small_memory_fails_a_run(data: dict[str, Any], monkeypatch: pytest.Mo
     assert list(failed(check_run(Config.from_dict(data)))) == ["Memory"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spark")
 def test_spark_itself_is_asked_for_the_data(data: dict[str, Any]) -> None:
     good = check_started(Config.from_dict(data))

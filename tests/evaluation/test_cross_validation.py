@@ -72,6 +72,7 @@ def test_fewer_than_two_folds_are_refused(images: DataFrame) -> None:
         assign_folds(images, folds=1, seed=0)
 
 
+@pytest.mark.slow
 def test_every_image_is_judged_by_a_model_that_has_not_seen_it(images: DataFrame) -> None:
     frame = images.join(assign_folds(images, folds=4, seed=0), "id")
     fitted: list[set[int]] = []

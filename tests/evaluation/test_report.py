@@ -236,6 +236,7 @@ def test_the_same_run_gives_the_same_page() -> None:
     assert render() == render()
 
 
+@pytest.mark.slow
 def test_the_page_of_a_long_run_with_large_pictures_stays_small() -> None:
     html = render(history=pages.history(workers=64) * 100, gallery=pages.gallery(12, side=1024))
     assert len(html) < 3_000_000

@@ -23,7 +23,10 @@ from glasses_spark.preprocessing.split import split_column, split_key
 Pixels = NDArray[np.uint8]
 
 # Rows by which the comparison is done in the driver, and in Spark.
-PLACES = [pytest.param(1, id="driver"), pytest.param(MOST_IN_DRIVER + 1, id="spark")]
+PLACES = [
+    pytest.param(1, id="driver"),
+    pytest.param(MOST_IN_DRIVER + 1, id="spark", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +162,7 @@ def test_a_chain_of_near_images_is_one_cluster(spark: SparkSession, rows: int) -
     found.unpersist()
 
 
+@pytest.mark.slow
 def test_nothing_stays_in_memory_after_a_comparison_in_spark(
     spark: SparkSession, images: DataFrame
 ) -> None:
