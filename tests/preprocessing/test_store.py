@@ -9,11 +9,14 @@ from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from glasses_spark.errors import DecodeError
 from glasses_spark.loading import images as images_module
 from glasses_spark.loading.dataset import Dataset, load_dataset
+from glasses_spark.preprocessing import comparison as comparison_module
 from glasses_spark.preprocessing import store as store_module
 from glasses_spark.preprocessing.decode import decode
 from glasses_spark.preprocessing.preprocess import count_images
@@ -65,6 +68,14 @@ def place(spark: SparkSession, tmp_path: Path) -> Place:
     return made
 
 
+@pytest.fixture(params=["driver", "spark"])
+def comparing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have files and rows compared in the one place or the other."""
+    if request.param == "spark":
+        monkeypatch.setattr(comparison_module, "MOST_IN_DRIVER", 0)
+    return str(request.param)
+
+
 def rows(stored: Stored) -> dict[int, Any]:
     return {row["id"]: row for row in stored.frame.collect()}
 
@@ -93,7 +104,9 @@ def test_a_store_is_filled_once_and_read_from_then_on(place: Place) -> None:
     assert place.parts() == ["base-000001"]
 
 
-def test_only_what_is_new_or_changed_is_decoded_and_what_is_gone_leaves(place: Place) -> None:
+def test_only_what_is_new_or_changed_is_decoded_and_what_is_gone_leaves(
+    place: Place, comparing: str
+) -> None:
     place.update()
     (place.faces / "face-7.png").write_bytes(noise_png(seed=7))
     write_labels(place.labels, {1: 1.0, 2: 0.0, 3: 1.0, 4: 0.0, 5: 1.0, 6: 1.0, 7: 0.0})
@@ -134,10 +147,17 @@ def test_what_is_killed_half_way_leaves_the_store_as_it_was(
     place.update()
     (place.faces / "face-8.png").write_bytes(noise_png(seed=8))
     write_labels(place.labels, {1: 1.0, 3: 1.0, 4: 0.0, 6: 1.0, 8: 0.0})
-    dataset = place.dataset()
-    (place.faces / "face-8.png").unlink()  # after it was listed: reading it fails the job
-    with pytest.raises(Exception, match=r"face-8\.png"):
-        place.store().update(dataset)
+    decode = PixelStore._decode
+
+    def failing(self: PixelStore, files: DataFrame) -> DataFrame:
+        in_vain = F.when(F.col("id") == 8, F.raise_error(F.lit("8 fails the job")).cast("string"))
+        return decode(self, files).withColumn("error", in_vain)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PixelStore, "_decode", failing)
+        with pytest.raises(PySparkException, match="8 fails the job"):
+            place.update()
+    (place.faces / "face-8.png").unlink()
     # And a process that did not even live to fail: files, but no mark of completeness.
     folder = Path(place.store().folder.removeprefix("file:"))
     complete = next(folder.glob("base-*"))
@@ -152,15 +172,11 @@ def test_what_is_killed_half_way_leaves_the_store_as_it_was(
     assert sorted(rows(after)) == [1, 3, 4, 6]
 
 
-def test_rows_that_two_runs_wrote_at_once_count_once(place: Place) -> None:
+def test_rows_that_two_runs_wrote_at_once_count_once(place: Place, comparing: str) -> None:
     one, other = place.store(), place.store()
     listed = one._parts()
     for store in (one, other):
-        dataset = place.dataset()
-        listing = store_module._marked(dataset)
-        fresh = store._decoded(dataset, listing, store._read([]), 5)
-        assert fresh is not None
-        store._write("delta", listed, fresh)
+        store._write("delta", listed, store._decode(place.dataset().undecoded_files))
     assert place.parts() == ["delta-000001", "delta-000001"]
 
     again = place.update()
@@ -168,6 +184,28 @@ def test_rows_that_two_runs_wrote_at_once_count_once(place: Place) -> None:
     assert (again.decoded, again.reused) == (0, 5)
     assert again.frame.count() == 5
     assert place.parts() == ["base-000002"]
+
+
+@pytest.mark.parametrize("most", [50_000, 0])
+def test_a_file_that_is_gone_when_it_is_to_be_opened_is_put_aside_and_tried_again(
+    place: Place, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.update(limit=2)
+    dataset, file = place.dataset(), place.faces / "face-6.png"
+    file.rename(file.with_suffix(".away"))
+
+    without = place.store().update(dataset)
+    error = rows(without)[6]["error"]
+    # A row that has neither a length nor a time is as stale as others are.
+    file.with_suffix(".away").rename(file)
+    file.write_bytes(noise_png(seed=6))
+    monkeypatch.setattr(comparison_module, "MOST_IN_DRIVER", most)
+    after = place.update()
+
+    assert error == "cannot be read: No such file or directory"
+    assert (without.decoded, after.decoded, after.reused) == (3, 1, 4)
+    assert sorted(row["id"] for row in after.frame.collect()) == [1, 2, 3, 4, 6]
+    assert rows(after)[6]["pixels"] is not None
 
 
 def test_a_store_that_is_filled_has_its_images_counted_on_the_way(place: Place) -> None:
@@ -181,7 +219,7 @@ def test_a_store_that_is_filled_has_its_images_counted_on_the_way(place: Place) 
     assert (filled.counts.images, filled.counts.bad) == (counted.images, counted.bad) == (5, 1)
     # Where nothing is, a query has no row.
     assert {name: n for name, n in filled.counts.parts.items() if n} == counted.parts
-    assert again.counts is None
+    assert again.counts == counted
 
 
 def test_sizes_have_stores_of_their_own_and_a_limit_reads_a_part(place: Place) -> None:
@@ -195,7 +233,7 @@ def test_sizes_have_stores_of_their_own_and_a_limit_reads_a_part(place: Place) -
 
 
 def test_many_files_are_decoded_without_naming_them(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Place, comparing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.update(limit=2)
     monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 1)
@@ -214,7 +252,7 @@ def test_many_deltas_become_one_base(place: Place, monkeypatch: pytest.MonkeyPat
     assert sorted(rows(everything)) == [1, 2, 3, 4, 6]
 
 
-def test_an_empty_file_is_remembered_as_one(place: Place) -> None:
+def test_an_empty_file_is_remembered_as_one(place: Place, comparing: str) -> None:
     (place.faces / "face-1.png").write_bytes(b"")
     assert place.update().decoded == 5
     again = place.update()
@@ -222,7 +260,9 @@ def test_an_empty_file_is_remembered_as_one(place: Place) -> None:
     assert rows(again)[1]["error"] == "empty file"
 
 
-def test_what_could_not_be_read_is_tried_again_and_what_is_no_image_is_not(place: Place) -> None:
+def test_what_could_not_be_read_is_tried_again_and_what_is_no_image_is_not(
+    place: Place, comparing: str
+) -> None:
     (place.faces / "face-2.png").unlink()
     os.mkfifo(place.faces / "face-2.png")  # whoever opens it waits for ever
 
@@ -239,7 +279,9 @@ def test_files_that_only_spark_can_open_give_the_same_pixels(place: Place) -> No
     opened = rows(place.update())
     read = dataclasses.replace(place.dataset(), on_disk=False)
     place.root = place.root.with_name("another store")
-    assert rows(place.store().update(read)) == opened
+    filled, again = (place.store().update(read) for _ in range(2))
+    assert rows(filled) == rows(again) == opened
+    assert (filled.decoded, again.decoded) == (5, 0)
 
 
 def test_a_file_beyond_what_spark_can_read_is_not_read_at_all(place: Place) -> None:

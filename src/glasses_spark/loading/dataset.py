@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from heapq import nsmallest
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ from glasses_spark.loading.images import (
 )
 from glasses_spark.loading.labels import label_of_each, labels_frame
 from glasses_spark.loading.listing import UNNUMBERED, Listing, base_name
-from glasses_spark.loading.location import is_on_disk
+from glasses_spark.loading.location import is_on_disk, path_on_disk, spark_time
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,24 @@ class Account:
     label_without_image_ids: tuple[int, ...] = ()
 
 
+class FileState(NamedTuple):
+    """One image file as it is now.
+
+    Attributes:
+        name: Its ``file_path``.
+        path: Its name as Spark writes it, not URL-encoded.
+        length: In bytes; None where it cannot be looked at any more.
+        time: Its ``modificationTime`` in microseconds; None where it is empty as well.
+        used: Whether it is one of the labelled images.
+    """
+
+    name: str
+    path: str
+    length: int | None
+    time: int | None
+    used: bool
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Labelled images, not read yet.
@@ -93,6 +113,8 @@ class Dataset:
     _listed: Listing
     _empty: DataFrame | None
     _needed: Sequence[str] | None
+    _numbers: NDArray[np.int64]
+    _used: NDArray[np.bool_]
 
     @property
     def frame(self) -> DataFrame:
@@ -142,6 +164,20 @@ class Dataset:
         if self.on_disk:
             return locate_files(self._source, self._listed, names, count=count)
         return self._read(names, count=count)
+
+    def states(self) -> Iterator[FileState]:
+        """Look at every file, used or not, from the driver: without a query if they are on disk."""
+        if self.on_disk:
+            names = (name for chunk in self._listed.chunks() for name in chunk)
+            for name, used in zip(names, self._used.tolist(), strict=True):
+                path = unquote(name)
+                yield FileState(name, path, *_looked_at(path), used)
+        else:
+            used_ids = set(self._numbers[self._used].tolist())
+            time = F.unix_micros(MODIFICATION_TIME)
+            listed = self.listing.select(FILE_PATH, PATH, LENGTH, time, ID)
+            for name, path, length, at, number in listed.collect():
+                yield FileState(name, path, length, at, number in used_ids)
 
     def _read(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
         found = read_contents(self._source, names, count=count)
@@ -201,15 +237,12 @@ def load_dataset(
             f"labels in {labels}, {account.undefined_label} of them undefined for these "
             "images. The last number of a file name must be the index of a label"
         )
-    chosen = labels_frame(spark, labelled.label_of)
+    chosen, used = labels_frame(spark, labelled.label_of), labelled.defined
     if account.beyond_limit:
         chosen = chosen.where(_below_limit(chosen, labelled.sizes, account.used, seed))
+        used = np.isin(numbers, [row[ID] for row in chosen.select(ID).collect()])
     needed: list[str] | None = None
     if are_named(account.used, of=account.images):
-        if account.beyond_limit:
-            used = np.isin(numbers, [row[ID] for row in chosen.select(ID).collect()])
-        else:
-            used = labelled.defined
         needed = list(listed.where(used))
     scanned, empty = scan(source), empty_files(source, listed)
     _log(account)
@@ -232,6 +265,8 @@ def load_dataset(
         _listed=listed,
         _empty=empty,
         _needed=needed,
+        _numbers=numbers,
+        _used=used,
     )
 
 
@@ -275,6 +310,15 @@ class _Labelled:
             unlabelled_names=_names(listed, self._unlabelled),
             label_without_image_ids=tuple(nsmallest(_EXAMPLES, without_image.tolist())),
         )
+
+
+def _looked_at(path: str) -> tuple[int | None, int | None]:
+    """The length and the time of a file, as Spark tells them."""
+    try:
+        status = os.stat(path_on_disk(path))
+    except OSError:
+        return None, None
+    return status.st_size, spark_time(status)
 
 
 def _names(listed: Listing, mask: NDArray[np.bool_]) -> tuple[str, ...]:

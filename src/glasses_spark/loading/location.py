@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -63,6 +64,14 @@ def is_on_disk(spark: SparkSession, location: str) -> bool:
 def path_on_disk(path: str) -> str:
     """The path of a file on a disk, of what Spark writes for it: ``file:/faces/1.png``."""
     return "/" + path.removeprefix("file:").lstrip("/")
+
+
+def spark_time(status: os.stat_result) -> int | None:
+    """The ``modificationTime`` of a file on a disk, in microseconds.
+
+    Java has it in whole milliseconds; Spark's listing has none of an empty file.
+    """
+    return status.st_mtime_ns // 1_000_000 * 1_000 if status.st_size else None
 
 
 def spark_path(location: str) -> str:

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from glasses_spark.columns import ERROR, LENGTH, MODIFICATION_TIME, PIXELS
 from glasses_spark.errors import DecodeError
-from glasses_spark.loading.location import path_on_disk
+from glasses_spark.loading.location import path_on_disk, spark_time
 from glasses_spark.preprocessing.decode import decode
 
 # The column of a batch that has the files' bytes or their paths.
@@ -72,11 +72,7 @@ def _states(paths: pa.Array, told: Sequence[str]) -> list[pa.Array]:
         return []
     found = [_status(path.as_py()) for path in paths]
     lengths = [None if status is None else status.st_size for status in found]
-    times = [
-        # In whole milliseconds, as Java has them; of empty files there is none in the listing.
-        status.st_mtime_ns // 1_000_000 * 1_000 if status is not None and status.st_size else None
-        for status in found
-    ]
+    times = [None if status is None else spark_time(status) for status in found]
     columns = {
         LENGTH: pa.array(lengths, pa.int64()),
         MODIFICATION_TIME: pa.array(times, pa.timestamp("us", "UTC")),

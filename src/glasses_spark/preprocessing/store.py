@@ -32,10 +32,8 @@ from glasses_spark.columns import (
 )
 from glasses_spark.executors import is_local
 from glasses_spark.loading.dataset import Dataset
-from glasses_spark.loading.empty_files import FILE_PATH
-from glasses_spark.loading.images import are_named
 from glasses_spark.loading.location import SCHEME, spark_path
-from glasses_spark.preprocessing.batches import UNREADABLE
+from glasses_spark.preprocessing.comparison import FILE, compared, without
 from glasses_spark.preprocessing.decode import DECODER_VERSION
 from glasses_spark.preprocessing.preprocess import Counts, counted, decode_contents
 from glasses_spark.preprocessing.split import PARTS
@@ -60,10 +58,6 @@ _WRITING: Final = {
     "mapreduce.fileoutputcommitter.algorithm.version": "2",
 }
 
-_FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
-_LABELLED: Final = "labelled"
-_UNREAD: Final = "unread"
-
 _PART: Final = re.compile(r"(base|delta)-(\d{6,})-[0-9a-f]{8}")
 _COMPLETE: Final = "_SUCCESS"
 
@@ -77,22 +71,13 @@ class Stored:
             gives them, read from Parquet each time it is used.
         decoded: How many images were decoded for it now.
         reused: How many were in the store.
-        counts: How many there are, where that came of the decoding.
+        counts: How many there are, where that came of bringing it up to date.
     """
 
     frame: DataFrame
     decoded: int
     reused: int
     counts: Counts | None = None
-
-
-@dataclass(frozen=True)
-class _State:
-    """How many labelled files have no row, rows no file, and rows are there twice."""
-
-    missing: int
-    gone: int
-    twice: int
 
 
 class PixelStore:
@@ -139,9 +124,10 @@ class PixelStore:
         Returns:
             The pixels of the data set's labelled images.
         """
-        parts, counts = self._parts(), None
+        parts = self._parts()
+        counts: Counts | None
         if parts:
-            decoded = self._renew(dataset, parts)
+            decoded, counts = self._renew(dataset, parts, part)
         else:
             # Nothing to compare with, and nothing else to count: three queries less.
             decoded = dataset.account.used
@@ -157,50 +143,24 @@ class PixelStore:
         logger.info("Pixel store: %d images decoded, %d reused", decoded, reused)
         return Stored(frame, decoded=decoded, reused=reused, counts=counts)
 
-    def _renew(self, dataset: Dataset, parts: Sequence[str]) -> int:
+    def _renew(
+        self, dataset: Dataset, parts: Sequence[str], part: Column | None
+    ) -> tuple[int, Counts | None]:
         """Make rows and files agree; returns how many images were decoded for it."""
         stored = self._read(parts)
-        listing = _marked(dataset).persist()
-        try:
-            state = _compare(listing, stored)
-            fresh = self._decoded(dataset, listing, stored, state.missing)
-            if state.gone or state.twice or len(parts) > MAX_DELTAS:
-                kept = self._still_true(listing, stored, state)
+        with compared(dataset, stored, part) as found:
+            fresh = None if found.files is None else self._decode(found.files)
+            if found.stale is not None or found.twice or len(parts) > MAX_DELTAS:
+                kept = stored if found.stale is None else without(stored, found.stale)
+                # Two runs at once may have decoded the same files.
+                kept = kept.dropDuplicates([PATH]) if found.twice else kept
                 self._write("base", parts, kept if fresh is None else kept.unionByName(fresh))
             elif fresh is not None:
                 self._write("delta", parts, fresh)
-        finally:
-            listing.unpersist()
-        return state.missing
-
-    def _decoded(
-        self, dataset: Dataset, listing: DataFrame, stored: DataFrame, count: int
-    ) -> DataFrame | None:
-        """Decode the labelled files that the store does not have, when the result is used."""
-        if not count:
-            return None
-        known = _known(stored)
-        labelled = listing.where(_LABELLED)
-        missing = labelled.join(known, _row_of(labelled, known), "left_anti")
-        if are_named(count, of=dataset.account.images):
-            names = [row[FILE_PATH] for row in missing.select(FILE_PATH).collect()]
-            files = dataset.files(names, count=count)
-        else:
-            # Reading a few in vain is cheaper than naming thousands.
-            files = dataset.files(None, count=count)
-            files = files.join(F.broadcast(missing.select(ID)), ID, "left_semi")
-        return self._decode(files)
+        return found.missing, found.counts
 
     def _decode(self, files: DataFrame) -> DataFrame:
-        return decode_contents(files, _FILE, height=self._height, width=self._width)
-
-    def _still_true(self, listing: DataFrame, stored: DataFrame, state: _State) -> DataFrame:
-        # Few rows are gone, as a rule: they are sent to the pixels, and not the pixels to them.
-        known = _known(stored)
-        gone = known.join(listing, _row_of(listing, known), "left_anti")
-        kept = stored.join(F.broadcast(gone), _same_file(stored, gone), "left_anti")
-        # Two runs at once may have decoded the same files.
-        return kept.dropDuplicates([PATH]) if state.twice else kept
+        return decode_contents(files, FILE, height=self._height, width=self._width)
 
     def _read(self, parts: Sequence[str]) -> DataFrame:
         paths = [spark_path(f"{self.folder}/{part}") for part in parts]
@@ -270,50 +230,5 @@ def usable_root(spark: SparkSession, root: str) -> str | None:
     return str(files.makeQualified(hadoop).toString())
 
 
-def _marked(dataset: Dataset) -> DataFrame:
-    """Every file of the data set's place, and whether it is one of its labelled images."""
-    labelled = dataset.labels.select(ID, F.lit(True).alias(_LABELLED))
-    return dataset.listing.join(F.broadcast(labelled), ID, "left").select(
-        *_FILE, FILE_PATH, F.coalesce(F.col(_LABELLED), F.lit(False)).alias(_LABELLED)
-    )
-
-
-def _compare(listing: DataFrame, stored: DataFrame) -> _State:
-    """Compare files and rows, in one pass over their names."""
-    known = _known(stored)
-    no_file, no_row = listing[PATH].isNull(), known[PATH].isNull()
-    counts = (
-        listing.join(known, _row_of(listing, known), "full_outer")
-        .agg(
-            F.count_if(F.coalesce(listing[_LABELLED], F.lit(False)) & no_row).alias("missing"),
-            F.count_if(no_file).alias("gone"),
-            # Of one file there may also be rows of two states; one of them is gone.
-            (F.count(known[PATH]) - F.count_distinct(known[PATH])).alias("twice"),
-        )
-        .collect()[0]
-    )
-    return _State(**counts.asDict())
-
-
 def _number(part: str) -> int:
     return int(part.split("-")[1])
-
-
-def _known(stored: DataFrame) -> DataFrame:
-    """What the rows are about, and whether their file could be read at all."""
-    unread = F.coalesce(F.col(ERROR).startswith(UNREADABLE), F.lit(False)).alias(_UNREAD)
-    return stored.select(PATH, LENGTH, MODIFICATION_TIME, unread)
-
-
-def _row_of(listing: DataFrame, known: DataFrame) -> Column:
-    """Whether a row says what there is to say of a file; it may be read another time."""
-    return _same_file(listing, known) & ~known[_UNREAD]
-
-
-def _same_file(one: DataFrame, other: DataFrame) -> Column:
-    """Whether two rows are about one state of one file; an empty file has no time."""
-    return (
-        (one[PATH] == other[PATH])
-        & (one[LENGTH] == other[LENGTH])
-        & one[MODIFICATION_TIME].eqNullSafe(other[MODIFICATION_TIME])
-    )
