@@ -37,6 +37,18 @@ PROGRAM = f"""
 import json, os, sys
 from glasses_spark.session import spark_session, task_slots
 
+def calls_of(spark, name):
+    # What one function of PySpark asks the JVM.
+    from pyspark.sql import functions
+
+    client, calls = spark._jvm._gateway_client, []
+    send = client.send_command
+    client.send_command = lambda *given, **named: calls.append(given) or send(*given, **named)
+    getattr(functions, name)(functions.col("id"))
+    client.send_command = send
+    return len([call for call in calls if call[0].startswith(("c\\n", "r\\n"))])
+
+
 with spark_session(**json.loads(sys.argv[1])) as spark:
     from pyspark.sql.functions import udf
 
@@ -45,6 +57,7 @@ with spark_session(**json.loads(sys.argv[1])) as spark:
     told["slots"] = task_slots(spark)
     told["worker"] = spark.range(1).select(udf(lambda _: sys.executable)("id")).first()[0]
     told["local_ip"] = os.environ.get("SPARK_LOCAL_IP")
+    told["calls"] = calls_of(spark, "upper")
     try:
         spark.range(1).select(udf(lambda n: 1 / n)("id")).collect()
     except Exception as error:
@@ -107,6 +120,8 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
         "slots": len(os.sched_getaffinity(0)),
         "worker": sys.executable,
         "local_ip": "127.0.0.1",
+        # Two for each of the two functions, where PySpark's own way is 20.
+        "calls": 4,
         "failure": True,
         "stopped": True,
         "tensorflow": False,
