@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -683,20 +684,22 @@ class GlassesPipeline:
         return replace(pixels, set_aside=replace(pixels.set_aside, good=good), duplicates=found)
 
     def _require_all_parts(self, pixels: _Pixels) -> None:
-        split, good, counts = self.config.split, pixels.set_aside.good, pixels.counts.parts
+        split, counts = self.config.split, Counter(pixels.counts.parts)
         # By the key of each one's fraction; what the two leave is for the training.
         wanted = {TRAIN: "test", TEST: "test"} | (
             {VALIDATION: "validation"} if split.validation else {}
         )
-        # Counted by ids; of what is split by its cluster instead, all may have left the part.
-        moved = 0 if pixels.duplicates is None else pixels.duplicates.images
-        if all(counts.get(name, 0) > moved for name in wanted):
-            return
-        counts = {row[0]: row[1] for row in good.groupBy(self._part(good)).count().collect()}
+        # Counted by ids; what is split by its cluster instead may have left its part.
+        if pixels.duplicates is not None and pixels.duplicates.members is not None:
+            members = pixels.duplicates.members
+            left, joined = self._part(), self._part(members)
+            for one, other in members.where(left != joined).select(left, joined).collect():
+                counts[one] -= 1
+                counts[other] += 1
         for name, fraction in wanted.items():
-            if not counts.get(name):
+            if not counts[name]:
                 raise DataError(
-                    f"the {name} part of the split is empty: found {sum(counts.values())} images, "
+                    f"the {name} part of the split is empty: found {counts.total()} images, "
                     f"wanted at least one in each part; give more images, or another "
                     f"split.{fraction} than {getattr(split, fraction)} or run.seed than "
                     f"{self.config.run.seed}"

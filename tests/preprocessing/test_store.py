@@ -232,12 +232,15 @@ def test_sizes_have_stores_of_their_own_and_a_limit_reads_a_part(place: Place) -
     assert limited.frame.count() == 2
 
 
+@pytest.mark.parametrize("on_disk", [True, False])
 def test_many_files_are_decoded_without_naming_them(
-    place: Place, comparing: str, monkeypatch: pytest.MonkeyPatch
+    place: Place, comparing: str, on_disk: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.update(limit=2)
     monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 1)
-    rest = place.update()
+
+    rest = place.store().update(dataclasses.replace(place.dataset(), on_disk=on_disk))
+
     assert (rest.decoded, rest.reused) == (3, 2)
     assert sorted(rows(rest)) == [1, 2, 3, 4, 6]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from glasses_spark.loading.images import (
 )
 from glasses_spark.loading.labels import label_of_each, labels_frame
 from glasses_spark.loading.listing import UNNUMBERED, Listing, base_name
-from glasses_spark.loading.location import is_on_disk, path_on_disk, spark_time
+from glasses_spark.loading.location import is_on_disk, state_on_disk
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +94,6 @@ class Dataset:
 
     Attributes:
         labels: ``id`` (int) and ``label`` (double, 0.0 or 1.0) of the rows that are used.
-        listing: ``path``, ``modificationTime``, ``length``, ``id`` and ``file_path`` (the
-            name URL-encoded) of every image file found, used or not.
         account: What was found and what was left out.
         location: Where the images were looked for, and
         glob: which names were looked at.
@@ -104,7 +101,6 @@ class Dataset:
     """
 
     labels: DataFrame
-    listing: DataFrame
     account: Account
     location: str
     glob: str
@@ -115,6 +111,17 @@ class Dataset:
     _needed: Sequence[str] | None
     _numbers: NDArray[np.int64]
     _used: NDArray[np.bool_]
+
+    @property
+    def listing(self) -> DataFrame:
+        """Every image file found, used or not, as Spark lists it.
+
+        Returns:
+            ``path``, ``modificationTime``, ``length``, ``id`` and ``file_path`` (the name
+            URL-encoded).
+        """
+        scanned = scan(self._source)
+        return scanned if self._empty is None else scanned.unionByName(self._empty)
 
     @property
     def frame(self) -> DataFrame:
@@ -171,7 +178,7 @@ class Dataset:
             names = (name for chunk in self._listed.chunks() for name in chunk)
             for name, used in zip(names, self._used.tolist(), strict=True):
                 path = unquote(name)
-                yield FileState(name, path, *_looked_at(path), used)
+                yield FileState(name, path, *state_on_disk(path), used)
         else:
             used_ids = set(self._numbers[self._used].tolist())
             time = F.unix_micros(MODIFICATION_TIME)
@@ -244,7 +251,7 @@ def load_dataset(
     needed: list[str] | None = None
     if are_named(account.used, of=account.images):
         needed = list(listed.where(used))
-    scanned, empty = scan(source), empty_files(source, listed)
+    empty = empty_files(source, listed)
     _log(account)
     on_disk = is_on_disk(spark, images)
     if on_disk and not images.startswith("file:") and not is_local(spark.sparkContext):
@@ -256,7 +263,6 @@ def load_dataset(
         )
     return Dataset(
         labels=chosen,
-        listing=scanned if empty is None else scanned.unionByName(empty),
         account=account,
         location=images,
         glob=glob,
@@ -310,15 +316,6 @@ class _Labelled:
             unlabelled_names=_names(listed, self._unlabelled),
             label_without_image_ids=tuple(nsmallest(_EXAMPLES, without_image.tolist())),
         )
-
-
-def _looked_at(path: str) -> tuple[int | None, int | None]:
-    """The length and the time of a file, as Spark tells them."""
-    try:
-        status = os.stat(path_on_disk(path))
-    except OSError:
-        return None, None
-    return status.st_size, spark_time(status)
 
 
 def _names(listed: Listing, mask: NDArray[np.bool_]) -> tuple[str, ...]:

@@ -115,9 +115,9 @@ class Listing:
         Returns:
             One column, ``value``: as Spark lists names, or as ``chunks`` gives them.
         """
-        # Given to Java in one piece and cut there, as they came.
         from pyspark.sql import DataFrame
 
+        # Given to Java in one piece and cut there, as they came.
         array = self._names if names is None else self._strings.getStrings("\n".join(names), "\n")
         rows = self._java("scala.collection.immutable.ArraySeq").unsafeWrapArray(array)
         rows = self._java("scala.jdk.javaapi.CollectionConverters").asJava(rows)

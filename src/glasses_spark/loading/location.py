@@ -66,12 +66,22 @@ def path_on_disk(path: str) -> str:
     return "/" + path.removeprefix("file:").lstrip("/")
 
 
-def spark_time(status: os.stat_result) -> int | None:
-    """The ``modificationTime`` of a file on a disk, in microseconds.
+def state_on_disk(path: str) -> tuple[int | None, int | None]:
+    """Look at a file on a disk, for what Spark's listing says of it.
 
-    Java has it in whole milliseconds; Spark's listing has none of an empty file.
+    Args:
+        path: As Spark writes it.
+
+    Returns:
+        Its ``length`` in bytes, None where there is no such file that can be looked at, and
+        its ``modificationTime`` in microseconds, None of an empty file as well.
     """
-    return status.st_mtime_ns // 1_000_000 * 1_000 if status.st_size else None
+    try:
+        status = os.stat(path_on_disk(path))
+    except OSError:
+        return None, None
+    # Java has whole milliseconds.
+    return status.st_size, status.st_mtime_ns // 1_000_000 * 1_000 if status.st_size else None
 
 
 def spark_path(location: str) -> str:

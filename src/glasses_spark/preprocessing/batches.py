@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from glasses_spark.columns import ERROR, LENGTH, MODIFICATION_TIME, PIXELS
 from glasses_spark.errors import DecodeError
-from glasses_spark.loading.location import path_on_disk, spark_time
+from glasses_spark.loading.location import path_on_disk, state_on_disk
 from glasses_spark.preprocessing.decode import decode
 
 # The column of a batch that has the files' bytes or their paths.
@@ -70,21 +70,12 @@ def _states(paths: pa.Array, told: Sequence[str]) -> list[pa.Array]:
     """Lengths and times of files, as Spark's own scans tell them."""
     if not told:
         return []
-    found = [_status(path.as_py()) for path in paths]
-    lengths = [None if status is None else status.st_size for status in found]
-    times = [None if status is None else spark_time(status) for status in found]
+    found = [state_on_disk(path.as_py()) for path in paths]
     columns = {
-        LENGTH: pa.array(lengths, pa.int64()),
-        MODIFICATION_TIME: pa.array(times, pa.timestamp("us", "UTC")),
+        LENGTH: pa.array([length for length, _ in found], pa.int64()),
+        MODIFICATION_TIME: pa.array([time for _, time in found], pa.timestamp("us", "UTC")),
     }
     return [columns[name] for name in told]
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path_on_disk(path))
-    except OSError:  # whoever opens it says why
-        return None
 
 
 def viewed_file(content: pa.Scalar) -> memoryview:

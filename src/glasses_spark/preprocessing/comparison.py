@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import ERROR, ID, LENGTH, MODIFICATION_TIME, PATH
-from glasses_spark.loading.dataset import Dataset
+from glasses_spark.loading.dataset import Dataset, FileState
 from glasses_spark.loading.empty_files import FILE_PATH
 from glasses_spark.loading.images import are_named
 from glasses_spark.preprocessing.batches import UNREADABLE
@@ -96,7 +96,7 @@ def _in_driver(dataset: Dataset, stored: DataFrame, part: Column | None) -> Comp
         else:
             found[path] = bad, name
     used = [file for file in file_of.values() if file.used]
-    missing = [file.name for file in used if file.path not in found]
+    missing = [file for file in used if file.path not in found]
     counts = None
     if not missing:
         outcomes = [found[file.path] for file in used]
@@ -107,10 +107,20 @@ def _in_driver(dataset: Dataset, stored: DataFrame, part: Column | None) -> Comp
     return Comparison(
         missing=len(missing),
         twice=len(rows) - len({row[0] for row in rows}),
-        files=dataset.files(missing, count=len(missing)) if missing else None,
+        files=_named(dataset, missing) if missing else None,
         stale=_frame(stored, stale) if stale else None,
         counts=counts,
     )
+
+
+def _named(dataset: Dataset, files: Sequence[FileState]) -> DataFrame:
+    if dataset.on_disk or are_named(len(files), of=dataset.account.images):
+        return dataset.files([file.name for file in files], count=len(files))
+    # Reading a few in vain is cheaper than naming thousands in a query.
+    every = dataset.files(None, count=len(files))
+    paths = pa.table({PATH: pa.array([file.path for file in files], pa.string())})
+    wanted = dataset.labels.sparkSession.createDataFrame(paths)
+    return every.join(F.broadcast(wanted), PATH, "left_semi")
 
 
 def _frame(stored: DataFrame, rows: list[tuple[str, int | None, int | None]]) -> DataFrame:
@@ -149,7 +159,6 @@ def _chosen(dataset: Dataset, files: DataFrame, count: int) -> DataFrame:
     if are_named(count, of=dataset.account.images):
         names = [row[FILE_PATH] for row in files.select(FILE_PATH).collect()]
         return dataset.files(names, count=count)
-    # Reading a few in vain is cheaper than naming thousands.
     every = dataset.files(None, count=count)
     return every.join(F.broadcast(files.select(ID)), ID, "left_semi")
 
