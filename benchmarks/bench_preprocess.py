@@ -72,6 +72,7 @@ def main() -> None:
     bare, settled, ours = (statistics.median(times[1:]) for times in seconds.values())
     result = describe("preprocess", vars(arguments)) | {
         "bare_images_per_second": round(arguments.pictures / bare, 1),
+        "settled_images_per_second": round(arguments.pictures / settled, 1),
         "ours_images_per_second": round(arguments.pictures / ours, 1),
         "ratio_to_bare": round(bare / ours, 3),
         "ratio_to_settled": round(settled / ours, 3),
