@@ -421,7 +421,7 @@ def _settings(
         "spark.sql.execution.arrow.maxBytesPerBatch": ARROW_BATCH_BYTES,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.parquet.columnarReaderBatchSize": PARQUET_BATCH_ROWS,
-        # Else each function of PySpark makes six calls more to the JVM, so that an error
+        # Else each function of PySpark makes five calls more to the JVM, so that an error
         # may name the line of Python that a column came from.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.ui.enabled": str(ui).lower(),
