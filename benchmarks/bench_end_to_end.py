@@ -10,7 +10,8 @@ images held back:
 - glasses_spark: `glasses-spark train`, with an empty pixel store, in float32 and bfloat16;
 - glasses_spark, store filled: the same again;
 - keras: `image_dataset_from_directory`, decoded once and cached, and `fit`, in one process;
-- distributor (--distributor): spark-tensorflow-distributor over Parquet that Spark writes;
+- distributor (--distributor, in the first round only): spark-tensorflow-distributor over
+  Parquet that Spark writes;
 - classic (--classic, on the smallest count only; minutes): Elephas as shipped, the way of
   most notebooks: a UDF a row, vectors of doubles, `orderBy(rand)`, everything cached.
 

@@ -225,8 +225,8 @@ def test_located_files_have_the_paths_and_numbers_of_a_scan(
     assert located.count() == len(names)
 
 
-@pytest.mark.parametrize(("count", "tasks"), [(1, 4), (512, 4), (513, 6), (1300, 12)])
-def test_each_slot_has_as_many_tasks_to_locate_files(
+@pytest.mark.parametrize(("count", "tasks"), [(1, 1), (3, 3), (512, 4), (513, 6), (1300, 12)])
+def test_each_slot_has_as_many_tasks_to_locate_files_but_none_that_is_empty(
     spark: SparkSession, tmp_path: Path, count: int, tasks: int
 ) -> None:
     write_faces(tmp_path, {"1.png": b"x"})

@@ -219,8 +219,8 @@ def locate_files(
 ) -> DataFrame:
     """Give the files that tasks are to open themselves, as many to each task.
 
-    About ``IMAGES_PER_TASK``, at most, and each task slot has the same number of tasks, at
-    least ``EVEN_TASKS_PER_SLOT``.
+    At most ``IMAGES_PER_TASK``, and each task slot has the same number of tasks, at least
+    ``EVEN_TASKS_PER_SLOT``; but no task is without a file.
 
     Args:
         images: As ``open_images`` returns it.
@@ -233,7 +233,8 @@ def locate_files(
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     rounds = max(EVEN_TASKS_PER_SLOT, -(-count // (IMAGES_PER_TASK * slots)))
-    files = listed.frame(names, tasks=rounds * slots)
+    # One new file must not start a Python worker on each core of a cluster.
+    files = listed.frame(names, tasks=min(rounds * slots, count))
     return files.select(_path_of(F.col("value")).alias(PATH)).select(PATH, _id_of(F.col(PATH)))
 
 
