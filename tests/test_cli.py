@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.cli import main
+from glasses_spark.config import Config, SparkConfig, StoreConfig, TrackingConfig
 from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
 from glasses_spark.session import LOCAL_JVM_OPTIONS
 from tests.test_saved_run import write_run
@@ -554,7 +557,7 @@ class TestTrained:
         self, trained: Trained, part: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         call = ["evaluate", "--model", str(trained.run), "--part", part, "--json"]
-        assert main(call) == 0
+        assert main([*call, "--set", f"store.dir={trained.folder / 'pixels'}"]) == 0
         assert_about_equal(json.loads(capsys.readouterr().out), metrics_of(trained.run)[part])
 
     def test_prepare_finds_what_train_has_decoded(
@@ -614,6 +617,56 @@ class TestTrained:
         assert capsys.readouterr().out == ""
         (row,) = csv.DictReader(out.read_text().splitlines())
         assert row["predicted_label"] == "0"
+
+    @pytest.mark.parametrize("command", ["predict", "evaluate"])
+    def test_a_run_folder_of_a_stranger_sets_nothing_of_spark_and_writes_nowhere(
+        self, trained: Trained, tmp_path: Path, command: str
+    ) -> None:
+        hostile = tmp_path / "run"
+        shutil.copytree(trained.run, hostile)
+        config = Config.load(hostile / "config.toml")
+        # The first ends the JVM at its start, and says so in a file of the attacker's choice.
+        evil = {
+            "spark.driver.extraJavaOptions": f"-Xlog:all:file={tmp_path}/jvm.log -XX:NoSuchOption",
+            "spark.app.name": "hostile",
+        }
+        config = dataclasses.replace(
+            config,
+            spark=SparkConfig(master="spark://127.0.0.1:9", conf=evil),
+            store=StoreConfig(dir=str(tmp_path / "store")),
+            run=dataclasses.replace(config.run, dir=str(tmp_path / "elsewhere")),
+            tracking=TrackingConfig(mlflow=True),
+        )
+        (hostile / "config.toml").write_text(config.to_toml())
+        image = next((trained.folder / "faces").glob("face-*.png"))
+        work = [str(image)] if command == "predict" else ["--part", "test", "--no-store"]
+
+        # A process of its own: the tests' Spark runs already, and takes no setting any more.
+        done = subprocess.run(
+            [sys.executable, "-m", "glasses_spark", command, "--model", str(hostile), *work],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert done.returncode == 0, done.stderr
+        assert not (tmp_path / "jvm.log").exists()
+        assert {path.name for path in tmp_path.iterdir()} <= {"run", "artifacts", "spark-warehouse"}  # the last two are Spark's own
+
+    def test_evaluate_contacts_no_host_that_only_the_run_folder_names(
+        self, trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        hostile = tmp_path / "run"
+        shutil.copytree(trained.run, hostile)
+        config = Config.load(hostile / "config.toml", ["data.labels=http://127.0.0.1:9/labels"])
+        (hostile / "config.toml").write_text(config.to_toml())
+
+        assert main(["evaluate", "--model", str(hostile), "--no-store"]) == 2
+
+        line = capsys.readouterr().err
+        assert line.startswith("error: data.labels: the run folder ")
+        assert "--set data.labels=http://127.0.0.1:9/labels" in line
 
     def test_predict_of_a_missing_image_is_one_line(
         self, trained: Trained, capsys: pytest.CaptureFixture[str]

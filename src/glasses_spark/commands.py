@@ -9,7 +9,7 @@ import json
 import logging
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -136,6 +136,7 @@ def evaluate(arguments: Namespace) -> None:
     """Judge the model of a run on labelled images."""
     location = arguments.model or _config(arguments).run.dir
     with _spark_for(location, arguments) as (spark, config):
+        _require_trusted_data(location, config, arguments)
         from glasses_spark.columns import SPLIT
         from glasses_spark.evaluation.metrics import metrics_table
         from glasses_spark.pipeline import GlassesPipeline
@@ -226,29 +227,34 @@ def advise(arguments: Namespace) -> None:
 
 
 def _config(arguments: Namespace) -> Config:
+    return Config.load(arguments.config, _overrides(arguments))
+
+
+def _overrides(arguments: Namespace) -> list[str]:
     # Only some commands have the option.
     no_store = ["store.dir="] if getattr(arguments, "no_store", False) else []
     plots = ["run.plots=true"] if getattr(arguments, "plots", False) else []
-    return Config.load(arguments.config, [*arguments.set, *no_store, *plots])
+    return [*arguments.set, *no_store, *plots]
 
 
 @contextmanager
 def _spark_for(location: str, arguments: Namespace) -> Iterator[tuple[SparkSession, Config]]:
     """Start Spark for work with the model of a run, and give the configuration for it.
 
-    Spark itself is set as the run had it; not where the run lies at a URI, which only
-    a running Spark can read.
+    Spark's own settings come from the caller alone: a run folder may come from a stranger,
+    and a setting of Spark can run any command.
     """
     folder = local_folder(location)
     if folder is not None:
         run_folder.require_run_folder(folder)
-        config = _config_for(folder / run_folder.CONFIG, arguments)
+        config = _config_for(location, folder / run_folder.CONFIG, arguments)
         with _spark(config, arguments, meanwhile=_import_all) as spark:
             yield spark, config
         return
+    # Only a running Spark can read a run folder at a URI.
     with _spark(_config(arguments), arguments, meanwhile=_import_all) as spark:
         with run_place.configuration_of(spark, location) as saved:
-            config = _config_for(saved, arguments)
+            config = _config_for(location, saved, arguments)
         yield spark, config
 
 
@@ -260,17 +266,37 @@ def _model_of(location: str) -> str:
     return f"{place}/{run_folder.MODEL}"
 
 
-def _config_for(saved: Path, arguments: Namespace) -> Config:
+def _config_for(location: str, saved: Path, arguments: Namespace) -> Config:
     """Return the configuration for work with the model of a run.
 
-    What the model was made with stays: the size of its input, and the split,
-    which tells what it has seen.
+    What the model was made with stays: the size of its input, and the split with its seed,
+    which tell which images it has seen.
     """
-    arguments.config = arguments.config or saved
-    config, made_with = _config(arguments), Config.load(saved)
-    return dataclasses.replace(
-        config, image=made_with.image, split=made_with.split, run=made_with.run
-    )
+    made_with = Config.from_saved_run(saved)
+    if arguments.config:
+        config = _config(arguments)
+    else:
+        config = made_with.override(_overrides(arguments))
+    seed = dataclasses.replace(config.run, seed=made_with.run.seed)
+    return dataclasses.replace(config, image=made_with.image, split=made_with.split, run=seed)
+
+
+def _require_trusted_data(location: str, config: Config, arguments: Namespace) -> None:
+    """Refuse to contact a host that only the run folder names."""
+    if arguments.config:
+        return
+    given = {override.partition("=")[0].strip() for override in arguments.set}
+    here = urlsplit(location)
+    for key, value in (("data.images", config.data.images), ("data.labels", config.data.labels)):
+        there = urlsplit(value)
+        same_place = (there.scheme, there.netloc) == (here.scheme, here.netloc)
+        if key in given or local_folder(value) is not None or same_place:
+            continue
+        raise ConfigError(
+            f"{key}: the run folder {location} names {value}, and a run folder may come from a "
+            f"stranger; to read data from there, name it yourself with --set {key}={value} or "
+            "with --config"
+        )
 
 
 @contextmanager

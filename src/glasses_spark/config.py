@@ -433,6 +433,41 @@ class Config:
         return cls._build(table, [])
 
     @classmethod
+    def from_saved_run(cls, path: str | Path) -> Config:
+        """Read what describes the data and the model in the configuration of a saved run.
+
+        A run folder may come from a stranger. Sections that could start a program, contact a
+        host or write anywhere (``spark``, ``store``, ``tracking``, ``run.dir``) are not read:
+        they have their defaults.
+
+        Args:
+            path: ``config.toml`` of the run folder.
+
+        Returns:
+            The sections ``data``, ``image``, ``split`` and ``evaluation`` and the key
+            ``run.seed`` of the run; everything else by default.
+
+        Raises:
+            ConfigError: The file cannot be read, or one of these keys is wrong.
+        """
+        saved = _read_toml(Path(path))
+        table = {name: saved[name] for name in _SAVED_SECTIONS if name in saved}
+        run = saved.get("run", {})
+        if isinstance(run, Mapping) and "seed" in run:
+            table["run"] = {"seed": run["seed"]}
+        return cls._build(table, [])
+
+    def override(self, overrides: Sequence[str]) -> Config:
+        """Return a copy with overrides ``section.key=value`` applied, as ``load`` applies them.
+
+        Raises:
+            ConfigError: Keys or values are wrong; the message lists all that are.
+        """
+        table: dict[str, Any] = self.to_dict()
+        problems = [problem for one in overrides if (problem := _override(table, one)) is not None]
+        return self._build(table, problems)
+
+    @classmethod
     def _build(cls, table: Mapping[str, Any], problems: list[str]) -> Config:
         sections: dict[str, Any] = {}
         for name, given in table.items():
@@ -510,6 +545,9 @@ _SECTIONS: Final[Mapping[str, type[_Section]]] = {
     "store": StoreConfig,
     "tracking": TrackingConfig,
 }
+
+# What is taken from the configuration of a saved run; see Config.from_saved_run.
+_SAVED_SECTIONS: Final = ("data", "image", "split", "evaluation")
 
 
 def reference() -> str:
