@@ -27,10 +27,10 @@ from pyspark.sql import functions as F
 
 from environment import describe, write_result
 from glasses_spark import Config, GlassesPipeline, build_cnn, build_estimator
-from glasses_spark.backend import import_keras
-from glasses_spark.loading.synthetic import draw_faces
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
 from glasses_spark.preprocessing.split import TEST, split_column
-from glasses_spark.session import spark_session
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.session import spark_session
 
 ROOT = Path(__file__).parent.parent
 BATCH = 128

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 
 from environment import describe, write_result
-from glasses_spark.preprocessing import fast_png
-from glasses_spark.preprocessing.decode import decode
-from glasses_spark.preprocessing.png_file import read_png_file
+from glasses_spark.preprocessing.decoding import fast_png
+from glasses_spark.preprocessing.decoding.decode import decode
+from glasses_spark.preprocessing.decoding.png_file import read_png_file
 from pictures import photo_like_png
 
 SIDE = 128

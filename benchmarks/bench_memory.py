@@ -56,7 +56,7 @@ def _fit(arguments: Any) -> None:
     from pyspark.sql import functions as F
 
     from glasses_spark import build_cnn, build_estimator
-    from glasses_spark.session import spark_session
+    from glasses_spark.runtime.session import spark_session
 
     with spark_session(master=f"local[{arguments.workers}]") as spark:
         # Made by Spark itself, row by row: random bytes, the same on each reading.

@@ -19,8 +19,13 @@ import cv2
 import numpy as np
 
 from environment import describe, write_result
-from glasses_spark.preprocessing.decode import decode
-from glasses_spark.preprocessing.perceptual_hash import BITS, DISTANCE, band_keys, hash_pixels
+from glasses_spark.preprocessing.decoding.decode import decode
+from glasses_spark.preprocessing.duplicates.perceptual_hash import (
+    BITS,
+    DISTANCE,
+    band_keys,
+    hash_pixels,
+)
 
 SIDE = 128
 NEAR = 8  # of 64 bits: where other tools draw the line

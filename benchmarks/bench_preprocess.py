@@ -23,9 +23,9 @@ from typing import Any
 
 from environment import describe, write_result
 from glasses_spark import Config, GlassesPipeline
-from glasses_spark.preprocessing.batches import settle_in
-from glasses_spark.preprocessing.decode import decode
-from glasses_spark.session import spark_session
+from glasses_spark.preprocessing.decoding.batches import settle_in
+from glasses_spark.preprocessing.decoding.decode import decode
+from glasses_spark.runtime.session import spark_session
 from pictures import photo_like_png
 
 BARE, SETTLED, OURS = "bare processes", "bare processes, memory set up", "prepare, cold store"

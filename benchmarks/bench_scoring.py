@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from environment import describe, write_result
 from glasses_spark import GlassesModel, build_cnn
-from glasses_spark.session import spark_session
+from glasses_spark.runtime.session import spark_session
 
 SIDE = 128
 BATCH = 256

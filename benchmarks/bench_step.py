@@ -17,9 +17,9 @@ from unittest import mock
 import numpy as np
 
 from environment import describe, write_result
-from glasses_spark.backend import import_keras
-from glasses_spark.training import steps
-from glasses_spark.training.spool import RowFormat
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.worker import steps
+from glasses_spark.training.worker.spool import RowFormat
 
 SIDE = 128
 

@@ -23,8 +23,8 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
 from environment import describe, write_result
-from glasses_spark.backend import import_keras
-from glasses_spark.session import spark_session
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.session import spark_session
 
 BATCH = 128
 SIDE = 128
@@ -117,7 +117,7 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
     from elephas.ml_model import ElephasEstimator
 
     from glasses_spark import build_cnn
-    from glasses_spark.preprocessing.preprocess import pixels_to_features
+    from glasses_spark.preprocessing.features import pixels_to_features
 
     keras = import_keras()
     cnn = build_cnn()

@@ -11,8 +11,8 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
-from glasses_spark.class_archive import archive_path
-from glasses_spark.java import find_java
+from glasses_spark.runtime.class_archive import archive_path
+from glasses_spark.runtime.java import find_java
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = (

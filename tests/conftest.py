@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.java import ensure_java
-from glasses_spark.session import LOCAL_JVM_OPTIONS
+from glasses_spark.runtime.java import ensure_java
+from glasses_spark.runtime.spark_settings import LOCAL_JVM_OPTIONS
 
 # Set before anything imports TensorFlow, here and in the Python workers that Spark starts.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -29,7 +29,7 @@ def spark() -> Iterator[SparkSession]:
         SparkSession.builder.master("local[2]")
         .appName("glasses-spark-tests")
         .config("spark.driver.extraJavaOptions", LOCAL_JVM_OPTIONS)
-        .config("spark.python.daemon.module", "glasses_spark.daemon")
+        .config("spark.python.daemon.module", "glasses_spark.runtime.python_workers.daemon")
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", "2")

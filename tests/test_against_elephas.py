@@ -19,12 +19,12 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
 from glasses_spark import GlassesEstimator, GlassesModel
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import ConfigError, ScoringError, TrainingError
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.rows import LabelCode
-from tests.training.test_coordinator import coordinator, push
-from tests.training.test_worker import fit
+from tests.training.server.test_coordinator import coordinator, push
 from tests.training.tiny import FEATURES, separable, tiny_model
+from tests.training.worker.test_worker import fit
 
 pytestmark = pytest.mark.slow
 

@@ -18,15 +18,15 @@ import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.cli import main
-from glasses_spark.config import Config
+from glasses_spark.cli.main import main
+from glasses_spark.config.config import Config
+from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
 from glasses_spark.errors import ConfigError
 from glasses_spark.loading.dataset import load_dataset
-from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
-from glasses_spark.pipeline import GlassesPipeline
+from glasses_spark.pipeline.pipeline import GlassesPipeline
+from tests.cli.test_main import _logging_as_before as _logging_as_before
 from tests.elsewhere import mounted
 from tests.faces import write_faces
-from tests.test_cli import _logging_as_before as _logging_as_before
 
 FACES = 24
 
@@ -161,8 +161,8 @@ def on_cluster(faces: Path, code: str) -> dict[str, Any]:
     script = f"""
 import json, os
 from glasses_spark import Config, GlassesPipeline
-from glasses_spark.run_place import new_run_place
-from glasses_spark.session import spark_session
+from glasses_spark.runs.remote_folder import new_run_place
+from glasses_spark.runtime.session import spark_session
 
 said = {{}}
 say = said.update

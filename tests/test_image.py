@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.paths import ROOT
+
 ENTRYPOINT = ROOT / "scripts" / "kubernetes-entrypoint"
 
 # What Kubernetes' side of Spark 4.0 sets in an executor's pod.

@@ -11,9 +11,10 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.test_session import clean_environment, lay_out_spark
+from tests.paths import ROOT
+from tests.runtime.test_session import clean_environment, lay_out_spark
 
-NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebook.ipynb"
+NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
 # Few small faces and epochs, where the notebook itself takes those of the demo.
 SMALL = {"faces": 160, "drawn_size": 64, "side": 32, "epochs": 2, "batch_size": 16}

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
+from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "docs/quickstart.md", "docs/data.md"]
 
 

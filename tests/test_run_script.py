@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parent.parent
+from tests.paths import ROOT
+
 TOOLS = [
     "sh",
     "awk",
@@ -87,7 +88,7 @@ class Machine:
             path.mkdir()
         self.calls.write_text("")
         for name in ("run", "pyproject.toml", "constraints.txt"):
-            shutil.copy(PROJECT / name, self.project)
+            shutil.copy(ROOT / name, self.project)
         for tool in TOOLS:
             there = shutil.which(tool)
             if there:
@@ -122,7 +123,7 @@ class Machine:
         return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
     def installs(self) -> list[str]:
-        text = self.calls.read_text().replace(str(self.project), "PROJECT")
+        text = self.calls.read_text().replace(str(self.project), "ROOT")
         return text.splitlines()
 
 
@@ -223,7 +224,7 @@ def test_another_python_that_is_asked_for_later_makes_a_new_environment(ready: M
     chosen = ready.add_python("chosen", "3.12")
 
     assert ready.run("doctor", PYTHON=str(chosen)).returncode == 0
-    assert ready.installs() == ["venv", "pip PROJECT[test]"] * 2
+    assert ready.installs() == ["venv", "pip ROOT[test]"] * 2
     assert not (ready.project / ".venv" / "lib" / "python3.11").exists()
 
 
@@ -247,7 +248,7 @@ def test_a_second_start_installs_nothing_and_says_nothing(ready: Machine) -> Non
 
     # The fastest of them, as this machine may be busy with other things.
     assert min(seconds) < 0.5
-    assert ready.installs() == before == ["venv", "pip PROJECT[test]"]
+    assert ready.installs() == before == ["venv", "pip ROOT[test]"]
 
 
 def test_a_java_is_added_only_where_there_is_none(machine: Machine) -> None:
@@ -256,7 +257,7 @@ def test_a_java_is_added_only_where_there_is_none(machine: Machine) -> None:
     result = machine.run("doctor", JAVA="")
 
     assert result.returncode == 0
-    assert machine.installs() == ["venv", "pip PROJECT[test]", "pip PROJECT[test,java]"]
+    assert machine.installs() == ["venv", "pip ROOT[test]", "pip ROOT[test,java]"]
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_a_failed_install_is_explained_with_what_pip_said_and_repeated(
 
     # What an interrupted install leaves behind is not trusted.
     assert machine.run("doctor").returncode == 0
-    assert machine.installs() == ["venv", "pip PROJECT[test]"] * 2
+    assert machine.installs() == ["venv", "pip ROOT[test]"] * 2
 
 
 def test_new_pins_are_installed_into_the_same_environment(ready: Machine) -> None:
@@ -292,14 +293,14 @@ def test_new_pins_are_installed_into_the_same_environment(ready: Machine) -> Non
         file.write("another==1.0\n")
 
     assert ready.run("doctor").returncode == 0
-    assert ready.installs() == ["venv", "pip PROJECT[test]", "pip PROJECT[test]"]
+    assert ready.installs() == ["venv", "pip ROOT[test]", "pip ROOT[test]"]
 
 
 def test_a_moved_project_is_set_up_again(ready: Machine) -> None:
     ready.project = ready.project.rename(ready.project.with_name("moved"))
 
     assert ready.run("doctor").returncode == 0
-    assert ready.installs()[2:] == ["venv", "pip PROJECT[test]"]
+    assert ready.installs()[2:] == ["venv", "pip ROOT[test]"]
 
 
 def test_an_environment_that_someone_else_made_is_added_to_not_replaced(machine: Machine) -> None:
@@ -311,7 +312,7 @@ def test_an_environment_that_someone_else_made_is_added_to_not_replaced(machine:
     (binaries / "theirs").write_text("")
 
     assert machine.run("doctor").returncode == 0
-    assert machine.installs() == ["pip PROJECT[test]"]
+    assert machine.installs() == ["pip ROOT[test]"]
     assert (binaries / "theirs").exists()
 
 
@@ -328,7 +329,7 @@ def test_two_first_starts_at_once_set_up_once(machine: Machine) -> None:
 
     assert first.wait(timeout=30) == second.returncode == 0
     assert "Waiting for another ./run" in second.stderr
-    assert machine.installs() == ["venv", "pip PROJECT[test]"]
+    assert machine.installs() == ["venv", "pip ROOT[test]"]
     for pipe in (first.stdout, first.stderr):
         assert pipe is not None
         pipe.close()

@@ -1,4 +1,8 @@
-"""Train Keras models on Apache Spark with Elephas."""
+"""Train Keras models on Apache Spark with Elephas.
+
+The names in ``__all__`` are the public interface, listed with examples in ``docs/api.md``.
+Every module below this package is private: it may change without notice.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +11,142 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glasses_spark.config import Config
-    from glasses_spark.pipeline import GlassesPipeline
-    from glasses_spark.scoring.transformer import GlassesModel, load_ml_transformer
-    from glasses_spark.training.elephas_factory import GrpcFactory
-    from glasses_spark.training.estimator import (
-        GlassesEstimator,
-        build_estimator,
-        load_ml_estimator,
+    from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+    from glasses_spark.errors import (
+        ConfigError,
+        DataError,
+        DecodeError,
+        FetchError,
+        GlassesSparkError,
+        ImagesError,
+        LabelsError,
+        ScoringError,
+        SetupError,
+        TrackingError,
+        TrainingError,
+        WorkerError,
     )
+    from glasses_spark.evaluation.cross_validation import assign_folds
+    from glasses_spark.evaluation.curves import make_curves
+    from glasses_spark.evaluation.evaluator import GlassesEvaluator
+    from glasses_spark.evaluation.metrics import add_predicted_label, evaluate
+    from glasses_spark.evaluation.scores import collect_scores
+    from glasses_spark.loading.dataset import load_dataset
+    from glasses_spark.pipeline.pipeline import GlassesPipeline
+    from glasses_spark.preprocessing.features import pixels_to_features, to_features
+    from glasses_spark.preprocessing.pixels import to_pixels
+    from glasses_spark.preprocessing.quarantine import quarantine_images
+    from glasses_spark.preprocessing.split import split_by_id
+    from glasses_spark.reports.notebook import show_curves, show_faces
+    from glasses_spark.runs.tracking.mlflow_run import log_run
+    from glasses_spark.runs.tracking.tensorboard import write_event_files
+    from glasses_spark.runtime.keras import import_keras
+    from glasses_spark.runtime.session import build_session, spark_session
+    from glasses_spark.scoring.transformer import GlassesModel, load_ml_transformer
+    from glasses_spark.training.build import build_estimator
+    from glasses_spark.training.estimator import GlassesEstimator
     from glasses_spark.training.model import build_cnn, build_model
+    from glasses_spark.training.saving import load_ml_estimator
+    from glasses_spark.training.server.elephas_factory import GrpcFactory
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Config",
+    "ConfigError",
+    "DataError",
+    "DecodeError",
+    "FetchError",
     "GlassesEstimator",
+    "GlassesEvaluator",
     "GlassesModel",
     "GlassesPipeline",
+    "GlassesSparkError",
     "GrpcFactory",
+    "ImagesError",
+    "LabelsError",
+    "ScoringError",
+    "SetupError",
+    "TrackingError",
+    "TrainingError",
+    "WorkerError",
+    "add_predicted_label",
+    "assign_folds",
     "build_cnn",
     "build_estimator",
     "build_model",
+    "build_session",
+    "collect_scores",
+    "draw_faces",
+    "evaluate",
+    "import_keras",
+    "load_dataset",
     "load_ml_estimator",
     "load_ml_transformer",
+    "log_run",
+    "make_curves",
+    "make_labels",
+    "pixels_to_features",
+    "quarantine_images",
+    "show_curves",
+    "show_faces",
+    "spark_session",
+    "split_by_id",
+    "to_features",
+    "to_pixels",
+    "write_event_files",
+    "write_labels",
 ]
 
-# Resolved on first use: importing the package must neither start Java nor
-# import TensorFlow, so that `glasses-spark --help` answers at once.
-_HOMES = {
-    "Config": "glasses_spark.config",
-    "GlassesEstimator": "glasses_spark.training.estimator",
-    "GlassesModel": "glasses_spark.scoring.transformer",
-    "GlassesPipeline": "glasses_spark.pipeline",
-    "GrpcFactory": "glasses_spark.training.elephas_factory",
-    "build_cnn": "glasses_spark.training.model",
-    "build_estimator": "glasses_spark.training.estimator",
-    "build_model": "glasses_spark.training.model",
-    "load_ml_estimator": "glasses_spark.training.estimator",
-    "load_ml_transformer": "glasses_spark.scoring.transformer",
+# Resolved on first use: importing the package must neither start Java nor import
+# TensorFlow, so that `glasses-spark --help` answers at once.
+_MODULES = {
+    "config": ("Config",),
+    "datasets.drawn.draw_faces": ("draw_faces", "make_labels", "write_labels"),
+    "errors": (
+        "ConfigError",
+        "DataError",
+        "DecodeError",
+        "FetchError",
+        "GlassesSparkError",
+        "ImagesError",
+        "LabelsError",
+        "ScoringError",
+        "SetupError",
+        "TrackingError",
+        "TrainingError",
+        "WorkerError",
+    ),
+    "evaluation.cross_validation": ("assign_folds",),
+    "evaluation.curves": ("make_curves",),
+    "evaluation.evaluator": ("GlassesEvaluator",),
+    "evaluation.metrics": ("add_predicted_label", "evaluate"),
+    "evaluation.scores": ("collect_scores",),
+    "loading.dataset": ("load_dataset",),
+    "pipeline.pipeline": ("GlassesPipeline",),
+    "preprocessing.features": ("pixels_to_features", "to_features"),
+    "preprocessing.pixels": ("to_pixels",),
+    "preprocessing.quarantine": ("quarantine_images",),
+    "preprocessing.split": ("split_by_id",),
+    "reports.notebook": ("show_curves", "show_faces"),
+    "runs.tracking.mlflow_run": ("log_run",),
+    "runs.tracking.tensorboard": ("write_event_files",),
+    "runtime.keras": ("import_keras",),
+    "runtime.session": ("build_session", "spark_session"),
+    "scoring.transformer": ("GlassesModel", "load_ml_transformer"),
+    "training.build": ("build_estimator",),
+    "training.estimator": ("GlassesEstimator",),
+    "training.model": ("build_cnn", "build_model"),
+    "training.saving": ("load_ml_estimator",),
+    "training.server.elephas_factory": ("GrpcFactory",),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

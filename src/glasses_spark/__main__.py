@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glasses_spark.cli import program
+from glasses_spark.cli.main import program
 
 if __name__ == "__main__":
     program()

@@ -20,13 +20,14 @@ from unittest import mock
 from pyspark.sql import DataFrame
 
 from glasses_spark import build_estimator
-from glasses_spark.backend import import_keras
-from glasses_spark.session import spark_session, task_slots
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.session import spark_session
+from glasses_spark.runtime.task_slots import task_slots
+from tests.paths import ROOT
 from tests.training.tiny import separable, tiny_model
 
 ROWS: Final = 60
 
-ROOT: Final = Path(__file__).parents[2]
 
 # For the driver to find this library and the tests.
 PYTHONPATH: Final = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
@@ -132,7 +133,7 @@ def main(master: str, fits: Sequence[str]) -> None:
             told.append(fit(frame, **json.loads(one)))
             if len(told) == 1:
                 # Once all have come, there is nothing to wait for.
-                with mock.patch("glasses_spark.session.time.sleep") as nap:
+                with mock.patch("glasses_spark.runtime.session.time.sleep") as nap:
                     slots = task_slots(spark)
     print(json.dumps({"fits": told, "slots": slots, "naps": nap.call_count}))
 

@@ -18,7 +18,7 @@ from typing import Final, Self
 
 import pyspark
 
-from glasses_spark.java import find_java
+from glasses_spark.runtime.java import find_java
 
 SPARK: Final = Path(pyspark.__file__).parent
 

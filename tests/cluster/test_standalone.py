@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.config import Config
-from glasses_spark.loading.synthetic import draw_faces, make_labels, write_labels
-from glasses_spark.pipeline import GlassesPipeline
+from glasses_spark.config.config import Config
+from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from glasses_spark.pipeline.pipeline import GlassesPipeline
 from glasses_spark.scoring.transformer import GlassesModel
-from tests.cluster.fits import PYTHONPATH, ROOT, ROWS, command
+from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import Cluster, run_driver
+from tests.paths import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from glasses_spark.evaluation.compare import Comparison, Line, Rows, Run, compare
-from glasses_spark.evaluation.compare_text import print_comparison
+from glasses_spark.reports.compare_text import print_comparison
 
 
 def rows(test: Mapping[int, bool], train: Sequence[int] = ()) -> Rows:

@@ -10,7 +10,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glasses_spark.errors import ConfigError, DataError, ImagesError, LabelsError
 from glasses_spark.loading import images as images_module
-from glasses_spark.loading.dataset import Account, load_dataset
+from glasses_spark.loading.account import Account
+from glasses_spark.loading.dataset import load_dataset
 from glasses_spark.preprocessing.split import split_column
 from tests.faces import noise_png, write_faces, write_labels
 

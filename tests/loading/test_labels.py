@@ -16,8 +16,8 @@ from pyspark.testing import assertSchemaEqual
 from glasses_spark.errors import LabelsError
 from glasses_spark.loading import labels as labels_module
 from glasses_spark.loading.labels import SCHEMA, read_labels
+from tests.paths import REAL_LABELS
 
-REAL_LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "labels.csv"
 TEXT = "index,label\n1,0.0\n2,\n3,nan\n4,1.0\n"
 ROWS = [(1, 0.0), (2, None), (3, None), (4, 1.0)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -12,8 +11,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.errors import ConfigError
 from glasses_spark.preprocessing.split import split_by_id, split_column
-
-REAL_LABELS = Path(__file__).parents[2].parent / "shared" / "data" / "labels.csv"
+from tests.paths import REAL_LABELS
 
 
 def parts(frame: DataFrame, *, seed: int = 0, test: float = 0.2) -> dict[int, str]:

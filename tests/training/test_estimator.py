@@ -17,8 +17,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark import GlassesEstimator, GlassesModel, build_estimator, load_ml_estimator
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import ConfigError, TrainingError, WorkerError
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.trainer import driver_addresses
 from tests.training.tiny import separable, tiny_model
 

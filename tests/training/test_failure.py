@@ -15,8 +15,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from glasses_spark import GlassesEstimator, build_estimator
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import WorkerError
+from glasses_spark.runtime.keras import import_keras
 from tests.training.tiny import separable, tiny_model
 
 pytestmark = pytest.mark.slow

@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model import build_cnn
-from glasses_spark.training.precision import (
-    compute_in,
-    has_native_bfloat16,
-    resolve_precision,
-)
-from glasses_spark.training.spool import RowFormat
-from glasses_spark.training.steps import Steps
+from glasses_spark.training.precision import compute_in, has_native_bfloat16, resolve_precision
+from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.steps import Steps
 from tests.training.tiny import spec_of, tiny_model
 
 

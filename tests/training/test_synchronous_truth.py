@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses_spark.backend import import_keras
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model import build_cnn
 from glasses_spark.training.schedule import share
 from glasses_spark.training.weights import layout_of, read_vector
-from tests.training.test_worker import OPTIMIZERS, SEED, fit
 from tests.training.tiny import global_batches
+from tests.training.worker.test_worker import OPTIMIZERS, SEED, fit
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from glasses_spark.backend import import_keras
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.schedule import epoch_order
-from glasses_spark.training.spool import RowFormat
-from glasses_spark.training.steps import ModelSpec
+from glasses_spark.training.worker.spool import RowFormat
 
 FEATURES = 6
 

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from pyspark.sql import DataFrame
 
-from glasses_spark.cells import cell, table
 from glasses_spark.columns import PREDICTED_LABEL, SPLIT
 from glasses_spark.evaluation.calibration import expected_calibration_error
 from glasses_spark.evaluation.confusion import Confusion
@@ -22,6 +21,7 @@ from glasses_spark.evaluation.intervals import (
 from glasses_spark.evaluation.losses import brier_score, log_loss, stable_log_loss
 from glasses_spark.evaluation.ranking import rank
 from glasses_spark.evaluation.scores import Scores, collect_scores, probability_column
+from glasses_spark.notebook_html import cell, table
 
 # The rows of the table: what is looked at first, and nothing that follows from it.
 _SHOWN: Final = (

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from heapq import nsmallest
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
-from glasses_spark.executors import is_local
+from glasses_spark.loading.account import Account, log_account
 from glasses_spark.loading.empty_files import FILE_PATH
 from glasses_spark.loading.images import (
     are_named,
@@ -29,45 +26,14 @@ from glasses_spark.loading.images import (
     require_usable,
     scan,
 )
+from glasses_spark.loading.labelled import LabelledFiles
 from glasses_spark.loading.labels import label_of_each, labels_frame
-from glasses_spark.loading.listing import UNNUMBERED, Listing, base_name
-from glasses_spark.loading.location import is_on_disk, state_on_disk
+from glasses_spark.loading.limit import choose_below_limit
+from glasses_spark.loading.listing import Listing
+from glasses_spark.runtime.location import is_on_disk, state_on_disk
+from glasses_spark.runtime.workers import is_local
 
 logger = logging.getLogger(__name__)
-
-_EXAMPLES: Final = 5
-
-
-@dataclass(frozen=True)
-class Account:
-    """How many rows went where; ``images`` is the sum of the other counts of images.
-
-    Attributes:
-        images: Image files found.
-        labels: Rows of the labels file, undefined ones included.
-        used: Images that go on.
-        undefined_label: Images whose label is empty or ``nan``.
-        unlabelled: Images that no row of the labels file is about.
-        unnumbered: Those of the unlabelled that have no number in their name, or
-            one above an int.
-        beyond_limit: Images left out because of ``limit``.
-        label_without_image: Rows of the labels file whose image is not there.
-        undefined_label_names: A few base names of such images.
-        unlabelled_names: A few base names of such images.
-        label_without_image_ids: A few numbers of such rows.
-    """
-
-    images: int
-    labels: int
-    used: int
-    undefined_label: int
-    unlabelled: int
-    unnumbered: int
-    beyond_limit: int
-    label_without_image: int
-    undefined_label_names: tuple[str, ...] = ()
-    unlabelled_names: tuple[str, ...] = ()
-    label_without_image_ids: tuple[int, ...] = ()
 
 
 class FileState(NamedTuple):
@@ -236,7 +202,7 @@ def load_dataset(
     listed = Listing(source)
     numbers = listed.numbers()
     require_usable(listed, numbers, images, glob=glob)
-    labelled = _Labelled(numbers, label_of)
+    labelled = LabelledFiles(numbers, label_of)
     account = labelled.account(listed, limit)
     if account.used == 0:
         raise DataError(
@@ -246,13 +212,13 @@ def load_dataset(
         )
     chosen, used = labels_frame(spark, labelled.label_of), labelled.defined
     if account.beyond_limit:
-        chosen = chosen.where(_below_limit(chosen, labelled.sizes, account.used, seed))
+        chosen = chosen.where(choose_below_limit(chosen, labelled.sizes, account.used, seed))
         used = np.isin(numbers, [row[ID] for row in chosen.select(ID).collect()])
     needed: list[str] | None = None
     if are_named(account.used, of=account.images):
         needed = list(listed.where(used))
     empty = empty_files(source, listed)
-    _log(account)
+    log_account(account)
     on_disk = is_on_disk(spark, images)
     if on_disk and not images.startswith("file:") and not is_local(spark.sparkContext):
         logger.warning(
@@ -274,110 +240,3 @@ def load_dataset(
         _numbers=numbers,
         _used=used,
     )
-
-
-class _Labelled:
-    """Files and labels, held against each other by the numbers of the files."""
-
-    def __init__(self, numbers: NDArray[np.int64], label_of: Mapping[int, float | None]) -> None:
-        self._numbers, self._labels = numbers, label_of
-        self.defined = np.isin(numbers, [n for n, label in label_of.items() if label is not None])
-        undefined = [number for number, label in label_of.items() if label is None]
-        self._undefined = np.isin(numbers, undefined)
-        self._unlabelled = ~self.defined & ~self._undefined
-
-    @cached_property
-    def label_of(self) -> dict[int, float]:
-        """The label of each image that has a defined one."""
-        found = self._numbers[self.defined].tolist()
-        return {number: label for number in found if (label := self._labels[number]) is not None}
-
-    @property
-    def sizes(self) -> Counter[float]:
-        """How many images have each label."""
-        return Counter(self.label_of.values())
-
-    def account(self, listed: Listing, limit: int | None) -> Account:
-        """Tell what goes where, at most ``limit`` images among what is used."""
-        labelled = int(self.defined.sum())
-        used = labelled if limit is None else min(limit, labelled)
-        numbers = np.fromiter(self._labels, np.int64, len(self._labels))
-        without_image = numbers[~np.isin(numbers, self._numbers)]
-        return Account(
-            images=len(listed),
-            labels=len(self._labels),
-            used=used,
-            undefined_label=int(self._undefined.sum()),
-            unlabelled=int(self._unlabelled.sum()),
-            unnumbered=int((self._numbers == UNNUMBERED).sum()),
-            beyond_limit=labelled - used,
-            label_without_image=len(without_image),
-            undefined_label_names=_names(listed, self._undefined),
-            unlabelled_names=_names(listed, self._unlabelled),
-            label_without_image_ids=tuple(nsmallest(_EXAMPLES, without_image.tolist())),
-        )
-
-
-def _names(listed: Listing, mask: NDArray[np.bool_]) -> tuple[str, ...]:
-    return tuple(nsmallest(_EXAMPLES, (base_name(name) for name in listed.where(mask))))
-
-
-def _below_limit(labels: DataFrame, sizes: Mapping[float, int], limit: int, seed: int) -> Column:
-    """Make the condition on ``id`` and ``label`` that leaves ``limit`` images.
-
-    Of each label the images with the smallest hashes stay. Neither the order of the
-    files nor the partitions matter.
-    """
-    # The name keeps this draw apart from the train / test split by the same seed:
-    # otherwise a limit would take mostly images of one part.
-    mixed = F.xxhash64(F.lit(seed).cast("bigint"), F.lit("limit"), F.col(ID).cast("bigint"))
-    condition = F.lit(False)
-    for label, quota in _quotas(sizes, limit).items():
-        smallest = labels.where(F.col(LABEL) == label).select(mixed.alias("mixed"))
-        largest = smallest.orderBy("mixed").limit(quota).agg(F.max("mixed")).collect()[0][0]
-        # No two ids have one hash: xxhash64 of eight bytes is a permutation.
-        condition = condition | ((F.col(LABEL) == label) & (mixed <= largest))
-    return condition
-
-
-def _quotas(sizes: Mapping[float, int], limit: int) -> dict[float, int]:
-    """Share ``limit`` among the labels by their sizes, at least one for each."""
-    total = sum(sizes.values())
-    quotas = {label: max(1, round(limit * size / total)) for label, size in sizes.items()}
-    # What rounding gave too much or too little, the largest label evens out.
-    largest = max(sizes, key=lambda label: (sizes[label], label))
-    quotas[largest] += limit - sum(quotas.values())
-    return quotas
-
-
-def _log(account: Account) -> None:
-    logger.info(
-        "%d images, %d labels: %d images used", account.images, account.labels, account.used
-    )
-    if account.undefined_label:
-        logger.info(
-            "%d images left out, their label is undefined: %s",
-            account.undefined_label,
-            _few(account.undefined_label_names, account.undefined_label),
-        )
-    if account.unlabelled:
-        logger.warning(
-            "%d images left out, no row of the labels file is about them (%d have no usable "
-            "number in their name): %s",
-            account.unlabelled,
-            account.unnumbered,
-            _few(account.unlabelled_names, account.unlabelled),
-        )
-    if account.label_without_image:
-        logger.warning(
-            "%d labels have no image, such as index %s",
-            account.label_without_image,
-            _few(account.label_without_image_ids, account.label_without_image),
-        )
-    if account.beyond_limit:
-        logger.info("%d images left out by data.limit", account.beyond_limit)
-
-
-def _few(examples: tuple[object, ...], count: int) -> str:
-    more = ", ..." if count > len(examples) else ""
-    return ", ".join(str(example) for example in examples) + more

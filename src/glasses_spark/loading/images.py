@@ -17,7 +17,7 @@ from glasses_spark.columns import CONTENT, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
 from glasses_spark.loading.listing import LISTED_LOCAL, UNNUMBERED, Listing, base_name
-from glasses_spark.loading.location import spark_path
+from glasses_spark.runtime.location import spark_path
 
 # Spark plans 24 to 31 small files a task, because it charges 4 MB for opening each.
 # Starting a task then costs as much as its work. 128 faces of the Kaggle set take

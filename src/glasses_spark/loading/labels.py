@@ -22,7 +22,7 @@ from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
 from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH
 from glasses_spark.errors import LabelsError
-from glasses_spark.loading.location import local_path, spark_path
+from glasses_spark.runtime.location import local_path, spark_path
 
 CSV_COLUMNS: Final = ["index", "label"]
 SCHEMA: Final = StructType(

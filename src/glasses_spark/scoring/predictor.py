@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import ScoringError
-from glasses_spark.executors import threads_of_this_process
-from glasses_spark.gpu import take_granted_gpu
+from glasses_spark.runtime.gpu import take_granted_gpu
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.workers import threads_of_this_process
 
 # Python workers live on between Spark's tasks; so do the models built in them.
 MODELS_KEPT: Final = 2

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from glasses_spark.errors import ScoringError
-from glasses_spark.loading import hadoop
+from glasses_spark.runtime import hadoop
 
 SCHEMA: Final = pa.schema(
     [

@@ -26,14 +26,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from glasses_spark.backend import import_keras
-from glasses_spark.cells import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.errors import ScoringError
-from glasses_spark.executors import worker_environment, worker_threads
-from glasses_spark.loading.location import SCHEME
-from glasses_spark.scoring.epochs import Epochs
+from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
+from glasses_spark.runtime.elephas import ElephasTransformer, ModelType, ModelTypeEncoder, as_enum
+from glasses_spark.runtime.location import SCHEME
+from glasses_spark.runtime.task_slots import task_slots
+from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
-from glasses_spark.scoring.layers import layer_rows
+from glasses_spark.scoring.history_list import Epochs
+from glasses_spark.scoring.layer_table import layer_rows
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.storage import (
     digest,
@@ -42,13 +43,7 @@ from glasses_spark.scoring.storage import (
     write_metadata,
     write_weights,
 )
-from glasses_spark.scoring.task import scoring_function
-from glasses_spark.session import task_slots
-
-import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
-
-from elephas.ml_model import ElephasTransformer  # noqa: E402
-from elephas.utils.model_utils import ModelType, ModelTypeEncoder, as_enum  # noqa: E402
+from glasses_spark.scoring.udf import scoring_function
 
 # Files with these endings are in Elephas' own form; anything else is a Spark ML folder.
 ELEPHAS_SUFFIXES: Final = (".h5", ".hdf5")

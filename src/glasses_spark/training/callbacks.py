@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from glasses_spark.backend import import_keras
-from glasses_spark.training.coordinator import Coordinator, Verdict
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.history import EpochRecord
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.state import Verdict
 from glasses_spark.training.weights import read_vector
 
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
-import threading
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.param import Param, TypeConverters
@@ -22,33 +18,26 @@ from pyspark.ml.param.shared import (
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import DataFrame
 
-from glasses_spark.backend import import_keras
-from glasses_spark.errors import ConfigError, TrainingError
-from glasses_spark.loading import hadoop
-from glasses_spark.scoring.storage import (
-    read_metadata,
-    read_weights,
-    write_metadata,
-    write_weights,
-)
+from glasses_spark.config.fields import AUTO
+from glasses_spark.errors import ConfigError
+from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.elephas import ElephasEstimator
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.scoring.storage import read_metadata, read_weights, write_metadata, write_weights
 from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
 from glasses_spark.seeds import derive_seed
-from glasses_spark.training.precision import FLOAT32, PRECISIONS
-from glasses_spark.training.schedule import FREQUENCIES, MODES
-from glasses_spark.training.steps import ModelSpec
-from glasses_spark.training.trainer import AUTO, Columns, FitSettings, Trainer
+from glasses_spark.training.model_checks import (
+    build_seeded,
+    model_type_of,
+    require_built,
+    require_mean_loss,
+)
+from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.params import STALL_TIMEOUT_S, plain, require_valid, serialized
+from glasses_spark.training.precision import FLOAT32
+from glasses_spark.training.settings import Columns, FitSettings
+from glasses_spark.training.trainer import Trainer
 from glasses_spark.training.weights import travelling_variables
-
-import_keras()  # quietly, before Elephas does it with all of TensorFlow's noise
-
-from elephas.ml_model import ElephasEstimator  # noqa: E402
-from elephas.utils.model_utils import LossModelTypeMapper, ModelType  # noqa: E402
-
-# Long enough for a busy machine to miss a few signs of life, short enough to be
-# noticed by whoever waits.
-STALL_TIMEOUT_S = 120.0
-
-_seeding = threading.Lock()
 
 
 class GlassesEstimator(
@@ -143,12 +132,12 @@ class GlassesEstimator(
         return self
 
     def _set(self, **kwargs: Any) -> GlassesEstimator:
-        kwargs = {name: _plain(value) for name, value in kwargs.items()}
+        kwargs = {name: plain(value) for name, value in kwargs.items()}
         for name, value in kwargs.items():
-            _require_valid(name, value)
+            require_valid(name, value)
         for name in ("optimizer_config", "loss", "metrics"):
             if name in kwargs:
-                kwargs[name] = _serialized(kwargs[name])
+                kwargs[name] = serialized(kwargs[name])
         if "class_weight" in kwargs:
             weights = kwargs["class_weight"] or {}
             kwargs["class_weight"] = {str(float(k)): float(v) for k, v in weights.items()}
@@ -249,7 +238,7 @@ class GlassesEstimator(
             keras_model_config=self.get_keras_model_config(),
             weights=model.get_weights(),
             custom_objects=self.get_custom_objects(),
-            model_type=_model_type(model, loss),
+            model_type=model_type_of(model, loss),
             history=[record.as_dict() for record in history],
         )
         return fitted
@@ -299,9 +288,9 @@ class GlassesEstimator(
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),
         )
-        _require_mean_loss(spec.loss)
-        model = _build_seeded(spec, derive_seed(self.getSeed(), "weights"))
-        _require_built(model)
+        require_mean_loss(spec.loss)
+        model = build_seeded(spec, derive_seed(self.getSeed(), "weights"))
+        require_built(model)
         if self.initial_weights is not None:
             model.set_weights([np.asarray(weight) for weight in self.initial_weights])
         travelling = {id(v) for group in travelling_variables(model) for v in group}
@@ -311,135 +300,6 @@ class GlassesEstimator(
             if id(variable) not in travelling
         }
         return model, ModelSpec(**{**vars(spec), "frozen": frozen})
-
-
-def build_estimator(
-    model: Any,
-    epochs: int,
-    batch_size: int,
-    categorical: bool,
-    num_workers: int | str = 1,
-    loss: Any = None,
-    nb_classes: int | None = None,
-    optimizer: Any = None,
-    split: float = 0.0,
-    featuresCol: str = "features",
-    labelCol: str = "label",
-    metrics: Sequence[Any] | None = None,
-    frequency: str = "batch",
-    mode: str = "asynchronous",
-    *,
-    seed: int = 0,
-    callbacks: Sequence[Any] = (),
-    rawPredictionCol: str = "",
-    validationIndicatorCol: str | None = None,
-    weightCol: str | None = None,
-    class_weight: Mapping[float, float] | None = None,
-    stall_timeout: float = STALL_TIMEOUT_S,
-    parameter_server_port: int = 0,
-    precision: str = FLOAT32,
-    staleness_aware: bool = True,
-) -> GlassesEstimator:
-    """Make an estimator from a compiled Keras model, as the published experiment does.
-
-    Args:
-        model: Compiled Keras model. Training starts from its weights.
-        epochs: Passes over the rows, at least 1.
-        batch_size: Rows in one step of one worker, at least 1.
-        categorical: Whether labels are class numbers to be made one-hot.
-        num_workers: Count of workers, at least 1, or ``"auto"``: one a task slot.
-        loss: Keras loss; the model's own by default.
-        nb_classes: Count of classes where ``categorical``.
-        optimizer: Keras optimizer, its name or its serialized form; the
-            model's own by default.
-        split: Share of the rows held back for validation, in [0, 1).
-        featuresCol: Column of pixels (binary), Spark ML vectors or arrays.
-        labelCol: Column of labels.
-        metrics: Keras metrics; the model's own by default.
-        frequency: ``batch`` or ``epoch``: when a worker exchanges weights.
-        mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
-        seed: Seed of the run.
-        callbacks: Keras callbacks, run in the driver after each epoch.
-        rawPredictionCol: Column for logits; empty for none.
-        validationIndicatorCol: Boolean column that marks validation rows.
-        weightCol: Column with the weights of the rows.
-        class_weight: Weight of each label's rows in the loss; 1 where it is not named.
-        stall_timeout: Seconds of silence after which a worker counts as lost.
-        parameter_server_port: Port in the driver that the workers reach; 0
-            takes a free one.
-        precision: ``float32``, ``bfloat16`` or ``auto``: the format in which
-            workers compute.
-        staleness_aware: Whether asynchronous and hogwild updates count for less
-            the more others came before them, or whole, as with Elephas.
-
-    Returns:
-        The estimator.
-
-    Raises:
-        ConfigError: A value is not one that a fit could use, or the model is
-            not compiled and ``loss`` is not given.
-    """
-    keras = import_keras()
-    compiled = (model.get_compile_config() or {}) if model.compiled else {}
-    for name in ("weighted_metrics", "loss_weights"):
-        if compiled.get(name):
-            raise ConfigError(
-                f"{name}: expected a model compiled without it, got {compiled[name]!r}; "
-                "a fit by many workers does not use it"
-            )
-    loss = compiled.get("loss") if loss is None else loss
-    if loss is None:
-        raise ConfigError("loss: expected a compiled model or a loss, got neither")
-    if optimizer is None:
-        optimizer = keras.optimizers.serialize(model.optimizer) if model.compiled else "adam"
-    if metrics is None:
-        metrics = compiled.get("metrics") or []
-    optional = {
-        "nb_classes": nb_classes,
-        "validationIndicatorCol": validationIndicatorCol,
-        "weightCol": weightCol,
-    }
-    return GlassesEstimator(
-        keras_model_config=model.to_json(),
-        initial_weights=model.get_weights(),
-        callbacks=callbacks,
-        epochs=epochs,
-        batch_size=batch_size,
-        categorical=categorical,
-        num_workers=num_workers,
-        loss=loss,
-        optimizer_config=optimizer,
-        validation_split=split,
-        featuresCol=featuresCol,
-        labelCol=labelCol,
-        metrics=list(metrics),
-        frequency=frequency,
-        mode=mode,
-        seed=seed,
-        rawPredictionCol=rawPredictionCol,
-        class_weight=dict(class_weight or {}),
-        stall_timeout=stall_timeout,
-        parameter_server_port=parameter_server_port,
-        precision=precision,
-        staleness_aware=staleness_aware,
-        **{name: value for name, value in optional.items() if value is not None},
-    )
-
-
-def load_ml_estimator(file_name: str) -> GlassesEstimator:
-    """Load an estimator from an ``.h5`` file, written here or by Elephas.
-
-    Raises:
-        TrainingError: The file is not there or holds no such estimator.
-    """
-    if not Path(file_name).is_file():
-        raise TrainingError(f"{file_name}: expected a saved estimator, got no such file")
-    with h5py.File(file_name, mode="r") as file:
-        stored = file.attrs.get("distributed_config")
-    if stored is None:
-        raise TrainingError(f"{file_name}: expected an estimator saved by Elephas, got other HDF5")
-    config = json.loads(stored)["config"]
-    return GlassesEstimator(**{name: value for name, value in config.items() if value is not None})
 
 
 class _EstimatorWriter(MLWriter):
@@ -467,111 +327,3 @@ class _EstimatorReader(MLReader[GlassesEstimator]):
         if hadoop.exists(self.sparkSession, f"{path}/weights"):
             estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
         return estimator
-
-
-def _require_valid(name: str, value: Any) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    checks: Mapping[str, tuple[bool, str]] = {
-        "mode": (value in MODES, f"one of {', '.join(MODES)}"),
-        "frequency": (value in FREQUENCIES, f"one of {', '.join(FREQUENCIES)}"),
-        "epochs": (whole and value >= 1, "a whole number of at least 1"),
-        "batch_size": (whole and value >= 1, "a whole number of at least 1"),
-        "num_workers": (
-            value == AUTO or (whole and value >= 1),
-            "a whole number of at least 1, or 'auto'",
-        ),
-        "validation_split": (number and 0 <= value < 1, "a number in [0, 1)"),
-        "nb_classes": (whole and value >= 1, "a whole number of at least 1"),
-        "stall_timeout": (number and value > 0, "a number of seconds above 0"),
-        "parameter_server_port": (whole and 0 <= value < 65536, "a port, 0 to 65535"),
-        "precision": (value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-        "staleness_aware": (isinstance(value, bool), "true or false"),
-        "class_weight": (_are_weights(value), "a number of at least 0 for each label"),
-        "loss": (
-            not isinstance(value, Mapping) or "class_name" in value,
-            "one loss, as the model has one output",
-        ),
-        "metrics": (value is None or isinstance(value, (list, tuple)), "a list of metrics"),
-    }
-    if name in checks and not checks[name][0]:
-        raise ConfigError(f"{name}: expected {checks[name][1]}, got {value!r}")
-
-
-def _plain(value: Any) -> Any:
-    """A number of NumPy as one of Python, which Spark can save."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _are_weights(value: Any) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, Mapping):
-        return False
-    return all(isinstance(w, (int, float)) and w >= 0 for w in value.values())
-
-
-def _serialized(value: Any) -> Any:
-    """An optimizer, loss or metric of Keras itself as what its own functions make of it.
-
-    A metric object holds variables: unpickled in a worker it would start
-    TensorFlow before its threads are set. Classes of the user's are left to
-    the pickling, which brings their code along.
-    """
-    if isinstance(value, (list, tuple)):
-        return [_serialized(one) for one in value]
-    keras = import_keras()
-    kinds = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
-    if isinstance(value, kinds) and type(value).__module__.startswith("keras."):
-        return keras.saving.serialize_keras_object(value)
-    return value
-
-
-def _build_seeded(spec: ModelSpec, seed: int) -> Any:
-    """Build a model whose initializers, where they have no seed of their own, are seeded."""
-    # Keras draws such seeds from Python's generator, which is the user's as
-    # well, and that of a fit in another thread.
-    with _seeding:
-        kept = random.getstate()
-        random.seed(seed)
-        try:
-            return spec.build()
-        finally:
-            random.setstate(kept)
-
-
-def _require_mean_loss(loss: Any) -> None:
-    """Refuse a loss that is no mean over the rows: means of workers add up, others do not."""
-    config = loss.get("config") if isinstance(loss, Mapping) else None
-    reduction = (
-        config.get("reduction") if isinstance(config, Mapping) else getattr(loss, "reduction", None)
-    )
-    if reduction not in (None, "sum_over_batch_size", "mean"):
-        raise TrainingError(
-            f"loss: expected the reduction 'sum_over_batch_size', got {reduction!r}, which "
-            "depends on how many rows a worker has in a batch"
-        )
-
-
-def _require_built(model: Any) -> None:
-    if not model.built:
-        raise TrainingError(
-            "expected a model that knows the shape of its input, got one without; begin it with "
-            "keras.Input(shape)"
-        )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise TrainingError(
-            f"expected a model with one input and one output, got {len(model.inputs)} and "
-            f"{len(model.outputs)}"
-        )
-
-
-def _model_type(model: Any, loss: Any) -> ModelType:
-    """Whether a row's prediction is an array (classification) or a number (regression)."""
-    known = LossModelTypeMapper().get_model_type(loss) if isinstance(loss, str) else None
-    if known is not None:
-        return known
-    activation = getattr(model.layers[-1], "activation", None)
-    squashed = getattr(activation, "__name__", "") in ("sigmoid", "softmax")
-    one_number = model.output_shape[1:] == (1,)
-    return ModelType.REGRESSION if one_number and not squashed else ModelType.CLASSIFICATION

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from glasses_spark.backend import import_keras
 from glasses_spark.errors import ConfigError
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.seeds import derive_seed
 
 # Below this a side is too short for the two convolutions and the two poolings.

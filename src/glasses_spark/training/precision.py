@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from pyspark.sql import SparkSession
 
+from glasses_spark.config.fields import AUTO
 from glasses_spark.errors import TrainingError
-from glasses_spark.executors import CPU_INFO, has_cpu_flag
-from glasses_spark.session import task_slots
-from glasses_spark.training.rewrite import leaves
+from glasses_spark.runtime.task_slots import task_slots
+from glasses_spark.runtime.workers import CPU_INFO, has_cpu_flag
+from glasses_spark.training.worker.cpu_kernels import leaves
 
 logger = logging.getLogger(__name__)
 
 FLOAT32: Final = "float32"
 BFLOAT16: Final = "bfloat16"
-AUTO: Final = "auto"
 PRECISIONS: Final = (FLOAT32, BFLOAT16, AUTO)
 
 # As Linux names them: of x86 with AVX-512 or AMX, and of ARM.

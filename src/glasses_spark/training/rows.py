@@ -12,7 +12,7 @@ from pyspark.sql.types import ArrayType, NumericType
 
 from glasses_spark.errors import TrainingError
 from glasses_spark.scoring.features import is_vector, matrix, vector_array
-from glasses_spark.training.spool import RowFormat, Rows
+from glasses_spark.training.worker.spool import RowFormat, Rows
 
 # Columns of the frame that goes to the workers.
 FEATURES: Final = "features"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,26 +13,18 @@ from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark.errors import TrainingError, WorkerError
-from glasses_spark.executors import worker_environment, worker_threads
+from glasses_spark.config.fields import AUTO
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.task_slots import task_slots
+from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
 from glasses_spark.seeds import derive_seed
-from glasses_spark.session import task_slots
 from glasses_spark.training.callbacks import CallbackRunner
-from glasses_spark.training.coordinator import Coordinator
-from glasses_spark.training.credentials import make_credentials
-from glasses_spark.training.history import EpochRecord, EpochTotals
-from glasses_spark.training.job import TrainingJob
-from glasses_spark.training.master import Master, require_supported_optimizer
-from glasses_spark.training.parameter_client import ServerAddress
-from glasses_spark.training.parameter_server import ParameterServer
-from glasses_spark.training.partition import (
-    Partitioned,
-    add_keys,
-    count_buckets,
-    partition,
-)
-from glasses_spark.training.precision import FLOAT32, resolve_precision
+from glasses_spark.training.history import EpochRecord
+from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.partition import Partitioned, add_keys, count_buckets, partition
+from glasses_spark.training.precision import resolve_precision
 from glasses_spark.training.rows import (
     FEATURES,
     KEY,
@@ -43,67 +35,26 @@ from glasses_spark.training.rows import (
     target_column,
 )
 from glasses_spark.training.schedule import BATCH, Schedule
-from glasses_spark.training.spool import RowFormat
-from glasses_spark.training.steps import MetricStates, ModelSpec
-from glasses_spark.training.worker import REPORT_SCHEMA, Assignment, training_task
+from glasses_spark.training.server.certificates import make_credentials
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.optimizer_step import require_supported_optimizer
+from glasses_spark.training.server.parameter_client import ServerAddress
+from glasses_spark.training.server.parameter_server import ParameterServer
+from glasses_spark.training.server.shared_weights import Master
+from glasses_spark.training.settings import Columns, FitSettings
+from glasses_spark.training.spark_job import follow_job, require_all_rows
+from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.worker import REPORT_SCHEMA, Assignment, training_task
 
 logger = logging.getLogger(__name__)
-
-AUTO: Final = "auto"
 
 # Four signs of life may be lost before a worker counts as silent.
 HEARTBEATS_PER_STALL: Final = 5
 LONGEST_HEARTBEAT_S: Final = 5.0
+
 # For an answer: what the server may make a worker wait, and a slow network at 1 MB/s.
 CALL_DEADLINE_S: Final = 60.0
 SLOWEST_BYTES_PER_S: Final = 1e6
-# A job that is lost again and again is not worth starting once more.
-RESTARTS: Final = 3
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How to fit.
-
-    Attributes:
-        epochs: Passes over the rows, at least 1.
-        batch_size: Rows in one step of one worker, at least 1.
-        num_workers: Count of workers, at least 1, or ``"auto"``: one a task slot.
-        mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
-        frequency: ``batch`` or ``epoch``.
-        classes: Length of one-hot labels, or None for labels as they are.
-        validation_split: Share of the rows held back for validation, in [0, 1).
-        seed: Seed of the run.
-        stall_timeout: Seconds of silence after which a worker counts as lost.
-        port: Port of the parameter server; 0 takes a free one.
-        class_weights: Weight of each label's rows in the loss; 1 where it is not named.
-        precision: ``float32``, ``bfloat16`` or ``auto``: the format in which workers compute.
-        staleness_aware: Whether asynchronous updates count for less the staler they are.
-    """
-
-    epochs: int
-    batch_size: int
-    num_workers: int | str
-    mode: str
-    frequency: str
-    classes: int | None
-    validation_split: float
-    seed: int
-    stall_timeout: float
-    port: int = 0
-    class_weights: Mapping[float, float] = field(default_factory=dict)
-    precision: str = FLOAT32
-    staleness_aware: bool = True
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The user's columns: features, label, and optionally a weight and a validation flag."""
-
-    features: str
-    label: str
-    weight: str | None = None
-    validation: str | None = None
 
 
 class Trainer:
@@ -243,9 +194,9 @@ class Trainer:
                         training_task(assignment), REPORT_SCHEMA, barrier=schedule.synchronous
                     )
 
-            history = _follow(coordinator, runner, states, workers)
+            history = follow_job(coordinator, runner, states, workers)
         runner.end(history)
-        _require_all_rows(history, schedule)
+        require_all_rows(history, schedule)
         return history
 
     def _count_workers(self, spark: SparkSession) -> int:
@@ -317,61 +268,6 @@ def driver_addresses(setting: Callable[[str], str | None]) -> tuple[str, str]:
     return host, setting("spark.driver.bindAddress") or host
 
 
-def _follow(
-    coordinator: Coordinator,
-    runner: CallbackRunner,
-    states: MetricStates,
-    workers: Callable[[], DataFrame],
-) -> list[EpochRecord]:
-    """Run the workers, and take the epochs from them as they end.
-
-    A job that is lost with a worker is run again: the coordinator has every
-    push that came in, and the new workers go on from there.
-    """
-    history: list[EpochRecord] = []
-    for restarts_left in reversed(range(RESTARTS + 1)):
-        coordinator.restart()
-        # A frame of its own each time: Spark remembers how the last one ended.
-        with TrainingJob(workers(), coordinator) as job:
-            while (totals := coordinator.next_epoch(running=job.running)) is not None:
-                record = _record(totals, states, coordinator.schedule)
-                history.append(record)
-                logger.debug("epoch %d: %s", record.epoch, record.metrics)
-                runner.end_epoch(record)
-        if job.error is None:
-            break
-        # Where no worker has come, as they do not find the driver or their own modules,
-        # they will not the next time: Spark has tried several times itself.
-        if not restarts_left or not coordinator.has_been_joined():
-            raise job.error
-        logger.warning(
-            "%s. The workers are started again, from epoch %d on", job.error, len(history) + 1
-        )
-    if len(history) < coordinator.schedule.epochs and not runner.stopped:
-        raise WorkerError(
-            f"expected {coordinator.schedule.epochs} epochs of all workers, got {len(history)}"
-        )
-    return history
-
-
-def _record(totals: EpochTotals, states: MetricStates, schedule: Schedule) -> EpochRecord:
-    metrics = states.results(totals.metric_state)
-    if sum(schedule.validation_rows):
-        validation = states.results(totals.validation_state)
-        metrics |= {f"val_{name}": value for name, value in validation.items()}
-    return EpochRecord(totals.epoch + 1, metrics, totals.rows, totals.workers)
-
-
 def dtype_name(dtype: str) -> str:
     """Spark's name for a floating-point type of NumPy."""
     return "double" if dtype == "float64" else "float"
-
-
-def _require_all_rows(history: Sequence[EpochRecord], schedule: Schedule) -> None:
-    for record in history:
-        used = tuple(share.rows for share in record.workers)
-        if used != schedule.rows:
-            raise WorkerError(
-                f"epoch {record.epoch}: expected each worker to train on its rows "
-                f"{schedule.rows}, got {used}"
-            )

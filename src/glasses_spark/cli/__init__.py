@@ -1,0 +1,1 @@
+"""Command line: arguments, logging and exit codes."""

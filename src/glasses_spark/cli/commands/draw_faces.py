@@ -1,0 +1,72 @@
+"""Command `draw-faces`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from glasses_spark.cli.options import Commands, add_command, whole_number
+from glasses_spark.cli.session import load_config, local_location, make_progress
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command with its options."""
+    command = add_command(
+        commands,
+        "draw-faces",
+        "draw a face for each row of a labels file, as PNG files",
+        [
+            "--labels labels.csv --out faces",
+            "--config configs/demo.toml --size 512",
+            "--out few --limit 20",
+        ],
+    )
+    command.add_argument(
+        "--labels", metavar="FILE", help="labels file with index,label (default: data.labels)"
+    )
+    command.add_argument("--out", metavar="FOLDER", help="where to (default: data.images)")
+    command.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=whole_number(64, 1024),
+        default=256,
+        help="height and width, 64 to 1024 (default: %(default)s)",
+    )
+    command.add_argument(
+        "--seed", metavar="N", type=whole_number(0), help="other faces (default: run.seed)"
+    )
+    command.add_argument(
+        "--limit", metavar="N", type=whole_number(1), help="the first N rows only (default: all)"
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> None:
+    """Draw a face for each row of a labels file."""
+    from glasses_spark.datasets.drawn import draw_faces as synthetic
+
+    config = load_config(arguments)
+    where = "faces are drawn on this machine only"
+    labels = Path(
+        arguments.labels or local_location(config.data.labels, "data.labels", where, "--labels")
+    )
+    out = Path(arguments.out or local_location(config.data.images, "data.images", where, "--out"))
+    seed = config.run.seed if arguments.seed is None else arguments.seed
+    total = arguments.limit or _count_rows(labels)
+    with make_progress().counter(f"Drawing {total:,} faces", total) as show:
+        drawn = synthetic.draw_faces(
+            labels, out, size=arguments.size, seed=seed, limit=arguments.limit, on_drawn=show
+        )
+    print(
+        f"{drawn.folder}: {drawn.with_glasses} faces with glasses, {drawn.without_glasses} "
+        f"without, {drawn.undefined} undefined; {drawn.drawn} drawn now"
+    )
+
+
+def _count_rows(labels: Path) -> int:
+    """Count the rows for the progress bar; draw_faces says what is wrong with the file."""
+    try:
+        with labels.open("rb") as file:
+            return max(0, sum(1 for line in file if line.strip()) - 1)
+    except OSError:
+        return 0

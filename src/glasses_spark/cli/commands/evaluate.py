@@ -1,0 +1,78 @@
+"""Command `evaluate`."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from urllib.parse import urlsplit
+
+from glasses_spark.cli.options import Commands, add_command, add_no_store
+from glasses_spark.cli.session import load_config, make_progress, model_location, session_for_run
+from glasses_spark.config.config import Config
+from glasses_spark.errors import ConfigError
+from glasses_spark.runtime.location import local_folder
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command with its options."""
+    command = add_command(
+        commands,
+        "evaluate",
+        "judge the model of a run on labelled images",
+        [
+            "--model runs/demo --part test",
+            "--model runs/demo --set data.images=DIR --set data.labels=FILE --json",
+        ],
+    )
+    command.add_argument(
+        "--model", metavar="RUN", help="run folder that train wrote, or its URI (default: run.dir)"
+    )
+    command.add_argument(
+        "--part",
+        choices=["all", "train", "validation", "test"],
+        default="all",
+        help="all images, or those of one part of the run's own split (default: %(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="print the metrics as JSON")
+    add_no_store(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> None:
+    """Judge the model of a run on labelled images."""
+    location = arguments.model or load_config(arguments).run.dir
+    with session_for_run(location, arguments) as (spark, config):
+        _require_trusted_data(location, config, arguments)
+        from glasses_spark.columns import SPLIT
+        from glasses_spark.evaluation.metrics import metrics_table
+        from glasses_spark.pipeline.pipeline import GlassesPipeline
+        from glasses_spark.scoring.transformer import GlassesModel
+
+        pipeline = GlassesPipeline(config, progress=make_progress())
+        model = GlassesModel.load(model_location(location))
+        predictions = pipeline.predict(model, pipeline.preprocess(pipeline.load(spark)).good)
+        if arguments.part != "all":
+            predictions = predictions.where(predictions[SPLIT] == arguments.part)
+        metrics = pipeline.evaluate(predictions)
+        if arguments.json:
+            print(json.dumps(metrics.as_dict(), indent=2))
+        else:
+            print(metrics_table({arguments.part: metrics}))
+
+
+def _require_trusted_data(location: str, config: Config, arguments: Namespace) -> None:
+    """Refuse to contact a host that only the run folder names."""
+    if arguments.config:
+        return
+    given = {override.partition("=")[0].strip() for override in arguments.set}
+    here = urlsplit(location)
+    for key, value in (("data.images", config.data.images), ("data.labels", config.data.labels)):
+        there = urlsplit(value)
+        same_place = (there.scheme, there.netloc) == (here.scheme, here.netloc)
+        if key in given or local_folder(value) is not None or same_place:
+            continue
+        raise ConfigError(
+            f"{key}: the run folder {location} names {value}, and a run folder may come from a "
+            f"stranger; to read data from there, name it yourself with --set {key}={value} or "
+            "with --config"
+        )

@@ -1,0 +1,48 @@
+"""Command `train`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from glasses_spark.cli.options import Commands, add_command, add_no_store
+from glasses_spark.cli.session import command_session, import_training, load_config, make_progress
+from glasses_spark.runs import folder as run_folder
+from glasses_spark.runtime.location import local_folder
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command with its options."""
+    command = add_command(
+        commands,
+        "train",
+        "train on labelled images, and write the results to run.dir",
+        [
+            "--config configs/demo.toml",
+            "--config configs/demo.toml --set data.limit=200 --set training.epochs=2",
+            "--set data.images=DIR --set data.labels=FILE --set run.dir=OUT",
+        ],
+    )
+    command.add_argument(
+        "--plots",
+        action="store_true",
+        help="write the plots of the report as PNG and SVG files, too, into plots/ of run.dir",
+    )
+    add_no_store(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> None:
+    """Do a whole run."""
+    config = load_config(arguments)
+    folder = local_folder(config.run.dir)
+    if folder is not None:
+        run_folder.check_run_folder(folder)  # before Spark is started
+    if config.tracking.mlflow:
+        from glasses_spark.runs.tracking.mlflow_run import require_mlflow
+
+        require_mlflow()
+    with command_session(config, arguments, meanwhile=import_training, keep_classes=True) as spark:
+        from glasses_spark.pipeline.pipeline import GlassesPipeline
+
+        result = GlassesPipeline(config, progress=make_progress()).run(spark)
+        print(f"\n{result}")

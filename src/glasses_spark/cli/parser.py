@@ -1,0 +1,53 @@
+"""Parser: the commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Final
+
+from glasses_spark import __version__
+from glasses_spark.cli.commands import (
+    advise,
+    compare,
+    cross_validate,
+    doctor,
+    draw_faces,
+    evaluate,
+    fetch,
+    predict,
+    prepare,
+    train,
+)
+
+# In the order in which `--help` lists them.
+_COMMANDS: Final = (
+    fetch,
+    draw_faces,
+    prepare,
+    train,
+    cross_validate,
+    evaluate,
+    predict,
+    compare,
+    doctor,
+    advise,
+)
+
+_DESCRIPTION: Final = """\
+Train Keras models on Apache Spark with Elephas. The demo model tells faces with glasses
+from faces without. Each command has its own help: glasses-spark train --help
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; ``arguments.run`` does the work."""
+    parser = argparse.ArgumentParser(
+        prog="glasses-spark",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser

@@ -1,0 +1,6 @@
+"""Configuration: every setting of a run, typed, checked and frozen."""
+
+from glasses_spark.config.config import Config
+from glasses_spark.config.reference import reference
+
+__all__ = ["Config", "reference"]

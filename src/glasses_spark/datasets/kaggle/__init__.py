@@ -1,0 +1,1 @@
+"""Download of a Kaggle data set and of its labels."""

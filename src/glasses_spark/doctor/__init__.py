@@ -1,1 +1,0 @@
-"""Doctor: what this machine and its data have of what a run needs."""

@@ -1,0 +1,1 @@
+"""Advise: a forecast of time and memory, measured on this machine."""

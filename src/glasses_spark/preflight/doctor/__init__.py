@@ -1,0 +1,1 @@
+"""Doctor: checks of the machine, the software and the data."""

@@ -1,0 +1,1 @@
+"""Decoding: PNG bytes to grey pixels, equal to OpenCV's."""

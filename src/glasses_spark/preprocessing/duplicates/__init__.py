@@ -1,0 +1,1 @@
+"""Near-duplicates: images that are nearly the same, in clusters."""

@@ -1,0 +1,1 @@
+"""Pixel store: decoded pixels kept between runs, in Parquet."""

@@ -1,0 +1,250 @@
+"""Cross-validation page: the folds and the doubtful labels, to look at."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from glasses_spark.columns import ID, PIXELS
+from glasses_spark.evaluation.cross_validation import SHOWN
+from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt
+
+# Pixels of images by their ids.
+Pictures: TypeAlias = Mapping[int, npt.NDArray[np.uint8]]
+
+# Doubtful labels shown with their pictures: four rows on a wide page.
+PICTURES: Final = 24
+
+_WORDS: Final = {
+    "accuracy": "accuracy",
+    "log_loss": "log loss, nats an image",
+    "stable_log_loss": "log loss from logits",
+    "roc_auc": "area under the ROC curve",
+}
+
+_LABELS: Final = {0.0: "no glasses", 1.0: "glasses"}
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --line: #8884; --ink: #1b1d21; --muted: #5a5f68;
+  --paper: #fff; --dot: #1f5fae; --warn: #b04f0c; }
+@media (prefers-color-scheme: dark) { :root { --ink: #ececee; --muted: #a6abb4;
+  --paper: #1c1f24; --dot: #86b6f6; --warn: #f2a768; } }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto;
+  padding: 0 1rem; color: var(--ink); background: var(--paper); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+tfoot { font-weight: 600; }
+.wide { overflow-x: auto; }
+.verdict { font-size: 1.3rem; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr));
+  gap: 1rem 2rem; margin-top: 2rem; }
+.plots figure { margin: 0; }
+.plots svg { width: 100%; height: auto; }
+figcaption, .muted { color: var(--muted); }
+.faces { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr));
+  gap: 1rem; padding: 0; list-style: none; }
+.faces img { width: 100%; height: auto; image-rendering: auto; border-radius: .3rem; }
+.faces p { margin: 0; font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
+.likely { color: var(--warn); font-weight: 600; }
+pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); }
+@media print { .faces li, figure { break-inside: avoid; } }
+"""
+
+
+def fetch_pictures(
+    pixels: DataFrame,
+    doubted: Sequence[DoubtedLabel],
+    *,
+    height: int,
+    width: int,
+    count: int = PICTURES,
+) -> Pictures:
+    """Fetch the pictures of the most doubtful labels: so many rows come to the driver.
+
+    Args:
+        pixels: ``id`` and ``pixels`` (``height * width`` bytes) of at least these images.
+        doubted: Labels by rank.
+        height: Rows of a picture.
+        width: Columns of a picture.
+        count: Most pictures.
+
+    Returns:
+        By id, ``(height, width)``, uint8 grey.
+    """
+    ids = [one.id for one in doubted[:count]]
+    rows = pixels.where(F.col(ID).isin(ids)).select(ID, PIXELS).collect()
+    return {row[ID]: np.frombuffer(row[PIXELS], np.uint8).reshape(height, width) for row in rows}
+
+
+def render_cross_validation(
+    figures: Mapping[str, Any], doubt: LabelDoubt, pictures: Pictures, config: str
+) -> str:
+    """Make the page.
+
+    Args:
+        figures: What ``cross_validation.json`` holds.
+        doubt: The labels in doubt.
+        pictures: Pictures of the first of them.
+        config: The configuration as TOML.
+
+    Returns:
+        HTML that loads nothing and runs no script. Whatever comes from outside, such as
+        a file's name, is shown as text.
+    """
+    folds, mean, spread = (figures[name] for name in ("folds", "mean", "standard_deviation"))
+    names = [name for name in SHOWN if name in mean]
+    count = len(folds)
+    sections = [
+        f"<h1>Glasses or no glasses: {count} folds</h1>",
+        f'<p class="verdict">Accuracy {mean["accuracy"]:.4f} &plusmn; {spread["accuracy"]:.4f} '
+        f"and log loss {mean['log_loss']:.4f} &plusmn; {spread['log_loss']:.4f}: mean and "
+        f"standard deviation over {count} folds, each judged by a model that has not seen it."
+        "</p>",
+        "<h2>Folds</h2>",
+        _folds_table(folds, mean, spread, names),
+        f'<div class="plots">{"".join(_plot(folds, mean, spread, name) for name in names)}</div>',
+        "<h2>Labels in doubt</h2>",
+        f"<p>{doubt.likely_wrong:,} of {doubt.rows:,} labels are likely wrong: the other label is "
+        "as probable as it is, on average, for the images that bear it. All that are listed are "
+        "in <code>label_doubt.csv</code>; these are the first.</p>",
+        _gallery(doubt.listed, pictures),
+        "<h2>Images</h2>",
+        _table(["", "images"], figures["data"].items()),
+        "<h2>Seconds</h2>",
+        _table(["", "seconds"], figures["timings"].items()),
+        "<h2>Configuration</h2>",
+        f"<pre>{escape(config)}</pre>",
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Glasses or no glasses: {count} folds</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n<main>\n{chr(10).join(sections)}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _folds_table(
+    folds: Sequence[Mapping[str, Any]],
+    mean: Mapping[str, float],
+    spread: Mapping[str, float],
+    names: Sequence[str],
+) -> str:
+    head = ["fold", "trained on", "held out", *(_WORDS[name] for name in names), "seconds"]
+    rows = [
+        [
+            one["fold"] + 1,
+            one["train_rows"],
+            one["rows"],
+            *(one[name] for name in names),
+            f"{one['fit_s']:.1f}",
+        ]
+        for one in folds
+    ]
+    foot = [
+        ["mean", "", "", *(mean[name] for name in names), ""],
+        ["standard deviation", "", "", *(spread[name] for name in names), ""],
+    ]
+    return _table(head, rows, foot)
+
+
+def _plot(
+    folds: Sequence[Mapping[str, Any]],
+    mean: Mapping[str, float],
+    spread: Mapping[str, float],
+    name: str,
+) -> str:
+    """Draw one metric: a dot a fold, a line at the mean, a band of one deviation around it."""
+    values = [one[name] for one in folds]
+    low = min(*values, mean[name] - spread[name])
+    high = max(*values, mean[name] + spread[name])
+    margin = 0.1 * (high - low) or 0.01
+    low, high = low - margin, high + margin
+    left, right, top, bottom = 56, 350, 8, 150
+
+    def y(value: float) -> str:
+        return f"{bottom - (bottom - top) * (value - low) / (high - low):.1f}"
+
+    band = float(y(mean[name] - spread[name])) - float(y(mean[name] + spread[name]))
+    step = (right - left) / len(values)
+    dots = "".join(
+        f'<circle cx="{left + step * (place + 0.5):.1f}" cy="{y(value)}" r="4.5" '
+        f'fill="var(--dot)"><title>fold {place + 1}: {value:.4f}</title></circle>'
+        f'<text x="{left + step * (place + 0.5):.1f}" y="{bottom + 18}" text-anchor="middle">'
+        f"{place + 1}</text>"
+        for place, value in enumerate(values)
+    )
+    marks = "".join(
+        f'<text x="{left - 6}" y="{y(value)}" dy="4" text-anchor="end">{value:.4f}</text>'
+        for value in (low, mean[name], high)
+    )
+    alt = (
+        f"{_WORDS[name]} by fold: "
+        + ", ".join(f"{value:.4f}" for value in values)
+        + f"; mean {mean[name]:.4f}, standard deviation {spread[name]:.4f}"
+    )
+    return (
+        f'<figure><svg viewBox="0 0 360 176" role="img" aria-label="{escape(alt)}" '
+        'font-size="11" fill="var(--muted)">'
+        f'<rect x="{left}" y="{y(mean[name] + spread[name])}" width="{right - left}" '
+        f'height="{band:.1f}" fill="var(--dot)" opacity="0.15"/>'
+        f'<line x1="{left}" x2="{right}" y1="{y(mean[name])}" y2="{y(mean[name])}" '
+        'stroke="var(--dot)" stroke-dasharray="4 3"/>'
+        f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="var(--line)"/>'
+        f"{marks}{dots}</svg>"
+        f"<figcaption>{escape(_WORDS[name])}, by fold; mean and one standard deviation"
+        "</figcaption></figure>"
+    )
+
+
+def _gallery(doubted: Sequence[DoubtedLabel], pictures: Pictures) -> str:
+    items = [_face(one, pictures[one.id]) for one in doubted if one.id in pictures]
+    return f'<ol class="faces">\n{"".join(items)}</ol>' if items else "<p>None.</p>"
+
+
+def _face(one: DoubtedLabel, picture: npt.NDArray[np.uint8]) -> str:
+    label, name = _LABELS[one.label], escape(one.path.rsplit("/", 1)[-1])
+    mark = '<br><span class="likely">likely wrong</span>' if one.likely_wrong else ""
+    return (
+        f'<li><img src="{_png(picture)}" width="{picture.shape[1]}" height="{picture.shape[0]}" '
+        f'alt="Image {one.id}, labelled {label}">'
+        f"<p>{one.rank}. {name}<br>labelled <strong>{label}</strong><br>"
+        f"probability of glasses {one.probability:.4f}{mark}</p></li>\n"
+    )
+
+
+def _png(picture: npt.NDArray[np.uint8]) -> str:
+    _, content = cv2.imencode(".png", picture)
+    return f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode()}"
+
+
+def _table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    foot: Iterable[Sequence[Any]] = (),
+) -> str:
+    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    return (
+        f'<div class="wide"><table><thead><tr>{columns}</tr></thead>\n'
+        f"<tbody>\n{_lines(rows)}</tbody><tfoot>{_lines(foot)}</tfoot></table></div>"
+    )
+
+
+def _lines(rows: Iterable[Sequence[Any]]) -> str:
+    return "".join(
+        f"<tr>{''.join(f'<td>{escape(_text(value))}</td>' for value in row)}</tr>\n" for row in rows
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,1 @@
+"""Runtime: Java, the Spark session, Python workers, GPUs and Keras."""

@@ -1,0 +1,1 @@
+"""Python workers: how Spark's Python processes start."""

@@ -1,0 +1,232 @@
+"""Session: the SparkSession that everything runs on, started here or already there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from glasses_spark.errors import SetupError
+from glasses_spark.runtime.class_archive import archive_options
+from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
+from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.runtime.meanwhile import run_beside
+from glasses_spark.runtime.spark_home import check_pyspark, find_external_spark
+from glasses_spark.runtime.spark_settings import (
+    ARROW_BATCH,
+    ARROW_BATCH_ROWS,
+    launch_settings,
+    session_settings,
+)
+from glasses_spark.runtime.workers import is_local_master
+
+# pyspark is imported inside the functions: an external Spark, named by
+# SPARK_HOME, brings its own, and findspark must come first.
+if TYPE_CHECKING:
+    from pyspark import SparkConf
+    from pyspark.sql import SparkSession
+
+logger = logging.getLogger(__name__)
+
+_NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
+
+
+def build_session(
+    *,
+    master: str | None = None,
+    app_name: str = "glasses-spark",
+    conf: Mapping[str, str] = _NO_SETTINGS,
+    ui: bool = False,
+    log_level: str = "ERROR",
+    keep_classes: bool = False,
+    meanwhile: Callable[[], object] | None = None,
+) -> SparkSession:
+    """Give the running SparkSession, or start one.
+
+    What was decided outside wins: a session that runs already is given as it
+    is, and under ``spark-submit`` the submitter's master and settings stand;
+    the arguments only fill what is not set. Otherwise ``conf`` comes before
+    this module's defaults, and those fill only what the command line
+    (``PYSPARK_SUBMIT_ARGS``) and ``spark-defaults.conf`` leave open. With
+    ``SPARK_HOME`` set, that Spark is used, through findspark.
+
+    Args:
+        master: Spark master such as ``local[4]`` or ``spark://host:7077``;
+            None or empty: the submitter's, else ``local[*]``.
+        app_name: Name shown in Spark's UI and on the cluster.
+        conf: Settings by their full names, such as ``spark.executor.memory``.
+        ui: Whether Spark serves its web pages while it runs.
+        log_level: What the JVM prints, when it is started here: a log4j level.
+            At ``ERROR`` failed tasks are not printed, as they come back as
+            exceptions.
+        keep_classes: Whether a JVM that is started here for local mode may keep the classes
+            that it has loaded for the next ones (see ``class_archive``): for work that
+            loads most of what others load.
+        meanwhile: Called in a thread of its own once the JVM's process is there: work
+            such as imports, for which the start of the JVM leaves a core and some
+            seconds. Nothing waits for it.
+
+    Returns:
+        The session. Who started it stops it; see ``spark_session``.
+
+    Raises:
+        SetupError: No Java or no Spark of the right version, or Spark does not
+            start; the message says what was found and what to do.
+    """
+    submitted = _is_submitted()
+    if not submitted:
+        find_external_spark()
+    check_pyspark()
+    if _is_running():
+        with run_beside(meanwhile):
+            return _running_session(conf)
+
+    with run_beside(meanwhile):
+        _start_jvm(master, conf, log_level, keep_classes=keep_classes)
+    settings = session_settings(master, app_name, conf, ui=ui, submitted=submitted)
+    return _start_session(settings)
+
+
+@contextmanager
+def spark_session(
+    *,
+    master: str | None = None,
+    app_name: str = "glasses-spark",
+    conf: Mapping[str, str] = _NO_SETTINGS,
+    ui: bool = False,
+    log_level: str = "ERROR",
+    keep_classes: bool = False,
+    meanwhile: Callable[[], object] | None = None,
+) -> Iterator[SparkSession]:
+    """Run a block with a SparkSession, and stop it afterwards if it was started here.
+
+    A session that was already running, as in a notebook, is used and left
+    running; it has small Arrow batches within the block, and its own again
+    afterwards.
+
+    Args:
+        master: See ``build_session``.
+        app_name: See ``build_session``.
+        conf: See ``build_session``.
+        ui: See ``build_session``.
+        log_level: See ``build_session``.
+        keep_classes: See ``build_session``.
+        meanwhile: See ``build_session``.
+
+    Yields:
+        The session.
+
+    Raises:
+        SetupError: As ``build_session`` does.
+    """
+    borrowed = "pyspark" in sys.modules and _is_running()
+    spark = build_session(
+        master=master,
+        app_name=app_name,
+        conf=conf,
+        ui=ui,
+        log_level=log_level,
+        keep_classes=keep_classes,
+        meanwhile=meanwhile,
+    )
+    if borrowed:
+        own_batch = str(spark.conf.get(ARROW_BATCH))
+        spark.conf.set(ARROW_BATCH, ARROW_BATCH_ROWS)
+        try:
+            yield spark
+        finally:
+            spark.conf.set(ARROW_BATCH, own_batch)
+    else:
+        try:
+            yield spark
+        finally:
+            spark.stop()
+
+
+def _is_submitted() -> bool:
+    """Whether spark-submit started this process: its JVM waits for us at that port."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def _is_running() -> bool:
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None
+
+
+def _running_session(conf: Mapping[str, str]) -> SparkSession:
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    ignored = sorted(key for key in conf if spark.conf.get(key, None) != conf[key])
+    if ignored:
+        logger.warning(
+            "Spark is already running, and is used as it is; not applied: %s", ", ".join(ignored)
+        )
+    return spark
+
+
+def _start_jvm(
+    master: str | None, conf: Mapping[str, str], log_level: str, *, keep_classes: bool
+) -> None:
+    """Start the JVM, or connect to the one that spark-submit has started."""
+    from pyspark import SparkConf, SparkContext
+    from pyspark.errors import PySparkRuntimeError
+
+    early = SparkConf(loadDefaults=False)
+    if not _is_submitted() and SparkContext._gateway is None:
+        java = _prepare_environment(master)
+        options = []
+        if java is not None and is_local_master(master):
+            jars = Path(str(import_module("pyspark").__file__)).parent / "jars"
+            options = archive_options(java, jars, write=keep_classes)
+        settings = launch_settings(master, conf, log_level, options)
+        for key, value in settings.items():
+            early.set(key, value)
+    try:
+        SparkContext._ensure_initialized(conf=early)
+    except (PySparkRuntimeError, OSError) as error:
+        java = find_java()
+        raise SetupError(
+            f"Spark cannot start: its JVM ended at once, with Java {java.version} from "
+            f"{java.home}; wanted a running one. What it printed is above; too little memory for "
+            "spark.driver.memory and a faulty spark.driver.extraJavaOptions are the usual reasons."
+        ) from error
+
+
+def _prepare_environment(master: str | None) -> Java | None:
+    """Set what the JVM's scripts look at; give the Java that starts through our launcher."""
+    java = None
+    if os.environ.get("SPARK_HOME"):
+        ensure_java()
+    else:
+        # Spares the terminal the JVM's warning about a module that only Spark's
+        # own linear algebra uses. An external Spark gets its Java as it is.
+        java = find_java()
+        os.environ["JAVA_HOME"] = str(launcher_home(java.home / "bin" / "java"))
+    if is_local_master(master):
+        # Else Spark binds to the machine's outside interface even in local mode.
+        os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
+    return java
+
+
+def _start_session(settings: SparkConf) -> SparkSession:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        return SparkSession.builder.config(conf=settings).getOrCreate()
+    except (Py4JError, PySparkException) as error:
+        reason = getattr(error, "java_exception", None) or error
+        first_line = str(reason).strip().splitlines()[0]
+        raise SetupError(
+            f"Spark cannot start on {settings.get('spark.master')}: {first_line}. Check the "
+            "master's address and the settings of Spark."
+        ) from error

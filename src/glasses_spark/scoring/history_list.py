@@ -1,0 +1,15 @@
+"""Epochs: the history of a fit, a list that shows itself in a notebook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glasses_spark.notebook_html import cell, epochs_table, folded, learning_charts
+
+
+class Epochs(list[dict[str, Any]]):
+    """One dictionary an epoch, as ``history.json`` has it."""
+
+    def _repr_html_(self) -> str:
+        count = f"{len(self)} epoch{'' if len(self) == 1 else 's'}"
+        return cell(count, learning_charts(self), folded("Epoch by epoch", epochs_table(self)))

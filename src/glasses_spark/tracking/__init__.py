@@ -1,1 +1,0 @@
-"""Tracking: finished runs, recorded where other tools show them."""

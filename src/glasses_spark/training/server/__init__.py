@@ -1,0 +1,1 @@
+"""Parameter server, in the driver, and its clients."""

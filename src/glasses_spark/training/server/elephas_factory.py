@@ -1,0 +1,211 @@
+"""Elephas factory: our server and client behind Elephas' own interfaces.
+
+Importing this module registers the type ``grpc`` with Elephas, so that its
+``AsynchronousSparkModel(..., parameter_server_mode="grpc")`` trains through a
+server that only its own workers can reach.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.elephas import (
+    BaseParameterClient,
+    BaseParameterServer,
+    ClientServerFactory,
+)
+from glasses_spark.training.schedule import HOGWILD
+from glasses_spark.training.server.certificates import Credentials, make_credentials
+from glasses_spark.training.server.protocol import Message, ProtocolError
+from glasses_spark.training.server.rpc import Answer, Channel, RpcServer
+from glasses_spark.training.weights import Vector, WeightLayout
+
+SERVICE: Final = "glasses_spark.ElephasParameterServer"
+LOOPBACK: Final = "127.0.0.1"
+
+# Elephas calls each worker's server once a batch or an epoch; nobody waits inside.
+THREADS: Final = 16
+CALL_DEADLINE_S: Final = 60.0
+
+
+class GrpcServer(BaseParameterServer):
+    """Holds the weights of Elephas' ``AsynchronousSparkModel``.
+
+    Args:
+        model: Elephas' description of the model: architecture and weights.
+        port: Port to listen on; 0 takes a free one.
+        mode: ``asynchronous`` (updates under a lock) or ``hogwild`` (without).
+        credentials: The server's end of `make_credentials`.
+        custom_objects: Classes and functions that the architecture names.
+    """
+
+    def __init__(
+        self,
+        model: Mapping[str, Any],
+        port: int,
+        mode: str,
+        *,
+        credentials: Credentials,
+        custom_objects: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(model, port, mode, custom_objects=custom_objects)
+        self.port: int = port
+        weights = self.master_network.get_weights()
+        self.layout = layout_of_arrays(weights)
+        self._weights = self.layout.join(weights)
+        self._credentials = credentials
+        self._guard = threading.Lock()
+        self._last: dict[str, int] = {}
+        self._server: RpcServer | None = None
+
+    def start(self) -> None:
+        """Start to listen; `port` is the real one from here on."""
+        self.stop()
+        self._server = RpcServer(
+            SERVICE,
+            {"Pull": self._pull, "Push": self._push},
+            self._credentials,
+            self.layout,
+            threads=THREADS,
+            bind_address=_bind_address(),
+            port=self.port,
+        )
+        self._server.start()
+        self.port = self._server.port
+        # Elephas does not stop a server whose fit failed.
+        weakref.finalize(self, self._server.stop)
+
+    def stop(self) -> None:
+        """Stop listening. The weights are kept."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def _pull(self, message: Message) -> Answer:
+        return {}, self._weights.copy()
+
+    def _push(self, message: Message) -> Answer:
+        update = message.update()
+        client, number = message.text("client"), message.whole("number")
+        with self._guard:
+            if number <= self._last.get(client, 0):
+                return {}, None  # it came before, and its answer was lost
+            self._last[client] = number
+            if self.mode != HOGWILD:
+                self._weights -= update
+        if self.mode == HOGWILD:
+            self._weights -= update
+        return {}, None
+
+
+class GrpcClient(BaseParameterClient):
+    """A worker's end of `GrpcServer`; made in the driver and sent to the workers."""
+
+    client_type = "grpc"
+
+    def __init__(self, server: GrpcServer, credentials: Credentials) -> None:
+        self._server: GrpcServer | None = server
+        self._credentials = credentials
+        self._layout = server.layout
+        self._address: tuple[str, int] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._name, self._number = uuid.uuid4().hex, 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Sent when the server listens: only now its port is known.
+        return {
+            "_server": None,
+            "_credentials": self._credentials,
+            "_layout": self._layout,
+            "_address": self._where(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin()  # each worker counts its own updates
+
+    def get_parameters(self) -> list[Any]:
+        """The weights, as ``model.get_weights()`` gives them."""
+        return [array.copy() for array in self._layout.split(self._call("Pull", {}).update())]
+
+    def update_parameters(self, delta: Sequence[Any]) -> None:
+        """Subtract a delta, weights before minus weights after, from the server's weights.
+
+        Raises:
+            ProtocolError: The delta has other shapes than the weights.
+        """
+        shapes = tuple(tuple(getattr(array, "shape", ())) for array in delta)
+        if shapes != self._layout.trainable:
+            raise ProtocolError(
+                f"delta: expected the shapes {self._layout.trainable}, got {shapes}"
+            )
+        self._number += 1
+        header = {"client": self._name, "number": self._number}
+        self._call("Push", header, self._layout.join(delta))
+
+    def _call(
+        self, method: str, header: Mapping[str, Any], vector: Vector | None = None
+    ) -> Message:
+        host, port = self._where()
+        # A connection a call, as Elephas never says when it is done with a client.
+        with Channel(SERVICE, host, port, self._credentials, self._layout) as channel:
+            return channel.call(method, header, vector, deadline=CALL_DEADLINE_S)
+
+    def _where(self) -> tuple[str, int]:
+        if self._address is not None:
+            return self._address
+        if self._server is None:
+            raise TrainingError("expected a parameter server, got none")
+        return _driver_host(), self._server.port
+
+
+class GrpcFactory(ClientServerFactory):
+    """Makes a server and its clients, with credentials that only they have."""
+
+    _type = "grpc"
+
+    def __init__(self) -> None:
+        self._server_end, self._worker_end = make_credentials()
+        self._server: GrpcServer | None = None
+
+    def create_server(
+        self, model: Mapping[str, Any], port: int, mode: str, **kwargs: Any
+    ) -> GrpcServer:
+        """Make the server; Elephas calls this first."""
+        self._server = GrpcServer(model, port, mode, credentials=self._server_end, **kwargs)
+        return self._server
+
+    def create_client(self, *args: Any, **kwargs: Any) -> GrpcClient:
+        """Make a client of the server that was made before."""
+        if self._server is None:
+            raise TrainingError("expected create_server to be called before create_client")
+        return GrpcClient(self._server, self._worker_end)
+
+
+def layout_of_arrays(arrays: Sequence[Any]) -> WeightLayout:
+    """Describe the flat vector of a list of weights."""
+    wide = any(str(array.dtype) == "float64" for array in arrays)
+    shapes = tuple(tuple(array.shape) for array in arrays)
+    return WeightLayout(shapes, (), "float64" if wide else "float32")
+
+
+def _spark_setting(key: str) -> str | None:
+    from pyspark import SparkContext
+
+    context = SparkContext._active_spark_context
+    return context.getConf().get(key) if context is not None else None
+
+
+def _bind_address() -> str:
+    return _spark_setting("spark.driver.bindAddress") or _driver_host()
+
+
+def _driver_host() -> str:
+    return _spark_setting("spark.driver.host") or LOOPBACK

@@ -1,0 +1,1 @@
+"""Training worker: what runs in a task."""

@@ -1,0 +1,150 @@
+"""Steps: what a worker computes on one batch, each traced by TensorFlow once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from glasses_spark.training.metric_states import MetricStates, inputs_of_rows
+from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.weights import Vector, WeightLayout, layout_of, travelling_variables
+from glasses_spark.training.worker.cpu_kernels import rewrite
+from glasses_spark.training.worker.spool import RowFormat, Rows
+
+
+class Steps:
+    """A built model with its traced steps.
+
+    Args:
+        spec: What to build.
+        row_format: Form of a row; the model's input and output must fit it.
+    """
+
+    def __init__(self, spec: ModelSpec, row_format: RowFormat) -> None:
+        import tensorflow as tf
+
+        self.model = spec.build()
+        rewrite(self.model)
+        self.layout: WeightLayout = layout_of(self.model)
+        self.states = MetricStates(self.model, row_format)
+        self._inputs = inputs_of_rows(self.model, row_format)
+        trainable, statistics = travelling_variables(self.model)
+        self._trainable, self._statistics = trainable, statistics
+        rows = [
+            tf.TensorSpec((None, row_format.feature_size), row_format.feature_dtype),
+            tf.TensorSpec((None, row_format.label_size), row_format.dtype),
+            tf.TensorSpec((None,), row_format.dtype),
+        ]
+        vector = tf.TensorSpec((self.layout.size,), self.layout.dtype)
+
+        def traced(step: Any, signature: list[Any]) -> Any:
+            return tf.function(step, input_signature=signature, autograph=False)
+
+        self._gradient = traced(self._gradient_step, [vector, *rows])
+        self._train = traced(self._train_step, rows)
+        self._evaluate = traced(self._evaluation_step, rows)
+        self._write = traced(self._assign, [vector])
+        self._read = traced(self._vector, [])
+
+    def gradient(self, weights: Vector, x: Rows, y: Rows, weight: Rows) -> tuple[Vector, Vector]:
+        """The update of one batch for ``frequency="batch"``.
+
+        Args:
+            weights: Weights to start from, ``(size,)``.
+            x: Features ``(rows, feature_size)``.
+            y: Labels ``(rows, label_size)``.
+            weight: Sample weights ``(rows,)``.
+
+        Returns:
+            The gradient and the statistics after the batch, ``(size,)``; the
+            state of the metrics.
+        """
+        update, state = self._gradient(weights, x, y, weight)
+        return update.numpy(), state.numpy()
+
+    def train(self, x: Rows, y: Rows, weight: Rows) -> Vector:
+        """One step of this worker's own optimizer; returns the state of the metrics."""
+        return np.asarray(self._train(x, y, weight))
+
+    def evaluate(self, x: Rows, y: Rows, weight: Rows) -> Vector:
+        """The state of the metrics over one batch, with the weights as they are."""
+        return np.asarray(self._evaluate(x, y, weight))
+
+    def write(self, weights: Vector) -> None:
+        """Set the model's weights, ``(size,)``."""
+        self._write(weights)
+
+    def read(self) -> Vector:
+        """The model's weights, ``(size,)``."""
+        return np.array(self._read())
+
+    def prepare_to_train(self) -> None:
+        """Make the state of this worker's own optimizer, before the first `train`."""
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self._trainable)
+
+    def _forward(self, rows: tuple[Any, Any, Any], *, training: bool) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        x, y, weight = self._inputs(*rows)
+        prediction = self.model(x, training=training)
+        loss = self.model.compute_loss(
+            x=x, y=y, y_pred=prediction, sample_weight=weight, training=training
+        )
+        count = tf.shape(rows[0])[0]
+        return loss, (x, y, prediction, weight, loss, count)
+
+    def _gradient_step(self, weights: Any, *rows: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        self._assign(weights)
+        with tf.GradientTape() as tape:
+            loss, outcome = self._forward(rows, training=True)
+        gradients = self._gradients(tape, loss)
+        statistics = [variable.value for variable in self._statistics]
+        return self._flat([*gradients, *statistics]), self.states.of_batch(*outcome)
+
+    def _train_step(self, *rows: Any) -> Any:
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss, outcome = self._forward(rows, training=True)
+        self.model.optimizer.apply(self._gradients(tape, loss), self._trainable)
+        return self.states.of_batch(*outcome)
+
+    def _evaluation_step(self, *rows: Any) -> Any:
+        _, outcome = self._forward(rows, training=False)
+        return self.states.of_batch(*outcome)
+
+    def _gradients(self, tape: Any, loss: Any) -> list[Any]:
+        import tensorflow as tf
+
+        values = [variable.value for variable in self._trainable]
+        gradients = tape.gradient(loss, values)
+        # A weight that the loss does not depend on has no gradient; it stays as it is.
+        return [
+            tf.zeros_like(value) if gradient is None else gradient
+            for gradient, value in zip(gradients, values, strict=True)
+        ]
+
+    def _assign(self, vector: Any) -> None:
+        for variable, part in zip(
+            (*self._trainable, *self._statistics), self._parts(vector), strict=True
+        ):
+            variable.assign(part)
+
+    def _vector(self) -> Any:
+        return self._flat([v.value for v in (*self._trainable, *self._statistics)])
+
+    def _parts(self, vector: Any) -> list[Any]:
+        import tensorflow as tf
+
+        shapes = [*self.layout.trainable, *self.layout.statistics]
+        parts = tf.split(vector, [int(np.prod(shape)) for shape in shapes])
+        return [tf.reshape(part, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _flat(self, tensors: list[Any]) -> Any:
+        import tensorflow as tf
+
+        return tf.concat([tf.reshape(tf.cast(t, self.layout.dtype), [-1]) for t in tensors], axis=0)

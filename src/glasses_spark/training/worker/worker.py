@@ -1,0 +1,267 @@
+"""Worker: one training task, from its rows in Arrow to its last push."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from glasses_spark.errors import WorkerError
+from glasses_spark.runtime.gpu import take_granted_gpu
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.seeds import derive_seed
+from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.rows import KEY, VALIDATION, LabelCode, records
+from glasses_spark.training.schedule import BATCH, Schedule, epoch_order
+from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
+from glasses_spark.training.server.protocol import CallEndedError, Message
+from glasses_spark.training.weights import Vector, WeightLayout
+from glasses_spark.training.worker.spool import RowFormat, Spool, spark_local_folder
+from glasses_spark.training.worker.steps import Steps
+
+# What a task tells Spark when it is done, a row a worker.
+REPORT_SCHEMA: Final = "worker int, rows bigint, host string"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What every worker of a fit is told.
+
+    Attributes:
+        spec: The model.
+        layout: Form of its weights' vector.
+        schedule: Who pushes what and when.
+        row_format: Form of a row.
+        label_code: Encoding of the labels.
+        address: Where the parameter server is.
+        seed: Seed of the run.
+        threads: Threads that a worker computes on, at least 1.
+    """
+
+    spec: ModelSpec
+    layout: WeightLayout
+    schedule: Schedule
+    row_format: RowFormat
+    label_code: LabelCode
+    address: ServerAddress
+    seed: int
+    threads: int
+
+
+def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """Make the function that Spark runs on each worker's partition.
+
+    Returns:
+        A function for ``DataFrame.mapInArrow``: it takes the worker's rows and,
+        after the last epoch, yields one row of `REPORT_SCHEMA`.
+    """
+
+    def run(batches: Iterable[Any]) -> Iterator[Any]:
+        import pyarrow as pa
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        if context is None:
+            raise WorkerError("expected to run in a Spark task")
+        worker = context.partitionId()
+        # Unique among all attempts of all tasks, and growing: a later one outranks an earlier one.
+        attempt = context.taskAttemptId()
+        rows = train_worker(assignment, worker, attempt, batches)
+        yield pa.RecordBatch.from_pydict(
+            {
+                "worker": pa.array([worker], pa.int32()),
+                "rows": pa.array([rows], pa.int64()),
+                "host": pa.array([socket.gethostname()]),
+            }
+        )
+
+    return run
+
+
+def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Iterable[Any]) -> int:
+    """Be one worker of a fit.
+
+    Args:
+        assignment: What every worker is told.
+        worker: Number of this worker, from 0.
+        attempt: Number of this attempt; the highest one counts.
+        batches: Arrow record batches with the columns of `rows`.
+
+    Returns:
+        Count of the training rows of this worker.
+
+    Raises:
+        WorkerError: The server cannot be reached, or refused a call.
+    """
+    host = f"{socket.gethostname()}, process {os.getpid()}"
+    with ExitStack() as stack:
+        client = stack.enter_context(
+            ParameterClient(
+                assignment.address,
+                assignment.layout,
+                worker=worker,
+                attempt=attempt,
+                host=host,
+            )
+        )
+        answer = client.join()
+        try:
+            training, validation = (
+                stack.enter_context(Spool(assignment.row_format, spark_local_folder()))
+                for _ in range(2)
+            )
+            _spool(assignment, batches, training, validation)
+            _Worker(assignment, worker, client, training, validation).train(answer)
+        except CallEndedError:
+            raise  # the driver knows why
+        except Exception as error:
+            _report(client, error)
+            raise
+        return len(training)
+
+
+def _spool(
+    assignment: Assignment, batches: Iterable[Any], training: Spool, validation: Spool
+) -> None:
+    for batch in batches:
+        rows = records(batch, assignment.row_format, assignment.label_code)
+        keys = batch.column(KEY).to_numpy()
+        held_back = batch.column(VALIDATION).to_numpy(zero_copy_only=False)
+        training.append(rows[~held_back], keys[~held_back])
+        validation.append(rows[held_back], keys[held_back])
+    training.close_for_reading()
+    validation.close_for_reading()
+
+
+def _report(client: ParameterClient, error: Exception) -> None:
+    # Where the driver is gone or has ended the fit, Spark still gets the error itself.
+    with suppress(WorkerError):
+        client.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+
+
+class _Worker:
+    def __init__(
+        self,
+        assignment: Assignment,
+        worker: int,
+        client: ParameterClient,
+        training: Spool,
+        validation: Spool,
+    ) -> None:
+        self._schedule = assignment.schedule
+        self._assignment = assignment
+        self._number = worker
+        self._client = client
+        self._training = training
+        self._validation = validation
+        self._require_rows("training", training, self._schedule.rows)
+        self._require_rows("validation", validation, self._schedule.validation_rows)
+        self._waiting = 0.0
+
+    def train(self, answer: Message) -> None:
+        """Go through the epochs that are left, from where the server's answer says."""
+        if not self._schedule.takes_part(self._number):
+            return
+        self._steps = self._build()
+        epoch, step = answer.whole("epoch"), answer.whole("step")
+        stop = bool(answer.header.get("stop"))
+        self._set_learning_rate(answer.header.get("learning_rate"))
+        while epoch < self._schedule.epochs and not stop:
+            began, self._waiting = time.monotonic(), 0.0
+            weights = self._pull(epoch, step)
+            if step < self._schedule.steps(self._number):
+                train = (
+                    self._train_by_batch
+                    if self._schedule.frequency == BATCH
+                    else self._train_by_epoch
+                )
+                weights = train(epoch, step, weights)
+            seconds, waiting = time.monotonic() - began, self._waiting
+            verdict = self._client.finish_epoch(
+                epoch, validation_state=self._validate(weights), seconds=seconds, waiting=waiting
+            )
+            stop = bool(verdict.header.get("stop"))
+            self._set_learning_rate(verdict.header.get("learning_rate"))
+            epoch, step = epoch + 1, 0
+
+    def _build(self) -> Steps:
+        take_granted_gpu()
+        keras = import_keras(threads=self._assignment.threads)
+        # Dropout and the like: each worker its own noise, the same in every run.
+        keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", self._number))
+        steps = Steps(self._assignment.spec, self._assignment.row_format)
+        if steps.layout != self._assignment.layout:
+            raise WorkerError(
+                "the model built here has other weights than the driver's; driver and executors "
+                "need the same versions of keras and glasses_spark"
+            )
+        return steps
+
+    def _train_by_batch(self, epoch: int, step: int, weights: Vector) -> Vector:
+        for number, (x, y, weight) in enumerate(self._batches(epoch, first=step), start=step):
+            update, state = self._steps.gradient(weights, x, y, weight)
+            weights = self._push(epoch, number, len(x), update, state)
+        return weights
+
+    def _train_by_epoch(self, epoch: int, step: int, weights: Vector) -> Vector:
+        self._steps.prepare_to_train()
+        self._steps.write(weights)
+        state = np.zeros(self._steps.states.size)
+        for x, y, weight in self._batches(epoch):
+            state += self._steps.train(x, y, weight)
+        after = self._steps.read()
+        # Trainable weights travel as a delta; statistics as they are.
+        cut = self._assignment.layout.trainable_size
+        update = np.concatenate([weights[:cut] - after[:cut], after[cut:]])
+        return self._push(epoch, step, len(self._training), update, state)
+
+    def _pull(self, epoch: int, step: int) -> Vector:
+        return self._wait_for(lambda: self._client.pull(epoch, step))
+
+    def _push(self, epoch: int, step: int, rows: int, update: Vector, state: Vector) -> Vector:
+        return self._wait_for(
+            lambda: self._client.push(epoch, step, rows=rows, update=update, metric_state=state)
+        )
+
+    def _validate(self, weights: Vector) -> Vector:
+        state = np.zeros(self._steps.states.size)
+        rows = len(self._validation)
+        if rows:
+            self._steps.write(weights)
+            for x, y, weight in self._validation.batches(
+                np.arange(rows), self._schedule.batch_size
+            ):
+                state += self._steps.evaluate(x, y, weight)
+        return state
+
+    def _batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Any, Any, Any]]:
+        order = epoch_order(
+            len(self._training), seed=self._assignment.seed, worker=self._number, epoch=epoch
+        )
+        return self._training.batches(order, self._schedule.batch_size, first=first)
+
+    def _wait_for(self, call: Callable[[], Vector]) -> Vector:
+        began = time.monotonic()
+        try:
+            return call()
+        finally:
+            self._waiting += time.monotonic() - began
+
+    def _set_learning_rate(self, value: Any) -> None:
+        if value is not None:
+            self._steps.model.optimizer.learning_rate = float(value)
+
+    def _require_rows(self, kind: str, spool: Spool, shares: tuple[int, ...]) -> None:
+        if len(spool) != shares[self._number]:
+            raise WorkerError(
+                f"worker {self._number}: expected {shares[self._number]} {kind} rows, got "
+                f"{len(spool)}. The input gave other rows when it was read again; make it "
+                "deterministic, or write it to Parquet first"
+            )

@@ -1,0 +1,186 @@
+"""Tests of a whole cross-validation and of the leakage guard in a run, small but real."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import shutil
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from glasses_spark.cli.main import main
+from glasses_spark.config.config import Config
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
+from glasses_spark.errors import ConfigError
+from glasses_spark.pipeline.pipeline import GlassesPipeline
+
+# 3 and 101 are one picture, as are 4 and 102, whose labels differ.
+COPIES = {101: 3, 102: 4}
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """32 small faces, two of them copies, and a run to make of them."""
+    folder = tmp_path_factory.mktemp("folds")
+    labels = {number: float(number % 2) for number in range(1, 31)}
+    drawn, used = folder / "drawn.csv", folder / "labels.csv"
+    _write(drawn, labels)
+    draw_faces(drawn, folder / "faces", size=64, processes=1)
+    for copy, original in COPIES.items():
+        shutil.copy(folder / f"faces/face-{original}.png", folder / f"faces/face-{copy}.png")
+    _write(used, labels | {101: 1.0, 102: 1.0})
+    return Config.from_dict(
+        {
+            "data": {"images": str(folder / "faces"), "labels": str(used)},
+            "image": {"height": 32, "width": 32},
+            "split": {"test": 0.4},
+            "training": {"epochs": 1, "batch_size": 8, "num_workers": 2, "mode": "synchronous"},
+            "run": {"dir": str(folder / "run"), "seed": 3},
+            "store": {"dir": str(folder / "pixels")},
+        }
+    )
+
+
+def _write(path: Path, labels: dict[int, float]) -> None:
+    path.write_text("index,label\n" + "".join(f"{i},{label}\n" for i, label in labels.items()))
+
+
+@pytest.fixture(scope="module")
+def printed(spark: SparkSession, config: Config) -> str:
+    """What the command says when it has written its folder."""
+    spark.catalog.clearCache()
+    path = Path(config.data.labels).with_name("config.toml")
+    path.write_text(config.to_toml())
+    root, own = logging.getLogger(), logging.getLogger("glasses_spark")
+    before = (root.level, list(root.handlers), own.level)
+    try:
+        with redirect_stdout(StringIO()) as out:
+            assert main(["cross-validate", "--config", str(path), "--folds", "2"]) == 0
+    finally:  # the logging that the command has set up for its process
+        logging.captureWarnings(False)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+        own.setLevel(before[2])
+    return out.getvalue()
+
+
+@pytest.fixture
+def folder(printed: str, config: Config) -> Path:
+    return Path(f"{config.run.dir}-cross-validation")
+
+
+@pytest.mark.slow
+class TestCrossValidation:
+    def test_the_folder_has_what_it_should_have(self, folder: Path) -> None:
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "config.toml",
+            "cross_validation.html",
+            "cross_validation.json",
+            "duplicates.csv",
+            "label_doubt.csv",
+            "out_of_fold.parquet",
+        ]
+
+    def test_every_image_has_one_prediction_from_the_fold_that_held_it_out(
+        self, folder: Path
+    ) -> None:
+        table = pq.read_table(folder / "out_of_fold.parquet")
+        assert table.column_names == [
+            "id",
+            "path",
+            "label",
+            "fold",
+            "prediction",
+            "predicted_label",
+        ]
+        fold = dict(zip(table["id"].to_pylist(), table["fold"].to_pylist(), strict=True))
+        assert sorted(fold) == [*range(1, 31), 101, 102]
+        assert set(fold.values()) == {0, 1}
+        assert all(fold[copy] == fold[original] for copy, original in COPIES.items())
+
+    def test_the_figures_are_those_of_the_predictions(self, folder: Path) -> None:
+        figures = json.loads((folder / "cross_validation.json").read_text())
+        rows = pq.read_table(folder / "out_of_fold.parquet").to_pylist()
+        for one in figures["folds"]:
+            held_out = [row for row in rows if row["fold"] == one["fold"]]
+            right = sum(row["label"] == row["predicted_label"] for row in held_out)
+            assert one["rows"] == len(held_out)
+            assert one["rows"] + one["train_rows"] == 32
+            assert one["accuracy"] == pytest.approx(right / len(held_out))
+        accuracies = [one["accuracy"] for one in figures["folds"]]
+        assert figures["mean"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
+        assert figures["out_of_fold"]["rows"] == 32
+
+    def test_near_duplicates_and_doubtful_labels_are_listed(self, folder: Path) -> None:
+        listed = _read(folder / "duplicates.csv")
+        assert [(row["cluster"], row["id"], row["conflicting"]) for row in listed] == [
+            ("3", "3", "false"),
+            ("3", "101", "false"),
+            ("4", "4", "true"),
+            ("4", "102", "true"),
+        ]
+        doubted = _read(folder / "label_doubt.csv")
+        assert [row["rank"] for row in doubted] == [str(rank) for rank in range(1, 33)]
+        page = (folder / "cross_validation.html").read_text()
+        assert page.count("<img") == 24
+
+    def test_the_command_prints_the_folds_and_where_the_rest_is(
+        self, printed: str, folder: Path
+    ) -> None:
+        lines = printed.strip().splitlines()
+        assert [line.split()[0] for line in lines[:5]] == ["fold", "1", "2", "mean", "std"]
+        assert lines[-1] == f"Results: {folder}"
+
+    def test_nothing_stays_in_memory(self, folder: Path, spark: SparkSession) -> None:
+        assert spark.sparkContext._jsc.getPersistentRDDs().size() == 0
+
+
+@pytest.mark.slow
+def test_the_split_keeps_near_duplicates_together_unless_it_is_told_not_to(
+    config: Config, spark: SparkSession
+) -> None:
+    def good(near_duplicates: str) -> DataFrame:
+        pipeline = GlassesPipeline(_changed(config, "split", near_duplicates=near_duplicates))
+        return pipeline.preprocess(pipeline.load(spark)).good.persist()
+
+    def parts(images: DataFrame, seed: int) -> dict[int, str]:
+        train, test = GlassesPipeline(_changed(config, "run", seed=seed)).split(images)
+        found = {row.id: "train" for row in train.select("id").collect()}
+        return found | {row.id: "test" for row in test.select("id").collect()}
+
+    guarded, plain = good("together"), good("ignore")
+    for seed in range(3):
+        together, apart = parts(guarded, seed), parts(plain, seed)
+        moved = {number for number in together if together[number] != apart[number]}
+
+        assert len(together) == 32
+        assert all(together[copy] == together[original] for copy, original in COPIES.items())
+        assert moved == {copy for copy in COPIES if apart[copy] != apart[COPIES[copy]]}
+    guarded.unpersist()
+    plain.unpersist()
+
+
+def _changed(config: Config, section: str, **keys: object) -> Config:
+    table = config.to_dict()
+    table[section] |= keys
+    return Config.from_dict(table)
+
+
+def test_a_folder_with_anything_else_is_not_replaced(
+    config: Config, spark: SparkSession, tmp_path: Path
+) -> None:
+    for name in ("config.toml", "metrics.json"):  # a run, but no cross-validation
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match=r"it has no config\.toml and cross_validation\.json"):
+        GlassesPipeline(config).cross_validate(spark, tmp_path)
+
+
+def _read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,159 @@
+"""Tests for glasses_spark.preflight.advise.forecast."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from glasses_spark.preflight.advise.forecast import (
+    REFERENCE_START_S,
+    STORED_JOB_S,
+    Forecast,
+    Load,
+    Measured,
+    Steps,
+    advise,
+    forecast,
+    forecast_keras,
+    forecasts,
+)
+
+LOAD = Load(images=1000, pixels=128 * 128, test=0.2, validation=0.0, epochs=10, batch_size=100)
+MEASURED = Measured(
+    cores=2,
+    spark_start_s=REFERENCE_START_S,
+    list_s=3.0,
+    import_s=3.0,
+    decode_s=0.01,
+    exchange_s=0.01,
+    steps={
+        1: Steps(1.0, {"float32": 0.10, "bfloat16": 0.05}, 0.001),
+        2: Steps(1.5, {"float32": 0.18, "bfloat16": 0.09}, 0.002),
+    },
+    keras_start_s=2.0,
+    keras_step_s=0.12,
+    keras_decode_s=0.02,
+)
+
+
+def of(
+    workers: int,
+    *,
+    mode: str = "asynchronous",
+    frequency: str = "batch",
+    precision: str = "float32",
+    measured: Measured = MEASURED,
+    load: Load = LOAD,
+) -> Forecast:
+    return forecast(
+        measured, load, mode=mode, frequency=frequency, workers=workers, precision=precision
+    )
+
+
+@pytest.mark.parametrize(
+    ("workers", "mode", "frequency", "seconds"),
+    [
+        (1, "asynchronous", "batch", 8 * (0.10 + 0.01)),
+        (1, "asynchronous", "epoch", 8 * 0.10 + 0.01),
+        (2, "asynchronous", "batch", 4 * (0.18 + 0.01)),
+        (2, "synchronous", "batch", 4 * (0.18 * 1.03 + 2 * 0.01)),
+        (2, "synchronous", "epoch", 4 * 0.18 * 1.03 + 2 * 0.01),
+    ],
+)
+def test_an_epoch_is_its_steps_and_exchanges(
+    workers: int, mode: str, frequency: str, seconds: float
+) -> None:
+    assert of(workers, mode=mode, frequency=frequency).epoch_s == pytest.approx(seconds)
+
+
+def test_bfloat16_shortens_the_steps_alone() -> None:
+    assert of(1, precision="bfloat16").epoch_s == pytest.approx(8 * (0.05 + 0.01))
+
+
+def test_a_small_last_batch_costs_its_rows_and_a_whole_exchange() -> None:
+    load = dataclasses.replace(LOAD, images=1010)  # 808 rows to train on
+
+    assert of(1, load=load).epoch_s == pytest.approx(8.08 * 0.10 + 9 * 0.01)
+
+
+def test_a_server_that_is_always_busy_sets_the_pace() -> None:
+    slow = dataclasses.replace(MEASURED, exchange_s=1.0)
+
+    assert of(2, measured=slow).epoch_s == pytest.approx(4 * 2 * 1.0)
+
+
+def test_validation_is_part_of_an_epoch() -> None:
+    load = dataclasses.replace(LOAD, validation=0.1)
+
+    assert of(2, load=load).epoch_s == pytest.approx(3.5 * 0.18 + 4 * 0.01 + 100 / 2 * 0.002)
+
+
+def test_more_images_take_longer_to_prepare_and_a_filled_store_takes_none_of_it() -> None:
+    more = dataclasses.replace(LOAD, images=2000)
+    few, many = of(1), of(1, load=more)
+
+    assert many.prepare_s - few.prepare_s == pytest.approx(1000 * 0.01 / 0.92)
+    assert few.stored_s is not None
+    assert few.total_s - few.stored_s == pytest.approx(few.prepare_s - 3.0 - STORED_JOB_S)
+
+
+def test_where_spark_starts_slowly_its_jobs_are_slow() -> None:
+    slow = dataclasses.replace(MEASURED, spark_start_s=2 * REFERENCE_START_S)
+
+    assert of(1, measured=slow).total_s - of(1).total_s > REFERENCE_START_S + 8
+
+
+def test_memory_grows_with_the_workers_and_in_keras_with_the_images() -> None:
+    more = dataclasses.replace(LOAD, images=2000)
+
+    assert of(2).memory - of(1).memory == 650 * 10**6
+    assert of(1).memory == of(1, load=more).memory
+    grown = forecast_keras(MEASURED, more).memory - forecast_keras(MEASURED, LOAD).memory
+    assert grown == 1000 * 128 * 128 * 5
+
+
+def test_every_way_is_forecast_and_plain_keras_last() -> None:
+    found = forecasts(MEASURED, LOAD)
+
+    assert len({(one.way, one.workers, one.precision) for one in found}) == 2 * 2 * 2 * 2 + 1
+    assert found[-1].way == "keras"
+
+
+def made(way: str, workers: int, total: float, memory: int = 1) -> Forecast:
+    return Forecast(way, workers, "float32", 1.0, 1.0, total, total, memory)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "keras", "answer", "said"),
+    [
+        (100.0, 60.0, 90.0, "2 workers", "they take 60 s, one of them 100 s"),
+        (100.0, 60.0, 50.0, "no Spark", "takes 50 s, where the fastest run here takes 60 s"),
+        (60.0, 80.0, 90.0, "one worker", "it takes 60 s on all cores, 2 of them 80 s"),
+        (61.0, 60.0, 90.0, "one worker", "it takes 61 s on all cores, 2 of them 60 s"),
+        (61.0, 60.0, 59.0, "one worker", "plain Keras in one process takes 59 s"),
+    ],
+)
+def test_the_answer_follows_from_the_times(
+    one: float, two: float, keras: float, answer: str, said: str
+) -> None:
+    found = [made("a/b", 1, one), made("a/b", 2, two), made("keras", 0, keras)]
+
+    advice = advise(found, way="a/b", precision="float32", memory=10)
+
+    assert advice.answer == answer
+    assert said in advice.reason
+
+
+def test_what_does_not_fit_into_the_memory_is_not_advised() -> None:
+    found = [made("a/b", 1, 90), made("a/b", 2, 60, memory=20), made("keras", 0, 50, memory=20)]
+
+    advice = advise(found, way="a/b", precision="float32", memory=10)
+
+    assert (advice.answer, advice.best.workers) == ("one worker", 1)
+
+
+def test_other_ways_than_the_configured_one_are_not_advised() -> None:
+    found = [made("a/b", 1, 90), made("c/d", 2, 10), made("keras", 0, 500)]
+
+    assert advise(found, way="a/b", precision="float32", memory=10).best.way == "a/b"

@@ -1,0 +1,166 @@
+"""Tests for glasses_spark.preprocessing.decoding.decode."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from glasses_spark.errors import DecodeError
+from glasses_spark.preprocessing.decoding.decode import decode
+from tests.faces import (
+    GREY,
+    GREY_ALPHA,
+    PALETTE,
+    RGB,
+    RGBA,
+    SIGNATURE,
+    any_png,
+    chunk,
+    encode_png,
+    noise_png,
+)
+
+KINDS = [
+    *((GREY, depth) for depth in (1, 2, 4, 8, 16)),
+    *((PALETTE, depth) for depth in (1, 2, 4, 8)),
+    *((colour, depth) for colour in (RGB, GREY_ALPHA, RGBA) for depth in (8, 16)),
+]
+SIZES = [(1, 1), (1, 7), (9, 1), (13, 17), (128, 128), (200, 131)]
+
+
+def opencv(content: bytes, height: int = 128, width: int = 128) -> NDArray[np.uint8]:
+    grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    resized: NDArray[np.uint8] = cv2.resize(grey, (width, height))
+    return resized
+
+
+def header(width: int, height: int) -> bytes:
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, RGB, 0, 0, 0))
+
+
+@pytest.mark.parametrize("interlaced", [False, True], ids=["rows", "interlaced"])
+@pytest.mark.parametrize(("colour", "depth"), KINDS)
+def test_every_kind_of_png_decodes_as_opencv_does(
+    colour: int, depth: int, interlaced: bool
+) -> None:
+    for seed, (height, width) in enumerate(SIZES):
+        content = any_png(
+            height, width, colour=colour, depth=depth, interlaced=interlaced, seed=seed
+        )
+        decoded = decode(content)
+
+        assert decoded.shape == (128, 128)
+        assert decoded.dtype == np.uint8
+        np.testing.assert_array_equal(decoded, opencv(content))
+
+
+@pytest.mark.parametrize(("size", "level"), [(64, 9), (255, 3), (256, 0), (257, 9), (1024, 1)])
+def test_what_opencv_wrote_decodes_as_opencv_does(size: int, level: int) -> None:
+    rng = np.random.default_rng(size)
+    face = cv2.GaussianBlur(rng.integers(0, 256, (size, size, 3), dtype=np.uint8), (0, 0), 3)
+    content = cv2.imencode(".png", face, [cv2.IMWRITE_PNG_COMPRESSION, level])[1].tobytes()
+
+    np.testing.assert_array_equal(decode(content), opencv(content))
+
+
+def test_height_and_width_are_not_confused() -> None:
+    content = noise_png(40, 60)
+
+    decoded = decode(content, 20, 50)
+
+    assert decoded.shape == (20, 50)
+    np.testing.assert_array_equal(decoded, opencv(content, 20, 50))
+
+
+def test_black_is_0_and_white_is_255() -> None:
+    assert (decode(encode_png(np.zeros((5, 5), np.uint8))) == 0).all()
+    assert (decode(encode_png(np.full((5, 5, 3), 255, np.uint8))) == 255).all()
+
+
+def test_a_view_decodes_like_the_bytes() -> None:
+    content = noise_png()
+
+    np.testing.assert_array_equal(decode(memoryview(content)), decode(content))
+
+
+def test_chunks_of_metadata_and_bytes_after_the_end_do_no_harm() -> None:
+    content = any_png(9, 9, extra=[chunk(b"tEXt", b"Comment\0hello")])
+
+    np.testing.assert_array_equal(decode(content + b"more"), opencv(content))
+
+
+@pytest.mark.parametrize("content", [noise_png(), noise_png(200, 200)], ids=["small", "large"])
+def test_a_file_cut_anywhere_is_refused(content: bytes) -> None:
+    step = max(1, len(content) // 500)
+    cuts = {*range(1, len(content), step), *range(len(content) - 20, len(content))}
+    reasons = set()
+    for cut in sorted(cuts):
+        with pytest.raises(DecodeError) as refusal:
+            decode(content[:cut])
+        reasons.add(str(refusal.value).split(" (")[0])
+
+    assert reasons == {"not a PNG file", "truncated PNG file"}
+
+
+def test_a_flipped_bit_anywhere_is_refused() -> None:
+    content = noise_png()
+    for position in range(len(content)):
+        damaged = bytearray(content)
+        damaged[position] ^= 0x10
+        with pytest.raises(DecodeError):
+            decode(bytes(damaged))
+
+
+def test_image_data_that_ends_early_is_refused() -> None:
+    rows = b"".join(b"\0" + bytes(3 * 32) for _ in range(16))  # 16 of 32 rows
+    for data in (zlib.compress(rows), zlib.compress(rows * 2)[:-12], b""):
+        content = header(32, 32) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+        with pytest.raises(DecodeError, match="damaged PNG image data"):
+            decode(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(b"", "empty file", id="empty"),
+        pytest.param(b"no face", r"not a PNG file \(starts with b'no face'\)", id="text"),
+        pytest.param(
+            cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes(),
+            r"not a PNG file \(starts with b'\\xff\\xd8",
+            id="JPEG",
+        ),
+        pytest.param(
+            cv2.imencode(".jp2", np.zeros((64, 64), np.uint8))[1].tobytes(),
+            r"not a PNG file",
+            id="JPEG 2000",
+        ),
+        pytest.param(SIGNATURE, "truncated PNG file", id="signature alone"),
+        pytest.param(
+            header(4, 4) + chunk(b"IEND", b""), "PNG without image data", id="no image data"
+        ),
+        pytest.param(
+            SIGNATURE + chunk(b"IDAT", b"") + chunk(b"IEND", b""),
+            "PNG without a header",
+            id="no header",
+        ),
+        pytest.param(header(0, 4), "PNG of 0 x 4 pixels", id="no pixels"),
+        pytest.param(
+            header(2**31 - 1, 2**31 - 1) + chunk(b"IDAT", b"") + chunk(b"IEND", b""),
+            "PNG of 2147483647 x 2147483647 pixels, more than 67108864 in all",
+            id="enormous",
+        ),
+        pytest.param(
+            SIGNATURE + b"\xff\xff\xff\xff" + b"IHDR" + bytes(40),
+            "truncated PNG file",
+            id="chunk longer than the file",
+        ),
+    ],
+)
+def test_what_is_no_whole_png_is_refused_with_a_reason(content: bytes, reason: str) -> None:
+    with pytest.raises(DecodeError, match=reason):
+        decode(content)

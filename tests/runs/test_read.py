@@ -1,0 +1,159 @@
+"""Tests for glasses_spark.runs.read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.runs.read import flat, read_runs
+
+METRICS = {
+    "train": {"rows": 1, "accuracy": 1.0, "roc_auc": None, "bins": [1, 2]},
+    "test": {
+        "rows": 3,
+        "accuracy": 2 / 3,
+        "roc_auc": 0.5,
+        "intervals": {"accuracy": [0.25, 0.9], "roc_auc": None},
+    },
+    "data": {"images": 4},
+    "timings": {"fit_s": 1.5},
+    "environment": {"cpus": 2, "packages": {"keras": "3.15.1"}},
+}
+
+
+def write_run(
+    folder: Path,
+    *,
+    mode: str = "synchronous",
+    predicted: Sequence[float] = (1.0, 0.0, 1.0, 0.0),
+    metrics: Mapping[str, Any] = METRICS,
+) -> Path:
+    """Write a run folder as ``train`` does, of four images, the last ones tested on."""
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text(
+        f'[training]\nmode = "{mode}"\nmetrics = ["accuracy", "AUC"]\n\n'
+        '[spark.conf]\n"spark.executor.memory" = "4g"\n'
+    )
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    (folder / "history.json").write_text(
+        json.dumps([{"epoch": 1, "loss": 0.5, "accuracy": 0.75, "rows": 1, "workers": []}])
+    )
+    table = {
+        "id": pa.array([4, 7, 2, 9], pa.int32()),
+        "path": [f"file:/faces/{number}.png" for number in (4, 7, 2, 9)],
+        "label": [1.0, 0.0, 0.0, 1.0],
+        "split": ["train", "test", "test", "test"],
+        "prediction": [[0.9], [0.2], [0.8], [0.3]],
+        "predicted_label": list(predicted),
+    }
+    pq.write_table(pa.table(table), folder / "predictions.parquet")
+    return folder
+
+
+def test_a_run_folder_is_read_with_its_rows_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / name) for name in ("a", "b")]
+
+    run, other = read_runs(folders)
+
+    assert (run.name, other.name, run.folder) == ("a", "b", str(tmp_path / "a"))
+    assert run.config == {
+        "training.mode": "synchronous",
+        "training.metrics": "accuracy, AUC",
+        "spark.conf.spark.executor.memory": "4g",
+    }
+    assert list(run.metrics["test"].items()) == [
+        ("rows", 3),
+        ("accuracy", 2 / 3),
+        ("accuracy, 95 %", "0.2500-0.9000"),
+        ("roc_auc", 0.5),
+    ]
+    assert run.metrics["train"] == {"rows": 1, "accuracy": 1.0, "roc_auc": None}
+    assert set(run.metrics) == {"train", "test"}
+    assert run.environment == {"cpus": 2, "packages.keras": "3.15.1", "data digest": None}
+    assert run.rows.ids.tolist() == [2, 4, 7, 9]
+    assert run.rows.with_glasses.tolist() == [False, True, False, True]
+    assert run.rows.right.tolist() == [False, True, True, False]
+    assert run.rows.in_test.tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (["a/one", "a/two"], ["one", "two"]),
+        (["a/latest", "b/latest"], ["a/latest", "b/latest"]),
+    ],
+)
+def test_runs_are_named_by_what_tells_them_apart(
+    tmp_path: Path, folders: list[str], names: list[str]
+) -> None:
+    runs = read_runs([write_run(tmp_path / folder) for folder in folders])
+    assert [run.name for run in runs] == names
+
+
+def test_one_run_is_too_few(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected two run folders or more to compare, got 1"):
+        read_runs([write_run(tmp_path / "a")])
+
+
+def test_a_run_named_twice_is_refused_also_by_another_path(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a")
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ConfigError, match=r"link: expected each run folder once, got it twice"):
+        read_runs([folder, tmp_path / "link"])
+
+
+def test_a_folder_that_is_no_run_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere: expected a run folder .* no such folder"):
+        read_runs([write_run(tmp_path / "a"), tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("name", ["history.json", "predictions.parquet"])
+def test_a_run_of_an_earlier_version_is_told_which_file_it_lacks(tmp_path: Path, name: str) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    (folders[1] / name).unlink()
+    with pytest.raises(ConfigError, match=rf"b: expected {name} in this run folder, found none"):
+        read_runs(folders)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("config.toml", "is not a TOML file"),
+        ("metrics.json", "expected JSON"),
+        ("history.json", "expected JSON"),
+        ("predictions.parquet", "expected a Parquet file"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, message: str) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    (folders[1] / name).write_text("{ damaged")
+    with pytest.raises(DataError, match=message) as caught:
+        read_runs(folders)
+    assert str(folders[1] / name) in str(caught.value)
+
+
+def test_predictions_without_a_column_are_refused(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    path = folders[0] / "predictions.parquet"
+    pq.write_table(pq.read_table(path).drop(["split"]), path)
+    with pytest.raises(DataError, match=r"found no \['split'\]"):
+        read_runs(folders)
+
+
+def test_predictions_with_an_id_twice_are_refused(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    path = folders[0] / "predictions.parquet"
+    pq.write_table(pa.concat_tables([pq.read_table(path)] * 2), path)
+    with pytest.raises(DataError, match="expected one row for each id, found several"):
+        read_runs(folders)
+
+
+def test_nested_tables_become_one() -> None:
+    assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}

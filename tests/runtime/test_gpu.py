@@ -1,0 +1,224 @@
+"""Tests for glasses_spark.runtime.gpu.
+
+No GPU is here. Spark grants what a script says there is, so that all up to the device is real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from pyspark import TaskContext
+from pyspark.resource import ResourceInformation
+
+from glasses_spark.errors import WorkerError
+from glasses_spark.runtime.gpu import (
+    NO_DEVICE,
+    TAKEN,
+    VISIBLE,
+    choose_device,
+    device_settings,
+    take_granted_gpu,
+)
+from tests.runtime.test_session import run
+
+
+def granted(*addresses: str) -> dict[str, ResourceInformation]:
+    return {"gpu": ResourceInformation("gpu", list(addresses))}
+
+
+class TestDeviceSettings:
+    @pytest.mark.parametrize("address", ["0", "3", "GPU-5d3c", "MIG-77ab"])
+    def test_a_worker_sees_the_gpu_of_its_task_and_takes_its_memory_bit_by_bit(
+        self, address: str
+    ) -> None:
+        settings = device_settings(granted(address))
+
+        assert settings[VISIBLE] == address
+        assert settings["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+        assert settings["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+    def test_of_several_gpus_a_worker_takes_one(self) -> None:
+        assert device_settings(granted("2", "5"))[VISIBLE] == "2"
+
+    def test_without_a_granted_gpu_a_worker_sees_none(self) -> None:
+        others = {"fpga": ResourceInformation("fpga", ["f1"])}
+
+        assert device_settings({}) == device_settings(others) == {VISIBLE: NO_DEVICE}
+
+    def test_a_grant_without_an_address_names_the_script_to_correct(self) -> None:
+        with pytest.raises(WorkerError, match=r"GPU without an address.*discoveryScript"):
+            device_settings(granted())
+
+
+@pytest.mark.parametrize(
+    ("address", "devices", "chosen"),
+    [
+        pytest.param("1", ["a", "b", "c"], ["b"], id="all were looked for before"),
+        pytest.param("5", ["a"], ["a"], id="the environment left one"),
+        pytest.param("5", ["a", "b"], [], id="not there"),
+        pytest.param("GPU-5d3c", ["a", "b"], [], id="not to be told by its UUID"),
+        pytest.param("0", [], [], id="a TensorFlow without CUDA"),
+        pytest.param(NO_DEVICE, ["a", "b"], [], id="none granted"),
+        pytest.param(NO_DEVICE, ["a"], [], id="none granted, one there"),
+    ],
+)
+def test_an_imported_tensorflow_is_shown_the_granted_device_or_none(
+    address: str, devices: Sequence[str], chosen: Sequence[str]
+) -> None:
+    assert choose_device(address, devices) == chosen
+
+
+class TestTakeGrantedGpu:
+    @pytest.fixture(autouse=True)
+    def _environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # Each is put back afterwards, also where it was not set before.
+        for name in (TAKEN, VISIBLE, "CUDA_DEVICE_ORDER", "TF_FORCE_GPU_ALLOW_GROWTH"):
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+
+    @pytest.fixture
+    def context(self, monkeypatch: pytest.MonkeyPatch) -> TaskContext:
+        """The task that this process is in, as far as Spark's Python can tell."""
+        # The constructor leaves the context behind for the whole process: first what is restored.
+        monkeypatch.setattr(TaskContext, "_taskContext", None)
+        context = TaskContext()
+        monkeypatch.setattr(TaskContext, "_taskContext", context)
+        return context
+
+    def test_outside_of_a_task_nothing_changes(self) -> None:
+        take_granted_gpu()
+
+        assert VISIBLE not in os.environ
+
+    def test_the_device_is_settled_before_tensorflow_is_imported(
+        self, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+        context._resources = granted("1")
+
+        take_granted_gpu()
+
+        assert os.environ[VISIBLE] == os.environ[TAKEN] == "1"
+        assert "tensorflow" not in sys.modules
+
+    def test_what_an_executor_inherited_gives_way_to_what_spark_granted(
+        self, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+        monkeypatch.setenv(VISIBLE, "0,1,2,3")
+        context._resources = granted("2")
+
+        take_granted_gpu()
+
+        assert os.environ[VISIBLE] == "2"
+
+    def test_a_process_that_is_handed_on_keeps_its_gpu_and_says_so(
+        self,
+        context: TaskContext,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+        context._resources = granted("0")
+        take_granted_gpu()
+        take_granted_gpu()
+        assert not caplog.records
+
+        context._resources = granted("1")
+        take_granted_gpu()
+
+        assert os.environ[VISIBLE] == "0"
+        assert "granted GPU 1 to this task, and its process stays on GPU 0" in caplog.text
+
+
+# Trains and scores on a cluster of one executor, whose two GPUs are there by the word of a script.
+# A layer tells of the process that it is in whenever TensorFlow traces it.
+PROGRAM = """
+import json, os, shutil, sys
+from contextlib import suppress
+from pathlib import Path
+
+import pyspark
+from glasses_spark.runtime.session import spark_session
+from glasses_spark.runtime.task_slots import task_slots
+
+script, told = sys.argv[1], Path(sys.argv[2])
+conf = {
+    "spark.worker.resource.gpu.amount": "2",
+    "spark.worker.resource.gpu.discoveryScript": script,
+    "spark.executor.resource.gpu.amount": "2",
+    "spark.task.resource.gpu.amount": "1",
+    "spark.executor.memory": "700m",
+    "spark.executorEnv.PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+}
+with spark_session(master="local-cluster[1,3,700]", conf=conf) as spark:
+    slots = task_slots(spark)
+    folder = Path(pyspark.__file__).parent / "work" / spark.sparkContext.applicationId
+
+    from glasses_spark import build_estimator, build_model
+    from glasses_spark.runtime.keras import import_keras
+
+    keras = import_keras()
+
+    class Sighting(keras.layers.Layer):
+        def call(self, x):
+            import tensorflow as tf
+
+            names = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH", "CUDA_DEVICE_ORDER")
+            with open(told / str(os.getpid()), "a") as file:
+                print(json.dumps([os.environ.get(name) for name in names]), file=file)
+            return x
+
+    def model():
+        dense = keras.layers.Dense(1, activation="sigmoid")
+        return build_model([keras.Input((2,)), Sighting(), dense], "sgd", metrics=())
+
+    rows = [([float(n), 1.0], float(n % 2)) for n in range(8)]
+    frame = spark.createDataFrame(rows, "features array<float>, label double").repartition(2)
+    estimator = build_estimator(
+        model(), 1, 2, categorical=False, num_workers="auto", mode="synchronous"
+    )
+    estimator.set_custom_objects({"Sighting": Sighting})
+    fitted = estimator.fit(frame)
+    scored = fitted.transform(frame).count()
+# What the executors leave behind lies within the installed package.
+shutil.rmtree(folder, ignore_errors=True)
+with suppress(OSError):  # other executors may be at work there
+    folder.parent.rmdir()
+seen = {path.name: path.read_text().splitlines() for path in told.iterdir()}
+mine = seen.pop(str(os.getpid()))
+print(json.dumps({
+    "slots": slots, "scored": scored,
+    "workers": len(fitted.history[0]["workers"]),
+    "seen": sorted({line for lines in seen.values() for line in lines}),
+}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_each_worker_of_a_cluster_trains_and_scores_on_the_gpu_that_spark_grants_it(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "gpus.sh"
+    script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1"]}'\n""")
+    script.chmod(0o755)
+    program, told = tmp_path / "program.py", tmp_path / "told"
+    program.write_text(PROGRAM)
+    told.mkdir()
+
+    done = run([sys.executable, str(program), str(script), str(told)], cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    # By cores there would be three.
+    assert (found["slots"], found["workers"], found["scored"]) == (2, 2, 8)
+    assert [json.loads(line) for line in found["seen"]] == [
+        ["0", "true", "PCI_BUS_ID"],
+        ["1", "true", "PCI_BUS_ID"],
+    ]

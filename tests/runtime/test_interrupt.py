@@ -1,0 +1,67 @@
+"""Tests for glasses_spark.runtime.interrupt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.runtime.interrupt import interruptible
+
+
+def press_ctrl_c_after(seconds: float) -> None:
+    threading.Timer(seconds, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+
+@pytest.mark.slow
+def test_a_running_job_is_cancelled_and_the_session_stays_usable(spark: SparkSession) -> None:
+    def wait(number: int) -> int:
+        time.sleep(60)
+        return number
+
+    numbers = spark.sparkContext.parallelize([1, 2], 2)
+    start = time.monotonic()
+    press_ctrl_c_after(2)
+    with pytest.raises(KeyboardInterrupt), interruptible(spark):
+        numbers.map(wait).count()
+
+    assert time.monotonic() - start < 30
+    assert spark.range(3).count() == 3
+
+
+def test_python_code_is_interrupted_as_usual(spark: SparkSession) -> None:
+    start = time.monotonic()
+    press_ctrl_c_after(0.2)
+    with pytest.raises(KeyboardInterrupt), interruptible(spark):
+        time.sleep(60)
+    assert time.monotonic() - start < 30
+
+
+def test_other_errors_pass_and_the_handler_of_before_comes_back(spark: SparkSession) -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def fail() -> None:
+        with interruptible(spark):
+            assert signal.getsignal(signal.SIGINT) is not before
+            print(1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_beside_the_main_thread_nothing_is_changed(spark: SparkSession) -> None:
+    seen = []
+
+    def look() -> None:
+        with interruptible(spark):
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGINT)]

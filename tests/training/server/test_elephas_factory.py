@@ -1,0 +1,103 @@
+"""Tests for glasses_spark.training.server.elephas_factory: Elephas' own classes over our server."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import numpy as np
+import pytest
+from elephas.parameter.factory import ClientServerFactory
+from elephas.spark_model import AsynchronousSparkModel
+from elephas.utils.rdd_utils import to_simple_rdd
+from pyspark.sql import SparkSession
+
+from glasses_spark import GrpcFactory
+from glasses_spark.training.server.elephas_factory import GrpcClient, GrpcServer
+from glasses_spark.training.server.protocol import ProtocolError
+from tests.training.tiny import separable, tiny_model
+
+
+@pytest.fixture
+def factory() -> GrpcFactory:
+    return GrpcFactory()
+
+
+def started(factory: GrpcFactory, mode: str = "asynchronous") -> tuple[GrpcServer, GrpcClient, Any]:
+    model = tiny_model()
+    described = {"model": model.to_json(), "weights": model.get_weights()}
+    server = factory.create_server(described, 0, mode)
+    client = factory.create_client(0)
+    server.start()
+    return server, client, model
+
+
+def test_elephas_finds_our_factory_by_its_type() -> None:
+    assert isinstance(ClientServerFactory.get_factory("grpc"), GrpcFactory)
+
+
+def test_a_delta_is_subtracted_once(factory: GrpcFactory) -> None:
+    server, client, model = started(factory)
+    try:
+        before = client.get_parameters()
+        client.update_parameters([np.ones_like(weight) for weight in model.get_weights()])
+        after = client.get_parameters()
+        client._number -= 1  # as if the answer had been lost and the call came again
+        client.update_parameters([np.ones_like(weight) for weight in model.get_weights()])
+        again = client.get_parameters()
+    finally:
+        server.stop()
+    assert all(np.array_equal(a - 1, b) for a, b in zip(before, after, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(after, again, strict=True))
+
+
+def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
+    server, client, model = started(factory)
+    try:
+        with pytest.raises(ProtocolError, match="delta: expected the shapes"):
+            client.update_parameters(model.get_weights()[:1])
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+def test_a_client_of_another_factory_gets_no_answer(
+    factory: GrpcFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glasses_spark.training.server.rpc.CONNECT_DEADLINE_S", 2.0)
+    server, client, model = started(factory)
+    try:
+        stranger = GrpcClient(server, GrpcFactory()._worker_end)
+        with pytest.raises(Exception, match=r"no parameter server answers|gone"):
+            stranger.update_parameters(model.get_weights())
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(client.get_parameters(), model.get_weights(), strict=True)
+        )
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
+@pytest.mark.filterwarnings("ignore:Deprecated in 3.0.0:FutureWarning")
+def test_the_model_of_elephas_trains_over_our_server(spark: SparkSession, mode: str) -> None:
+    x, y = separable(80)
+    model = tiny_model(optimizer="sgd")
+    before = model.get_weights()
+    elephas = AsynchronousSparkModel(
+        model, num_workers=2, mode=mode, frequency="epoch", parameter_server_mode="grpc", port=0
+    )
+    rdd = to_simple_rdd(spark.sparkContext, x.astype(np.float32), y[:, 0])
+    elephas.fit(rdd, epochs=2, batch_size=8, verbose=0, validation_split=0.0)
+    after = elephas.master_network.get_weights()
+    assert any((a != b).any() for a, b in zip(before, after, strict=True))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", elephas.parameter_server.port), timeout=5)
+
+
+def test_nothing_is_answered_after_the_stop(factory: GrpcFactory) -> None:
+    server, _, _ = started(factory)
+    server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port), timeout=5)

@@ -1,0 +1,57 @@
+"""Tests for glasses_spark.training.server.protocol."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+
+from glasses_spark.training.server.protocol import ProtocolError, decode, encode
+
+
+def test_a_message_arrives_as_it_was_sent() -> None:
+    vector = np.array([1.5, -2.0, 1e-30], np.float32)
+    message = decode(encode({"worker": 3, "host": "a"}, vector), size=3, dtype="float32")
+    assert message.whole("worker") == 3
+    assert message.text("host") == "a"
+    assert np.array_equal(message.update(), vector)
+
+
+def test_a_message_without_a_vector_says_so() -> None:
+    message = decode(encode({}), size=3, dtype="float32")
+    with pytest.raises(ProtocolError, match="expected a vector"):
+        message.update()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "at least 4 bytes, got 0"),
+        (b"\x00\x00", "at least 4 bytes, got 2"),
+        (struct.pack(">I", 2**32 - 1) + b"{}", "a header of 4294967295 bytes"),
+        (struct.pack(">I", 3) + b"{}", "a header of 3 bytes cannot be in 6 bytes"),
+        (struct.pack(">I", 2) + b"[]", "expected a JSON object"),
+        (struct.pack(">I", 2) + b"\xff\xfe", "not JSON"),
+        (struct.pack(">I", 100_000) + b"[" * 100_000, "not JSON"),
+        (encode({}, np.zeros(2, np.float32)), "expected a payload of 12 bytes, got 8"),
+        (encode({}, np.zeros(4, np.float32)), "expected a payload of 12 bytes, got 16"),
+    ],
+)
+def test_bytes_that_are_no_message_are_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=reason):
+        decode(data, size=3, dtype="float32")
+
+
+@pytest.mark.parametrize("value", [-1, 1.0, True, "1", None])
+def test_only_a_whole_number_is_a_whole_number(value: object) -> None:
+    message = decode(encode({"epoch": value}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="epoch: expected a whole number"):
+        message.whole("epoch")
+
+
+@pytest.mark.parametrize("value", [[1.0], [1.0, "2"], "12", None])
+def test_only_so_many_numbers_are_a_list_of_numbers(value: object) -> None:
+    message = decode(encode({"metrics": value}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="metrics: expected"):
+        message.numbers("metrics", 2)
