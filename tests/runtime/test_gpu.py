@@ -133,7 +133,7 @@ class TestTakeGrantedGpu:
         take_granted_gpu()
 
         assert os.environ[VISIBLE] == "0"
-        assert "granted GPU 1 to this task, and its process stays on GPU 0" in caplog.text
+        assert "granted GPU 1 to this task, but its process computed on GPU 0 before" in caplog.text
 
 
 # Trains and scores on a cluster of one executor, whose two GPUs are there by the word of a script.

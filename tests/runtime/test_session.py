@@ -261,7 +261,7 @@ def test_settings_that_come_too_late_are_named(
     build_session(conf={"spark.task.cpus": "3", "spark.ui.enabled": "false"})
 
     assert [record.getMessage() for record in caplog.records] == [
-        "Spark is already running, and is used as it is; not applied: spark.task.cpus"
+        "Spark is already running and keeps its settings; not applied: spark.task.cpus"
     ]
 
 

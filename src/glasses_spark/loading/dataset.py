@@ -31,7 +31,7 @@ from glasses_spark.loading.labels import label_of_each, labels_frame
 from glasses_spark.loading.limit import choose_below_limit
 from glasses_spark.loading.listing import Listing
 from glasses_spark.runtime.location import is_on_disk, state_on_disk
-from glasses_spark.runtime.workers import is_local
+from glasses_spark.runtime.master import is_local
 
 logger = logging.getLogger(__name__)
 

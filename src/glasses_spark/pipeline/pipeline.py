@@ -151,7 +151,7 @@ class GlassesPipeline:
                         }
                     judgement = self._judgement(scores)
                 # Now, and not after the report: it is what people wait for.
-                self._progress.judged(headline(judgement.metrics[TEST]))
+                self._progress.headline(headline(judgement.metrics[TEST]))
                 with self._progress.stage("Choosing faces for the report", spark):
                     gallery = self._gallery(predictions, good)
                     data = data_digest(good)

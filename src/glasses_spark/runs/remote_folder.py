@@ -39,7 +39,7 @@ def check_run_place(spark: SparkSession, location: str) -> None:
             return None
         if not hadoop.is_folder(spark, location):
             raise ConfigError(f"run.dir: {location} is a file; expected a folder for the results")
-        names = hadoop.names(spark, location)
+        names = hadoop.list_names(spark, location)
     if names and not {run_folder.CONFIG, run_folder.METRICS} <= set(names):
         raise ConfigError(
             f"run.dir: {location} holds something else than the results of a run (it has no "
@@ -121,7 +121,7 @@ def _replace(spark: SparkSession, staged: Path, location: str) -> None:
 def _reached(location: str) -> Iterator[None]:
     try:
         yield
-    except hadoop.failures() as error:
+    except hadoop.error_types() as error:
         reason = hadoop.reason_of(error)
         raise ConfigError(
             f"{location}: cannot be used for the results of a run ({reason}). Check the address "

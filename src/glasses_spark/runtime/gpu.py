@@ -1,10 +1,11 @@
-"""GPU: a worker computes on the one that Spark granted to its task, and sees no other.
+"""GPUs: a worker computes on the GPU that Spark granted to its task, and sees no other.
 
-Spark grants by ``spark.task.resource.gpu.amount``. What a process may see is settled in its
-environment, before TensorFlow looks for devices; where TensorFlow has been imported already, as
-in what local mode forks its workers from, it is told as well.
+Spark grants GPUs by ``spark.task.resource.gpu.amount``. Environment variables decide which
+GPUs a process sees, so they are set before TensorFlow looks for devices. Where TensorFlow is
+imported already, as in the process that local mode forks its workers from, TensorFlow is
+configured as well.
 
-Not tried on a GPU yet: the tests have granted addresses, and no device behind them.
+Tested with granted addresses only, not on a real GPU.
 """
 
 from __future__ import annotations
@@ -19,35 +20,35 @@ from glasses_spark.errors import WorkerError
 
 logger = logging.getLogger(__name__)
 
-# By this name Spark's settings and its discovery scripts speak of GPUs.
+# The name of GPUs in Spark's settings and in its discovery scripts.
 RESOURCE: Final = "gpu"
 VISIBLE: Final = "CUDA_VISIBLE_DEVICES"
 NO_DEVICE: Final = "-1"
 
-# Left for later tasks of the same process, in which TensorFlow is settled.
+# Holds the GPU of a process for its later tasks: TensorFlow cannot change it.
 TAKEN: Final = "GLASSES_SPARK_GPU"
 
 
 class Grant(Protocol):
-    """What Spark granted of one resource, as ``TaskContext.resources()`` has it."""
+    """What Spark granted of one resource, as in ``TaskContext.resources()``."""
 
     @property
     def addresses(self) -> Sequence[str]:
-        """As the discovery script gave them: ``0``, ``1``, or UUIDs."""
+        """Addresses that the discovery script printed: ``0``, ``1``, or UUIDs."""
 
 
 def device_settings(resources: Mapping[str, Grant]) -> dict[str, str]:
-    """Say by which variables a process computes on the GPU of its task, or on none.
+    """Return the environment variables for computing on the GPU of a task, or on none.
 
     Args:
         resources: What Spark granted to the task, by name.
 
     Returns:
-        Environment variables. Of several granted GPUs the first is taken: a worker computes
+        Environment variables. Of several granted GPUs the first is used: a worker computes
         on one.
 
     Raises:
-        WorkerError: Spark granted GPUs and gave no address.
+        WorkerError: Spark granted GPUs without an address.
     """
     grant = resources.get(RESOURCE)
     if grant is None:
@@ -61,18 +62,18 @@ def device_settings(resources: Mapping[str, Grant]) -> dict[str, str]:
     return {
         VISIBLE: address,
         TAKEN: address,
-        # nvidia-smi, and so the discovery script, counts by place on the bus; CUDA by speed.
+        # nvidia-smi, and so the discovery script, numbers GPUs by bus; CUDA by speed.
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        # Else TensorFlow takes all memory at once, and tasks that share a GPU get in the way.
+        # TensorFlow would take all memory at once, and tasks that share a GPU would fail.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
 
 
 def take_granted_gpu() -> None:
-    """Settle which GPU this process computes on, before TensorFlow computes anything in it.
+    """Choose the GPU of this process, before TensorFlow computes anything in it.
 
-    Outside of a Spark task nothing is changed. A process that Spark hands on to a later task
-    keeps the GPU that it has, as TensorFlow cannot change it: one of the same executor.
+    Does nothing outside a Spark task. A process that Spark reuses for a later task keeps its
+    GPU, which belongs to the same executor, as TensorFlow cannot change it.
     """
     from pyspark import TaskContext
 
@@ -80,33 +81,33 @@ def take_granted_gpu() -> None:
     if context is None:
         return
     settings = device_settings(context.resources())
-    wanted, taken = settings[VISIBLE], os.environ.get(TAKEN)
-    if taken is None and wanted != os.environ.get(VISIBLE):
+    granted, taken = settings[VISIBLE], os.environ.get(TAKEN)
+    if taken is None and granted != os.environ.get(VISIBLE):
         os.environ.update(settings)
         if "tensorflow" in sys.modules:
-            _restrict(wanted)
-    elif taken is not None and wanted != taken:
+            _restrict_tensorflow(granted)
+    elif taken is not None and granted != taken:
         logger.warning(
-            "Spark granted GPU %s to this task, and its process stays on GPU %s, where it has "
-            "computed before; spark.python.worker.reuse=false gives each task a new process",
-            wanted,
+            "Spark granted GPU %s to this task, but its process computed on GPU %s before and "
+            "stays on it. spark.python.worker.reuse=false gives each task a new process",
+            granted,
             taken,
         )
 
 
 def choose_device(address: str, devices: Sequence[Any]) -> list[Any]:
-    """Choose the devices that TensorFlow is to see among those that it has found.
+    """Choose the devices that TensorFlow may use.
 
     Args:
-        address: The granted one, or `NO_DEVICE`.
-        devices: TensorFlow's physical GPUs, in their order.
+        address: The granted address, or `NO_DEVICE`.
+        devices: TensorFlow's physical GPUs, in its order.
 
     Returns:
-        One device, or none: where none is granted, or TensorFlow has not found it.
+        One device; none where none is granted or TensorFlow did not find it.
     """
     if address == NO_DEVICE or not devices:
         return []
-    # Where it looked after the environment had been settled, it has found no other.
+    # TensorFlow looked after the variables were set: it saw only the granted one.
     if len(devices) == 1:
         return [devices[0]]
     if address.isdecimal() and int(address) < len(devices):
@@ -114,15 +115,15 @@ def choose_device(address: str, devices: Sequence[Any]) -> list[Any]:
     return []
 
 
-def _restrict(address: str) -> None:
-    """Have a TensorFlow that is imported already see one GPU, or none."""
+def _restrict_tensorflow(address: str) -> None:
+    """Show one GPU, or none, to a TensorFlow that is already imported."""
     import tensorflow as tf
 
     chosen = choose_device(address, tf.config.list_physical_devices("GPU"))
     if address != NO_DEVICE and not chosen:
         logger.warning(
-            "Spark granted GPU %s, and TensorFlow finds no such device: this worker computes on "
-            "the CPU. Are a TensorFlow for CUDA and the driver installed there?",
+            "Spark granted GPU %s, but TensorFlow finds no such device: this worker computes on "
+            "the CPU. Install TensorFlow for CUDA and the GPU's driver on the executor",
             address,
         )
     try:
@@ -130,4 +131,4 @@ def _restrict(address: str) -> None:
         for device in chosen:
             tf.config.experimental.set_memory_growth(device, True)
     except RuntimeError as error:
-        logger.warning("TensorFlow computes in this process already: %s", error)
+        logger.warning("TensorFlow has already computed in this process: %s", error)

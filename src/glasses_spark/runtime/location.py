@@ -1,4 +1,4 @@
-"""Locations: what a user writes for a file or a folder, as Spark wants it."""
+"""Locations: paths and URIs as users write them, converted for Python and for Spark."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-# Not imported here: places are also looked at before Spark is found and started.
+from glasses_spark.runtime import hadoop
+
+# Not imported here: locations are also used before Spark is found and started.
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# How a URI begins.
+# The beginning of a URI.
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GLOB_CHARACTERS: Final = re.compile(r"([\\\[\]{}*?])")
 
 
 def local_path(location: str) -> Path | None:
-    """Return what a location is on this machine, if it is there.
+    """Return the path of an existing file or folder on this machine.
 
     Args:
         location: A path (``~`` is the home folder), a ``file:`` URI, URL-encoded or
             not, or any other URI.
 
     Returns:
-        The absolute path of an existing file or folder, or None.
+        An absolute path; None where nothing exists, and for other URIs.
     """
     if location.startswith("file:/"):
-        plain = Path("/" + location.removeprefix("file:").lstrip("/"))
-        candidates = [plain, Path(unquote(urlsplit(location).path))]
+        candidates = [Path(path_on_disk(location)), Path(unquote(urlsplit(location).path))]
     elif SCHEME.match(location):
         candidates = []
     else:
@@ -38,43 +39,36 @@ def local_path(location: str) -> Path | None:
 
 
 def local_folder(location: str) -> Path | None:
-    """Return a folder of this machine, there or not; None for a URI of another place."""
+    """Return a folder of this machine, whether it exists or not; None for other URIs."""
     if location.startswith("file:/"):
         return local_path(location) or Path(path_on_disk(location))
     return None if SCHEME.match(location) else Path(location)
 
 
 def is_on_disk(spark: SparkSession, location: str) -> bool:
-    """Tell whether a location is on a disk of this machine, or one that machines share.
+    """Return whether tasks can open the files of a location by their paths, without Spark.
 
     Args:
-        spark: The running session, whose default file system counts for plain paths.
-        location: As for ``spark_path``; a glob, too.
-
-    Returns:
-        Whether tasks can open what is there by its path, without Spark.
+        spark: The running session; its default file system applies to plain paths.
+        location: As for ``spark_path``; may be a glob.
     """
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
-    path = jvm.org.apache.hadoop.fs.Path(spark_path(location))
-    files = path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-    return bool(files.getScheme() == "file")
+    return hadoop.is_disk(spark, spark_path(location))
 
 
 def path_on_disk(path: str) -> str:
-    """The path of a file on a disk, of what Spark writes for it: ``file:/faces/1.png``."""
+    """Return the path of a file on a disk from Spark's form of it, ``file:/faces/1.png``."""
     return "/" + path.removeprefix("file:").lstrip("/")
 
 
 def state_on_disk(path: str) -> tuple[int | None, int | None]:
-    """Look at a file on a disk, for what Spark's listing says of it.
+    """Return the state of a file on a disk, in the units of Spark's file listing.
 
     Args:
-        path: As Spark writes it.
+        path: In Spark's form.
 
     Returns:
-        Its ``length`` in bytes, None where there is no such file that can be looked at, and
-        its ``modificationTime`` in microseconds, None of an empty file as well.
+        ``length`` in bytes, None where the file is missing or cannot be read, and
+        ``modificationTime`` in microseconds, None for an empty file as well.
     """
     try:
         status = os.stat(path_on_disk(path))
@@ -85,11 +79,11 @@ def state_on_disk(path: str) -> tuple[int | None, int | None]:
 
 
 def spark_path(location: str) -> str:
-    """Return a location for Spark's readers, which take every path for a glob.
+    """Convert a location for Spark's readers, which take every path for a glob.
 
-    A local path that exists is meant literally, brackets and all, and relative to
-    the current folder of Python, not of Java. Anything else may be a glob or lie
-    elsewhere, and goes on as it is.
+    A local path that exists is taken literally, with glob characters escaped, and relative
+    to Python's current folder, not Java's. Any other location is returned unchanged: it may
+    be a glob, or on another file system.
 
     Args:
         location: As for ``local_path``.
@@ -100,6 +94,6 @@ def spark_path(location: str) -> str:
     path = local_path(location)
     if path is None:
         return str(Path(location).expanduser()) if location.startswith("~") else location
-    # The scheme is kept as it was: without one Spark uses its default file system.
+    # Without a scheme Spark uses its default file system, so an explicit one stays.
     scheme = "file:" if location.startswith("file:/") else ""
     return scheme + _GLOB_CHARACTERS.sub(r"\\\1", str(path))

@@ -1,4 +1,4 @@
-"""Progress: what a run tells while it works, as log lines or as bars on a terminal."""
+"""Progress: the state of a run as log lines, or as bars on a terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How often Spark is asked how many tasks are done; often enough for the eye.
+# How often Spark is asked for the number of finished tasks: often enough to look smooth.
 _POLL_SECONDS: Final = 0.2
 ShowEpoch: TypeAlias = Callable[[int, Mapping[str, float]], None]
 
 
 class Progress:
-    """Tells the progress of a run as log lines.
+    """Reports the progress of a run as log lines.
 
-    The pipeline calls it; it is used from one thread.
+    The pipeline calls it from one thread.
     """
 
     @contextmanager
     def stage(self, name: str, spark: SparkSession | None = None) -> Iterator[None]:
-        """Enclose one stage of the run.
+        """Report the start, the end and the duration of one stage of the run.
 
         Args:
-            name: What is done, such as ``Decoding 500 images``.
-            spark: Session whose tasks do it, where progress is to be shown.
+            name: Description of the stage, such as ``Decoding 500 images``.
+            spark: Session whose tasks do the work, to show how many are finished.
         """
         logger.info("%s ...", name)
         start = time.monotonic()
@@ -40,42 +40,54 @@ class Progress:
         logger.info("%s: %.1f s", name, time.monotonic() - start)
 
     def model(self, summary: str) -> None:
-        """Show the summary of the model that is about to be trained."""
+        """Show the summary of the model before training starts."""
         logger.info("%s", summary)
 
     def epochs(self, total: int) -> AbstractContextManager[ShowEpoch]:
-        """Enclose a fit of so many epochs.
+        """Report the epochs of a fit.
 
-        The function takes each epoch that has ended, counted from 1, and its
-        figures by name, such as ``loss`` and ``accuracy``.
+        Args:
+            total: Number of epochs.
+
+        Returns:
+            Context of a function that takes the number of a finished epoch, from 1, and
+            its metrics by name, such as ``loss`` and ``accuracy``.
         """
 
-        def show(epoch: int, figures: Mapping[str, float]) -> None:
-            logger.info("Epoch %d/%d: %s", epoch, total, _listed(figures))
+        def show(epoch: int, metrics: Mapping[str, float]) -> None:
+            logger.info("Epoch %d/%d: %s", epoch, total, _format_metrics(metrics))
 
-        return _enclose(show)
+        return nullcontext(show)
 
-    def judged(self, headline: str) -> None:
-        """Show the figures that people wait for, in one line."""
-        logger.info("%s", headline)
+    def headline(self, text: str) -> None:
+        """Show the most important metrics of the run, in one line."""
+        logger.info("%s", text)
 
     def counter(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Enclose work on so many things; the function takes the number done so far."""
-        return _enclose(lambda done: None)
+        """Report work on a known number of items.
+
+        Args:
+            name: Description of the work.
+            total: Number of items.
+
+        Returns:
+            Context of a function that takes the number of items finished so far.
+        """
+        return nullcontext(lambda done: None)
 
 
 class BarProgress(Progress):
-    """Tells the progress of a run as bars on the terminal, on standard error."""
+    """Reports the progress of a run as bars on the terminal, on standard error."""
 
     @contextmanager
     def stage(self, name: str, spark: SparkSession | None = None) -> Iterator[None]:
-        """Enclose one stage of the run; see ``Progress.stage``."""
+        """Show a bar for one stage of the run; see ``Progress.stage``."""
         with _bars() as bars:
             bar = bars.add_task(name, total=None)
             if spark is None:
                 yield
             else:
-                with following(
+                with follow_tasks(
                     spark, lambda done, total: bars.update(bar, completed=done, total=total)
                 ):
                     yield
@@ -83,61 +95,43 @@ class BarProgress(Progress):
 
     @contextmanager
     def epochs(self, total: int) -> Iterator[ShowEpoch]:
-        """Enclose a fit of so many epochs; see ``Progress.epochs``."""
+        """Show a bar and a line for each epoch; see ``Progress.epochs``."""
         with _bars() as bars:
             bar = bars.add_task(f"Training, {total} epochs", total=total)
 
-            def show(epoch: int, figures: Mapping[str, float]) -> None:
-                bars.console.print(f"Epoch {epoch}/{total}: {_listed(figures)}", highlight=False)
+            def show(epoch: int, metrics: Mapping[str, float]) -> None:
+                line = f"Epoch {epoch}/{total}: {_format_metrics(metrics)}"
+                bars.console.print(line, highlight=False)
                 bars.update(bar, completed=epoch)
 
             yield show
 
-    def judged(self, headline: str) -> None:
-        """Show the figures that people wait for; see ``Progress.judged``."""
+    def headline(self, text: str) -> None:
+        """Print the most important metrics; see ``Progress.headline``."""
         with _bars() as bars:
-            bars.console.print(headline, highlight=False)
+            bars.console.print(text, highlight=False)
 
     @contextmanager
     def counter(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Enclose work on so many things; see ``Progress.counter``."""
+        """Show a bar for work on a known number of items; see ``Progress.counter``."""
         with _bars() as bars:
             bar = bars.add_task(name, total=total)
             yield lambda done: bars.update(bar, completed=done)
 
 
 @contextmanager
-def _enclose(value: Any) -> Iterator[Any]:
-    yield value
+def follow_tasks(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator[None]:
+    """Report the finished tasks of Spark's active stages while the block runs.
 
-
-def _listed(figures: Mapping[str, float]) -> str:
-    # Keras hands them over by the alphabet; people look for the loss first.
-    ordered = sorted(figures, key=lambda name: (name.startswith("val_"), "loss" not in name))
-    return ", ".join(f"{name} {figures[name]:.4f}" for name in ordered)
-
-
-def _bars() -> RichProgress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
-
-
-@contextmanager
-def following(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator[None]:
-    """Report, while the block runs, how many tasks of Spark's active stages are done."""
-    done = threading.Event()
+    Args:
+        spark: The running session.
+        show: Called from another thread with the number of finished tasks and of all tasks.
+    """
+    block_ended = threading.Event()
     tracker = spark.sparkContext.statusTracker()
 
     def follow() -> None:
-        while not done.wait(_POLL_SECONDS):
+        while not block_ended.wait(_POLL_SECONDS):
             infos = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
             stages = [info for info in infos if info is not None]
             if stages:
@@ -151,5 +145,24 @@ def following(spark: SparkSession, show: Callable[[int, int], None]) -> Iterator
     try:
         yield
     finally:
-        done.set()
+        block_ended.set()
         follower.join()
+
+
+def _format_metrics(metrics: Mapping[str, float]) -> str:
+    # Keras sorts them by name; readers look for the loss first.
+    ordered = sorted(metrics, key=lambda name: (name.startswith("val_"), "loss" not in name))
+    return ", ".join(f"{name} {metrics[name]:.4f}" for name in ordered)
+
+
+def _bars() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )

@@ -1,4 +1,4 @@
-"""Session: the SparkSession that everything runs on, started here or already there."""
+"""Session: start a SparkSession, or use the running one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from glasses_spark.errors import SetupError
 from glasses_spark.runtime.class_archive import archive_options
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.runtime.master import is_local_master, is_on_this_machine
 from glasses_spark.runtime.meanwhile import run_beside
 from glasses_spark.runtime.spark_home import check_pyspark, find_external_spark
 from glasses_spark.runtime.spark_settings import (
@@ -24,7 +25,6 @@ from glasses_spark.runtime.spark_settings import (
     launch_settings,
     session_settings,
 )
-from glasses_spark.runtime.workers import is_local_master
 
 # pyspark is imported inside the functions: an external Spark, named by
 # SPARK_HOME, brings its own, and findspark must come first.
@@ -47,14 +47,13 @@ def build_session(
     keep_classes: bool = False,
     meanwhile: Callable[[], object] | None = None,
 ) -> SparkSession:
-    """Give the running SparkSession, or start one.
+    """Return the running SparkSession, or start one.
 
-    What was decided outside wins: a session that runs already is given as it
-    is, and under ``spark-submit`` the submitter's master and settings stand;
-    the arguments only fill what is not set. Otherwise ``conf`` comes before
-    this module's defaults, and those fill only what the command line
-    (``PYSPARK_SUBMIT_ARGS``) and ``spark-defaults.conf`` leave open. With
-    ``SPARK_HOME`` set, that Spark is used, through findspark.
+    A running session is returned as it is. Under ``spark-submit`` the submitter's master
+    and settings take precedence, and the arguments fill in what is not set. Otherwise
+    ``conf`` takes precedence over ``PYSPARK_SUBMIT_ARGS`` and ``spark-defaults.conf``, and
+    these over the defaults of this package. With ``SPARK_HOME`` set, that Spark is used,
+    through findspark.
 
     Args:
         master: Spark master such as ``local[4]`` or ``spark://host:7077``;
@@ -62,9 +61,8 @@ def build_session(
         app_name: Name shown in Spark's UI and on the cluster.
         conf: Settings by their full names, such as ``spark.executor.memory``.
         ui: Whether Spark serves its web pages while it runs.
-        log_level: What the JVM prints, when it is started here: a log4j level.
-            At ``ERROR`` failed tasks are not printed, as they come back as
-            exceptions.
+        log_level: log4j level of what the JVM prints, if this function starts it. At
+            ``ERROR`` failed tasks are not printed: they raise exceptions in Python.
         keep_classes: Whether a JVM that is started here for local mode may keep the classes
             that it has loaded for the next ones (see ``class_archive``): for work that
             loads most of what others load.
@@ -73,11 +71,11 @@ def build_session(
             seconds. Nothing waits for it.
 
     Returns:
-        The session. Who started it stops it; see ``spark_session``.
+        The session. The caller stops it; ``spark_session`` does so itself.
 
     Raises:
-        SetupError: No Java or no Spark of the right version, or Spark does not
-            start; the message says what was found and what to do.
+        SetupError: Java or Spark is missing or has an unsupported version, or Spark does
+            not start.
     """
     submitted = _is_submitted()
     if not submitted:
@@ -104,11 +102,10 @@ def spark_session(
     keep_classes: bool = False,
     meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[SparkSession]:
-    """Run a block with a SparkSession, and stop it afterwards if it was started here.
+    """Provide a SparkSession for a block, and stop it afterwards if this function started it.
 
-    A session that was already running, as in a notebook, is used and left
-    running; it has small Arrow batches within the block, and its own again
-    afterwards.
+    A session that was already running, as in a notebook, stays running. Its Arrow batches
+    are small within the block, and as before afterwards.
 
     Args:
         master: See ``build_session``.
@@ -125,7 +122,7 @@ def spark_session(
     Raises:
         SetupError: As ``build_session`` does.
     """
-    borrowed = "pyspark" in sys.modules and _is_running()
+    was_running = "pyspark" in sys.modules and _is_running()
     spark = build_session(
         master=master,
         app_name=app_name,
@@ -135,13 +132,13 @@ def spark_session(
         keep_classes=keep_classes,
         meanwhile=meanwhile,
     )
-    if borrowed:
-        own_batch = str(spark.conf.get(ARROW_BATCH))
+    if was_running:
+        batch_before = str(spark.conf.get(ARROW_BATCH))
         spark.conf.set(ARROW_BATCH, ARROW_BATCH_ROWS)
         try:
             yield spark
         finally:
-            spark.conf.set(ARROW_BATCH, own_batch)
+            spark.conf.set(ARROW_BATCH, batch_before)
     else:
         try:
             yield spark
@@ -150,7 +147,7 @@ def spark_session(
 
 
 def _is_submitted() -> bool:
-    """Whether spark-submit started this process: its JVM waits for us at that port."""
+    """Return whether spark-submit started this process, and names its JVM's port."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
@@ -167,7 +164,7 @@ def _running_session(conf: Mapping[str, str]) -> SparkSession:
     ignored = sorted(key for key in conf if spark.conf.get(key, None) != conf[key])
     if ignored:
         logger.warning(
-            "Spark is already running, and is used as it is; not applied: %s", ", ".join(ignored)
+            "Spark is already running and keeps its settings; not applied: %s", ", ".join(ignored)
         )
     return spark
 
@@ -195,23 +192,23 @@ def _start_jvm(
         java = find_java()
         raise SetupError(
             f"Spark cannot start: its JVM ended at once, with Java {java.version} from "
-            f"{java.home}; wanted a running one. What it printed is above; too little memory for "
-            "spark.driver.memory and a faulty spark.driver.extraJavaOptions are the usual reasons."
+            f"{java.home}. See what it printed above; the usual reasons are too little memory "
+            "for spark.driver.memory and a wrong option in spark.driver.extraJavaOptions"
         ) from error
 
 
 def _prepare_environment(master: str | None) -> Java | None:
-    """Set what the JVM's scripts look at; give the Java that starts through our launcher."""
+    """Set the environment of the JVM's scripts; return the Java that the launcher starts."""
     java = None
     if os.environ.get("SPARK_HOME"):
         ensure_java()
     else:
-        # Spares the terminal the JVM's warning about a module that only Spark's
-        # own linear algebra uses. An external Spark gets its Java as it is.
+        # The launcher avoids the JVM's warning about an incubator module. An external
+        # Spark gets its Java without a launcher.
         java = find_java()
         os.environ["JAVA_HOME"] = str(launcher_home(java.home / "bin" / "java"))
-    if is_local_master(master):
-        # Else Spark binds to the machine's outside interface even in local mode.
+    if is_on_this_machine(master):
+        # Spark's default is the machine's external interface, even in local mode.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     return java
 
@@ -227,6 +224,6 @@ def _start_session(settings: SparkConf) -> SparkSession:
         reason = getattr(error, "java_exception", None) or error
         first_line = str(reason).strip().splitlines()[0]
         raise SetupError(
-            f"Spark cannot start on {settings.get('spark.master')}: {first_line}. Check the "
-            "master's address and the settings of Spark."
+            f"Spark cannot start on {settings.get('spark.master')}: {first_line}. Check "
+            "spark.master and Spark's settings"
         ) from error

@@ -1,4 +1,4 @@
-"""Spark settings: the defaults of sessions that are started here."""
+"""Spark settings: the defaults of the sessions that this package starts."""
 
 from __future__ import annotations
 
@@ -6,47 +6,52 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime.machine import LOOPBACK, total_memory
-from glasses_spark.runtime.workers import is_local_master
+from glasses_spark.runtime.master import DEFAULT_MASTER, is_on_this_machine
 
 # pyspark is imported inside the functions: an external Spark, named by
 # SPARK_HOME, brings its own, and findspark must come first.
 if TYPE_CHECKING:
     from pyspark import SparkConf
 
-LOG_SETTINGS = Path(__file__).with_name("log4j2.properties")
-ARROW_BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
+LOG_SETTINGS: Final = Path(__file__).with_name("log4j2.properties")
+ARROW_BATCH: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
-# Rows in one Arrow batch between the JVM and Python. A row can hold an image of
-# 1.2 MB: 64 of them are 77 MB, where Spark's default of 10,000 would be 12 GB.
-# Fewer would gain little memory and cost more round trips.
-ARROW_BATCH_ROWS = "64"
+# Rows in one Arrow batch between the JVM and Python. A row can hold an image of 1.2 MB: 64
+# rows are 77 MB, Spark's default of 10,000 would be 12 GB. Fewer rows would save little
+# memory and cost more round trips.
+ARROW_BATCH_ROWS: Final = "64"
 
-# And this many bytes, whichever is reached first: for images larger than those.
-ARROW_BATCH_BYTES = str(64 * 2**20)
+# Limit for batches of larger images; whichever limit is reached first applies.
+ARROW_BATCH_BYTES: Final = str(64 * 2**20)
 
-# Rows that Spark decodes from Parquet at a time: of 16 KB each, its default of 4,096
-# would be 64 MB in each task.
-PARQUET_BATCH_ROWS = "256"
+# Rows that Spark decodes from Parquet at a time. A row has 16 KB of pixels: Spark's default
+# of 4,096 rows would be 64 MB in each task.
+PARQUET_BATCH_ROWS: Final = "256"
 
-# In local mode the JVM plans, moves bytes and waits for Python, most of it once: what
-# the second compiler would gain in speed it would take in time, on the cores that train.
-# The collector is the one that starts fastest of those that use several cores.
-# On 2 cores the demo ends in 53 to 57 s with these, in 63 to 66 s without.
-LOCAL_JVM_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
+# In local mode the JVM plans, moves bytes and waits for Python. C2 costs more CPU than it
+# saves in a short run, and the parallel collector starts faster than G1.
+LOCAL_JVM_OPTIONS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 
 
 def launch_settings(
     master: str | None, conf: Mapping[str, str], log_level: str, java_options: Sequence[str]
 ) -> dict[str, str]:
-    """Give the settings that only count if the JVM is started with them."""
-    # The bars of this library's own commands would be torn apart by Spark's,
-    # which spark-submit turns on for every shell that does not decline.
+    """Return the settings that have an effect only at the start of the JVM.
+
+    Args:
+        master: Spark master; None or empty: the default.
+        conf: The caller's settings, which take precedence.
+        log_level: log4j level of what the JVM prints.
+        java_options: Further options of the JVM.
+    """
+    # Spark's progress bar, which spark-submit enables for every shell, would break up the
+    # bars of this package's commands.
     settings = {"spark.ui.showConsoleProgress": "false"}
     java_options = list(java_options)
-    if is_local_master(master):
+    if is_on_this_machine(master):
         settings["spark.driver.memory"] = _driver_memory()
         java_options.append(LOCAL_JVM_OPTIONS)
     if not _has_own_log_settings():
@@ -68,19 +73,27 @@ def launch_settings(
 def session_settings(
     master: str | None, app_name: str, conf: Mapping[str, str], *, ui: bool, submitted: bool
 ) -> SparkConf:
-    """Give what the JVM was started with, filled up with what is asked for and with defaults."""
+    """Return the JVM's settings, completed by the caller's settings and by defaults.
+
+    Args:
+        master: Spark master; None or empty: the submitter's, else the default.
+        app_name: Name of the application.
+        conf: The caller's settings.
+        ui: Whether Spark serves its web pages.
+        submitted: Whether spark-submit started this process; its settings take precedence.
+    """
     from pyspark import SparkConf
 
     settings = SparkConf()
-    asked = {"spark.master": master, **conf} if master else dict(conf)
-    for key, value in asked.items():
+    requested = {"spark.master": master, **conf} if master else dict(conf)
+    for key, value in requested.items():
         if submitted:
             settings.setIfMissing(key, value)
         else:
             settings.set(key, value)
-    settings.setIfMissing("spark.master", "local[*]")
+    settings.setIfMissing("spark.master", DEFAULT_MASTER)
 
-    # A name is always set, by spark-submit from the script's and by pyspark from its shell's.
+    # A name is always set, by spark-submit or by pyspark's shell.
     if not submitted and "spark.app.name" not in conf:
         settings.set("spark.app.name", app_name)
     defaults = {
@@ -88,19 +101,19 @@ def session_settings(
         "spark.sql.execution.arrow.maxBytesPerBatch": ARROW_BATCH_BYTES,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.parquet.columnarReaderBatchSize": PARQUET_BATCH_ROWS,
-        # Else each function of PySpark makes five calls more to the JVM, so that an error
-        # may name the line of Python that a column came from.
+        # Saves five calls to the JVM for each PySpark function. Errors do not name the
+        # line of Python that created a column.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.ui.enabled": str(ui).lower(),
         "spark.ui.showConsoleProgress": "false",
     }
-    if is_local_master(settings.get("spark.master")):
+    if is_on_this_machine(settings.get("spark.master")):
         defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         defaults["spark.sql.shuffle.partitions"] = str(_shuffle_partitions())
         if not submitted:
-            # What spark-submit ships comes to a worker after its daemon has started.
+            # Files that spark-submit ships reach a worker after its daemon has started.
             defaults["spark.python.daemon.module"] = "glasses_spark.runtime.python_workers.daemon"
-        # Spark would start its workers with the first python3 on PATH.
+        # Spark's default is the first python3 on PATH.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for key, value in defaults.items():
         settings.setIfMissing(key, value)
@@ -108,16 +121,16 @@ def session_settings(
 
 
 def _driver_memory() -> str:
-    """A quarter of the machine, 1 to 4 GiB: in local mode the tasks share the driver's JVM.
+    """Return a quarter of the machine's memory, from 1 to 4 GiB.
 
-    Spark's own 1 GiB is little for batches of images in all cores at once; the
-    rest of the machine is for TensorFlow, which works outside the JVM.
+    In local mode the tasks share the driver's JVM, and Spark's default of 1 GiB is too
+    little for batches of images on all cores. TensorFlow uses memory outside the JVM.
     """
     return f"{min(max(total_memory() // 4, 2**30), 2**32) // 2**20}m"
 
 
 def _shuffle_partitions() -> int:
-    """Two a core: Spark's 200 are for clusters, and cost a second of empty tasks a shuffle."""
+    """Return two partitions for each core: Spark's default of 200 suits clusters."""
     return 2 * (os.cpu_count() or 1)
 
 
@@ -127,9 +140,9 @@ def _has_own_log_settings() -> bool:
 
 
 def _keys_in_defaults_file() -> set[str]:
-    """Read the names that the user's spark-defaults.conf sets.
+    """Return the keys that the user's spark-defaults.conf sets.
 
-    Spark reads it too, but puts what it is started with before it.
+    Spark's own reading of the file has lower precedence than its start settings.
     """
     folder = _spark_conf_folder()
     path = folder / "spark-defaults.conf" if folder else None

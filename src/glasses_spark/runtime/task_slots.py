@@ -2,36 +2,65 @@
 
 from __future__ import annotations
 
-import re
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from glasses_spark.errors import SetupError
-from glasses_spark.runtime.workers import is_local_master
+from glasses_spark.runtime.gpu import RESOURCE
+from glasses_spark.runtime.master import LOCAL, LOCAL_CLUSTER, is_local
 
 # pyspark is imported inside the functions: an external Spark, named by
 # SPARK_HOME, brings its own, and findspark must come first.
 if TYPE_CHECKING:
-    from pyspark import SparkConf
     from pyspark.sql import SparkSession
 
 # Executors have this long to register before their task slots are counted.
-REGISTRATION_SECONDS = 30.0
+REGISTRATION_SECONDS: Final = 30.0
 
-# Where nobody said how many executors there will be, a pause of this length after
-# the last one means that all have come; those of one cluster start within a second or two.
-SETTLE_SECONDS = 3.0
+# Where the settings leave the number of executors open, a pause of this length after the
+# last one means that all have registered: those of one cluster start within 1 to 2 s.
+SETTLE_SECONDS: Final = 3.0
+
+# What YARN and Kubernetes start without other settings. A standalone master has no
+# defaults: it gives an application all free cores.
+_CLUSTER_DEFAULTS: Final = {"spark.executor.instances": "2", "spark.executor.cores": "1"}
+
+
+def slots_in_settings(master: str, conf: Mapping[str, str], *, cores: int) -> int | None:
+    """Count the task slots that a master and Spark's settings promise, without starting Spark.
+
+    Args:
+        master: Value of ``spark.master``.
+        conf: Settings of Spark by their full names.
+        cores: Cores of this machine, for ``local[*]``.
+
+    Returns:
+        The number of tasks that run at the same time, 0 where no executor has room for
+        one; None where only the running cluster knows.
+    """
+    if local := LOCAL.fullmatch(master):
+        wanted = local[1] or "1"
+        return (cores if wanted == "*" else int(wanted)) // _task_cpus(conf)
+    if cluster := LOCAL_CLUSTER.fullmatch(master):
+        return int(cluster[1]) * _slots_of_executor(conf, cores=int(cluster[2]))
+    if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
+        return None
+    executors, executor_cores = (conf.get(key) for key in _CLUSTER_DEFAULTS)
+    if not executors or not executor_cores:
+        return None
+    return int(executors) * _slots_of_executor(conf, cores=int(executor_cores))
 
 
 def task_slots(spark: SparkSession) -> int:
     """Count the tasks that can run at the same time: what ``num_workers="auto"`` means.
 
-    It is Spark's own count, the one by which it accepts a barrier stage: over
-    all executors that have registered, their cores divided by
-    ``spark.task.cpus``; in local mode, the cores of the master. A cluster's
-    executors register while the session is already in use, so this waits, up
-    to half a minute, for the number that the settings ask for or, where they
-    leave it to the cluster, until no more have come for three seconds.
+    This is Spark's own count, by which it accepts a barrier stage: over all registered
+    executors, their cores divided by ``spark.task.cpus`` and their GPUs by the share of a
+    task; in local mode, the cores of the master. The executors of a cluster register while
+    the session is already in use. So this function waits, up to 30 s, for the number that
+    the settings promise or, where they leave it open, until no executor has registered for
+    3 s.
 
     Args:
         spark: A running session.
@@ -40,44 +69,59 @@ def task_slots(spark: SparkSession) -> int:
         The number of slots, at least 1.
 
     Raises:
-        SetupError: No executor came, or none has the cores for one task.
+        SetupError: No executor registered, or none has the cores for one task.
     """
-    wanted = _wanted_slots(spark)
-    deadline = time.monotonic() + REGISTRATION_SECONDS
+    context = spark.sparkContext
     slots = _registered_slots(spark)
-    while time.monotonic() < deadline and not _are_all_there(spark, slots, wanted):
-        time.sleep(0.1)
-        slots = _registered_slots(spark)
+    # In local mode the driver is the executor: it has registered.
+    if not is_local(context):
+        slots = _wait_for_executors(spark, slots)
     if not slots:
-        context = spark.sparkContext
+        waited = "" if is_local(context) else f" after {REGISTRATION_SECONDS:.0f} s"
+        cpus = context.getConf().get("spark.task.cpus", "1")
         raise SetupError(
-            f"No room for a task: found 0 task slots on {context.master} after "
-            f"{REGISTRATION_SECONDS:.0f} s, with spark.task.cpus="
-            f"{context.getConf().get('spark.task.cpus', '1')}; wanted at least 1. Check that the "
-            "cluster has free executors, and that they have as many cores as a task asks for."
+            f"Spark has no room for a task: found 0 task slots on {context.master}{waited} with "
+            f"spark.task.cpus={cpus}, needs at least 1. Check that the cluster has free "
+            "executors, and that each has as many cores as a task needs"
         )
     return slots
 
 
+def _wait_for_executors(spark: SparkSession, slots: int) -> int:
+    promised = _promised_slots(spark)
+    deadline = time.monotonic() + REGISTRATION_SECONDS
+    while time.monotonic() < deadline and not _all_registered(spark, slots, promised):
+        time.sleep(0.1)
+        slots = _registered_slots(spark)
+    return slots
+
+
+def _promised_slots(spark: SparkSession) -> int | None:
+    context = spark.sparkContext
+    conf, master = dict(context.getConf().getAll()), str(context.master)
+    if master.startswith(("yarn", "k8s")):
+        conf = _CLUSTER_DEFAULTS | conf
+    return slots_in_settings(master, conf, cores=1)
+
+
+def _all_registered(spark: SparkSession, slots: int, promised: int | None) -> bool:
+    if promised is None:
+        return slots > 0 and _seconds_since_last_executor(spark) >= SETTLE_SECONDS
+    return slots >= max(promised, 1)
+
+
 def _registered_slots(spark: SparkSession) -> int:
-    # Not in Spark's Python interface. The alternatives are worse: defaultParallelism
-    # is a setting, and the executors' cores are not told to the driver's Python.
+    # Not in Spark's Python interface. defaultParallelism is only a setting, and Spark does
+    # not tell the driver's Python the cores of the executors.
     scala_context = spark.sparkContext._jsc.sc()
     profile = scala_context.resourceProfileManager().defaultResourceProfile()
     return int(scala_context.maxNumConcurrentTasks(profile))
 
 
-def _are_all_there(spark: SparkSession, slots: int, wanted: int | None) -> bool:
-    if wanted is None:
-        return slots > 0 and _seconds_since_last_executor(spark) >= SETTLE_SECONDS
-    return slots >= max(wanted, 1)
-
-
 def _seconds_since_last_executor(spark: SparkSession) -> float:
-    """Tell by Spark's own record how long no executor has come.
+    """Return the time since the last executor registered, by Spark's own record.
 
-    Not by watching from now on: this is asked several times in a run, and executors
-    that came long ago need no waiting for.
+    A run asks for its slots several times. With the record, only the first question waits.
     """
     scala_context = spark.sparkContext._jsc.sc()
     executors = scala_context.statusStore().executorList(True)
@@ -89,29 +133,14 @@ def _seconds_since_last_executor(spark: SparkSession) -> float:
     return time.time() - max(added) if added else 0.0
 
 
-def _wanted_slots(spark: SparkSession) -> int | None:
-    """Say how many slots the settings ask for, or None where they leave it to the cluster."""
-    conf = spark.sparkContext.getConf()
-    master = str(spark.sparkContext.master)
-    if shape := re.fullmatch(r"local-cluster\[\s*(\d+)\s*,\s*(\d+)\s*,.*\]", master):
-        return int(shape[1]) * _tasks_of_executor(conf, cores=int(shape[2]))
-    if is_local_master(master):
-        # The driver is the executor, and has registered. None would be no room.
-        return _registered_slots(spark)
-    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
-        return None
-    instances, cores = conf.get("spark.executor.instances"), conf.get("spark.executor.cores")
-    if master.startswith(("yarn", "k8s")):
-        # Their defaults. A standalone master has none: it gives all that is free.
-        instances, cores = instances or "2", cores or "1"
-    if instances is None or cores is None:
-        return None
-    return int(instances) * _tasks_of_executor(conf, cores=int(cores))
+def _slots_of_executor(conf: Mapping[str, str], *, cores: int) -> int:
+    """Count the tasks that run at once in one executor, by its cores and its GPUs."""
+    slots = cores // _task_cpus(conf)
+    gpus = conf.get(f"spark.executor.resource.{RESOURCE}.amount")
+    share = conf.get(f"spark.task.resource.{RESOURCE}.amount")
+    # A task may ask for a part of a GPU, such as 0.5.
+    return min(slots, int(int(gpus) / float(share))) if gpus and share else slots
 
 
-def _tasks_of_executor(conf: SparkConf, *, cores: int) -> int:
-    """How many tasks run at once in an executor of so many cores, and of the GPUs it asks for."""
-    tasks = cores // int(conf.get("spark.task.cpus", "1") or 1)
-    gpus, share = (conf.get(f"spark.{of}.resource.gpu.amount") for of in ("executor", "task"))
-    # A task may ask for half a GPU.
-    return min(tasks, int(int(gpus) / float(share))) if gpus and share else tasks
+def _task_cpus(conf: Mapping[str, str]) -> int:
+    return max(1, int(conf.get("spark.task.cpus") or 1))

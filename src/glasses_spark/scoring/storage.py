@@ -98,7 +98,7 @@ def _written(spark: SparkSession, path: str) -> Iterator[Path]:
             raise ScoringError(
                 f"{path}: is there already. Name another place, or use write().overwrite()"
             ) from None
-        except hadoop.failures() as error:
+        except hadoop.error_types() as error:
             reason = hadoop.reason_of(error)
             raise ScoringError(f"{path}: cannot be written ({reason})") from error
 
@@ -109,7 +109,7 @@ def _read(spark: SparkSession, path: str) -> Iterator[Path]:
         folder = Path(temporary) / "stage"
         try:
             hadoop.get(spark, path, folder)
-        except hadoop.failures() as error:
+        except hadoop.error_types() as error:
             reason = hadoop.reason_of(error)
             raise ScoringError(
                 f"{path}: expected a saved stage, and it cannot be read ({reason})"

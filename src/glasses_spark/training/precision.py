@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.config.fields import AUTO
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.machine import CPU_INFO, has_cpu_flag
 from glasses_spark.runtime.task_slots import task_slots
-from glasses_spark.runtime.workers import CPU_INFO, has_cpu_flag
 from glasses_spark.training.worker.cpu_kernels import leaves
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,9 @@ from glasses_spark.preflight.advise.forecast import (
 from glasses_spark.preflight.advise.measure import counts_of_workers, measure
 from glasses_spark.preflight.advise.probe import Task
 from glasses_spark.preflight.doctor.machine import cores as cores_here
-from glasses_spark.preflight.doctor.slots import is_local_master, slots_of
 from glasses_spark.runtime.machine import total_memory
+from glasses_spark.runtime.master import DEFAULT_MASTER, is_local_master
+from glasses_spark.runtime.task_slots import slots_in_settings
 
 _COLUMNS: Final = ("", "workers", "precision", "prepare", "epoch", "total", "stored", "memory")
 _SAME: Final = {"asynchronous": "asynchronous, hogwild"}
@@ -122,14 +123,14 @@ def _precisions(configured: str) -> tuple[list[str], str]:
 
 def _cores(config: Config) -> int:
     """The cores that the tasks of a local master can use."""
-    master = config.spark.master or config.spark.conf.get("spark.master") or "local[*]"
+    master = config.spark.master or config.spark.conf.get("spark.master") or DEFAULT_MASTER
     if not is_local_master(master):
         raise ConfigError(
             f"spark.master is {master}: what is measured is this machine, and a run there is not "
             "forecast; give --set 'spark.master=local[*]' to see what one machine does"
         )
     cores = cores_here()
-    return max(1, min(cores, slots_of(master, config.spark.conf, cores) or 1))
+    return max(1, min(cores, slots_in_settings(master, config.spark.conf, cores=cores) or 1))
 
 
 def _lines(report: Report) -> Iterator[str]:

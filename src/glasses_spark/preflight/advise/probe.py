@@ -224,6 +224,7 @@ def _exchange(task: Task, threads: int, together: Callable[[], object]) -> dict[
     import numpy as np
 
     from glasses_spark.runtime.keras import import_keras
+    from glasses_spark.runtime.machine import LOOPBACK
     from glasses_spark.training.schedule import ASYNCHRONOUS, BATCH, Schedule
     from glasses_spark.training.server.certificates import make_credentials
     from glasses_spark.training.server.coordinator import Coordinator
@@ -239,7 +240,7 @@ def _exchange(task: Task, threads: int, together: Callable[[], object]) -> dict[
     server_end, worker_end = make_credentials()
     update, state = np.zeros(master.layout.size, master.layout.dtype), np.zeros(1)
     with ParameterServer(coordinator, server_end) as server:
-        address = ServerAddress("127.0.0.1", server.port, worker_end, deadline=60, heartbeat=5)
+        address = ServerAddress(LOOPBACK, server.port, worker_end, deadline=60, heartbeat=5)
         client = ParameterClient(address, master.layout, worker=0, attempt=0, host="here")
         seconds = []
         with client:

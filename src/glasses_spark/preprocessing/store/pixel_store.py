@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -28,8 +28,9 @@ from glasses_spark.preprocessing.pixels import decode_contents
 from glasses_spark.preprocessing.quarantine import Counts, counted
 from glasses_spark.preprocessing.split import PARTS
 from glasses_spark.preprocessing.store.changed_files import FILE, compared, without
+from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.location import SCHEME, spark_path
-from glasses_spark.runtime.workers import is_local
+from glasses_spark.runtime.master import is_local
 
 logger = logging.getLogger(__name__)
 
@@ -171,14 +172,14 @@ class PixelStore:
 
     def _parts(self) -> list[str]:
         """The parts that count: the newest complete base, and the complete deltas after it."""
-        folder, files = self._hadoop(self.folder)
-        if not files.exists(folder):
+        if not hadoop.exists(self._spark, self.folder):
             return []
-        names = [status.getPath().getName() for status in files.listStatus(folder)]
+        names = hadoop.list_names(self._spark, self.folder)
         complete = sorted(
             name
             for name in names
-            if _PART.fullmatch(name) and files.exists(self._hadoop(f"{name}/{_COMPLETE}")[0])
+            if _PART.fullmatch(name)
+            and hadoop.exists(self._spark, f"{self.folder}/{name}/{_COMPLETE}")
         )
         bases = [name for name in complete if name.startswith("base-")]
         newest = bases[-1:]
@@ -187,16 +188,7 @@ class PixelStore:
         return newest + sorted(deltas, key=_number)
 
     def _delete(self, part: str) -> None:
-        folder, files = self._hadoop(part)
-        files.delete(folder, True)
-
-    def _hadoop(self, name: str) -> tuple[Any, Any]:
-        """A path of Hadoop's in the store's folder, and its file system."""
-        jvm = self._spark.sparkContext._jvm
-        assert jvm is not None
-        path = name if name == self.folder else f"{self.folder}/{name}"
-        hadoop = jvm.org.apache.hadoop.fs.Path(path)
-        return hadoop, hadoop.getFileSystem(self._spark.sparkContext._jsc.hadoopConfiguration())
+        hadoop.delete(self._spark, f"{self.folder}/{part}")
 
 
 def usable_root(spark: SparkSession, root: str) -> str | None:
@@ -215,13 +207,9 @@ def usable_root(spark: SparkSession, root: str) -> str | None:
         return root.rstrip("/")
     if is_local(spark.sparkContext):
         return f"file:{Path(root).expanduser().absolute()}"
-    jvm = spark.sparkContext._jvm
-    assert jvm is not None
-    hadoop = jvm.org.apache.hadoop.fs.Path(root)
-    files = hadoop.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
-    if files.getScheme() == "file":
+    if hadoop.is_disk(spark, root):
         return None
-    return str(files.makeQualified(hadoop).toString())
+    return hadoop.qualify(spark, root)
 
 
 def _number(part: str) -> int:

@@ -19,6 +19,7 @@ from glasses_spark.runtime.elephas import (
     BaseParameterServer,
     ClientServerFactory,
 )
+from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.schedule import HOGWILD
 from glasses_spark.training.server.certificates import Credentials, make_credentials
 from glasses_spark.training.server.protocol import Message, ProtocolError
@@ -26,7 +27,6 @@ from glasses_spark.training.server.rpc import Answer, Channel, RpcServer
 from glasses_spark.training.weights import Vector, WeightLayout
 
 SERVICE: Final = "glasses_spark.ElephasParameterServer"
-LOOPBACK: Final = "127.0.0.1"
 
 # Elephas calls each worker's server once a batch or an epoch; nobody waits inside.
 THREADS: Final = 16

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
+from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.server.certificates import Credentials
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.protocol import Message
@@ -37,7 +38,7 @@ class ParameterServer:
         coordinator: Coordinator,
         credentials: Credentials,
         *,
-        bind_address: str = "127.0.0.1",
+        bind_address: str = LOOPBACK,
         port: int = 0,
     ) -> None:
         self._coordinator = coordinator

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from glasses_spark.runtime.workers import CPU_INFO, has_cpu_flag
+from glasses_spark.runtime.machine import CPU_INFO, has_cpu_flag
 
 # Half of the 16 float32 numbers in a register of AVX-512.
 _NARROW: Final = 8
