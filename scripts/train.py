@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from glasses_spark.cli.main import main
+from glasses_spark.cli.main import program
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    program(["train", *sys.argv[1:]])

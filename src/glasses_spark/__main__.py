@@ -1,4 +1,4 @@
-"""`python -m glasses_spark`: the command line."""
+"""Entry point of ``python -m glasses_spark``: the command line."""
 
 from __future__ import annotations
 

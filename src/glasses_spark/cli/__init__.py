@@ -1,1 +1,1 @@
-"""Command line: arguments, logging and exit codes."""
+"""Command line: one module for each command, and what the commands share."""

@@ -6,19 +6,24 @@ import logging
 import os
 import sys
 
+from glasses_spark.runtime import native_stderr
+
+# Loggers of TensorFlow and of Python's warnings.
+_NOISY_LOGGERS = ("absl", "tensorflow", "py.warnings")
+
 
 class _StandardError(logging.Handler):
-    """Prints to what is standard error at that moment: a live progress bar replaces it."""
+    """Prints to the current ``sys.stderr``, which a live progress bar replaces."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             print(self.format(record), file=sys.stderr)
-        except Exception:  # as every handler of the standard library does
+        except Exception:  # as the handlers of the standard library do
             self.handleError(record)
 
 
 class _Short(logging.Formatter):
-    """Our own news without ornament; the level where it matters."""
+    """Prints the message, with the level in front unless it is INFO."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -26,7 +31,15 @@ class _Short(logging.Formatter):
 
 
 def configure_logging(*, verbose: bool, debug: bool) -> None:
-    """Quiet by default: warnings, and our own news as short lines."""
+    """Configure logging for this process.
+
+    By default warnings are shown, and the INFO messages of this package as short lines.
+
+    Args:
+        verbose: Show INFO messages of all packages and DEBUG messages of this one.
+        debug: Show DEBUG messages of all packages, with time and logger, and the output of
+            TensorFlow's native code.
+    """
     handler = _StandardError()
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s") if debug else _Short()
@@ -39,15 +52,15 @@ def configure_logging(*, verbose: bool, debug: bool) -> None:
     logging.getLogger("glasses_spark").setLevel(logging.DEBUG if verbose or debug else logging.INFO)
     logging.captureWarnings(True)
     if debug:
-        # Both are read when TensorFlow is imported.
+        # Both have an effect when TensorFlow is imported.
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
-        os.environ["GLASSES_SPARK_NATIVE_STDERR"] = "1"
+        os.environ[native_stderr.VARIABLE] = "1"
     else:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Its debug lines are addresses, and a signed one is good for whoever reads it.
+    # DEBUG messages contain URLs, and a signed URL gives access to whoever reads it.
     logging.getLogger("urllib3").setLevel(logging.INFO)
-    # py4j logs each call, and as errors those that a stopped Spark no longer answers.
+    # py4j logs each call at DEBUG, and calls to a stopped Spark at ERROR.
     logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL)
     if not (verbose or debug):
-        for chatty in ("absl", "tensorflow", "py.warnings"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
+        for name in _NOISY_LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Command line: arguments, logging and exit codes around the commands."""
+"""Command line: run one command and turn its end into an exit code."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from typing import Final, NoReturn
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
 from glasses_spark.errors import ConfigError, GlassesSparkError
+from glasses_spark.runtime.native_stderr import discard_native_stderr
 
 OK: Final = 0
 FAILED: Final = 1
 WRONG_CALL: Final = 2
-INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+INTERRUPTED: Final = 130  # 128 + SIGINT, the convention of shells
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: Arguments without the program's name; by default the process' own.
+        argv: Arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit code: 0 when done, 1 when the work failed, 2 when the call or
-        the configuration is wrong, 130 when interrupted.
+        The exit code: 0 for success, 1 if the work failed, 2 if the call or the
+        configuration is wrong, 130 after an interruption.
     """
     parser = build_parser()
     arguments = parser.parse_args(argv)
@@ -36,29 +37,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return WRONG_CALL
     configure_logging(verbose=arguments.verbose, debug=arguments.debug)
-    return _guarded(lambda: arguments.run(arguments), debug=arguments.debug)
+    return _guard(lambda: arguments.run(arguments), debug=arguments.debug)
 
 
-def program() -> NoReturn:
-    """Run one command as the whole of this process, and end it.
+def program(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command as the only work of this process, and end the process.
 
-    What an interpreter does last, after all that is registered for its end, is to take
-    apart every object. With TensorFlow that takes a second; the system frees it at once.
+    After the registered exit functions, the interpreter would delete every object, which
+    takes a second with TensorFlow. The operating system frees the memory at once.
+
+    Args:
+        argv: As for ``main``.
     """
+    discard_native_stderr()
     code: int | str | None
     try:
-        code = main()
-    except SystemExit as end:  # of argparse
+        code = main(argv)
+    except SystemExit as end:  # raised by argparse
         code = end.code
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it any more
+        with suppress(OSError, ValueError):  # the reader has closed it
             stream.flush()
     os._exit(code if isinstance(code, int) else FAILED if code else OK)
 
 
-def _guarded(work: Callable[[], None], *, debug: bool) -> int:
-    """Turn the end of the work into an exit code and at most a line or two."""
+def _guard(work: Callable[[], None], *, debug: bool) -> int:
+    """Run the work and return an exit code; print an error in one or a few lines."""
     try:
         work()
         sys.stdout.flush()
@@ -70,13 +75,18 @@ def _guarded(work: Callable[[], None], *, debug: bool) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED, debug=debug)
     except BrokenPipeError:
-        # Who read our output has seen enough, as in `glasses-spark predict ... | head`.
+        # The reader closed the pipe, as in `glasses-spark predict ... | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
-    except Exception as error:  # a user gets one line for anything else, too
+    except Exception as error:
         reason = next(iter(str(error).strip().splitlines()), "no reason given")
-        hint = "" if debug else "; use --debug for the traceback"
-        return _fail(f"unexpected {type(error).__name__}: {reason}{hint}", FAILED, debug=debug)
+        hint = "" if debug else ". Use --debug for the traceback"
+        return _fail(
+            f"{type(error).__name__}: {reason}; this is not one of the errors that glasses-spark "
+            f"reports itself{hint}",
+            FAILED,
+            debug=debug,
+        )
 
 
 def _fail(message: str, code: int, *, debug: bool) -> int:

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and types of their values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ def add_command(
     summary: str,
     examples: Sequence[str],
 ) -> argparse.ArgumentParser:
-    """Add a command that reads a configuration."""
+    """Add a command that reads a configuration.
+
+    Args:
+        commands: Subparsers of the command line.
+        name: Name of the command.
+        summary: What it does, as a lower-case imperative without a full stop.
+        examples: Arguments of example calls.
+    """
     command = add_bare_command(commands, name, summary, examples)
     command.add_argument("--config", metavar="FILE", help="TOML file; see docs/configuration.md")
     command.add_argument(
@@ -23,7 +30,7 @@ def add_command(
         metavar="SECTION.KEY=VALUE",
         action="append",
         default=[],
-        help="override one key of the file; may be repeated",
+        help="override a key of the configuration file; may be repeated",
     )
     return command
 
@@ -34,19 +41,19 @@ def add_bare_command(
     summary: str,
     examples: Sequence[str],
 ) -> argparse.ArgumentParser:
-    """Add a command with the options that every command has."""
+    """Add a command with the options of all commands; see ``add_command``."""
     command = commands.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog="examples:\n"
-        + "\n".join(f"  glasses-spark {name} {one}".rstrip() for one in examples),
+        + "\n".join(f"  glasses-spark {name} {example}".rstrip() for example in examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     command.add_argument("--verbose", action="store_true", help="verbose logging")
     command.add_argument(
-        "--debug", action="store_true", help="debug logging, and tracebacks of errors"
+        "--debug", action="store_true", help="debug logging and tracebacks of errors"
     )
     return command
 
@@ -56,12 +63,17 @@ def add_no_store(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--no-store",
         action="store_true",
-        help="decode every image and keep no pixels; the same as an empty store.dir",
+        help="decode every image and store no pixels; same as an empty store.dir",
     )
 
 
 def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return an argument type: a whole number from ``low`` to ``high``, or of any size."""
+    """Return the argument type of whole numbers in a range.
+
+    Args:
+        low: Smallest value.
+        high: Largest value; None: no limit.
+    """
     wanted = f"a whole number >= {low}" if high is None else f"a whole number from {low} to {high}"
 
     def parse(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Parser: the commands and their options."""
+"""Argument parser: all commands and their options."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _COMMANDS: Final = (
 )
 
 _DESCRIPTION: Final = """\
-Train Keras models on Apache Spark with Elephas. The demo model tells faces with glasses
-from faces without. Each command has its own help: glasses-spark train --help
+Train Keras models on Apache Spark with Elephas. The demo model classifies faces as with
+or without glasses. Each command has its own help, for example: glasses-spark train --help
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line; ``arguments.run`` does the work."""
+    """Return the parser of the command line; ``arguments.run`` is the function of a command."""
     parser = argparse.ArgumentParser(
         prog="glasses-spark",
         description=_DESCRIPTION,

@@ -476,14 +476,14 @@ def test_a_killed_fetch_is_taken_up_by_the_next_and_a_third_has_nothing_to_do(
     names = {path.name for path in (tmp_path / "data").iterdir()}
     assert names == {"faces", "labels.csv", "glasses-or-no-glasses.zip"}
     assert out.splitlines() == [
-        f"{tmp_path}/data/labels.csv: there already",
+        f"{tmp_path}/data/labels.csv: already up to date",
         f"{tmp_path}/data/faces: 4 files, 0.00 GB; 4 fetched now",
     ]
     kaggle.asked.clear()
     with started(tmp_path, fetcher) as process:
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert out.splitlines()[1] == f"{tmp_path}/data/faces: 4 files, 0.00 GB; all there already"
+    assert out.splitlines()[1] == f"{tmp_path}/data/faces: 4 files, 0.00 GB; already complete"
     assert kaggle.asked == []
 
 

@@ -1,4 +1,4 @@
-"""Command `compare`."""
+"""The command ``glasses-spark compare``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from argparse import Namespace
 from pathlib import Path
 
 from glasses_spark.cli.options import Commands, add_bare_command
-from glasses_spark.cli.session import open_output
+from glasses_spark.cli.output import open_output
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_bare_command(
         commands,
         "compare",
-        "show runs side by side, and whether their models differ by more than chance",
+        "compare runs: settings, metrics, and whether their models differ significantly",
         [
             "runs/demo runs/synchronous",
             "runs/* --html comparison.html",
@@ -23,17 +23,17 @@ def add_parser(commands: Commands) -> None:
         ],
     )
     command.add_argument(
-        "runs", metavar="RUN", nargs="+", help="run folder that train wrote; two or more"
+        "runs", metavar="RUN", nargs="+", help="run folder that train wrote; at least two"
     )
     command.add_argument(
-        "--html", metavar="FILE", help="write a page with the learning curves as well"
+        "--html", metavar="FILE", help="also write a page with the learning curves"
     )
     command.add_argument("--json", action="store_true", help="print the comparison as JSON")
     command.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> None:
-    """Show runs side by side; this needs neither Spark nor TensorFlow."""
+    """Compare runs; needs neither Spark nor TensorFlow."""
     from glasses_spark.evaluation.compare import compare
     from glasses_spark.runs.read import read_runs
 

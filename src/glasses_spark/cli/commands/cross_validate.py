@@ -1,22 +1,24 @@
-"""Command `cross-validate`."""
+"""The command ``glasses-spark cross-validate``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
 
+from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store, whole_number
-from glasses_spark.cli.session import command_session, import_training, load_config, make_progress
+from glasses_spark.cli.output import make_progress
+from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.runs import folder as run_folder
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "cross-validate",
-        "fit once for each fold on all others, judge every image by a model that has not seen it, "
-        "and list the labels most likely wrong",
+        "train one model for each fold, evaluate every image with the model that was not trained "
+        "on it, and list the labels that are most likely wrong",
         [
             "--config configs/demo.toml",
             "--config configs/demo.toml --folds 10 --out runs/ten-folds",
@@ -26,19 +28,19 @@ def add_parser(commands: Commands) -> None:
         "--folds",
         metavar="K",
         type=whole_number(2, 100),
-        help="parts, each held out once (default: evaluation.folds)",
+        help="number of folds, each the test set of one model (default: evaluation.folds)",
     )
     command.add_argument(
         "--out",
         metavar="FOLDER",
-        help="folder for the results (default: run.dir with -cross-validation at its end)",
+        help="folder for the results (default: run.dir followed by -cross-validation)",
     )
     add_no_store(command)
     command.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> None:
-    """Fit once for each fold, and judge every image by a model that has not seen it."""
+    """Train one model for each fold, and evaluate every image with the model not trained on it."""
     if arguments.folds is not None:
         arguments.set.append(f"evaluation.folds={arguments.folds}")
     config = load_config(arguments)

@@ -1,21 +1,21 @@
-"""Command `doctor`."""
+"""The command ``glasses-spark doctor``."""
 
 from __future__ import annotations
 
 import json
 from argparse import Namespace
 
+from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
-from glasses_spark.cli.session import load_config
 from glasses_spark.errors import SetupError
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "doctor",
-        "check this machine, and with a configuration its data, workers, memory, disk and ports",
+        "check this machine, and with a configuration also data, workers, memory, disk and ports",
         [
             "",
             "--config configs/demo.toml",
@@ -24,22 +24,22 @@ def add_parser(commands: Commands) -> None:
         ],
     )
     command.add_argument(
-        "--spark", action="store_true", help="also start Spark, and have it list the data"
+        "--spark", action="store_true", help="also start Spark, and list the data with it"
     )
     command.add_argument("--json", action="store_true", help="print the checks as JSON")
     command.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> None:
-    """Check the machine, and the run of a configuration where one is given."""
-    from glasses_spark.preflight.doctor import run_checks as checkup
+    """Check the machine, and the run that a configuration describes."""
+    from glasses_spark.preflight.doctor import run_checks
     from glasses_spark.preflight.doctor.check import as_dict, render
 
     config = load_config(arguments)
-    given = arguments.config or arguments.set
-    checks = checkup.check_run(config) if given else checkup.check_machine()
+    has_config = arguments.config or arguments.set
+    checks = run_checks.check_run(config) if has_config else run_checks.check_machine()
     if arguments.spark:
-        checks += checkup.check_started(config)
+        checks += run_checks.check_started(config)
     print(json.dumps(as_dict(checks), indent=2) if arguments.json else render(checks))
     if not all(check.ok for check in checks):
-        raise SetupError("this machine is not ready for a run: see the failed checks above")
+        raise SetupError("this machine is not ready for a run. See the failed checks above")

@@ -1,20 +1,21 @@
-"""Command `draw-faces`."""
+"""The command ``glasses-spark draw-faces``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
 
+from glasses_spark.cli.configuration import load_config, require_local_path
 from glasses_spark.cli.options import Commands, add_command, whole_number
-from glasses_spark.cli.session import load_config, local_location, make_progress
+from glasses_spark.cli.output import make_progress
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "draw-faces",
-        "draw a face for each row of a labels file, as PNG files",
+        "draw a face for each row of a labels file, as a PNG file",
         [
             "--labels labels.csv --out faces",
             "--config configs/demo.toml --size 512",
@@ -22,49 +23,58 @@ def add_parser(commands: Commands) -> None:
         ],
     )
     command.add_argument(
-        "--labels", metavar="FILE", help="labels file with index,label (default: data.labels)"
+        "--labels",
+        metavar="FILE",
+        help="labels file with the columns index,label (default: data.labels)",
     )
-    command.add_argument("--out", metavar="FOLDER", help="where to (default: data.images)")
+    command.add_argument(
+        "--out", metavar="FOLDER", help="folder for the faces (default: data.images)"
+    )
     command.add_argument(
         "--size",
         metavar="PIXELS",
         type=whole_number(64, 1024),
         default=256,
-        help="height and width, 64 to 1024 (default: %(default)s)",
+        help="height and width of a face, 64 to 1024 (default: %(default)s)",
     )
     command.add_argument(
-        "--seed", metavar="N", type=whole_number(0), help="other faces (default: run.seed)"
+        "--seed", metavar="N", type=whole_number(0), help="seed of the faces (default: run.seed)"
     )
     command.add_argument(
-        "--limit", metavar="N", type=whole_number(1), help="the first N rows only (default: all)"
+        "--limit",
+        metavar="N",
+        type=whole_number(1),
+        help="draw only the first N rows (default: all)",
     )
     command.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> None:
     """Draw a face for each row of a labels file."""
-    from glasses_spark.datasets.drawn import draw_faces as synthetic
+    from glasses_spark.datasets.drawn import draw_faces as drawn_faces
 
     config = load_config(arguments)
-    where = "faces are drawn on this machine only"
-    labels = Path(
-        arguments.labels or local_location(config.data.labels, "data.labels", where, "--labels")
-    )
-    out = Path(arguments.out or local_location(config.data.images, "data.images", where, "--out"))
+    labels = Path(arguments.labels or _local(config.data.labels, "data.labels", "--labels"))
+    out = Path(arguments.out or _local(config.data.images, "data.images", "--out"))
     seed = config.run.seed if arguments.seed is None else arguments.seed
     total = arguments.limit or _count_rows(labels)
     with make_progress().counter(f"Drawing {total:,} faces", total) as show:
-        drawn = synthetic.draw_faces(
+        drawn = drawn_faces.draw_faces(
             labels, out, size=arguments.size, seed=seed, limit=arguments.limit, on_drawn=show
         )
     print(
         f"{drawn.folder}: {drawn.with_glasses} faces with glasses, {drawn.without_glasses} "
-        f"without, {drawn.undefined} undefined; {drawn.drawn} drawn now"
+        f"without, {drawn.undefined} with an undefined label; {drawn.drawn} drawn now"
     )
 
 
+def _local(location: str, key: str, option: str) -> str:
+    reason = "faces are drawn on this machine only"
+    return require_local_path(location, key, reason=reason, option=option)
+
+
 def _count_rows(labels: Path) -> int:
-    """Count the rows for the progress bar; draw_faces says what is wrong with the file."""
+    """Count the rows for the progress bar; ``draw_faces`` reports errors of the file."""
     try:
         with labels.open("rb") as file:
             return max(0, sum(1 for line in file if line.strip()) - 1)

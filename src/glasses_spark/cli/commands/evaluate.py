@@ -1,4 +1,4 @@
-"""Command `evaluate`."""
+"""The command ``glasses-spark evaluate``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 from argparse import Namespace
 from urllib.parse import urlsplit
 
+from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
-from glasses_spark.cli.session import load_config, make_progress, model_location, session_for_run
+from glasses_spark.cli.output import make_progress
+from glasses_spark.cli.saved_run import model_location, session_for_run
 from glasses_spark.config.config import Config
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.location import local_folder
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "evaluate",
-        "judge the model of a run on labelled images",
+        "evaluate the model of a run on labelled images",
         [
             "--model runs/demo --part test",
             "--model runs/demo --set data.images=DIR --set data.labels=FILE --json",
@@ -31,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         "--part",
         choices=["all", "train", "validation", "test"],
         default="all",
-        help="all images, or those of one part of the run's own split (default: %(default)s)",
+        help="all images, or one set of the run's split (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print the metrics as JSON")
     add_no_store(command)
@@ -39,7 +41,7 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Judge the model of a run on labelled images."""
+    """Evaluate the model of a run on labelled images."""
     location = arguments.model or load_config(arguments).run.dir
     with session_for_run(location, arguments) as (spark, config):
         _require_trusted_data(location, config, arguments)
@@ -61,18 +63,22 @@ def run(arguments: Namespace) -> None:
 
 
 def _require_trusted_data(location: str, config: Config, arguments: Namespace) -> None:
-    """Refuse to contact a host that only the run folder names."""
+    """Reject data on a host that only the run folder names.
+
+    Raises:
+        ConfigError: The data is neither local, nor on the run folder's host, nor named by
+            the caller.
+    """
     if arguments.config:
         return
-    given = {override.partition("=")[0].strip() for override in arguments.set}
-    here = urlsplit(location)
+    overridden = {override.partition("=")[0].strip() for override in arguments.set}
+    run = urlsplit(location)
     for key, value in (("data.images", config.data.images), ("data.labels", config.data.labels)):
-        there = urlsplit(value)
-        same_place = (there.scheme, there.netloc) == (here.scheme, here.netloc)
-        if key in given or local_folder(value) is not None or same_place:
+        data = urlsplit(value)
+        same_host = (data.scheme, data.netloc) == (run.scheme, run.netloc)
+        if key in overridden or local_folder(value) is not None or same_host:
             continue
         raise ConfigError(
-            f"{key}: the run folder {location} names {value}, and a run folder may come from a "
-            f"stranger; to read data from there, name it yourself with --set {key}={value} or "
-            "with --config"
+            f"{key}: the run folder {location} names {value}, a host that you did not name. If "
+            f"you trust it, use --set {key}={value} or --config"
         )

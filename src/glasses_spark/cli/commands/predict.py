@@ -1,4 +1,4 @@
-"""Command `predict`."""
+"""The command ``glasses-spark predict``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import csv
 from argparse import Namespace
 
 from glasses_spark.cli.options import Commands, add_command
-from glasses_spark.cli.session import model_location, open_output, session_for_run
+from glasses_spark.cli.output import open_output
+from glasses_spark.cli.saved_run import model_location, session_for_run
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "predict",
-        "write path, probability of glasses and predicted label of images as CSV",
+        "write the path, probability of glasses and predicted label of each image as CSV",
         [
             "--model runs/demo me.png you.png",
             "--model runs/demo photos --out photos.csv",
@@ -29,9 +30,7 @@ def add_parser(commands: Commands) -> None:
         help="run folder that train wrote, or its URI",
     )
     command.add_argument("--out", metavar="FILE", help="CSV file (default: standard output)")
-    command.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="PNG file, or folder, glob or URI of some"
-    )
+    command.add_argument("images", metavar="IMAGE", nargs="+", help="PNG file, folder, glob or URI")
     command.set_defaults(run=run)
 
 
@@ -61,5 +60,5 @@ def run(arguments: Namespace) -> None:
 
 
 def _readable(path: str) -> str:
-    """Return a local path as people write it, any other place as Spark does."""
+    """Return a local path without its scheme, and any other URI unchanged."""
     return path.removeprefix("file:") if path.startswith("file:/") else path

@@ -1,20 +1,22 @@
-"""Command `prepare`."""
+"""The command ``glasses-spark prepare``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
+from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
-from glasses_spark.cli.session import command_session, load_config, make_progress
+from glasses_spark.cli.output import make_progress
+from glasses_spark.cli.session import command_session
 from glasses_spark.errors import ConfigError
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "prepare",
-        "decode the labelled images that the pixel store does not have yet",
+        "decode the labelled images that are not in the pixel store yet",
         [
             "--config configs/demo.toml",
             "--set data.images=DIR --set data.labels=FILE --set store.dir=PIXELS",
@@ -24,18 +26,19 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    """Bring the pixel store up to date."""
+    """Update the pixel store."""
     config = load_config(arguments)
     if not config.store.dir:
-        raise ConfigError("store.dir: expected a folder for the pixel store, got an empty text")
+        raise ConfigError("store.dir: expected a folder for the pixel store, got an empty string")
     with command_session(config, arguments, meanwhile=_import_preprocessing) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
-        done = GlassesPipeline(config, progress=make_progress()).prepare(spark)
-        bad = done.data["quarantined"]
+        prepared = GlassesPipeline(config, progress=make_progress()).prepare(spark)
+        quarantined = prepared.data["quarantined"]
         print(
-            f"{config.store.dir}: {done.data['used'] + bad} images, {done.decoded} decoded now, "
-            f"{done.reused} before" + (f"; {bad} cannot be decoded" if bad else "")
+            f"{config.store.dir}: {prepared.data['used'] + quarantined} images, "
+            f"{prepared.decoded} decoded now, {prepared.reused} before"
+            + (f"; {quarantined} in quarantine" if quarantined else "")
         )
 
 

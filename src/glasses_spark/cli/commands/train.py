@@ -1,21 +1,23 @@
-"""Command `train`."""
+"""The command ``glasses-spark train``."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
+from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
-from glasses_spark.cli.session import command_session, import_training, load_config, make_progress
+from glasses_spark.cli.output import make_progress
+from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.runs import folder as run_folder
 from glasses_spark.runtime.location import local_folder
 
 
 def add_parser(commands: Commands) -> None:
-    """Add the command with its options."""
+    """Add the command and its options."""
     command = add_command(
         commands,
         "train",
-        "train on labelled images, and write the results to run.dir",
+        "train a model on labelled images, and write the results to run.dir",
         [
             "--config configs/demo.toml",
             "--config configs/demo.toml --set data.limit=200 --set training.epochs=2",
@@ -25,14 +27,14 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--plots",
         action="store_true",
-        help="write the plots of the report as PNG and SVG files, too, into plots/ of run.dir",
+        help="also write the plots of the report as PNG and SVG files to plots/ in run.dir",
     )
     add_no_store(command)
     command.set_defaults(run=run)
 
 
 def run(arguments: Namespace) -> None:
-    """Do a whole run."""
+    """Train a model, evaluate it and write the run folder."""
     config = load_config(arguments)
     folder = local_folder(config.run.dir)
     if folder is not None:

@@ -1,0 +1,80 @@
+"""Saved run: the session, the configuration and the model for work with an earlier run.
+
+A run folder may come from a stranger. From its configuration only the sections ``data``,
+``image``, ``split`` and ``evaluation`` and the seed are read. Spark's settings, which can
+run any command, and the folders to write to come from the caller alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glasses_spark.cli.configuration import load_config, overrides_of
+from glasses_spark.cli.session import command_session, import_training
+from glasses_spark.config.config import Config
+from glasses_spark.runs import folder as run_folder
+from glasses_spark.runs import remote_folder
+from glasses_spark.runtime.location import local_folder
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@contextmanager
+def session_for_run(location: str, arguments: Namespace) -> Iterator[tuple[SparkSession, Config]]:
+    """Provide a session and the configuration for work with the model of a run.
+
+    Args:
+        location: Run folder, or its URI.
+        arguments: The command's arguments.
+
+    Yields:
+        The session and the configuration.
+
+    Raises:
+        ConfigError: The location is not a run folder, or a key or value is wrong.
+    """
+    folder = local_folder(location)
+    if folder is not None:
+        run_folder.require_run_folder(folder)
+        config = _config_for(folder / run_folder.CONFIG, arguments)
+        with command_session(config, arguments, meanwhile=import_training) as spark:
+            yield spark, config
+        return
+    # Only a running Spark can read a run folder at a URI.
+    with command_session(load_config(arguments), arguments, meanwhile=import_training) as spark:
+        with remote_folder.configuration_of(spark, location) as saved:
+            config = _config_for(saved, arguments)
+        yield spark, config
+
+
+def model_location(location: str) -> str:
+    """Return the location of a run's model for Spark.
+
+    Args:
+        location: Run folder, or its URI.
+    """
+    folder = local_folder(location)
+    # Not URL-encoded: Hadoop takes a URI literally.
+    root = location.rstrip("/") if folder is None else f"file:{folder.absolute()}"
+    return f"{root}/{run_folder.MODEL}"
+
+
+def _config_for(saved: Path, arguments: Namespace) -> Config:
+    """Return the configuration for work with the model of a run.
+
+    The size of the model's input, the split and the seed are always those of the run: they
+    determine which images the model was trained on.
+    """
+    of_run = Config.from_saved_run(saved)
+    if arguments.config:
+        config = load_config(arguments)
+    else:
+        config = of_run.override(overrides_of(arguments))
+    run = dataclasses.replace(config.run, seed=of_run.run.seed)
+    return dataclasses.replace(config, image=of_run.image, split=of_run.split, run=run)
