@@ -1,0 +1,26 @@
+"""Tests for glasses_spark.cli.session."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.cli.session import command_session
+from glasses_spark.config.config import Config
+
+
+def test_a_command_uses_a_running_session_and_leaves_it_running(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = Namespace(debug=False, verbose=False)
+    imported: list[str] = []
+
+    with command_session(
+        Config(), arguments, meanwhile=lambda: imported.append("training")
+    ) as session:
+        assert session.range(3).count() == 3
+
+    assert spark.range(3).count() == 3
+    assert imported == ["training"]
