@@ -24,7 +24,7 @@ from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, wri
 from glasses_spark.errors import ConfigError
 from glasses_spark.loading.dataset import load_dataset
 from glasses_spark.pipeline.pipeline import GlassesPipeline
-from tests.cli.test_main import _logging_as_before as _logging_as_before
+from tests.cli.conftest import _process_as_before as _process_as_before
 from tests.elsewhere import mounted
 from tests.faces import write_faces
 
