@@ -27,7 +27,7 @@ def sigmoid(z: Any) -> Any:
 
 
 def overconfident(temperature: float, *, rows: int, seed: int) -> Scores:
-    """Logits whose labels were drawn with the probability that the temperature gives them."""
+    """Scores whose logits are too large by a factor, the temperature."""
     generator = np.random.default_rng(seed)
     logit = generator.normal(0, 3 * temperature, rows)
     label = generator.random(rows) < sigmoid(logit / temperature)
@@ -35,12 +35,12 @@ def overconfident(temperature: float, *, rows: int, seed: int) -> Scores:
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5, 20.0])
-def test_the_temperature_that_labels_were_drawn_with_is_found(temperature: float) -> None:
+def test_the_fitted_temperature_is_that_of_the_labels(temperature: float) -> None:
     found = fit_temperature(overconfident(temperature, rows=50_000, seed=1))
     assert found == pytest.approx(temperature, rel=0.03)
 
 
-def test_no_other_temperature_has_a_lower_loss() -> None:
+def test_neighbouring_temperatures_have_a_higher_loss() -> None:
     scores = overconfident(2.0, rows=300, seed=2)
     found = fit_temperature(scores)
     assert found is not None
@@ -53,13 +53,13 @@ def test_no_other_temperature_has_a_lower_loss() -> None:
 @pytest.mark.parametrize(
     ("labels", "logits"),
     [
-        pytest.param([0, 0, 1], [-2.0, -1.0, 3.0], id="all right"),
-        pytest.param([1, 1, 0], [-2.0, -1.0, 3.0], id="all wrong"),
+        pytest.param([0, 0, 1], [-2.0, -1.0, 3.0], id="all correct"),
+        pytest.param([1, 1, 0], [-2.0, -1.0, 3.0], id="all incorrect"),
         pytest.param([1], [2.0], id="one row"),
-        pytest.param([1, 0], [0.0, 0.0], id="no opinion"),
+        pytest.param([1, 0], [0.0, 0.0], id="logits of 0"),
     ],
 )
-def test_where_no_temperature_is_best_the_probabilities_stay(
+def test_probabilities_stay_unchanged_without_a_best_temperature(
     labels: list[int], logits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     scores = scores_of(labels, sigmoid(np.array(logits)), logits)
@@ -69,10 +69,10 @@ def test_where_no_temperature_is_best_the_probabilities_stay(
 
     assert found.temperature is None
     assert found.before == found.after
-    assert f"the {len(labels)} images of validation tell no temperature" in caplog.text
+    assert f"the log loss of the {len(labels)} validation images has no minimum" in caplog.text
 
 
-def test_calibration_makes_the_probabilities_of_other_images_come_true() -> None:
+def test_calibration_improves_the_probabilities_of_other_images() -> None:
     parts = {
         "validation": overconfident(3.0, rows=2000, seed=3),
         "test": overconfident(3.0, rows=2000, seed=4),
@@ -90,7 +90,7 @@ def test_calibration_makes_the_probabilities_of_other_images_come_true() -> None
     assert found.as_dict()["temperature"] == found.temperature
 
 
-def test_only_the_named_part_decides() -> None:
+def test_only_the_named_part_is_fitted() -> None:
     validation = overconfident(3.0, rows=500, seed=3)
     others = [overconfident(0.5, rows=500, seed=4), overconfident(9.0, rows=500, seed=5)]
     found = {
@@ -100,17 +100,17 @@ def test_only_the_named_part_decides() -> None:
     assert len(found) == 1
 
 
-def test_without_validation_rows_there_is_nothing_to_fit() -> None:
-    with pytest.raises(ScoringError, match=r"expected validation rows .* among those of test"):
+def test_calibration_without_validation_rows_is_an_error() -> None:
+    with pytest.raises(ScoringError, match=r"needs predictions of the validation set, .* of test"):
         calibrate({"test": scores_of([1], [0.5])}, on="validation")
 
 
-def test_the_calibration_error_is_the_mean_over_images_and_not_over_bins() -> None:
+def test_the_calibration_error_weights_bins_by_their_images() -> None:
     bins = [ReliabilityBin(0.0, 0.1, 9, 0.05, 0.05), ReliabilityBin(0.9, 1.0, 1, 0.95, 0.0)]
     assert expected_calibration_error(bins) == pytest.approx(0.95 / 10)
 
 
-def test_predictions_in_spark_are_scaled_as_scores_are(spark: SparkSession) -> None:
+def test_scaled_predictions_equal_scaled_scores(spark: SparkSession) -> None:
     logits = [-800.0, -3.0, 0.0, 1.5, 800.0]
     rows = [(1.0, [float(sigmoid(np.clip(z, -700, 700)))], z) for z in logits]
     frame = spark.createDataFrame(
@@ -125,5 +125,5 @@ def test_predictions_in_spark_are_scaled_as_scores_are(spark: SparkSession) -> N
     assert [len(row.prediction) for row in found] == [1] * 5
     assert [row.prediction[0] for row in found] == pytest.approx(expected.probability.tolist())
     assert [row.rawPrediction for row in found] == expected.logit.tolist()
-    with pytest.raises(ScoringError, match="expected logits in the column rawPrediction"):
+    with pytest.raises(ScoringError, match="needs logits in the column rawPrediction"):
         scaled_predictions(frame.drop("rawPrediction"), 2.5)

@@ -1,4 +1,4 @@
-"""Tests for glasses_spark.evaluation.cross_validation, on a real Spark."""
+"""Tests for glasses_spark.evaluation.cross_validation, with a Spark session."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def images(spark: SparkSession) -> DataFrame:
     )
 
 
-def test_each_label_is_dealt_out_evenly(images: DataFrame) -> None:
+def test_the_images_of_a_label_are_distributed_evenly(images: DataFrame) -> None:
     found = folds_of(images)
 
     assert sorted(found) == list(range(200))
@@ -44,17 +44,19 @@ def test_each_label_is_dealt_out_evenly(images: DataFrame) -> None:
     assert Counter(found[number] for number in range(80, 200)) == dict.fromkeys(range(5), 24)
 
 
-def test_folds_follow_from_the_seed_whatever_the_order_of_the_rows(images: DataFrame) -> None:
+def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_rows(images: DataFrame) -> None:
     found = folds_of(images)
 
     assert folds_of(images.orderBy(F.rand(1)).repartition(7)) == found
     assert folds_of(images.withColumn("id", F.col("id").cast("bigint"))) == found
     other = folds_of(images, seed=1)
-    assert 20 <= sum(found[number] == other[number] for number in found) <= 60  # 40 by chance
+    assert (
+        20 <= sum(found[number] == other[number] for number in found) <= 60
+    )  # 40 expected by chance
 
 
 def test_near_duplicates_are_in_one_fold(images: DataFrame) -> None:
-    # In threes, also across the two labels.
+    # Clusters of three, some with both labels.
     clustered = images.withColumn("cluster", (F.col("id") - F.col("id") % 3).cast("int"))
     found = folds_of(clustered)
 
@@ -63,17 +65,17 @@ def test_near_duplicates_are_in_one_fold(images: DataFrame) -> None:
     assert max(counts.values()) - min(counts.values()) <= 6
 
 
-def test_a_row_alone_in_its_cluster_is_where_its_id_puts_it(images: DataFrame) -> None:
+def test_a_cluster_of_one_image_is_assigned_by_its_id(images: DataFrame) -> None:
     assert folds_of(images.withColumn("cluster", F.col("id"))) == folds_of(images)
 
 
 def test_fewer_than_two_folds_are_refused(images: DataFrame) -> None:
-    with pytest.raises(ConfigError, match=r"evaluation\.folds is 1: give a whole number"):
+    with pytest.raises(ConfigError, match=r"evaluation\.folds: expected .* at least 2, got 1"):
         assign_folds(images, folds=1, seed=0)
 
 
 @pytest.mark.slow
-def test_every_image_is_judged_by_a_model_that_has_not_seen_it(images: DataFrame) -> None:
+def test_every_image_is_scored_by_a_model_that_was_not_trained_on_it(images: DataFrame) -> None:
     frame = images.join(assign_folds(images, folds=4, seed=0), "id")
     fitted: list[set[int]] = []
 
@@ -82,9 +84,9 @@ def test_every_image_is_judged_by_a_model_that_has_not_seen_it(images: DataFrame
         return fitted[-1]
 
     def predict(seen: set[int], rows: DataFrame) -> DataFrame:
-        # "Glasses" for whatever was seen, so that the log loss would tell.
-        known = F.col("id").isin(*seen).cast("double")
-        return add_predicted_label(rows.withColumn("prediction", F.array(known)))
+        # Probability 1 for every training image, which the assertion below would reveal.
+        is_seen = F.col("id").isin(*seen).cast("double")
+        return add_predicted_label(rows.withColumn("prediction", F.array(is_seen)))
 
     found = cross_validate(frame, fit=fit, predict=predict, evaluate=evaluate)
 
@@ -92,9 +94,13 @@ def test_every_image_is_judged_by_a_model_that_has_not_seen_it(images: DataFrame
     assert sorted(row.id for row in predictions) == list(range(200))
     assert all(row[2] == 0.0 for row in predictions)
     assert all(row.id not in fitted[row.fold] for row in predictions)
-    assert [one.metrics.rows for one in found.results] == [50] * 4
-    assert [one.train_rows for one in found.results] == [len(seen) for seen in fitted] == [150] * 4
-    assert [one.metrics.accuracy for one in found.results] == [0.6] * 4
+    assert [result.metrics.rows for result in found.results] == [50] * 4
+    assert (
+        [result.train_rows for result in found.results]
+        == [len(seen) for seen in fitted]
+        == [150] * 4
+    )
+    assert [result.metrics.accuracy for result in found.results] == [0.6] * 4
     found.unpersist()
 
 
@@ -108,36 +114,36 @@ def test_every_image_is_judged_by_a_model_that_has_not_seen_it(images: DataFrame
 def test_a_fold_without_images_of_a_label_is_refused(
     images: DataFrame, where: str, message: str
 ) -> None:
-    some = images.where(where)
-    frame = some.join(assign_folds(some, folds=5, seed=0), "id")
+    selected = images.where(where)
+    frame = selected.join(assign_folds(selected, folds=5, seed=0), "id")
     with pytest.raises(DataError, match=message):
         cross_validate(frame, fit=id, predict=lambda model, rows: rows, evaluate=evaluate)
 
 
 @pytest.fixture(scope="module")
 def folds(spark: SparkSession) -> Folds:
-    """Three folds of two images, with accuracies 0.9, 0.8 and 1.0 and log losses to them."""
+    """Three folds of two images with different accuracies and log losses."""
     rows = spark.createDataFrame(
         [(1.0, [0.9]), (0.0, [0.1])], "label double, prediction array<double>"
     )
-    judged = evaluate(rows)
+    metrics = evaluate(rows)
     figures = ((0.9, 0.1), (0.8, 0.3), (1.0, 0.2))
     results = [
-        FoldResult(fold, 4, replace(judged, accuracy=accuracy, log_loss=loss, roc_auc=None), 1, 1)
+        FoldResult(fold, 4, replace(metrics, accuracy=accuracy, log_loss=loss, roc_auc=None), 1, 1)
         for fold, (accuracy, loss) in enumerate(figures)
     ]
     return Folds(tuple(results), rows, ())
 
 
-def test_mean_and_deviation_are_those_of_the_folds(folds: Folds) -> None:
+def test_mean_and_standard_deviation_are_over_the_folds(folds: Folds) -> None:
     assert folds.mean()["accuracy"] == pytest.approx(0.9)
     assert folds.standard_deviation()["accuracy"] == pytest.approx(0.1)
     assert folds.standard_deviation()["log_loss"] == pytest.approx(0.1)
-    assert "roc_auc" not in folds.mean()  # undefined in a fold
+    assert "roc_auc" not in folds.mean()  # undefined in the folds
     assert "threshold" not in folds.mean()
 
 
-def test_the_table_has_a_line_for_each_fold_and_two_below(folds: Folds) -> None:
+def test_the_table_has_a_line_per_fold_then_mean_and_deviation(folds: Folds) -> None:
     lines = folds_table(folds).splitlines()
 
     assert [line.split() for line in lines] == [
@@ -151,11 +157,11 @@ def test_the_table_has_a_line_for_each_fold_and_two_below(folds: Folds) -> None:
 
 
 @pytest.mark.slow
-def test_flipped_labels_are_the_most_doubtful(
+def test_flipped_labels_have_the_highest_doubt(
     spark: SparkSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     x, _ = separable(300)
-    distance = (x @ range(1, 7)).tolist()  # far from the line a label is certain
+    distance = (x @ range(1, 7)).tolist()  # labels far from the boundary are certain
     flipped = sorted(range(300), key=lambda number: -abs(distance[number]))[:40:4]
     rows = [
         (number, f"f-{number}.png", float((distance[number] > 0) != (number in flipped)), features)
@@ -176,8 +182,8 @@ def test_flipped_labels_are_the_most_doubtful(
         )
     doubt = doubt_labels(found.predictions, limit=20)
 
-    assert {one.id for one in doubt.listed[:10]} == set(flipped)
-    assert all(one.likely_wrong for one in doubt.listed[:10])
+    assert {label.id for label in doubt.listed[:10]} == set(flipped)
+    assert all(label.likely_wrong for label in doubt.listed[:10])
     assert found.mean()["accuracy"] > 0.85
     assert "Fold 3 of 3: training on 201 images" in caplog.text
     found.unpersist()

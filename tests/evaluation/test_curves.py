@@ -11,7 +11,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score, roc_curve
 
 from glasses_spark.evaluation.curves import (
-    MOST_POINTS,
+    MAX_POINTS,
     HistogramBin,
     PrecisionRecallPoint,
     ReliabilityBin,
@@ -29,7 +29,7 @@ def drawn(rows: int, *, decimals: int = 15) -> tuple[Any, Any]:
     return y, np.clip(generator.normal(0.35 + 0.3 * y, 0.25), 0, 1).round(decimals)
 
 
-def test_a_case_small_enough_to_work_out_by_hand() -> None:
+def test_curves_match_a_hand_calculation() -> None:
     curves = make_curves(scores_of([1, 1, 0, 0], [0.8, 0.4, 0.4, 1.0]))
 
     assert curves.roc == (
@@ -49,7 +49,7 @@ def test_a_case_small_enough_to_work_out_by_hand() -> None:
         ReliabilityBin(12 / 15, 13 / 15, 1, 0.8, 1.0),
         ReliabilityBin(14 / 15, 1.0, 1, 1.0, 0.0),
     )
-    assert [one for one in curves.histogram if one.negatives or one.positives] == [
+    assert [bin_ for bin_ in curves.histogram if bin_.negatives or bin_.positives] == [
         HistogramBin(0.4, 0.45, 1, 1),
         HistogramBin(0.8, 0.85, 0, 1),
         HistogramBin(0.95, 1.0, 1, 0),
@@ -58,65 +58,70 @@ def test_a_case_small_enough_to_work_out_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("rows", "decimals"), [(50, 15), (400, 2), (400, 15)])
-def test_curves_with_few_points_are_those_of_scikit_learn(rows: int, decimals: int) -> None:
+def test_curves_with_few_points_match_scikit_learn(rows: int, decimals: int) -> None:
     y, p = drawn(rows, decimals=decimals)
     curves = make_curves(scores_of(y, p))
 
     false, true, threshold = roc_curve(y, p, drop_intermediate=False)
     expected = set(zip(false, true, [JUST_ABOVE_1, *threshold[1:]], strict=True))
-    found = [(a.false_positive_rate, a.true_positive_rate, a.threshold) for a in curves.roc]
+    found = [
+        (point.false_positive_rate, point.true_positive_rate, point.threshold)
+        for point in curves.roc
+    ]
     assert set(found) <= expected
-    # What is left out lies on a line between two others.
-    assert auc(*zip(*[one[:2] for one in found], strict=True)) == pytest.approx(
+    # The dropped points lie on the line between their neighbours.
+    assert auc(*zip(*[point[:2] for point in found], strict=True)) == pytest.approx(
         roc_auc_score(y, p), abs=1e-12
     )
 
     precision, recall, thresholds = precision_recall_curve(y, p)
-    points = {(a.recall, a.precision, a.threshold) for a in curves.precision_recall}
+    points = {(point.recall, point.precision, point.threshold) for point in curves.precision_recall}
     assert points <= set(zip(recall, precision, [*thresholds, JUST_ABOVE_1], strict=True))
     assert curves.precision_recall[-1].recall == 1.0
 
 
-def test_reliability_is_that_of_scikit_learn() -> None:
+def test_reliability_matches_scikit_learn() -> None:
     y, p = drawn(2000)
     fraction, mean = calibration_curve(y, p, n_bins=15)
 
     bins = make_curves(scores_of(y, p)).reliability
 
-    assert [one.fraction_positive for one in bins] == pytest.approx(fraction.tolist())
-    assert [one.mean_probability for one in bins] == pytest.approx(mean.tolist())
-    assert sum(one.count for one in bins) == 2000
+    assert [bin_.fraction_positive for bin_ in bins] == pytest.approx(fraction.tolist())
+    assert [bin_.mean_probability for bin_ in bins] == pytest.approx(mean.tolist())
+    assert sum(bin_.count for bin_ in bins) == 2000
 
 
-def test_curves_of_many_images_keep_their_shape_in_few_points() -> None:
+def test_curves_of_many_images_are_reduced_to_few_points_with_the_same_area() -> None:
     y, p = drawn(100_000)
     curves = make_curves(scores_of(y, p))
 
-    x, z = np.array([(a.false_positive_rate, a.true_positive_rate) for a in curves.roc]).T
-    assert MOST_POINTS / 2 < len(x) <= MOST_POINTS
+    x, z = np.array(
+        [(point.false_positive_rate, point.true_positive_rate) for point in curves.roc]
+    ).T
+    assert MAX_POINTS / 2 < len(x) <= MAX_POINTS
     assert ((np.diff(x) >= 0) & (np.diff(z) >= 0)).all()
     assert (x[0], z[0], x[-1], z[-1]) == (0, 0, 1, 1)
     assert auc(x, z) == pytest.approx(roc_auc_score(y, p), abs=1e-4)
-    # The best trade-offs are on the hull, and stay.
+    # The best trade-off lies on the hull, which is kept.
     false, true, _ = roc_curve(y, p)
     assert (z - x).max() == (true - false).max()
 
-    assert MOST_POINTS / 4 < len(curves.precision_recall) <= MOST_POINTS
+    assert MAX_POINTS / 4 < len(curves.precision_recall) <= MAX_POINTS
     recall = [point.recall for point in curves.precision_recall]
     assert recall == sorted(recall)
     assert (recall[0], recall[-1]) == (0, 1)
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_one_class_alone_has_bins_and_no_curves(label: int) -> None:
+def test_images_of_one_label_have_bins_and_no_curves(label: int) -> None:
     curves = make_curves(scores_of([label, label], [0.2, 0.2]))
 
     assert (curves.roc, curves.precision_recall) == ((), ())
     assert curves.reliability == (ReliabilityBin(3 / 15, 4 / 15, 2, 0.2, float(label)),)
-    assert sum(one.negatives + one.positives for one in curves.histogram) == 2
+    assert sum(bin_.negatives + bin_.positives for bin_ in curves.histogram) == 2
 
 
-def test_curves_are_json_by_the_names_of_their_points() -> None:
+def test_curves_are_valid_json_with_named_values() -> None:
     found = make_curves(scores_of([1, 0], [1.0, 0.0])).as_dict()
 
     assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -1,4 +1,4 @@
-"""Tests for glasses_spark.evaluation.evaluator, and of Spark ML's model selection with it."""
+"""Tests for glasses_spark.evaluation.evaluator, and Spark ML's model selection with it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def predictions(spark: SparkSession) -> DataFrame:
         ("areaUnderROC", roc_auc_score(LABELS, PROBABILITIES), True),
     ],
 )
-def test_the_figures_are_those_of_scikit_learn(
+def test_metrics_match_scikit_learn(
     predictions: DataFrame, name: str, expected: float, larger_is_better: bool
 ) -> None:
     evaluator = GlassesEvaluator(
@@ -51,18 +51,18 @@ def test_the_figures_are_those_of_scikit_learn(
     assert evaluator.isLargerBetter() is larger_is_better
 
 
-def test_an_unknown_metric_is_refused_with_those_that_are_known() -> None:
+def test_an_unknown_metric_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"metricName: expected one of logLoss, .*, got 'f1'"):
         GlassesEvaluator(metricName="f1")
 
 
-def test_an_area_over_one_label_is_an_error(predictions: DataFrame) -> None:
+def test_an_area_of_one_label_is_an_error(predictions: DataFrame) -> None:
     evaluator = GlassesEvaluator(metricName="areaUnderROC", labelCol="truth", predictionCol="guess")
-    with pytest.raises(ScoringError, match="expected images of both labels"):
+    with pytest.raises(ScoringError, match="needs images of both labels"):
         evaluator.evaluate(predictions.where("truth = 1"))
 
 
-def test_a_saved_evaluator_comes_back(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_saved_evaluator_loads(spark: SparkSession, tmp_path: Path) -> None:
     GlassesEvaluator(metricName="accuracy", threshold=0.7).save(str(tmp_path / "evaluator"))
     again = GlassesEvaluator.load(str(tmp_path / "evaluator"))
     assert again.getOrDefault(again.metricName) == "accuracy"
@@ -145,5 +145,5 @@ def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFr
     assert chosen.validationMetrics[1] > chosen.validationMetrics[0]  # areas under the ROC curve
     assert isinstance(chosen.bestModel, GlassesModel)
     assert len(chosen.bestModel.history) == 12
-    judged = GlassesEvaluator(metricName="accuracy").evaluate(chosen.transform(frame))
-    assert judged > 0.85
+    accuracy = GlassesEvaluator(metricName="accuracy").evaluate(chosen.transform(frame))
+    assert accuracy > 0.85

@@ -11,7 +11,7 @@ from glasses_spark.evaluation.intervals import auc_interval, mean_interval, wils
 
 
 @pytest.mark.parametrize(
-    ("found", "of", "expected"),
+    ("successes", "trials", "expected"),
     [
         # Newcombe, Statistics in Medicine 17 (1998), page 857, table I, method 3.
         (81, 263, (0.2553, 0.3662)),
@@ -23,12 +23,12 @@ from glasses_spark.evaluation.intervals import auc_interval, mean_interval, wils
     ],
 )
 def test_the_interval_of_a_fraction_is_wilsons(
-    found: int, of: int, expected: tuple[float, float]
+    successes: int, trials: int, expected: tuple[float, float]
 ) -> None:
-    assert wilson_interval(found, of) == pytest.approx(expected, abs=5e-5)
+    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=5e-5)
 
 
-def test_a_fraction_of_nothing_has_no_interval() -> None:
+def test_a_fraction_of_no_trials_has_no_interval() -> None:
     assert wilson_interval(0, 0) is None
 
 
@@ -46,7 +46,7 @@ def test_the_interval_of_a_mean_follows_from_its_standard_error() -> None:
     ("area", "positives", "negatives"),
     [(0.9, 50, 60), (0.5, 10, 10), (0.99, 1000, 30), (0.2, 9, 5)],
 )
-def test_the_interval_of_an_area_ends_where_the_area_is_just_likely_enough(
+def test_the_bounds_of_an_area_solve_the_equation_of_the_interval(
     area: float, positives: int, negatives: int
 ) -> None:
     bounds = auc_interval(area, positives=positives, negatives=negatives)
@@ -60,7 +60,7 @@ def test_the_interval_of_an_area_ends_where_the_area_is_just_likely_enough(
         assert abs(area - a) == pytest.approx(1.959964 * math.sqrt(variance), rel=1e-6)
 
 
-def test_an_area_of_one_is_no_certainty() -> None:
+def test_the_interval_of_an_area_of_one_has_a_width() -> None:
     bounds = auc_interval(1.0, positives=20, negatives=20)
     assert bounds is not None
     assert 0.8 < bounds[0] < 0.95
@@ -69,15 +69,15 @@ def test_an_area_of_one_is_no_certainty() -> None:
     assert auc_interval(1.0, positives=0, negatives=20) is None
 
 
-def test_the_interval_of_an_area_holds_the_true_one_about_as_often_as_it_says() -> None:
+def test_the_interval_of_an_area_has_the_nominal_coverage() -> None:
     generator = np.random.default_rng(7)
-    # Of two normal distributions that are sqrt(2) apart.
-    true, held = 0.5 * (1 + math.erf(1 / math.sqrt(2))), 0
+    # The area for two normal distributions whose means differ by sqrt(2).
+    true_area, covered = 0.5 * (1 + math.erf(1 / math.sqrt(2))), 0
     for _ in range(400):
         with_glasses = generator.normal(math.sqrt(2), 1, 40)
         without = generator.normal(0, 1, 60)
         area = (with_glasses[:, None] > without).mean()
         bounds = auc_interval(float(area), positives=40, negatives=60)
         assert bounds is not None
-        held += bounds[0] <= true <= bounds[1]
-    assert 0.92 < held / 400 < 0.98
+        covered += bounds[0] <= true_area <= bounds[1]
+    assert 0.92 < covered / 400 < 0.98

@@ -10,9 +10,9 @@ from glasses_spark.evaluation.label_doubt import DoubtedLabel, doubt_labels
 
 @pytest.fixture(scope="module")
 def predictions(spark: SparkSession) -> DataFrame:
-    """Six images with glasses and six without; 5 and 11 are the opposite of their label.
+    """Six images with glasses and six without; the labels of 5 and 11 are wrong.
 
-    The means of the self-confidence are 0.75 for glasses and 0.7 for none.
+    The mean self-confidence is 0.75 for glasses and 0.7 for no glasses.
     """
     with_glasses = {0: 0.99, 1: 0.95, 2: 0.9, 3: 0.85, 4: 0.75, 5: 0.06}
     without = {6: 0.01, 7: 0.02, 8: 0.1, 9: 0.3, 10: 0.55, 11: 0.82}
@@ -25,25 +25,25 @@ def predictions(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, schema).repartition(3)
 
 
-def test_labels_are_ranked_by_how_little_a_model_believes_them(predictions: DataFrame) -> None:
+def test_labels_are_ranked_by_self_confidence(predictions: DataFrame) -> None:
     doubt = doubt_labels(predictions, limit=4)
 
-    assert [one.id for one in doubt.listed] == [5, 11, 10, 9]
+    assert [label.id for label in doubt.listed] == [5, 11, 10, 9]
     second = DoubtedLabel(2, 11, "f-11.png", 0.0, 0.82, 1 - 0.82, likely_wrong=True)
     assert doubt.listed[1] == second
 
 
-def test_a_label_is_likely_wrong_where_the_other_is_as_probable_as_it_usually_is(
+def test_a_label_is_likely_wrong_if_the_other_reaches_its_mean_probability(
     predictions: DataFrame,
 ) -> None:
     doubt = doubt_labels(predictions)
 
-    # 10 is taken for glasses, but with less than the 0.75 of images that have some.
-    assert [one.id for one in doubt.listed if one.likely_wrong] == [5, 11]
+    # 10 is predicted positive, but with less than the mean of 0.75 of the positives.
+    assert [label.id for label in doubt.listed if label.likely_wrong] == [5, 11]
     assert (doubt.likely_wrong, doubt.rows, len(doubt.listed)) == (2, 12, 12)
 
 
-def test_with_one_label_none_is_likely_wrong(predictions: DataFrame) -> None:
+def test_no_label_is_likely_wrong_if_all_are_the_same(predictions: DataFrame) -> None:
     doubt = doubt_labels(predictions.where("label = 1"))
 
     assert doubt.likely_wrong == 0

@@ -16,7 +16,7 @@ from tests.evaluation.test_metrics import frame
 
 @pytest.fixture(scope="module")
 def predictions(spark: SparkSession) -> DataFrame:
-    """2,000 rows in two parts, with probabilities that are 0 or 1 in floating point."""
+    """2,000 rows in two parts, some with probabilities that round to 0 or 1."""
     generator = np.random.default_rng(5)
     label = generator.integers(0, 2, 2000).astype(float)
     logit = generator.normal(6 * label - 3, 4)
@@ -28,7 +28,9 @@ def predictions(spark: SparkSession) -> DataFrame:
     return rows.select("label", F.array("p").alias("prediction"), "rawPrediction", "split")
 
 
-def test_all_parts_come_in_one_spark_job(spark: SparkSession, predictions: DataFrame) -> None:
+def test_all_parts_are_collected_in_one_spark_job(
+    spark: SparkSession, predictions: DataFrame
+) -> None:
     context = spark.sparkContext
     context.setJobGroup("scores", "scores")
     try:
@@ -37,11 +39,11 @@ def test_all_parts_come_in_one_spark_job(spark: SparkSession, predictions: DataF
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
 
-    assert sum(one.rows for one in scores.values()) == 2000
+    assert sum(part.rows for part in scores.values()) == 2000
     assert len(jobs) == 1
 
 
-def test_rows_beyond_what_the_driver_holds_are_told_nearly_as_well_by_bins(
+def test_binned_scores_approximate_exact_scores(
     predictions: DataFrame,
 ) -> None:
     single = collect_scores(predictions, part="split", threshold=0.3)
@@ -51,14 +53,14 @@ def test_rows_beyond_what_the_driver_holds_are_told_nearly_as_well_by_bins(
     for part, exact in single.items():
         assert len(binned[part].logit) < len(exact.logit)
         found, expected = (
-            metrics_of(one, threshold=0.3).as_dict() for one in (binned[part], exact)
+            metrics_of(scores, threshold=0.3).as_dict() for scores in (binned[part], exact)
         )
-        # What is counted is exact.
+        # Confusion counts are exact.
         for name in ("rows", "tp", "fp", "tn", "fn", "accuracy", "precision", "recall", "mcc"):
             assert found[name] == expected[name]
         for name in ("log_loss", "stable_log_loss", "brier_score"):
             assert found[name] == pytest.approx(expected[name], rel=1e-5)
-        # So few rows have few pairs, and each pair within a bin counts.
+        # With few rows, each pair within one bin has a visible weight.
         for name in ("roc_auc", "pr_auc"):
             assert found[name] == pytest.approx(expected[name], abs=1e-4)
         for name in ("roc_auc", "log_loss"):
@@ -76,7 +78,7 @@ def test_rows_beyond_what_the_driver_holds_are_told_nearly_as_well_by_bins(
         ([1.0, 0.0], [0.5, 0.5], [float("inf"), 0.0], "all logits finite, found 1 of 2"),
     ],
 )
-def test_an_unusable_row_is_an_error_that_counts(
+def test_invalid_rows_are_an_error_with_their_number(
     spark: SparkSession,
     labels: list[float | None],
     probabilities: list[float | None],
@@ -88,19 +90,19 @@ def test_an_unusable_row_is_an_error_that_counts(
         collect_scores(frame(spark, labels, probabilities, logits), exact_up_to=exact_up_to)
 
 
-def test_an_empty_prediction_is_an_error_that_counts(spark: SparkSession) -> None:
+def test_an_empty_prediction_is_an_error(spark: SparkSession) -> None:
     rows = spark.createDataFrame([(1.0, [])], "label DOUBLE, prediction ARRAY<DOUBLE>")
-    with pytest.raises(ScoringError, match="found 1 of 1 null, NaN or outside"):
+    with pytest.raises(ScoringError, match="found 1 of 1 null, NaN or out of range"):
         collect_scores(rows)
 
 
-def test_no_row_at_all_is_an_error(spark: SparkSession) -> None:
+def test_no_rows_are_an_error(spark: SparkSession) -> None:
     with pytest.raises(ScoringError, match="expected at least one prediction, found none"):
         collect_scores(frame(spark, [], []))
 
 
 @pytest.mark.parametrize("exact_up_to", [2, 1])
-def test_nothing_stays_cached_afterwards(spark: SparkSession, exact_up_to: int) -> None:
+def test_collecting_leaves_nothing_cached(spark: SparkSession, exact_up_to: int) -> None:
     def cached() -> int:
         return int(spark.sparkContext._jsc.getPersistentRDDs().size())
 

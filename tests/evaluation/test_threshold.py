@@ -24,49 +24,57 @@ def drawn(rows: int, seed: int = 0) -> Scores:
     ("labels", "probabilities", "configured", "expected"),
     [
         pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9], 0.5, 0.3, id="middle of the gap"),
-        pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9], 0.5, 0.5, id="the configured will do"),
-        pytest.param([0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9], 0.6, 0.6, id="it reaches its own rows"),
-        pytest.param([1, 0, 1], [0.2, 0.6, 0.8], 0.65, 0.65, id="equally good: the nearest"),
-        pytest.param([0, 0], [0.6, 0.8], 0.5, 0.9, id="nothing to be found"),
-        pytest.param([1, 1], [0.2, 0.4], 0.5, 0.1, id="all to be found"),
-        pytest.param([1], [0.0], 0.5, 0.0, id="even 0"),
+        pytest.param(
+            [0, 0, 1, 1], [0.1, 0.2, 0.6, 0.9], 0.5, 0.5, id="the configured threshold is optimal"
+        ),
+        pytest.param(
+            [0, 0, 1, 1],
+            [0.1, 0.2, 0.6, 0.9],
+            0.6,
+            0.6,
+            id="a threshold includes equal probabilities",
+        ),
+        pytest.param([1, 0, 1], [0.2, 0.6, 0.8], 0.65, 0.65, id="a tie goes to the closest"),
+        pytest.param([0, 0], [0.6, 0.8], 0.5, 0.9, id="only negatives"),
+        pytest.param([1, 1], [0.2, 0.4], 0.5, 0.1, id="only positives"),
+        pytest.param([1], [0.0], 0.5, 0.0, id="probability 0"),
         pytest.param([1, 0], [0.3, 0.3], 0.5, 0.5, id="tied"),
-        pytest.param([0], [1.0], 0.5, 0.5, id="wrong with any threshold up to 1"),
+        pytest.param([0], [1.0], 0.5, 0.5, id="a false positive at any threshold"),
     ],
 )
-def test_the_best_threshold_by_accuracy_is_where_one_would_put_it(
+def test_the_best_threshold_by_accuracy_separates_the_labels(
     labels: list[int], probabilities: list[float], configured: float, expected: float
 ) -> None:
     scores = scores_of(labels, probabilities)
     found = best_thresholds(scores, configured=configured, costs=EQUAL)
     assert found["accuracy"] == pytest.approx(expected)
-    assert found["cost"] == found["accuracy"]  # the same question while both cost the same
+    assert found["cost"] == found["accuracy"]  # equal costs are the accuracy
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("costs", [EQUAL, Costs(1, 10), Costs(3, 0.5), Costs(0, 1)])
-def test_no_threshold_does_better_than_the_best(costs: Costs, seed: int) -> None:
+def test_no_threshold_on_a_fine_grid_is_better_than_the_best(costs: Costs, seed: int) -> None:
     scores = drawn(300, seed)
     found = best_thresholds(scores, configured=0.5, costs=costs)
-    all_of_them = np.linspace(0, 1, 1001)
+    grid = np.linspace(0, 1, 1001)
 
     def best(value: Callable[[float], float | None]) -> float:
-        return max(of for t in all_of_them if (of := value(float(t))) is not None)
+        return max(result for t in grid if (result := value(float(t))) is not None)
 
-    def cost(t: float) -> float | None:
-        of = scores.confusion(t).cost(
+    def negative_cost(t: float) -> float | None:
+        cost = scores.confusion(t).cost(
             false_positive=costs.false_positive, false_negative=costs.false_negative
         )
-        return None if of is None else -of
+        return None if cost is None else -cost
 
     accuracy = scores.confusion(found["accuracy"]).accuracy
     assert accuracy == best(lambda t: scores.confusion(t).accuracy)
     balanced = scores.confusion(found["balanced_accuracy"]).balanced_accuracy
     assert balanced == pytest.approx(best(lambda t: scores.confusion(t).balanced_accuracy))
-    assert cost(found["cost"]) == pytest.approx(best(cost))
+    assert negative_cost(found["cost"]) == pytest.approx(best(negative_cost))
 
 
-def test_dear_misses_lower_the_threshold_and_dear_false_alarms_raise_it() -> None:
+def test_expensive_false_negatives_lower_the_threshold_and_false_positives_raise_it() -> None:
     scores = drawn(1000)
     low, middle, high = (
         best_thresholds(scores, configured=0.5, costs=costs)["cost"]
@@ -75,12 +83,12 @@ def test_dear_misses_lower_the_threshold_and_dear_false_alarms_raise_it() -> Non
     assert low < middle < high
 
 
-def test_one_class_alone_has_no_balance_to_look_for() -> None:
+def test_images_of_one_label_have_no_balanced_accuracy() -> None:
     found = best_thresholds(scores_of([1, 1], [0.2, 0.9]), configured=0.5, costs=EQUAL)
     assert set(found) == {"accuracy", "cost"}
 
 
-def test_the_choice_is_made_on_validation_rows_and_tells_what_it_gives_on_the_test() -> None:
+def test_thresholds_are_chosen_on_the_validation_set_and_applied_to_the_test_set() -> None:
     validation = scores_of([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9])
     test = scores_of([0, 1, 1], [0.35, 0.32, 0.4])
 
@@ -94,11 +102,11 @@ def test_the_choice_is_made_on_validation_rows_and_tells_what_it_gives_on_the_te
     choice = found.best["accuracy"]
     assert choice.threshold == pytest.approx(0.3)
     assert choice.outcomes["validation"].accuracy == 1.0
-    # Its best on the test alone would be another: nothing was chosen there.
-    here = choice.outcomes["test"]
-    assert (here.tp, here.fp, here.tn, here.fn) == (2, 1, 0, 0)
-    assert here.cost == pytest.approx(6 / 3)
+    # The best threshold on the test set would be a different one.
+    outcome = choice.outcomes["test"]
+    assert (outcome.tp, outcome.fp, outcome.tn, outcome.fn) == (2, 1, 0, 0)
+    assert outcome.cost == pytest.approx(6 / 3)
     assert found.configured.outcomes["test"].cost == pytest.approx(2 * 3 / 3)
-    shown = found.as_dict()
-    assert json.loads(json.dumps(shown)) == shown
-    assert shown["costs"] == {"false_positive": 6, "false_negative": 3}
+    values = found.as_dict()
+    assert json.loads(json.dumps(values)) == values
+    assert values["costs"] == {"false_positive": 6, "false_negative": 3}

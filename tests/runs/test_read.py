@@ -79,7 +79,7 @@ def test_a_run_folder_is_read_with_its_rows_in_the_order_of_their_ids(tmp_path: 
     assert run.environment == {"cpus": 2, "packages.keras": "3.15.1", "data digest": None}
     assert run.rows.ids.tolist() == [2, 4, 7, 9]
     assert run.rows.with_glasses.tolist() == [False, True, False, True]
-    assert run.rows.right.tolist() == [False, True, True, False]
+    assert run.rows.correct.tolist() == [False, True, True, False]
     assert run.rows.in_test.tolist() == [True, False, True, True]
 
 

@@ -1,1 +1,1 @@
-"""Evaluation: how right the predictions are."""
+"""Evaluation: metrics, curves, thresholds and calibration of predictions."""

@@ -1,4 +1,4 @@
-"""Calibration: whether probabilities hold, and one number that makes them."""
+"""Calibration: temperature scaling of the logits and its effect on the probabilities."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from glasses_spark.evaluation.scores import Numbers, Scores
 
 logger = logging.getLogger(__name__)
 
-# Beyond these a temperature makes any probability 0.5, or 0 and 1.
+# Outside this range a temperature turns every probability into 0.5, or into 0 or 1.
 COLDEST: Final = 0.01
 HOTTEST: Final = 100.0
-# Of the bounds' ratio, 10,000: until they are neighbouring numbers.
+# After 60 bisections of that range the bounds are adjacent floating-point numbers.
 _HALVINGS: Final = 60
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How far the probabilities of one part hold.
+    """Quality of the probabilities of one part of the split.
 
     Attributes:
         log_loss: Nats per image.
-        brier_score: Mean squared distance of probability and label.
-        expected_calibration_error: See `expected_calibration_error`.
+        brier_score: Mean squared difference of probability and label, in [0, 1].
+        expected_calibration_error: In [0, 1]; see `expected_calibration_error`.
     """
 
     log_loss: float
@@ -43,14 +43,14 @@ class Quality:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature, and what it has changed.
+    """A fitted temperature and its effect.
 
     Attributes:
-        temperature: By which logits are divided; None where the validation images
-            tell none, and the probabilities are left as they are.
-        fitted_on: Images from which it was found.
-        before: How far the probabilities held as the model gave them, by part.
-        after: The same with the temperature.
+        temperature: Divisor of the logits; None if the validation set determines none, in
+            which case the probabilities stay unchanged.
+        fitted_on: Number of images it was fitted on.
+        before: Quality of the model's own probabilities, by part.
+        after: Quality with the temperature applied, by part.
     """
 
     temperature: float | None
@@ -59,40 +59,39 @@ class Calibration:
     after: Mapping[str, Quality]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the calibration by name, ready for JSON."""
+        """Return the calibration as nested dictionaries, ready for JSON."""
         return asdict(self)
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return how far probability and frequency are apart, in [0, 1], over the bins' images.
+    """Return the mean difference of predicted probability and observed frequency, in [0, 1].
 
     ``sum over bins of count / rows * |fraction_positive - mean_probability|``: Naeini,
     Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning
-    (AAAI 2015). For the probability of glasses, as there; Guo et al. (ICML 2017) take that
-    of the predicted label.
+    (AAAI 2015). As in that paper the probability is that of glasses; Guo et al. (ICML 2017)
+    use that of the predicted label.
 
     Args:
-        bins: At least one, with at least one image each.
+        bins: At least one bin, each with at least one image.
     """
-    rows = sum(one.count for one in bins)
-    off = (one.count * abs(one.fraction_positive - one.mean_probability) for one in bins)
-    return sum(off) / rows
+    rows = sum(bin_.count for bin_ in bins)
+    errors = (bin_.count * abs(bin_.fraction_positive - bin_.mean_probability) for bin_ in bins)
+    return sum(errors) / rows
 
 
 def fit_temperature(scores: Scores) -> float | None:
-    """Find the temperature with the lowest log loss of ``sigmoid(logit / temperature)``.
+    """Return the temperature that minimizes the log loss of ``sigmoid(logit / temperature)``.
 
     Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks (ICML 2017),
-    section 4.2. In ``b = 1 / temperature`` the loss is convex, and its slope is the mean of
-    ``logit (sigmoid(b logit) - label)``; where that crosses 0 is found by bisection.
+    section 4.2. The loss is convex in ``b = 1 / temperature``; its slope is the mean of
+    ``logit (sigmoid(b logit) - label)``, whose zero is found by bisection.
 
     Args:
-        scores: Scores of images that were not trained on.
+        scores: Scores of images outside the training set.
 
     Returns:
-        The temperature, between 0.01 and 100; None where the loss only falls or only rises
-        there, as with logits that are all on their label's side: of such images the best
-        temperature would be none at all.
+        The temperature, between 0.01 and 100; None if the loss has no minimum in this range,
+        for example because every predicted label is correct.
     """
     z, rows = scores.logit, scores.rows
 
@@ -110,28 +109,29 @@ def fit_temperature(scores: Scores) -> float | None:
 
 
 def calibrate(scores: Mapping[str, Scores], *, on: str) -> Calibration:
-    """Fit a temperature on one part, and tell what it changes in all of them.
+    """Fit a temperature on one part and measure its effect on all parts.
 
     Args:
-        scores: Scores by part, as the model gave them.
-        on: The part it is fitted on: one that was not trained on, and is not the test.
+        scores: The model's own scores, by part.
+        on: Part to fit on; neither the training set nor the test set.
 
     Returns:
         The calibration; apply it with `scaled_scores` and `scaled_predictions`.
 
     Raises:
-        ScoringError: There is no such part.
+        ScoringError: ``scores`` has no part of that name.
     """
     if on not in scores:
         raise ScoringError(
-            f"evaluation.calibrate: expected {on} rows among the predictions, found none among "
-            f"those of {', '.join(scores)}"
+            f"evaluation.calibrate needs predictions of the {on} set, found only those of "
+            f"{', '.join(scores)}"
         )
     temperature = fit_temperature(scores[on])
     if temperature is None:
         logger.warning(
-            "evaluation.calibrate: the %d images of %s tell no temperature between %g and %g (are "
-            "they all right, or all wrong?); the probabilities are left as they are",
+            "evaluation.calibrate: the log loss of the %d %s images has no minimum at a "
+            "temperature between %g and %g, probably because all of them are classified "
+            "correctly or all incorrectly; the probabilities stay unchanged",
             scores[on].rows,
             on,
             COLDEST,
@@ -140,15 +140,16 @@ def calibrate(scores: Mapping[str, Scores], *, on: str) -> Calibration:
     return Calibration(
         temperature=temperature,
         fitted_on=scores[on].rows,
-        before={part: _quality(one) for part, one in scores.items()},
+        before={part: _quality(part_scores) for part, part_scores in scores.items()},
         after={
-            part: _quality(scaled_scores(one, temperature or 1.0)) for part, one in scores.items()
+            part: _quality(scaled_scores(part_scores, temperature or 1.0))
+            for part, part_scores in scores.items()
         },
     )
 
 
 def scaled_scores(scores: Scores, temperature: float) -> Scores:
-    """Return scores with logits divided by a temperature, and their probabilities."""
+    """Return the scores with logits divided by a temperature and matching probabilities."""
     if temperature == 1.0:
         return scores
     logit = scores.logit / temperature
@@ -156,12 +157,12 @@ def scaled_scores(scores: Scores, temperature: float) -> Scores:
 
 
 def scaled_predictions(predictions: DataFrame, temperature: float) -> DataFrame:
-    """Return predictions as the model would give them with a temperature.
+    """Apply a temperature to predictions, without scoring the images again.
 
     Args:
-        predictions: With ``prediction`` (array<double> of one probability) and
+        predictions: Has ``prediction`` (array<double> of one probability) and
             ``rawPrediction`` (double, its logit).
-        temperature: By which the logits are divided, above 0.
+        temperature: Divisor of the logits, above 0.
 
     Returns:
         The same columns in the same order.
@@ -171,7 +172,7 @@ def scaled_predictions(predictions: DataFrame, temperature: float) -> DataFrame:
     """
     if RAW_PREDICTION not in predictions.columns:
         raise ScoringError(
-            f"temperature: expected logits in the column {RAW_PREDICTION}, found none among "
+            f"a temperature needs logits in the column {RAW_PREDICTION}, found the columns "
             f"{', '.join(predictions.columns)}"
         )
     logit = F.col(RAW_PREDICTION) / F.lit(temperature)
@@ -189,6 +190,6 @@ def _quality(scores: Scores) -> Quality:
 
 def _sigmoid(z: Numbers) -> Numbers:
     # exp(-|z|) never overflows.
-    small = np.exp(-np.abs(z))
-    sigmoid: Numbers = np.where(z >= 0, 1.0, small) / (1.0 + small)
+    decay = np.exp(-np.abs(z))
+    sigmoid: Numbers = np.where(z >= 0, 1.0, decay) / (1.0 + decay)
     return sigmoid

@@ -1,4 +1,4 @@
-"""Compare: several runs side by side, and whether their models differ by more than chance."""
+"""Comparison of runs: metrics side by side, and McNemar's test of their models."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from glasses_spark.evaluation.mcnemar import McNemar, holm, mcnemar
 
-# Level at which a difference is called one, as is customary.
+# The customary significance level.
 ALPHA: Final = 0.05
 
 TEST: Final = "test"
-# What was held back comes first: it is what runs are compared by.
+# The test set first: runs are compared by it.
 _PARTS: Final = (TEST, "validation", "train")
 
-_MORE_IS_BETTER: Final = frozenset(
+_HIGHER_IS_BETTER: Final = frozenset(
     {
         "accuracy",
         "balanced_accuracy",
@@ -32,7 +32,7 @@ _MORE_IS_BETTER: Final = frozenset(
         "pr_auc",
     }
 )
-_LESS_IS_BETTER: Final = frozenset(
+_LOWER_IS_BETTER: Final = frozenset(
     {
         "log_loss",
         "stable_log_loss",
@@ -41,53 +41,53 @@ _LESS_IS_BETTER: Final = frozenset(
     }
 )
 
-# The name of a run's own folder: it differs in any case, and stands at the head of the table.
-_OWN_PLACE: Final = "run.dir"
-_PLACES_OF_IMAGES: Final = ("data.images", "data.labels")
+# Differs in every run, and is shown at the top of the comparison.
+_RUN_DIR: Final = "run.dir"
+_DATA_KEYS: Final = ("data.images", "data.labels")
 
 Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a run has made of each of its images; 11 bytes a row.
+    """Predictions of a run for each of its images, in 11 bytes per image.
 
     Attributes:
-        ids: Numbers of the images, ascending, each once; int64, shape ``(rows,)``.
+        ids: Ids of the images, ascending and unique; int64, shape ``(rows,)``.
         with_glasses: Whether the label is 1; bool, shape ``(rows,)``.
-        right: Whether the predicted label is the label; bool, shape ``(rows,)``.
-        in_test: Whether the row was held back for the test; bool, shape ``(rows,)``.
+        correct: Whether the predicted label equals the label; bool, shape ``(rows,)``.
+        in_test: Whether the image is in the test set; bool, shape ``(rows,)``.
     """
 
     ids: npt.NDArray[np.int64]
     with_glasses: npt.NDArray[np.bool_]
-    right: npt.NDArray[np.bool_]
+    correct: npt.NDArray[np.bool_]
     in_test: npt.NDArray[np.bool_]
 
     @property
     def test_ids(self) -> npt.NDArray[np.int64]:
-        """Numbers of the images of the test, ascending."""
+        """Ids of the test set, ascending."""
         return self.ids[self.in_test]
 
-    def places(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
-        """Where these ids, which must all be there, stand in the arrays."""
+    def indices(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+        """Return the positions of these ids in the arrays; all must be present."""
         return np.searchsorted(self.ids, ids)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, as its folder has it.
+    """A finished run, read from its run folder.
 
     Attributes:
-        name: Short, and different from those of the others.
-        folder: Where it lies.
-        config: Each key of the configuration, as ``section.key``.
-        metrics: Numbers by name, by part (``train``, ``test``); None where undefined. What is
-            said of a number in words, such as its interval, is a text.
+        name: Short name, unique among the compared runs.
+        folder: Path of the run folder.
+        config: Configuration with keys such as ``section.key``.
+        metrics: Metrics by part (``train``, ``test``) and name: a number, None if undefined, or
+            a string for an interval.
         timings: Seconds by stage.
-        environment: Versions, cores and the like, by name.
-        history: One record an epoch, as in ``history.json``.
-        rows: What it has made of each image.
+        environment: Versions and the machine, by name.
+        history: One record per epoch, as in ``history.json``.
+        rows: Predictions.
     """
 
     name: str
@@ -102,12 +102,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table with a column for each run.
+    """One line of a table that has a column for each run.
 
     Attributes:
-        name: What stands in it.
-        values: One for each run; None where a run has none.
-        best: Which of them are the best; empty where none is better than another.
+        name: Title of the line.
+        values: One value per run; None if a run has none.
+        best: Positions of the best values; empty if no value is better than another.
     """
 
     name: str
@@ -117,12 +117,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """One figure through the epochs, for all runs.
+    """One metric by epoch, for all runs.
 
     Attributes:
-        name: Name of the figure, such as ``val_loss``.
-        points: For each run its epochs, from 1, each with its value; empty where the run
-            does not have the figure.
+        name: Name of the metric, such as ``val_loss``.
+        points: For each run, pairs of epoch (from 1) and value; empty if the run does not
+            have the metric.
     """
 
     name: str
@@ -135,9 +135,9 @@ class Pair:
 
     Attributes:
         name: Name of the run that is compared with the first.
-        only_first_right: Common test rows on which only the first run is right.
-        only_other_right: Common test rows on which only this run is right.
-        test: What McNemar's test says of them.
+        only_first_right: Common test images that only the first run classifies correctly.
+        only_other_right: Common test images that only this run classifies correctly.
+        test: Result of McNemar's test.
         adjusted_p_value: The p-value after Holm's correction for all pairs.
     """
 
@@ -149,25 +149,25 @@ class Pair:
 
     @property
     def differs(self) -> bool:
-        """Whether the difference is called one at the level of 5 %."""
+        """Whether the difference is significant at the 5 % level."""
         return self.adjusted_p_value < ALPHA
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side.
+    """A comparison of runs.
 
     Attributes:
         names: Short names of the runs, in the order of all values below.
-        folders: Where they lie.
+        folders: Paths of the run folders.
         metrics: Lines by part, ``test`` first.
-        config: Keys of the configuration whose values differ.
+        config: Configuration keys whose values differ.
         timings: Seconds by stage.
-        environment: What differs in versions, cores and the like.
-        curves: Figures through the epochs.
-        common_rows: Rows that are test rows in all runs, with one label.
+        environment: Versions and machine properties that differ.
+        curves: Metrics by epoch.
+        common_rows: Number of images that are in the test sets of all runs with the same label.
         pairs: McNemar's test of each further run against the first; empty without common rows.
-        notes: What to know before reading the rest, as sentences.
+        notes: Restrictions on the comparison, as sentences.
     """
 
     names: tuple[str, ...]
@@ -187,13 +187,10 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Lay runs side by side.
+    """Compare runs.
 
     Args:
-        runs: At least two; the others are tested against the first.
-
-    Returns:
-        The comparison.
+        runs: At least two; all others are tested against the first.
     """
     common, relabelled = _common_test_rows([run.rows for run in runs])
     pairs = _pairs(runs, common) if common.size else ()
@@ -220,17 +217,17 @@ def _metric_lines(metrics: Sequence[Mapping[str, Value]]) -> list[Line]:
 
 
 def _best(name: str, values: Sequence[Value]) -> tuple[int, ...]:
-    if name not in _MORE_IS_BETTER | _LESS_IS_BETTER:
+    if name not in _HIGHER_IS_BETTER | _LOWER_IS_BETTER:
         return ()
     numbers = [value for value in values if isinstance(value, int | float)]
     if len(set(numbers)) < 2:
         return ()
-    best = max(numbers) if name in _MORE_IS_BETTER else min(numbers)
-    return tuple(place for place, value in enumerate(values) if value == best)
+    best = max(numbers) if name in _HIGHER_IS_BETTER else min(numbers)
+    return tuple(index for index, value in enumerate(values) if value == best)
 
 
 def _lines(tables: Sequence[Mapping[str, Any]]) -> list[Line]:
-    """Bring together what is of one name, in the order in which the names first come."""
+    """Return one line per name, in the order of the names' first appearance."""
     names = dict.fromkeys(name for table in tables for name in table)
     return [Line(name, tuple(table.get(name) for table in tables)) for name in names]
 
@@ -239,7 +236,7 @@ def _differing(tables: Sequence[Mapping[str, Value]]) -> list[Line]:
     return [
         line
         for line in _lines(tables)
-        if line.name != _OWN_PLACE and any(value != line.values[0] for value in line.values)
+        if line.name != _RUN_DIR and any(value != line.values[0] for value in line.values)
     ]
 
 
@@ -259,26 +256,26 @@ def _curves(histories: Sequence[Sequence[Mapping[str, Any]]]) -> list[Curve]:
                 for history in histories
             ),
         )
-        # The training's own figure beside that of the validation: loss, val_loss, accuracy ...
+        # Training and validation next to each other: loss, val_loss, accuracy ...
         for name in sorted(names, key=lambda name: _curve_order(name, list(names)))
     ]
 
 
 def _curve_order(name: str, names: Sequence[str]) -> tuple[int, bool]:
-    of = name.removeprefix("val_")
-    return (names.index(of) if of in names else len(names), name != of)
+    metric = name.removeprefix("val_")
+    return (names.index(metric) if metric in names else len(names), name != metric)
 
 
 def _common_test_rows(runs: Sequence[Rows]) -> tuple[npt.NDArray[np.int64], int]:
-    """Return the ids that all runs tested on with one label, and how many had several."""
+    """Return the common test ids with the same label, and the number of those without."""
     shared = reduce(np.intersect1d, [rows.test_ids for rows in runs])
-    labels = [rows.with_glasses[rows.places(shared)] for rows in runs]
-    alike = np.logical_and.reduce([labels[0] == other for other in labels])
-    return shared[alike], int(shared.size - alike.sum())
+    labels = [rows.with_glasses[rows.indices(shared)] for rows in runs]
+    same_label = np.logical_and.reduce([labels[0] == run_labels for run_labels in labels])
+    return shared[same_label], int(shared.size - same_label.sum())
 
 
 def _pairs(runs: Sequence[Run], common: npt.NDArray[np.int64]) -> tuple[Pair, ...]:
-    first, *others = (run.rows.right[run.rows.places(common)] for run in runs)
+    first, *others = (run.rows.correct[run.rows.indices(common)] for run in runs)
     counts = [(int((first & ~other).sum()), int((other & ~first).sum())) for other in others]
     tests = [mcnemar(*count) for count in counts]
     adjusted = holm([test.p_value for test in tests])
@@ -292,42 +289,43 @@ def _notes(runs: Sequence[Run], common: npt.NDArray[np.int64], relabelled: int) 
     notes = _notes_on_splits(runs, common.size + relabelled)
     if relabelled:
         notes.append(
-            f"{relabelled:,} of the common test rows have another label in one run than in "
-            "another, and are left out of the test."
+            f"{relabelled:,} of the common test images have different labels in the runs and are "
+            "excluded from the test."
         )
-    elsewhere = [key for key in _PLACES_OF_IMAGES if len({run.config.get(key) for run in runs}) > 1]
-    if elsewhere:
+    differing = [key for key in _DATA_KEYS if len({run.config.get(key) for run in runs}) > 1]
+    if differing:
         notes.append(
-            f"The runs differ in {' and '.join(elsewhere)}; rows are taken for the same image "
-            "where their numbers are the same."
+            f"The runs differ in {' and '.join(differing)}; images with the same id are assumed "
+            "to be the same image."
         )
     return notes
 
 
 def _notes_on_splits(runs: Sequence[Run], shared: int) -> list[str]:
     tested = [run.rows.test_ids for run in runs]
-    if all(np.array_equal(tested[0], other) for other in tested):
+    if all(np.array_equal(tested[0], ids) for ids in tested):
         return []
     notes = [
-        "The runs were not tested on the same rows ("
-        + ", ".join(f"{run.name} on {ids.size:,}" for run, ids in zip(runs, tested, strict=True))
-        + (f"; {shared:,} are common to all" if shared else "; none is common to all")
-        + "): their metrics are not of the same images."
+        "The test sets of the runs differ ("
+        + ", ".join(f"{run.name}: {ids.size:,}" for run, ids in zip(runs, tested, strict=True))
+        + (f"; {shared:,} images in common" if shared else "; no image in common")
+        + "), so their metrics are not directly comparable."
     ]
     if not shared:
         notes.append(
-            "Without a common test row there is nothing to test: evaluate the runs on images "
-            "that none of them has seen, or train them with one split.test and run.seed."
+            "McNemar's test needs common test images: evaluate the runs on images that none of "
+            "them was trained on, or train them with the same split.test and run.seed."
         )
     for run in runs:
-        seen = run.rows.ids[~run.rows.in_test]
+        trained = run.rows.ids[~run.rows.in_test]
         overlaps = [
-            f"{overlap:,} of the {ids.size:,} test rows of {other.name}"
+            f"{overlap:,} of the {ids.size:,} test images of {other.name}"
             for other, ids in zip(runs, tested, strict=True)
-            if (overlap := np.intersect1d(seen, ids, assume_unique=True).size)
+            if (overlap := np.intersect1d(trained, ids, assume_unique=True).size)
         ]
         if overlaps:
             notes.append(
-                f"{run.name} was trained on {' and '.join(overlaps)}: do not judge it by these."
+                f"{run.name} was trained on {' and '.join(overlaps)}; its metrics on these images "
+                "are too optimistic."
             )
     return notes

@@ -1,4 +1,4 @@
-"""Confusion: how often each label was taken for which."""
+"""Confusion counts and the metrics that follow from them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of right and wrong predicted labels, and what follows from them alone.
+    """Counts of correct and incorrect predicted labels; positive means glasses.
 
-    A fraction of nothing is None: precision where no image was taken for one with
-    glasses, recall where none has some.
+    A fraction with denominator 0 is None: precision without predicted positives, recall
+    without positives.
 
     Attributes:
-        tp: Images with glasses that were found.
-        fp: Images without glasses that were taken for some with.
-        tn: Images without glasses that were found.
-        fn: Images with glasses that were missed.
+        tp: True positives.
+        fp: False positives.
+        tn: True negatives.
+        fn: False negatives.
     """
 
     tp: int
@@ -27,37 +27,37 @@ class Confusion:
 
     @property
     def rows(self) -> int:
-        """All images."""
+        """Number of images."""
         return self.tp + self.fp + self.tn + self.fn
 
     @property
-    def right(self) -> int:
-        """Images whose predicted label is right."""
+    def correct(self) -> int:
+        """Number of images with a correct predicted label."""
         return self.tp + self.tn
 
     @property
     def accuracy(self) -> float | None:
-        """Fraction of the images whose predicted label is right."""
-        return _fraction(self.right, self.rows)
+        """Fraction of the images with a correct predicted label."""
+        return _fraction(self.correct, self.rows)
 
     @property
     def precision(self) -> float | None:
-        """Fraction of the images taken for some with glasses that have some."""
+        """Fraction of the predicted positives that are positives."""
         return _fraction(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float | None:
-        """Fraction of the images with glasses that were found."""
+        """Fraction of the positives that are predicted as such."""
         return _fraction(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float | None:
-        """Fraction of the images without glasses that were found."""
+        """Fraction of the negatives that are predicted as such."""
         return _fraction(self.tn, self.tn + self.fp)
 
     @property
     def balanced_accuracy(self) -> float | None:
-        """Mean of recall and specificity: 0.5 for guessing, however rare a label is."""
+        """Mean of recall and specificity; 0.5 for guessing, also with unequal class sizes."""
         if self.recall is None or self.specificity is None:
             return None
         return (self.recall + self.specificity) / 2
@@ -71,20 +71,20 @@ class Confusion:
     def mcc(self) -> float | None:
         """Matthews' correlation of label and predicted label, in [-1, 1].
 
-        Matthews, Biochimica et Biophysica Acta 405 (1975), page 442; None where there
-        is one label, or one predicted label, only.
+        Matthews, Biochimica et Biophysica Acta 405 (1975), page 442. None if there is only
+        one label or only one predicted label.
         """
-        sides = (
+        # Python integers: this product of four counts overflows 64 bits.
+        product = (
             (self.tp + self.fp) * (self.tp + self.fn) * (self.tn + self.fp) * (self.tn + self.fn)
         )
-        # Whole numbers until the root: they do not overflow in Python.
-        return (self.tp * self.tn - self.fp * self.fn) / math.sqrt(sides) if sides else None
+        return (self.tp * self.tn - self.fp * self.fn) / math.sqrt(product) if product else None
 
     def cost(self, *, false_positive: float, false_negative: float) -> float | None:
-        """Return the mean cost of an image, from what each wrong one costs."""
+        """Return the mean cost per image, given the cost of each kind of error."""
         total = self.fp * false_positive + self.fn * false_negative
         return total / self.rows if self.rows else None
 
 
-def _fraction(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _fraction(numerator: int, denominator: int) -> float | None:
+    return numerator / denominator if denominator else None

@@ -1,4 +1,4 @@
-"""Cross-validation: every image judged by a model that has not seen it."""
+"""Cross-validation: folds, one fit per fold, and the metrics of each fold."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ M = TypeVar("M")
 _DRAW: Final = "draw"
 _STRATUM: Final = "stratum"
 
-# What the table and the log show; the file has all.
+# Metrics in the table and on the page; the JSON file has all of them.
 SHOWN: Final = ("accuracy", "log_loss", "stable_log_loss", "roc_auc")
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """What one fold has brought.
+    """Result of one fold.
 
     Attributes:
-        fold: Number of the fold that was held out, from 0.
-        train_rows: Images trained on.
-        metrics: Metrics over the images held out.
-        fit_s: Seconds of the fit.
-        score_s: Seconds of scoring and judging.
+        fold: Number of the held-out fold, from 0.
+        train_rows: Number of training images.
+        metrics: Metrics of the held-out images.
+        fit_s: Duration of the fit in seconds.
+        score_s: Duration of scoring and evaluation in seconds.
     """
 
     fold: int
@@ -49,7 +49,7 @@ class FoldResult:
     score_s: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it with the metrics by name, ready for JSON."""
+        """Return the result with its metrics by name, ready for JSON."""
         times = {"fit_s": self.fit_s, "score_s": self.score_s}
         return {
             "fold": self.fold,
@@ -61,69 +61,68 @@ class FoldResult:
 
 @dataclass(frozen=True)
 class Folds:
-    """What a cross-validation has brought.
+    """Result of a cross-validation.
 
     Attributes:
-        results: One a fold, in their order.
-        predictions: What ``predict`` gave for each image when it was held out, and
-            ``fold`` (int); kept in Spark's memory or on its disks until ``unpersist()``.
-        kept: The persisted frames behind ``predictions``, one a fold.
+        results: One result per fold, in order.
+        predictions: Out-of-fold predictions, as returned by ``predict``, and ``fold`` (int);
+            persisted until ``unpersist()``.
+        persisted: The persisted frames behind ``predictions``, one per fold.
     """
 
     results: tuple[FoldResult, ...]
     predictions: DataFrame
-    kept: tuple[DataFrame, ...]
+    persisted: tuple[DataFrame, ...]
 
     def unpersist(self) -> None:
-        """Let go of the predictions."""
-        for frame in self.kept:
+        """Unpersist the predictions."""
+        for frame in self.persisted:
             frame.unpersist()
 
     def mean(self) -> dict[str, float]:
-        """Return the mean over the folds of each metric that is a number in all of them."""
+        """Return the mean over the folds of each metric that is defined in all of them."""
         return {name: statistics.fmean(values) for name, values in self._values().items()}
 
     def standard_deviation(self) -> dict[str, float]:
         """Return the sample standard deviation (n - 1) over the folds of the same metrics.
 
-        It tells how much one fold's figure varies, not how sure the mean is: the folds'
-        models share most of their training images (Bengio and Grandvalet, JMLR 5, 2004).
+        It measures the variation between folds, not the uncertainty of the mean: the models
+        share most of their training images (Bengio and Grandvalet, JMLR 5, 2004).
         """
         return {name: statistics.stdev(values) for name, values in self._values().items()}
 
     def _values(self) -> dict[str, list[float]]:
-        dicts = [one.metrics.as_dict() for one in self.results]
+        metrics = [result.metrics.as_dict() for result in self.results]
         return {
-            name: [one[name] for one in dicts]
-            for name in dicts[0]
-            if name != "threshold" and all(_is_number(one[name]) for one in dicts)
+            name: [values[name] for values in metrics]
+            for name in metrics[0]
+            if name != "threshold" and all(_is_number(values[name]) for values in metrics)
         }
 
 
 def assign_folds(images: DataFrame, *, folds: int, seed: int) -> DataFrame:
-    """Assign each image to a fold: stratified by label, near-duplicates together.
+    """Assign each image to a fold, stratified by label, with near-duplicates in one fold.
 
-    Images of one label are put into an order that follows from the seed and their ids
-    alone, and dealt out in turn: neither the order of the files nor the partitions
-    matter, and the counts of a label differ by one at most between folds, but for
-    clusters of near-duplicates. Only ids and labels are shuffled for it.
+    The images of a label are ordered by a hash of seed and id and assigned to the folds in
+    turn. The assignment does not depend on the order of the files or on partitions, and
+    without near-duplicates the counts of a label differ by at most one between folds. Only
+    ids and labels are shuffled.
 
     Args:
-        images: ``id``, ``label`` and, where near-duplicates are to stay together,
-            ``cluster``.
-        folds: How many, at least 2.
-        seed: Chooses other folds.
+        images: ``id``, ``label`` and, to keep near-duplicates together, ``cluster``.
+        folds: Number of folds, at least 2.
+        seed: Seed of the assignment.
 
     Returns:
         ``id`` and ``fold`` (int, from 0).
 
     Raises:
-        ConfigError: There are fewer than 2 folds.
+        ConfigError: ``folds`` is less than 2.
     """
     if folds < 2:
-        raise ConfigError(f"evaluation.folds is {folds}: give a whole number of at least 2")
+        raise ConfigError(f"evaluation.folds: expected a whole number of at least 2, got {folds}")
     rows = images.select(ID, LABEL, F.col(split_key(images)).cast("bigint").alias(CLUSTER))
-    # A cluster has one place, that of its smallest id's label, whatever its others are.
+    # A cluster with both labels belongs to the stratum of its smallest id.
     stratum = F.min_by(LABEL, ID).over(Window.partitionBy(CLUSTER))
     draw = F.xxhash64(F.lit(seed).cast("bigint"), F.lit("fold"), F.col(CLUSTER))
     order = Window.partitionBy(_STRATUM).orderBy(_DRAW, CLUSTER)
@@ -141,26 +140,25 @@ def cross_validate(
     predict: Callable[[M, DataFrame], DataFrame],
     evaluate: Callable[[DataFrame], Metrics],
 ) -> Folds:
-    """Fit once for each fold on all others, and judge each model on its own fold.
+    """Fit one model per fold on all other folds, and evaluate it on the held-out fold.
 
     Args:
-        images: What ``fit`` and ``predict`` need, ``label``, and ``fold`` as
-            ``assign_folds`` gives it; read twice a fold, thus better persisted or in a
-            store.
-        fit: Trains a model on the rows it is given.
-        predict: Adds predictions to rows; ``fold`` need not be among its columns.
-        evaluate: Judges what ``predict`` gave.
+        images: The columns that ``fit`` and ``predict`` need, ``label``, and ``fold`` from
+            ``assign_folds``. Read twice per fold, so persist it or read it from a store.
+        fit: Trains a model on the rows it receives.
+        predict: Adds predictions to rows; may drop ``fold``.
+        evaluate: Computes metrics from the rows that ``predict`` returns.
 
     Returns:
-        The folds' results and the predictions of all images.
+        The results of the folds and the out-of-fold predictions of all images.
 
     Raises:
-        DataError: A fold lacks images of a label.
+        DataError: A fold has no images of a label.
     """
-    counts = _count(images)
+    counts = _count_labels(images)
     total = sum(sum(labels.values()) for labels in counts.values())
     results: list[FoldResult] = []
-    kept: list[DataFrame] = []
+    persisted: list[DataFrame] = []
     try:
         for fold, labels in sorted(counts.items()):
             held_out = sum(labels.values())
@@ -171,8 +169,8 @@ def cross_validate(
             model = fit(images.where(F.col(FOLD) != fold))
             fitted = time.perf_counter()
             scored = predict(model, images.where(F.col(FOLD) == fold))
-            kept.append(scored.withColumn(FOLD, F.lit(fold)).persist())
-            metrics = evaluate(kept[-1])
+            persisted.append(scored.withColumn(FOLD, F.lit(fold)).persist())
+            metrics = evaluate(persisted[-1])
             results.append(
                 FoldResult(
                     fold=fold,
@@ -183,7 +181,7 @@ def cross_validate(
                 )
             )
             logger.info(
-                "Fold %d of %d: accuracy %.4f, log loss %.4f on %d images held out",
+                "Fold %d of %d: accuracy %.4f, log loss %.4f on %d held-out images",
                 fold + 1,
                 len(counts),
                 metrics.accuracy,
@@ -191,22 +189,23 @@ def cross_validate(
                 held_out,
             )
     except BaseException:
-        for frame in kept:
+        for frame in persisted:
             frame.unpersist()
         raise
-    return Folds(tuple(results), reduce(DataFrame.unionByName, kept), tuple(kept))
+    return Folds(tuple(results), reduce(DataFrame.unionByName, persisted), tuple(persisted))
 
 
 def folds_table(folds: Folds) -> str:
-    """Lay out the folds as a table of text: one line a fold, then mean and deviation."""
+    """Format the folds as a text table: one line per fold, then mean and deviation."""
     names = [name for name in SHOWN if name in folds.mean()]
-    head = f"{'fold':<8}{'images':>10}" + "".join(f"{_words(name):>18}" for name in names)
+    titles = [name.replace("_", " ") for name in names]
+    head = f"{'fold':<8}{'images':>10}" + "".join(f"{title:>18}" for title in titles)
     lines = [
-        f"{one.fold + 1:<8}{one.metrics.rows:>10,}"
-        + "".join(f"{getattr(one.metrics, name):>18.4f}" for name in names)
-        for one in folds.results
+        f"{result.fold + 1:<8}{result.metrics.rows:>10,}"
+        + "".join(f"{getattr(result.metrics, name):>18.4f}" for name in names)
+        for result in folds.results
     ]
-    rows = sum(one.metrics.rows for one in folds.results)
+    rows = sum(result.metrics.rows for result in folds.results)
     summary = [
         f"{title:<8}{count:>10}" + "".join(f"{values[name]:>18.4f}" for name in names)
         for title, count, values in (
@@ -217,29 +216,25 @@ def folds_table(folds: Folds) -> str:
     return "\n".join([head, *lines, *summary])
 
 
-def _count(images: DataFrame) -> Mapping[int, Mapping[float, int]]:
+def _count_labels(images: DataFrame) -> Mapping[int, Mapping[float, int]]:
     """Count the images of each label in each fold."""
     rows = images.groupBy(FOLD, LABEL).count().collect()
     counts: dict[int, dict[float, int]] = {}
     for row in rows:
         counts.setdefault(row[FOLD], {})[row[LABEL]] = row["count"]
-    labels = {label for of_fold in counts.values() for label in of_fold}
-    if len(counts) < 2 or len(labels) < 2 or any(len(one) < len(labels) for one in counts.values()):
-        found = {
-            label: sum(of_fold.get(label, 0) for of_fold in counts.values())
+    labels = {label for fold_counts in counts.values() for label in fold_counts}
+    if len(counts) < 2 or len(labels) < 2 or any(len(n) < len(labels) for n in counts.values()):
+        totals = {
+            label: sum(fold_counts.get(label, 0) for fold_counts in counts.values())
             for label in sorted(labels)
         }
         raise DataError(
-            "cross-validation: expected images of both labels in every fold, found "
-            f"{len(counts)} folds for {found} images by label; give more images, or fewer folds "
-            "(evaluation.folds)"
+            "cross-validation needs images of both labels in every fold, found "
+            f"{len(counts)} folds for {totals} images by label. Use more images or a smaller "
+            "evaluation.folds"
         )
     return counts
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -1,4 +1,4 @@
-"""Curves: how predictions rank, how far their probabilities hold, and how they spread."""
+"""Curves: ROC, precision-recall, reliability and histogram of predictions."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import numpy as np
 from glasses_spark.evaluation.ranking import Ranking, rank
 from glasses_spark.evaluation.scores import Counts, Numbers, Scores
 
-# More than a page can show, and few enough to be read as text.
-MOST_POINTS: Final = 500
+# More than a plot resolves, and few enough for a small curves.json.
+MAX_POINTS: Final = 500
 # As in Guo et al., On Calibration of Modern Neural Networks (ICML 2017).
 RELIABILITY_BINS: Final = 15
 HISTOGRAM_BINS: Final = 20
 
-# Twice the area of a triangle so flat that rounding may have made it; those of a million
-# images of each label are a thousand times as large.
-_STRAIGHT: Final = 1e-15
-# The threshold that no probability reaches.
+# Triangles with less than half this area are rounding error; with a million images of each
+# label the smallest real one is a thousand times larger.
+_COLLINEAR: Final = 1e-15
+# A threshold above every probability.
 _ABOVE_ALL: Final = math.nextafter(1.0, 2.0)
 
 
 @dataclass(frozen=True)
 class RocPoint:
-    """One point of the ROC curve, with all from ``threshold`` on taken for glasses.
+    """One point of the ROC curve.
 
     Attributes:
-        false_positive_rate: Fraction in [0, 1] of the images without glasses.
-        true_positive_rate: Fraction in [0, 1] of the images with glasses.
-        threshold: Probability in [0, 1]; just above 1 at the point (0, 0),
-            which no probability reaches.
+        false_positive_rate: Fraction in [0, 1] of the negatives.
+        true_positive_rate: Fraction in [0, 1] of the positives.
+        threshold: Probability in [0, 1] from which images are predicted positive; just above
+            1 at the point (0, 0).
     """
 
     false_positive_rate: float
@@ -43,13 +43,13 @@ class RocPoint:
 
 @dataclass(frozen=True)
 class PrecisionRecallPoint:
-    """One point of the precision-recall curve, with all from ``threshold`` on taken for glasses.
+    """One point of the precision-recall curve.
 
     Attributes:
-        recall: Fraction in [0, 1] of the images with glasses that are found.
-        precision: Fraction in [0, 1] of those taken for glasses that have some.
-        threshold: Probability in [0, 1]; just above 1 at recall 0, where nothing
-            is taken for glasses and precision is 1 by convention.
+        recall: Fraction in [0, 1] of the positives that are predicted positive.
+        precision: Fraction in [0, 1] of the predicted positives that are positives.
+        threshold: Probability in [0, 1] from which images are predicted positive; just above
+            1 at recall 0, where the precision is 1 by convention.
     """
 
     recall: float
@@ -59,14 +59,14 @@ class PrecisionRecallPoint:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Images whose probability lies in [low, high); the last bin holds 1 as well.
+    """Images whose probability lies in [low, high); the last bin includes 1.
 
     Attributes:
         low: Lower edge, in [0, 1).
         high: Upper edge, in (0, 1].
-        count: Images in it, at least 1.
-        mean_probability: Mean of their probabilities of glasses.
-        fraction_positive: Fraction in [0, 1] of them that have glasses.
+        count: Number of images, at least 1.
+        mean_probability: Mean predicted probability of glasses.
+        fraction_positive: Fraction in [0, 1] of the images with glasses.
     """
 
     low: float
@@ -78,7 +78,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class HistogramBin:
-    """Images whose probability lies in [low, high), by label; the last bin holds 1 as well.
+    """Images whose probability lies in [low, high), by label; the last bin includes 1.
 
     Attributes:
         low: Lower edge, in [0, 1).
@@ -95,15 +95,14 @@ class HistogramBin:
 
 @dataclass(frozen=True)
 class Curves:
-    """What there is to draw of the predictions for one part, at most 500 points a curve.
+    """Curves of the predictions of one part of the split, at most 500 points each.
 
     Attributes:
-        roc: From (0, 0) to (1, 1), both rates never falling; empty where all
-            images have one label.
-        precision_recall: From recall 0 to recall 1; empty where all images have
-            one label.
-        reliability: Bins of equal width that hold any image, in order.
-        histogram: Bins of equal width over [0, 1], the empty ones included, in order.
+        roc: From (0, 0) to (1, 1), both rates non-decreasing; empty if all images have the
+            same label.
+        precision_recall: From recall 0 to recall 1; empty if all images have the same label.
+        reliability: The non-empty ones of 15 bins of equal width, in order.
+        histogram: 20 bins of equal width over [0, 1], in order.
     """
 
     roc: tuple[RocPoint, ...]
@@ -112,12 +111,12 @@ class Curves:
     histogram: tuple[HistogramBin, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the curves by name, each a list of points by name, ready for JSON."""
+        """Return the curves by name, each a list of dictionaries, ready for JSON."""
         return {name: list(points) for name, points in asdict(self).items()}
 
 
 def make_curves(scores: Scores) -> Curves:
-    """Make the curves of one part."""
+    """Compute the curves of one part of the split."""
     ranking = rank(scores)
     return Curves(
         roc=_roc(ranking) if ranking.has_both_labels else (),
@@ -128,12 +127,12 @@ def make_curves(scores: Scores) -> Curves:
 
 
 def reliability(scores: Scores) -> tuple[ReliabilityBin, ...]:
-    """Compare probabilities with how often they come true, in 15 bins of equal width."""
-    place = _places(scores, RELIABILITY_BINS)
+    """Compare predicted probabilities with observed frequencies, in 15 bins of equal width."""
+    index = _bin_indices(scores, RELIABILITY_BINS)
     rows = scores.positives + scores.negatives
     probability, positives, count = (
-        np.bincount(place, weights=numbers, minlength=RELIABILITY_BINS)
-        for numbers in (rows * scores.probability, scores.positives, rows)
+        np.bincount(index, weights=weights, minlength=RELIABILITY_BINS)
+        for weights in (rows * scores.probability, scores.positives, rows)
     )
     return tuple(
         ReliabilityBin(
@@ -149,9 +148,9 @@ def reliability(scores: Scores) -> tuple[ReliabilityBin, ...]:
 
 
 def _histogram(scores: Scores) -> tuple[HistogramBin, ...]:
-    place = _places(scores, HISTOGRAM_BINS)
+    index = _bin_indices(scores, HISTOGRAM_BINS)
     negatives, positives = (
-        np.bincount(place, weights=counts, minlength=HISTOGRAM_BINS)
+        np.bincount(index, weights=counts, minlength=HISTOGRAM_BINS)
         for counts in (scores.negatives, scores.positives)
     )
     return tuple(
@@ -161,27 +160,29 @@ def _histogram(scores: Scores) -> tuple[HistogramBin, ...]:
 
 
 def _roc(ranking: Ranking) -> tuple[RocPoint, ...]:
-    false, true, threshold = _from_nothing(ranking)
+    false, true, threshold = _counts_from_zero(ranking)
     x: Numbers = false / ranking.negatives
     y: Numbers = true / ranking.positives
-    return tuple(RocPoint(float(x[i]), float(y[i]), float(threshold[i])) for i in _thinned(x, y))
-
-
-def _precision_recall(ranking: Ranking) -> tuple[PrecisionRecallPoint, ...]:
-    false, true, threshold = _from_nothing(ranking)
-    # Beyond the threshold at which all with glasses are found there is only more to lose.
-    end = int(np.argmax(true == ranking.positives)) + 1
-    found, taken = true[:end], (true + false)[:end]
-    recall: Numbers = found / ranking.positives
-    precision = np.divide(found, taken, out=np.ones(end), where=taken > 0)
     return tuple(
-        PrecisionRecallPoint(float(recall[i]), float(precision[i]), float(threshold[i]))
-        for i in _thinned(recall, precision)
+        RocPoint(float(x[i]), float(y[i]), float(threshold[i])) for i in _select_points(x, y)
     )
 
 
-def _from_nothing(ranking: Ranking) -> tuple[Counts, Counts, Numbers]:
-    """False and true positives, and thresholds, from that on at which nothing is found."""
+def _precision_recall(ranking: Ranking) -> tuple[PrecisionRecallPoint, ...]:
+    false, true, threshold = _counts_from_zero(ranking)
+    # Once the recall is 1, lower thresholds only reduce the precision.
+    end = int(np.argmax(true == ranking.positives)) + 1
+    true_positives, predicted = true[:end], (true + false)[:end]
+    recall: Numbers = true_positives / ranking.positives
+    precision = np.divide(true_positives, predicted, out=np.ones(end), where=predicted > 0)
+    return tuple(
+        PrecisionRecallPoint(float(recall[i]), float(precision[i]), float(threshold[i]))
+        for i in _select_points(recall, precision)
+    )
+
+
+def _counts_from_zero(ranking: Ranking) -> tuple[Counts, Counts, Numbers]:
+    """Return false positives, true positives and thresholds, starting without any positive."""
     return (
         np.concatenate([[0], ranking.false_positives]),
         np.concatenate([[0], ranking.true_positives]),
@@ -189,29 +190,29 @@ def _from_nothing(ranking: Ranking) -> tuple[Counts, Counts, Numbers]:
     )
 
 
-def _thinned(x: Numbers, y: Numbers) -> Counts:
-    """Choose points of a curve: all its corners, or 500 at most of them.
+def _select_points(x: Numbers, y: Numbers) -> Counts:
+    """Return the indices of at most 500 points that preserve the shape of a curve.
 
-    Points on the line between their neighbours are not seen, and go first. Of more
-    corners those stay that span the curve from above, and others in even steps along
-    it, so that no point left out is further than a 250th of the way from one that stays.
+    Points on the line between their neighbours are dropped first. If more than 500 corners
+    remain, half of the selection lies on the upper convex hull and half is spaced evenly along
+    the curve, so that each dropped point is within 1/250 of the curve's length of a kept one.
     """
     dx, dy = np.diff(x), np.diff(y)
-    turns = np.abs(dx[:-1] * dy[1:] - dy[:-1] * dx[1:]) > _STRAIGHT
+    turns = np.abs(dx[:-1] * dy[1:] - dy[:-1] * dx[1:]) > _COLLINEAR
     corners = np.concatenate([[0], np.flatnonzero(turns) + 1, [len(x) - 1]])
-    if len(corners) <= MOST_POINTS:
+    if len(corners) <= MAX_POINTS:
         return corners
-    x, y, half = x[corners], y[corners], MOST_POINTS // 2
+    x, y, half = x[corners], y[corners], MAX_POINTS // 2
     hull = np.asarray(_upper_hull(x, y))
-    spanning = hull[np.linspace(0, len(hull) - 1, min(len(hull), half)).astype(int)]
-    way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    even = np.searchsorted(way, np.linspace(0, way[-1], half)).clip(max=len(corners) - 1)
-    kept: Counts = corners[np.union1d(spanning, even)]
-    return kept
+    on_hull = hull[np.linspace(0, len(hull) - 1, min(len(hull), half)).astype(int)]
+    length = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    even = np.searchsorted(length, np.linspace(0, length[-1], half)).clip(max=len(corners) - 1)
+    selected: Counts = corners[np.union1d(on_hull, even)]
+    return selected
 
 
 def _upper_hull(x: Numbers, y: Numbers) -> list[int]:
-    """Which points span the curve from above; Andrew's monotone chain (1979)."""
+    """Return the indices of the upper convex hull; Andrew's monotone chain (1979)."""
     hull: list[int] = []
     for i in range(len(x)):
         while len(hull) > 1:
@@ -223,10 +224,10 @@ def _upper_hull(x: Numbers, y: Numbers) -> list[int]:
     return hull
 
 
-def _places(scores: Scores, bins: int) -> Counts:
-    """The bin of each score; the last one holds 1 as well."""
-    places: Counts = (scores.probability * bins).astype(np.int64).clip(max=bins - 1)
-    return places
+def _bin_indices(scores: Scores, bins: int) -> Counts:
+    """Return the bin of each score; the last bin includes 1."""
+    indices: Counts = (scores.probability * bins).astype(np.int64).clip(max=bins - 1)
+    return indices
 
 
 def _edges(bins: int) -> Iterator[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Judgement: all that an evaluation tells of a run's parts, from their scores."""
+"""Evaluation of all parts of the split: metrics, curves and thresholds from their scores."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from glasses_spark.preprocessing.split import TEST, VALIDATION
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What is known of the predictions of a run.
+class PartsEvaluation:
+    """Evaluation of the predictions of a run.
 
     Attributes:
         metrics: Metrics by part.
-        curves: What there is to draw, by part.
-        thresholds: Other thresholds than the configured one, chosen on the validation
-            images; None where there are none to choose on.
+        curves: Curves by part.
+        thresholds: The best thresholds on the validation set; None without one.
     """
 
     metrics: Mapping[str, Metrics]
@@ -28,22 +27,26 @@ class Judgement:
     thresholds: Thresholds | None
 
 
-def judge(scores: Mapping[str, Scores], *, threshold: float, costs: Costs) -> Judgement:
-    """Judge the parts of a run.
+def evaluate_parts(
+    scores: Mapping[str, Scores], *, threshold: float, costs: Costs
+) -> PartsEvaluation:
+    """Evaluate the parts of a run.
 
     Args:
-        scores: Scores by part: ``train`` and ``test``, and ``validation`` where
-            there is one.
+        scores: Scores by part: ``train``, ``test`` and optionally ``validation``.
         threshold: Probability of glasses from which the predicted label is 1.
-        costs: What a wrong label costs.
+        costs: Costs of wrong predictions.
     """
     thresholds = None
     if VALIDATION in scores:
-        # The part that was trained on would say that all is well with any threshold.
+        # Not the training set: a model fits its labels at almost any threshold.
         unseen = {part: scores[part] for part in (VALIDATION, TEST) if part in scores}
         thresholds = choose_thresholds(unseen, on=VALIDATION, configured=threshold, costs=costs)
-    return Judgement(
-        metrics={part: metrics_of(one, threshold=threshold) for part, one in scores.items()},
-        curves={part: make_curves(one) for part, one in scores.items()},
+    return PartsEvaluation(
+        metrics={
+            part: metrics_of(part_scores, threshold=threshold)
+            for part, part_scores in scores.items()
+        },
+        curves={part: make_curves(part_scores) for part, part_scores in scores.items()},
         thresholds=thresholds,
     )

@@ -1,4 +1,4 @@
-"""Evaluator: our metrics for Spark ML's own model selection."""
+"""Evaluator of predictions for Spark ML's model selection."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from glasses_spark.columns import LABEL, PREDICTION
 from glasses_spark.errors import ConfigError, ScoringError
 from glasses_spark.evaluation.metrics import evaluate
 
-# By the names that Spark ML gives metrics; those of which less is better.
+# Names as in Spark ML's evaluators, and the fields of `Metrics`.
 _METRICS: Final = {
     "logLoss": "log_loss",
     "stableLogLoss": "stable_log_loss",
     "accuracy": "accuracy",
     "areaUnderROC": "roc_auc",
 }
+# Lower is better.
 _LOSSES: Final = ("logLoss", "stableLogLoss")
 
 
 class GlassesEvaluator(
     Evaluator, HasLabelCol, HasPredictionCol, DefaultParamsReadable[Any], DefaultParamsWritable
 ):
-    """Judges the predictions of a `GlassesModel`, for `CrossValidator` and its like.
+    """Evaluator of the predictions of a `GlassesModel`, for `CrossValidator` and similar classes.
 
-    Spark ML's own evaluators of log loss want a vector of two probabilities; this one
-    reads ``prediction[0]``, and ``rawPrediction`` for the stable log loss where it is there.
+    Spark ML's own evaluators need a vector of two probabilities for the log loss; this one
+    reads ``prediction[0]``, and ``rawPrediction``, if present, for the stable log loss.
 
     - ``metricName``: ``logLoss`` (the default), ``stableLogLoss``, ``accuracy`` or
       ``areaUnderROC``.
@@ -68,7 +69,7 @@ class GlassesEvaluator(
         return self
 
     def isLargerBetter(self) -> bool:
-        """Whether a model with a larger value is the better one."""
+        """Return whether a larger value of the metric is better."""
         return self.getOrDefault(self.metricName) not in _LOSSES
 
     def _evaluate(self, dataset: DataFrame) -> float:
@@ -78,5 +79,5 @@ class GlassesEvaluator(
         name = self.getOrDefault(self.metricName)
         value = getattr(evaluate(rows, threshold=self.getOrDefault(self.threshold)), _METRICS[name])
         if value is None:
-            raise ScoringError(f"{name}: expected images of both labels, found those of one")
+            raise ScoringError(f"{name} needs images of both labels, found images of one label")
         return float(value)

@@ -1,4 +1,4 @@
-"""Losses: how far probabilities are from the labels, in the mean over all images."""
+"""Losses: log loss and Brier score, as means over all images."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from glasses_spark.evaluation.scores import EPSILON, Numbers, Scores
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss of many images.
+    """Mean and variance of a loss over images.
 
     Attributes:
         mean: Mean over the images.
-        variance: Mean squared distance of an image's loss from the mean.
+        variance: Mean squared difference of an image's loss from the mean.
     """
 
     mean: float
@@ -23,7 +23,7 @@ class Loss:
 
 
 def log_loss(scores: Scores) -> Loss:
-    """Return the binary cross-entropy, nats per image, of probabilities clipped as Keras does.
+    """Return the binary cross-entropy, nats per image, with probabilities clipped as in Keras.
 
     The mean of ``-(y log p + (1 - y) log(1 - p))``: Bishop, Pattern Recognition and Machine
     Learning (2006), equation 4.90.
@@ -35,13 +35,13 @@ def log_loss(scores: Scores) -> Loss:
 def stable_log_loss(scores: Scores) -> Loss:
     """Return the binary cross-entropy, nats per image, from logits.
 
-    The mean of ``max(z, 0) - z y + log(1 + exp(-|z|))``, the form of
+    The mean of ``max(z, 0) - z y + log(1 + exp(-|z|))``, the form used by
     ``tf.nn.sigmoid_cross_entropy_with_logits``, which neither overflows nor takes the
     logarithm of 0.
     """
     z = scores.logit
-    without = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-    return _loss(scores, without - z, without)
+    of_negatives = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    return _loss(scores, of_negatives - z, of_negatives)
 
 
 def brier_score(scores: Scores) -> float:

@@ -1,4 +1,4 @@
-"""Scores: what an evaluation needs of the predictions, brought to the driver in one pass."""
+"""Scores: labels and predicted probabilities, collected in the driver in one pass."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.confusion import Confusion
 from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION
 
-# Keras' own epsilon (`keras.config.epsilon()`): its binary cross-entropy clips
-# probabilities to [1e-7, 1 - 1e-7], so that ours can be compared with its `loss`.
+# The default of `keras.config.epsilon()`: Keras clips probabilities to [1e-7, 1 - 1e-7] in
+# its binary cross-entropy, so our log loss is comparable with its `loss`.
 EPSILON: Final = 1e-7
 
-# Four numbers a row: some 10 MB at most in the driver, and a second to sort.
+# Four numbers per row: at most 10 MB in the driver, sorted in a second.
 EXACT_UP_TO: Final = 200_000
-# Beyond that, bins of the logit: 0.0004 wide at 0, so 0.0001 of probability, and further out
-# 0.0004 of the logit, whose distance from 0 is what a wrong label costs there.
+# Bins of the logit for more rows. At logit 0 a bin is 0.0004 wide, which is 0.0001 of the
+# probability; further out the width is 0.0004 times the logit, a relative error of the loss.
 BINS: Final = 2**16
 _HIGHEST_LOGIT: Final = 1e6
 
@@ -36,8 +36,8 @@ Counts = npt.NDArray[np.int64]
 
 _ORDER: Final = {TRAIN: 0, VALIDATION: 1, TEST: 2}
 
-# What is expected of the rows, and the column of its count of those that are otherwise.
-_WANTED: Final = {
+# The values that rows may have, by the name used in messages and for the count of violations.
+_EXPECTED: Final = {
     "labels": "0.0 or 1.0",
     "probabilities": "between 0 and 1",
     "logits": "finite",
@@ -46,17 +46,16 @@ _WANTED: Final = {
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """The labels and scores of one part, bounded in size.
+    """Labels and scores of one part of the split, bounded in size.
 
-    Each entry is one image, or, where there are more than can be held, all images
-    whose scores hardly differ.
+    Each entry is one image, or, for more than 200,000 rows, all images in one bin of the logit.
 
     Attributes:
         probability: ``(entries,)`` float64, in [0, 1]: probability of glasses.
-        logit: ``(entries,)`` float64, finite: its logit, which tells probabilities
-            apart that are 0 or 1 in floating point.
-        positives: ``(entries,)`` int64, images with glasses.
-        negatives: ``(entries,)`` int64, images without.
+        logit: ``(entries,)`` float64, finite: its logit, which distinguishes probabilities
+            that round to 0 or 1.
+        positives: ``(entries,)`` int64: number of images with glasses.
+        negatives: ``(entries,)`` int64: number of images without glasses.
     """
 
     probability: Numbers
@@ -66,31 +65,36 @@ class Scores:
 
     @property
     def rows(self) -> int:
-        """All images."""
+        """Number of images."""
         return int(self.positives.sum() + self.negatives.sum())
 
     def confusion(self, threshold: float) -> Confusion:
-        """Count right and wrong labels where ``probability >= threshold`` is taken for glasses."""
-        found = self.probability >= threshold
+        """Return the confusion counts, with ``probability >= threshold`` predicted positive."""
+        predicted = self.probability >= threshold
         return Confusion(
-            tp=int(self.positives[found].sum()),
-            fp=int(self.negatives[found].sum()),
-            tn=int(self.negatives[~found].sum()),
-            fn=int(self.positives[~found].sum()),
+            tp=int(self.positives[predicted].sum()),
+            fp=int(self.negatives[predicted].sum()),
+            tn=int(self.negatives[~predicted].sum()),
+            fn=int(self.positives[~predicted].sum()),
         )
 
     def total(self, of_positives: Numbers, of_negatives: Numbers) -> float:
-        """Sum over all images a number ``(entries,)`` that depends on score and label."""
+        """Sum a quantity over all images.
+
+        Args:
+            of_positives: ``(entries,)``, its value for an image with glasses.
+            of_negatives: ``(entries,)``, its value for an image without glasses.
+        """
         return float(self.positives @ of_positives + self.negatives @ of_negatives)
 
 
 def scores_of(label: Any, probability: Any, logit: Any = None) -> Scores:
-    """Make scores of single images.
+    """Build scores with one entry per image.
 
     Args:
         label: ``(rows,)``, 0 or 1.
         probability: ``(rows,)``, in [0, 1].
-        logit: ``(rows,)``, finite; by default that of the clipped probability.
+        logit: ``(rows,)``, finite; by default the logit of the clipped probability.
     """
     probability = np.asarray(probability, np.float64)
     if logit is None:
@@ -107,28 +111,27 @@ def collect_scores(
     threshold: float = 0.5,
     exact_up_to: int = EXACT_UP_TO,
 ) -> dict[str, Scores]:
-    """Bring labels and scores to the driver, those of all parts in one Spark job.
+    """Collect labels and scores in the driver, those of all parts in one Spark job.
 
-    Up to ``exact_up_to`` rows every one is an entry. Beyond, a second job counts them
-    in 65,536 bins of the logit, divided at the threshold as well, so that the counts
-    of right and wrong labels stay exact; what follows from scores moves in the sixth
-    digit.
+    Up to ``exact_up_to`` rows, each row is an entry. With more rows a second job counts them in
+    65,536 bins of the logit, split at the threshold, so that the confusion counts stay exact;
+    other metrics change in the sixth digit.
 
     Args:
-        predictions: One row an image: ``label`` (double, 0.0 or 1.0), ``prediction``
-            (array<double>, first the probability of glasses in [0, 1]) and, where present,
+        predictions: One row per image: ``label`` (double, 0.0 or 1.0), ``prediction``
+            (array<double>, first the probability of glasses in [0, 1]) and optionally
             ``rawPrediction`` (double, its logit, finite).
-        part: Column of texts by which to part the rows; None keeps them together.
-        threshold: Probability at which bins are divided.
-        exact_up_to: Rows that are brought one by one, in all parts together.
+        part: String column to group the rows by; None for a single group.
+        threshold: Probability at which bins are split.
+        exact_up_to: Most rows, over all parts, that are collected individually.
 
     Returns:
-        The scores by part, in the order train, validation, test; by the empty text
-        those of no part.
+        The scores by part, in the order train, validation, test; without ``part`` a single
+        entry with the empty string as key.
 
     Raises:
-        ScoringError: There is no row, a column is missing, or a row has no usable label,
-            probability or logit; none is ever left out in silence.
+        ScoringError: There are no rows, a column is missing, or a row has an invalid label,
+            probability or logit. No row is dropped silently.
     """
     _require_columns(predictions)
     scored = predictions.select(
@@ -137,21 +140,21 @@ def collect_scores(
         probability_column().alias(_PROBABILITY),
         _logit(predictions).alias(_LOGIT),
     )
-    # Kept, so that a model behind `predictions` scores once even if there is a second job.
-    is_kept_already = predictions.is_cached
-    if not is_kept_already:
+    # Persisted, so that a model behind `predictions` scores once even with a second job.
+    is_cached_already = predictions.is_cached
+    if not is_cached_already:
         scored.persist()
     try:
-        # One row more tells that there are more; a `count` would be a job of its own.
+        # One extra row shows whether there are more; a `count` would be a job of its own.
         table = scored.limit(exact_up_to + 1).toArrow()
         return _single(table) if table.num_rows <= exact_up_to else _binned(scored, threshold)
     finally:
-        if not is_kept_already:
+        if not is_cached_already:
             scored.unpersist()
 
 
 def probability_column() -> Column:
-    """The probability of glasses: the first of ``prediction``, null where that is empty."""
+    """Return the probability of glasses, the first element of ``prediction``, or null."""
     # `get` gives null for an empty array, where `[0]` fails the job in ANSI mode.
     return F.get(F.col(PREDICTION), 0).cast("double")
 
@@ -173,8 +176,8 @@ def _logit(predictions: DataFrame) -> Column:
 
 
 def _single(table: Any) -> dict[str, Scores]:
-    """Make scores of an Arrow table with a row an image."""
-    # Nulls become NaN, which is no usable value either.
+    """Build scores from an Arrow table with one row per image."""
+    # Nulls become NaN, which is invalid as well.
     label, probability, logit = (
         table.column(name).to_numpy().astype(np.float64) for name in (LABEL, _PROBABILITY, _LOGIT)
     )
@@ -192,16 +195,16 @@ def _single(table: Any) -> dict[str, Scores]:
 
 def _binned(scored: DataFrame, threshold: float) -> dict[str, Scores]:
     y, p, z = F.col(LABEL), F.col(_PROBABILITY), F.col(_LOGIT)
-    # Spark orders NaN above every number, so `between` refuses it; null is refused by coalesce.
+    # Spark orders NaN above every number, so `between` rejects it; coalesce rejects null.
     usable = {
         "labels": (y == 1.0) | (y == 0.0),
         "probabilities": p.between(0.0, 1.0),
         "logits": z.between(-1.7976931348623157e308, 1.7976931348623157e308),
     }
     size = F.log1p(F.least(F.abs(z), F.lit(_HIGHEST_LOGIT))) / math.log1p(_HIGHEST_LOGIT)
-    place = (1 + F.signum(z) * size) / 2 * BINS
+    position = (1 + F.signum(z) * size) / 2 * BINS
     table = (
-        scored.groupBy(_PART, F.floor(place).alias("bin"), (p >= threshold).alias("found"))
+        scored.groupBy(_PART, F.floor(position).alias("bin"), (p >= threshold).alias("predicted"))
         .agg(
             F.avg(p).alias(_PROBABILITY),
             F.avg(z).alias(_LOGIT),
@@ -213,34 +216,34 @@ def _binned(scored: DataFrame, threshold: float) -> dict[str, Scores]:
         .toArrow()
     )
     names = (_PROBABILITY, _LOGIT, "positives", "negatives", "rows", *usable)
-    found = {name: table.column(name).to_numpy() for name in names}
-    _require_usable(int(found["rows"].sum()), {of: int(found[of].sum()) for of in usable})
+    columns = {name: table.column(name).to_numpy() for name in names}
+    _require_usable(int(columns["rows"].sum()), {of: int(columns[of].sum()) for of in usable})
     return {
         name: Scores(
-            found[_PROBABILITY][rows],
-            found[_LOGIT][rows],
-            found["positives"][rows],
-            found["negatives"][rows],
+            columns[_PROBABILITY][rows],
+            columns[_LOGIT][rows],
+            columns["positives"][rows],
+            columns["negatives"][rows],
         )
         for name, rows in _rows_by_part(table).items()
     }
 
 
 def _rows_by_part(table: Any) -> dict[str, Any]:
-    """Which rows of an Arrow table belong to which part; train, validation, test first."""
+    """Return a mask of the table's rows for each part; train, validation, test first."""
     parts = table.column(_PART).combine_chunks().dictionary_encode()
-    places = parts.indices.to_numpy(zero_copy_only=False)
+    indices = parts.indices.to_numpy(zero_copy_only=False)
     names = parts.dictionary.to_pylist()
     order = sorted(names, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
-    return {name: places == names.index(name) for name in order}
+    return {name: indices == names.index(name) for name in order}
 
 
-def _require_usable(rows: int, bad: dict[str, int]) -> None:
+def _require_usable(rows: int, invalid: dict[str, int]) -> None:
     if rows == 0:
         raise ScoringError("cannot evaluate: expected at least one prediction, found none")
-    for of, expectation in _WANTED.items():
-        if bad[of]:
+    for name, expectation in _EXPECTED.items():
+        if invalid[name]:
             raise ScoringError(
-                f"cannot evaluate: expected all {of} {expectation}, "
-                f"found {bad[of]} of {rows} null, NaN or outside"
+                f"cannot evaluate: expected all {name} {expectation}, "
+                f"found {invalid[name]} of {rows} null, NaN or out of range"
             )

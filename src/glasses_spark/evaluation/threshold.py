@@ -1,4 +1,4 @@
-"""Threshold: from which probability on glasses are best told, chosen on validation images."""
+"""Decision threshold, chosen on the validation set."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COST: Final = "cost"
 
 @dataclass(frozen=True)
 class Costs:
-    """What a wrong label costs, in any unit.
+    """Costs of wrong predictions, in any unit.
 
     Attributes:
-        false_positive: An image without glasses taken for one with, at least 0.
-        false_negative: An image with glasses that is missed, at least 0.
+        false_positive: Cost of a false positive, at least 0.
+        false_negative: Cost of a false negative, at least 0.
     """
 
     false_positive: float = 1.0
@@ -31,17 +31,17 @@ class Costs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a threshold gives on one part.
+    """Metrics of one part of the split at one threshold.
 
     Attributes:
-        accuracy: Fraction in [0, 1] of images whose predicted label is right.
-        balanced_accuracy: Mean of recall and specificity; None where all images
-            have one label.
-        cost: Mean cost of an image.
-        tp: Images with glasses that were found.
-        fp: Images without glasses that were taken for some with.
-        tn: Images without glasses that were found.
-        fn: Images with glasses that were missed.
+        accuracy: Fraction in [0, 1] of images with a correct predicted label.
+        balanced_accuracy: Mean of recall and specificity, in [0, 1]; None if all images have
+            the same label.
+        cost: Mean cost per image.
+        tp: True positives.
+        fp: False positives.
+        tn: True negatives.
+        fn: False negatives.
     """
 
     accuracy: float
@@ -55,11 +55,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ThresholdChoice:
-    """A threshold, and what it gives.
+    """A threshold and its metrics.
 
     Attributes:
         threshold: Probability in [0, 1] from which the predicted label is 1.
-        outcomes: What it gives, by part.
+        outcomes: Metrics by part.
     """
 
     threshold: float
@@ -68,13 +68,13 @@ class ThresholdChoice:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The configured threshold beside those that are best on the validation images.
+    """The configured threshold and the best thresholds on the validation set.
 
     Attributes:
-        costs: What a wrong label costs.
-        configured: The threshold that predicted labels were made with.
-        best: The choice by each criterion: ``accuracy``, ``balanced_accuracy`` (only
-            where the validation images have both labels), ``cost``.
+        costs: Costs of wrong predictions.
+        configured: The threshold of the predicted labels.
+        best: The best threshold by criterion: ``accuracy``, ``balanced_accuracy`` (only if
+            the validation set has both labels), ``cost``.
     """
 
     costs: Costs
@@ -82,82 +82,85 @@ class Thresholds:
     best: Mapping[str, ThresholdChoice]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the thresholds by name, ready for JSON."""
+        """Return the thresholds as nested dictionaries, ready for JSON."""
         return asdict(self)
 
 
 def choose_thresholds(
     scores: Mapping[str, Scores], *, on: str, configured: float, costs: Costs
 ) -> Thresholds:
-    """Choose thresholds on one part, and tell what they give on all.
+    """Choose thresholds on one part and compute their metrics on all parts.
 
     Args:
         scores: Scores by part.
-        on: The part to choose on: one that was not trained on, and is not the test.
+        on: Part to choose on; neither the training set nor the test set.
         configured: The threshold in use, in [0, 1].
-        costs: What a wrong label costs.
+        costs: Costs of wrong predictions.
     """
 
-    def choice(threshold: float) -> ThresholdChoice:
-        outcomes = {part: _outcome(one, threshold, costs) for part, one in scores.items()}
+    def with_outcomes(threshold: float) -> ThresholdChoice:
+        outcomes = {
+            part: _outcome(part_scores, threshold, costs) for part, part_scores in scores.items()
+        }
         return ThresholdChoice(threshold, outcomes)
 
-    found = best_thresholds(scores[on], configured=configured, costs=costs)
-    best = {name: choice(threshold) for name, threshold in found.items()}
-    return Thresholds(costs, choice(configured), best)
+    chosen = best_thresholds(scores[on], configured=configured, costs=costs)
+    best = {criterion: with_outcomes(threshold) for criterion, threshold in chosen.items()}
+    return Thresholds(costs, with_outcomes(configured), best)
 
 
 def best_thresholds(scores: Scores, *, configured: float, costs: Costs) -> dict[str, float]:
-    """Find the best threshold by accuracy, by balanced accuracy and by cost.
+    """Return the best threshold by accuracy, by balanced accuracy and by cost.
 
-    Between any two neighbouring probabilities all thresholds give the same labels; of
-    those the configured one is taken, or else the middle. Of several places that are
-    equally good the one nearest to the configured threshold is taken.
+    All thresholds between two adjacent probabilities give the same labels; the candidate is
+    the configured threshold if it lies there, or else the middle. Ties go to the candidate
+    closest to the configured threshold.
 
     Args:
-        scores: Scores of images that were not trained on.
-        configured: The threshold to stay with where none is better, in [0, 1].
-        costs: What a wrong label costs.
+        scores: Scores of images outside the training set.
+        configured: The threshold to keep if none is better, in [0, 1].
+        costs: Costs of wrong predictions.
 
     Returns:
-        Thresholds in [0, 1] by criterion; without ``balanced_accuracy`` where all
-        images have one label.
+        Thresholds in [0, 1] by criterion; without ``balanced_accuracy`` if all images have
+        the same label.
     """
     ranking = rank(scores)
-    # One place above all probabilities, and one below each.
-    found = np.concatenate([[0], ranking.true_positives])
-    wrong = np.concatenate([[0], ranking.false_positives])
-    missed = ranking.positives - found
-    places = _places(ranking.threshold, configured)
-    # A threshold is at most 1, and 1 reaches an image of that probability.
+    # One candidate above all probabilities, and one below each of them.
+    false_positives = np.concatenate([[0], ranking.false_positives])
+    false_negatives = ranking.positives - np.concatenate([[0], ranking.true_positives])
+    candidates = _candidates(ranking.threshold, configured)
+    # A threshold is at most 1, and an image with probability 1 reaches it.
     start = 1 if ranking.threshold[0] == 1.0 else 0
     losses = {
-        ACCURACY: wrong + missed,
-        COST: wrong * costs.false_positive + missed * costs.false_negative,
+        ACCURACY: false_positives + false_negatives,
+        COST: false_positives * costs.false_positive + false_negatives * costs.false_negative,
     }
     if ranking.has_both_labels:
-        losses[BALANCED_ACCURACY] = wrong / ranking.negatives + missed / ranking.positives
+        losses[BALANCED_ACCURACY] = (
+            false_positives / ranking.negatives + false_negatives / ranking.positives
+        )
     return {
-        name: _nearest_best(loss[start:], places[start:], configured)
-        for name, loss in losses.items()
+        criterion: _closest_best(loss[start:], candidates[start:], configured)
+        for criterion, loss in losses.items()
     }
 
 
-def _places(falling: Numbers, configured: float) -> Numbers:
-    """A threshold above all probabilities, between any two neighbours, and below all."""
-    high = np.concatenate([[1.0], falling])
-    low = np.concatenate([falling, [0.0]])
-    # Labels are the same for all thresholds in (low, high]; at the bottom, 0 is in as well.
+def _candidates(descending: Numbers, configured: float) -> Numbers:
+    """Return a threshold above all probabilities, between each adjacent two, and below all."""
+    high = np.concatenate([[1.0], descending])
+    low = np.concatenate([descending, [0.0]])
+    # Labels are the same for all thresholds in (low, high]; the lowest range includes 0.
     middle = (low + high) / 2
     middle = np.where(middle > low, middle, high)
-    here = (configured > low) & (configured <= high)
-    here[-1] |= configured == 0.0
-    return np.where(here, configured, middle)
+    holds_configured = (configured > low) & (configured <= high)
+    holds_configured[-1] |= configured == 0.0
+    return np.where(holds_configured, configured, middle)
 
 
-def _nearest_best(loss: Numbers, places: Numbers, configured: float) -> float:
-    # Sums of the same parts in another order may differ in the last digits.
-    best = places[loss <= loss.min() + 1e-12 * np.abs(loss).max()]
+def _closest_best(loss: Numbers, candidates: Numbers, configured: float) -> float:
+    # With a tolerance, because the order of summation changes the last digits.
+    best = candidates[loss <= loss.min() + 1e-12 * np.abs(loss).max()]
     return float(best[np.argmin(np.abs(best - configured))])
 
 
@@ -165,7 +168,7 @@ def _outcome(scores: Scores, threshold: float, costs: Costs) -> Outcome:
     confusion = scores.confusion(threshold)
     accuracy = confusion.accuracy
     cost = confusion.cost(false_positive=costs.false_positive, false_negative=costs.false_negative)
-    assert accuracy is not None  # a part has at least one row
+    assert accuracy is not None  # a part has at least one image
     assert cost is not None
     return Outcome(
         accuracy=accuracy,

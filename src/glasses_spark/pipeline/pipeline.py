@@ -33,7 +33,7 @@ from glasses_spark.evaluation.calibration import (
     scaled_scores,
 )
 from glasses_spark.evaluation.cross_validation import assign_folds, cross_validate
-from glasses_spark.evaluation.evaluate_parts import Judgement, judge
+from glasses_spark.evaluation.evaluate_parts import PartsEvaluation, evaluate_parts
 from glasses_spark.evaluation.label_doubt import doubt_labels
 from glasses_spark.evaluation.metrics import (
     Metrics,
@@ -149,20 +149,20 @@ class GlassesPipeline:
                         scores = {
                             part: scaled_scores(one, temperature) for part, one in scores.items()
                         }
-                    judgement = self._judgement(scores)
+                    evaluation = self._evaluate_parts(scores)
                 # Now, and not after the report: it is what people wait for.
-                self._progress.headline(headline(judgement.metrics[TEST]))
+                self._progress.headline(headline(evaluation.metrics[TEST]))
                 with self._progress.stage("Choosing faces for the report", spark):
                     gallery = self._gallery(predictions, good)
                     data = data_digest(good)
             finally:
                 pixels.frame.unpersist()
         result = Result(
-            train=judgement.metrics[TRAIN],
-            test=judgement.metrics[TEST],
-            validation=judgement.metrics.get(VALIDATION),
-            curves=judgement.curves,
-            thresholds=judgement.thresholds,
+            train=evaluation.metrics[TRAIN],
+            test=evaluation.metrics[TEST],
+            validation=evaluation.metrics.get(VALIDATION),
+            curves=evaluation.curves,
+            thresholds=evaluation.thresholds,
             calibration=calibration,
             data=account_of_files(dataset.account, pixels.screened.quarantine),
             decoded=pixels.decoded,
@@ -423,10 +423,10 @@ class GlassesPipeline:
         scaled = scaled_predictions(predictions, temperature)
         return add_predicted_label(scaled, threshold=self.config.evaluation.threshold)
 
-    def _judgement(self, scores: Mapping[str, Scores]) -> Judgement:
+    def _evaluate_parts(self, scores: Mapping[str, Scores]) -> PartsEvaluation:
         evaluation = self.config.evaluation
         costs = Costs(evaluation.cost_false_positive, evaluation.cost_false_negative)
-        return judge(scores, threshold=evaluation.threshold, costs=costs)
+        return evaluate_parts(scores, threshold=evaluation.threshold, costs=costs)
 
     def _record(self, result: Result) -> None:
         """Tell other tools of the run; what fails there is said, and loses nothing."""
