@@ -1,4 +1,4 @@
-"""Configuration: every setting of a run, typed, checked and frozen."""
+"""Configuration of a run: typed, checked and frozen settings."""
 
 from glasses_spark.config.config import Config
 from glasses_spark.config.reference import reference

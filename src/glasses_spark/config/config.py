@@ -1,32 +1,35 @@
-"""Configuration: every setting of a run, typed, checked and frozen."""
+"""Configuration of a run: typed, checked and frozen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from glasses_spark import notebook_html as cells
 from glasses_spark.config.data import DataConfig, ImageConfig, SplitConfig, StoreConfig
-from glasses_spark.config.fields import (
-    Key,
-    spark_settings,
-)
+from glasses_spark.config.fields import Key, spark_settings
 from glasses_spark.config.run import RunConfig, SparkConfig, TrackingConfig
-from glasses_spark.config.section import Section, check_values, refuse, suggest
+from glasses_spark.config.section import (
+    Section,
+    check_values,
+    declared_keys,
+    refuse,
+    suggest,
+)
 from glasses_spark.config.toml_text import parse_value, plain, read_toml, shown, toml_text
 from glasses_spark.config.training import EvaluationConfig, ModelConfig, TrainingConfig
 from glasses_spark.errors import ConfigError
+from glasses_spark.notebook_html import cell, folded, paragraph, setting, table
 
 
 @dataclass(frozen=True)
 class Config:
-    """Every setting of a run.
+    """All settings of a run.
 
     The defaults are those of the published experiment. ``docs/configuration.md``
-    lists all keys with type, range, unit and default. Paths are relative to the
-    current folder, also where they stand in a file.
+    lists all keys with type, range, unit and default. Relative paths are relative to
+    the current folder, also in a file.
     """
 
     data: DataConfig = field(default_factory=DataConfig)
@@ -49,110 +52,104 @@ class Config:
 
         Args:
             path: TOML file; None starts from the defaults.
-            overrides: Texts ``section.key=value``, later ones winning. The value
-                is TOML (``0.1``, ``true``, ``["accuracy"]``); anything that is
-                not is taken as a text.
+            overrides: Strings ``section.key=value``; the last one of a key is used. The
+                value is TOML (``0.1``, ``true``, ``["accuracy"]``); anything else is
+                taken as a string.
 
         Returns:
             The checked configuration.
 
         Raises:
-            ConfigError: The file cannot be read, or keys or values are wrong;
-                the message lists all that are.
+            ConfigError: The file cannot be read, or keys or values are wrong; the
+                message lists all of them.
         """
-        table = {} if path is None else read_toml(Path(path))
-        problems = [problem for one in overrides if (problem := _override(table, one)) is not None]
-        return cls._build(table, problems)
+        sections = {} if path is None else read_toml(Path(path))
+        return cls._build(sections, _apply(overrides, sections))
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> Config:
-        """Build a configuration from sections of keys; missing ones take their defaults.
+    def from_dict(cls, sections: Mapping[str, Any]) -> Config:
+        """Build a configuration from sections of keys; missing keys take their defaults.
 
         Raises:
-            ConfigError: Keys or values are wrong; the message lists all that are.
+            ConfigError: Keys or values are wrong; the message lists all of them.
         """
-        return cls._build(table, [])
+        return cls._build(sections, [])
 
     @classmethod
     def from_saved_run(cls, path: str | Path) -> Config:
-        """Read what describes the data and the model in the configuration of a saved run.
+        """Read the part of a saved run's configuration that describes its data.
 
-        A run folder may come from a stranger. Sections that could start a program, contact a
-        host or write anywhere (``spark``, ``store``, ``tracking``, ``run.dir``) are not read:
-        they have their defaults.
+        A run folder may come from an untrusted source. Sections that could start a
+        program, contact a host or write anywhere (``spark``, ``store``, ``tracking``,
+        ``run.dir``) are not read and take their defaults.
 
         Args:
             path: ``config.toml`` of the run folder.
 
         Returns:
             The sections ``data``, ``image``, ``split`` and ``evaluation`` and the key
-            ``run.seed`` of the run; everything else by default.
+            ``run.seed`` of the run; defaults for everything else.
 
         Raises:
             ConfigError: The file cannot be read, or one of these keys is wrong.
         """
         saved = read_toml(Path(path))
-        table: dict[str, Any] = {name: saved[name] for name in _SAVED_SECTIONS if name in saved}
+        sections: dict[str, Any] = {name: saved[name] for name in _SAVED_SECTIONS if name in saved}
         run = saved.get("run", {})
         if isinstance(run, Mapping) and "seed" in run:
-            table["run"] = {"seed": run["seed"]}
-        return cls._build(table, [])
+            sections["run"] = {"seed": run["seed"]}
+        return cls._build(sections, [])
 
     def override(self, overrides: Sequence[str]) -> Config:
         """Return a copy with overrides ``section.key=value`` applied, as ``load`` applies them.
 
         Raises:
-            ConfigError: Keys or values are wrong; the message lists all that are.
+            ConfigError: Keys or values are wrong; the message lists all of them.
         """
-        table: dict[str, Any] = self.to_dict()
-        problems = [problem for one in overrides if (problem := _override(table, one)) is not None]
-        return self._build(table, problems)
+        sections: dict[str, Any] = self.to_dict()
+        return self._build(sections, _apply(overrides, sections))
 
     @classmethod
-    def _build(cls, table: Mapping[str, Any], problems: list[str]) -> Config:
-        sections: dict[str, Any] = {}
-        for name, given in table.items():
+    def _build(cls, sections: Mapping[str, Any], problems: list[str]) -> Config:
+        built: dict[str, Any] = {}
+        for name, values in sections.items():
             if name not in SECTIONS:
                 problems.append(f"{name}: unknown section{suggest(name, SECTIONS)}")
-            elif not isinstance(given, Mapping):
-                problems.append(f"{name}: expected a section of keys, got {shown(given)}")
+            elif not isinstance(values, Mapping):
+                problems.append(f"{name}: expected a section of keys, got {shown(values)}")
             else:
-                kept, found = check_values(SECTIONS[name], given)
-                problems += found
-                if not found:
+                accepted, wrong = check_values(SECTIONS[name], values)
+                problems += wrong
+                if not wrong:
                     try:
-                        sections[name] = SECTIONS[name](**kept)
+                        built[name] = SECTIONS[name](**accepted)
                     except ConfigError as error:
                         problems.append(str(error).removeprefix("configuration: "))
         refuse(problems)
-        return cls(**sections)
+        return cls(**built)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Return the sections as dictionaries that ``from_dict`` takes back."""
+        """Return the sections as dictionaries that ``from_dict`` accepts."""
         return {
-            section: {one.name: plain(getattr(part, one.name)) for one in fields(part)}
-            for section in SECTIONS
-            for part in [getattr(self, section)]
+            name: {key: plain(getattr(getattr(self, name), key)) for key in declared_keys(section)}
+            for name, section in SECTIONS.items()
         }
 
     def to_toml(self) -> str:
         """Return a TOML document that ``load`` reads back to an equal configuration."""
         blocks = []
-        for section, table in self.to_dict().items():
-            lines = [f"[{section}]"]
-            nested = {}
-            for name, value in table.items():
-                if isinstance(value, dict):
-                    nested[name] = value
-                else:
-                    lines.append(f"{name} = {toml_text(value)}")
-            blocks.append(lines)
-            for name, inner in nested.items():
-                if inner:
-                    pairs = [
-                        f"{toml_text(one)} = {toml_text(value)}" for one, value in inner.items()
-                    ]
-                    blocks.append([f"[{section}.{name}]", *pairs])
+        for section, values in self.to_dict().items():
+            tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+            lines = [
+                f"{name} = {toml_text(value)}"
+                for name, value in values.items()
+                if name not in tables
+            ]
+            blocks.append([f"[{section}]", *lines])
+            for name, entries in tables.items():
+                lines = [f"{toml_text(key)} = {toml_text(entry)}" for key, entry in entries.items()]
+                if lines:
+                    blocks.append([f"[{section}.{name}]", *lines])
         return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
 
     def _repr_html_(self) -> str:
@@ -163,16 +160,16 @@ class Config:
             for name, value in values.items():
                 key, default = f"{section}.{name}", published[section][name]
                 if isinstance(value, dict):
-                    value = {one: cells.setting(one, inner) for one, inner in value.items()}
+                    value = {entry: setting(entry, inner) for entry, inner in value.items()}
                 keys.append([key, shown(value)])
                 if value != default:
                     changed.append([key, shown(value), shown(default)])
-        return cells.cell(
+        return cell(
             "Configuration",
-            cells.table(["key", "here", "published experiment"], changed, kind="text")
+            table(["key", "here", "published experiment"], changed, kind="text")
             if changed
-            else cells.paragraph("As in the published experiment."),
-            cells.folded(f"All {len(keys)} keys", cells.table(["key", "value"], keys, kind="text")),
+            else paragraph("As in the published experiment."),
+            folded(f"All {len(keys)} keys", table(["key", "value"], keys, kind="text")),
         )
 
 
@@ -189,66 +186,68 @@ SECTIONS: Final[Mapping[str, type[Section]]] = {
     "tracking": TrackingConfig,
 }
 
-# What is taken from the configuration of a saved run; see Config.from_saved_run.
+# Sections that Config.from_saved_run reads.
 _SAVED_SECTIONS: Final = ("data", "image", "split", "evaluation")
 
 
 def keys_of(cls: type[Section]) -> dict[str, tuple[Key, Any]]:
     """Return the keys of a section by name, each with its default."""
     defaults = cls()
-    return {
-        one.name: (one.metadata["key"], plain(getattr(defaults, one.name)))
-        for one in fields(cls)  # type: ignore[arg-type]
-    }
+    return {name: (key, plain(getattr(defaults, name))) for name, key in declared_keys(cls).items()}
 
 
 def _contradictions(
     split: SplitConfig, training: TrainingConfig, evaluation: EvaluationConfig
 ) -> list[str]:
-    """Tell of keys that are right alone, and not together."""
+    """Return a message for each key that needs validation images where there are none."""
     if split.validation:
         return []
     calibration = [
-        "evaluation.calibrate: expected split.validation above 0 with it, as the temperature is "
-        "fitted on validation images, got 0"
+        "evaluation.calibrate: expected split.validation above 0 with it, because the temperature "
+        "is fitted on validation images, got 0"
     ]
     return (calibration if evaluation.calibrate else []) + [
-        f"training.{name}: expected split.validation above 0 with it, as it looks at the "
+        f"training.{name}: expected split.validation above 0 with it, because it uses the "
         "validation loss, got 0"
         for name in ("early_stopping", "reduce_learning_rate")
         if getattr(training, name)
     ]
 
 
-def _override(table: dict[str, Any], given: str) -> str | None:
-    """Put one ``section.key=value`` into the table; return what is wrong with it, if anything."""
-    name, equals, value = given.partition("=")
-    section, dot, rest = name.strip().partition(".")
-    if not (equals and dot and section and rest):
-        return f"--set {given}: expected section.key=value"
-    # Only a table has dots within its key: the names of Spark's settings.
-    inner = ""
-    if section == "spark" and rest.startswith("conf."):
-        rest, inner = "conf", rest.removeprefix("conf.")
-    place = table.setdefault(section, {})
-    if not isinstance(place, dict):
-        return None  # reported with the section itself
-    parsed = parse_value(value.strip(), is_text=_is_text(section, rest))
-    if not inner:
-        place[rest] = parsed
+def _apply(overrides: Sequence[str], sections: dict[str, Any]) -> list[str]:
+    """Put overrides into the sections; return a message for each malformed one."""
+    problems = [_override(sections, override) for override in overrides]
+    return [problem for problem in problems if problem is not None]
+
+
+def _override(sections: dict[str, Any], override: str) -> str | None:
+    """Put one ``section.key=value`` into the sections; return the problem, if there is one."""
+    name, equals, value = override.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot and section and key):
+        return f"--set {override}: expected section.key=value"
+    # Names of Spark settings contain dots; no other key does.
+    spark_name = ""
+    if section == "spark" and key.startswith("conf."):
+        key, spark_name = "conf", key.removeprefix("conf.")
+    values = sections.setdefault(section, {})
+    if not isinstance(values, dict):
+        return None  # reported with the section
+    parsed = parse_value(value.strip(), is_text=_is_text(section, key))
+    if not spark_name:
+        values[key] = parsed
         return None
-    settings = place.setdefault(rest, {})
-    if isinstance(settings, dict):
+    conf = values.setdefault(key, {})
+    if isinstance(conf, dict):
         try:
-            # Flattened, so that the override wins over a nested spelling in the file.
-            settings = spark_settings().parse(settings)
+            # Flattened, so that the override replaces a nested spelling in the file.
+            conf = spark_settings().parse(conf)
         except ValueError:
-            return None  # reported with the key itself
-        place[rest] = {**settings, inner: parsed}  # type: ignore[dict-item]
+            return None  # reported with the key
+        values[key] = {**conf, spark_name: parsed}  # type: ignore[dict-item]
     return None
 
 
 def _is_text(section: str, name: str) -> bool:
-    cls = SECTIONS.get(section)
-    keys = keys_of(cls) if cls else {}
-    return name in keys and keys[name][0].kind.is_text
+    keys = declared_keys(SECTIONS[section]) if section in SECTIONS else {}
+    return name in keys and keys[name].kind.is_text

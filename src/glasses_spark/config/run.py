@@ -12,7 +12,7 @@ from glasses_spark.config.fields import (
     only,
     spark_settings,
     text,
-    whole,
+    whole_number,
 )
 from glasses_spark.config.section import Section, refuse
 
@@ -22,20 +22,20 @@ _MAX_SEED: Final = 2**31 - 1
 
 @dataclass(frozen=True)
 class SparkConfig(Section):
-    """The Spark that does the work."""
+    """Spark session of a run."""
 
     master: str = key(
         "",
         text(
-            "a Spark master such as local[4] or spark://host:7077, or an empty text",
+            "a Spark master such as local[4] or spark://host:7077, or an empty string",
             may_be_empty=True,
         ),
-        "Master URL. Empty leaves it to `spark-submit`; without one, all cores of this machine "
+        "Master URL. Empty takes the master of `spark-submit`, or else all cores of this machine "
         "(`local[*]`).",
     )
-    ui: bool = key(False, flag(), "Whether Spark serves its web page while it runs.")
+    ui: bool = key(False, flag(), "Whether Spark serves its web UI during the run.")
     conf: Mapping[str, str] = key(
-        {}, spark_settings(), "Any further settings of Spark, by their full names."
+        {}, spark_settings(), "Further Spark settings, by their full names."
     )
 
 
@@ -46,58 +46,60 @@ class RunConfig(Section):
     dir: str = key(
         "runs/latest",
         text("a folder or URI"),
-        "Folder or URI for the results; a path is of the driver's machine. Those of an earlier run "
-        "are replaced when this one has succeeded.",
+        "Folder or URI of the results; a path without a scheme is on the driver's machine. The "
+        "results of an earlier run are replaced when this run has succeeded.",
     )
     seed: int = key(
-        0, whole(0, _MAX_SEED), "Seed from which everything random in the run is derived."
+        0, whole_number(0, _MAX_SEED), "Seed from which all random choices of the run are derived."
     )
     plots: bool = key(
         False,
         flag(),
-        "Whether the plots of `report.html` are written as PNG and SVG files, too, into `plots` of "
-        "the run folder.",
+        "Whether to write the plots of `report.html` also as PNG and SVG files, to `plots` in the "
+        "run folder.",
     )
     resume: bool = key(
         False,
-        only(False, "false (resuming a run is not there yet)"),
-        "Go on with an interrupted run.",
+        only(False, "false (resuming a run is not implemented yet)"),
+        "Whether to continue an interrupted run.",
     )
 
 
 @dataclass(frozen=True)
 class TrackingConfig(Section):
-    """Where else a finished run is recorded; a failure there is a warning and loses nothing."""
+    """Where else a finished run is recorded; a failure there is logged as a warning."""
 
     mlflow: bool = key(
         False,
         flag(),
-        "Whether the run goes to MLflow: parameters, metrics, files and model. Needs the extra "
+        "Whether to log the run to MLflow: parameters, metrics, files and model. Needs the extra "
         "`mlflow`.",
     )
     uri: str = key(
         "",
-        text("a tracking URI of MLflow, a folder, or an empty text", may_be_empty=True),
-        "Where MLflow keeps it. Empty takes the environment variable MLFLOW_TRACKING_URI, else "
-        "the folder `mlruns`. User and password belong in MLFLOW_TRACKING_USERNAME and "
+        text("a tracking URI of MLflow, a folder, or an empty string", may_be_empty=True),
+        "Tracking URI of MLflow. Empty takes the environment variable MLFLOW_TRACKING_URI, or else "
+        "the folder `mlruns`. Set user and password in MLFLOW_TRACKING_USERNAME and "
         "MLFLOW_TRACKING_PASSWORD.",
     )
-    experiment: str = key("glasses-spark", text(), "MLflow's experiment, made where missing.")
+    experiment: str = key(
+        "glasses-spark", text(), "MLflow experiment, created if it does not exist."
+    )
     tensorboard: bool = key(
         False,
         flag(),
-        "Whether the figures of each epoch are written for TensorBoard, to `tensorboard` in "
-        "run.dir.",
+        "Whether to write the metrics of each epoch for TensorBoard, to `tensorboard` in the run "
+        "folder.",
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if "@" in self.uri.partition("://")[2].partition("/")[0]:
-            # Without the value, which would put the password on the screen and in logs.
+            # Without the value, which would show the password on the screen and in logs.
             refuse(
                 [
-                    "tracking.uri: expected no user and password in it; set the environment "
+                    "tracking.uri: expected a URI without user and password; set the environment "
                     "variables MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
-                    "MLFLOW_TRACKING_URI, for them"
+                    "MLFLOW_TRACKING_URI, instead"
                 ]
             )

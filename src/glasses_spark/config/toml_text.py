@@ -1,4 +1,4 @@
-"""TOML: reading files and writing values."""
+"""TOML: reading files, parsing and writing values."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from glasses_spark.errors import ConfigError
 
 
 def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -25,6 +30,15 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_value(value: str, *, is_text: bool) -> Any:
+    """Parse one value of the command line.
+
+    Args:
+        value: TOML, or a bare word.
+        is_text: Whether a string is wanted, so that ``2020`` is not a number.
+
+    Returns:
+        The value; anything that is not TOML is returned as a string.
+    """
     try:
         document = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
@@ -36,24 +50,27 @@ def parse_value(value: str, *, is_text: bool) -> Any:
 
 
 def plain(value: Any) -> Any:
+    """Return a setting's value in the types that TOML reads: lists and dictionaries."""
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if isinstance(value, Mapping) else value
 
 
 def toml_text(value: Any) -> str:
+    """Return a value as TOML; an inner table is written by the caller."""
     if isinstance(value, str):
-        # A JSON text is a TOML text, but for the one control character that JSON leaves bare.
+        # A JSON string is a TOML string, except for one control character that JSON
+        # does not escape.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return f"[{', '.join(toml_text(one) for one in value)}]"
+        return f"[{', '.join(toml_text(item) for item in value)}]"
     if isinstance(value, dict):
         return "{}"
     return repr(value)
 
 
 def shown(value: Any) -> str:
-    """Return a value as it would stand in a TOML file, or as Python shows it."""
+    """Return a value for a message: as in a TOML file, or as Python shows it."""
     return toml_text(value) if isinstance(value, str | bool | int | float | list) else repr(value)

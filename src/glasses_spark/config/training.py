@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from glasses_spark.config.fields import (
     AUTO,
     flag,
     key,
+    number,
     one_of,
-    real,
     texts,
-    whole,
-    whole_or,
+    whole_number,
+    whole_number_or,
 )
-from glasses_spark.config.section import Section
+from glasses_spark.config.section import Section, declared_keys
+
+SYNCHRONOUS: Final = "synchronous"
+ASYNCHRONOUS: Final = "asynchronous"
+HOGWILD: Final = "hogwild"
+
+BATCH: Final = "batch"
+EPOCH: Final = "epoch"
+
+FLOAT32: Final = "float32"
+BFLOAT16: Final = "bfloat16"
+
+KERAS_KERNELS: Final = "keras"
 
 OPTIMIZERS: Final = (
     "adadelta",
@@ -48,118 +60,152 @@ class ModelConfig(Section):
 
 
 @dataclass(frozen=True)
-class TrainingConfig(Section):
-    """How the model is trained."""
+class TrainingSettings(Section):
+    """Settings of a fit, from whichever side it is started.
 
-    epochs: int = key(10, whole(1), "Passes over the training images.", unit="epochs")
+    A field here is a key of ``[training]`` in the TOML file, a Param of
+    ``GlassesEstimator`` and a keyword of ``build_estimator``, and reaches the fit.
+    """
+
+    epochs: int = key(10, whole_number(1), "Passes over the training images.", unit="epochs")
     batch_size: int = key(
-        128, whole(1), "Images in one step of one worker.", unit="images per step and worker"
+        128,
+        whole_number(1),
+        "Images in one step of one worker.",
+        unit="images per step and worker",
     )
     num_workers: int | str = key(
-        AUTO, whole_or(AUTO, 1), 'Training tasks; "auto" takes one for each task slot of Spark.'
+        AUTO,
+        whole_number_or(AUTO, 1),
+        'Number of training workers; "auto" takes one for each task slot of Spark.',
     )
     mode: str = key(
-        "asynchronous",
-        one_of("synchronous", "asynchronous", "hogwild"),
-        "How the workers share weights: averaged together at each update, applied as each comes "
-        "under a lock, or without the lock.",
+        ASYNCHRONOUS,
+        one_of(SYNCHRONOUS, ASYNCHRONOUS, HOGWILD),
+        "How the workers share weights: updates are averaged over all workers, or applied one by "
+        "one under a lock, or applied without a lock.",
     )
     frequency: str = key(
-        "batch",
-        one_of("batch", "epoch"),
+        BATCH,
+        one_of(BATCH, EPOCH),
         "How often a worker exchanges weights with the parameter server.",
     )
-    optimizer: str = key("adam", one_of(*OPTIMIZERS), "Keras optimizer, by name.")
     learning_rate: float = key(
         0.0,
-        real(lambda x: x >= 0, "a number >= 0"),
-        "Learning rate of the optimizer; 0 keeps the one that Keras gives it.",
-    )
-    loss: str = key("binary_crossentropy", one_of(*LOSSES), "Keras loss, by name.")
-    metrics: tuple[str, ...] = key(
-        ("accuracy",),
-        texts('a list of names of Keras metrics, such as ["accuracy"]'),
-        "Keras metrics that are followed during the fit.",
+        number(lambda x: x >= 0, "a number >= 0"),
+        "Learning rate of the optimizer; 0 keeps the optimizer's own.",
     )
     precision: str = key(
-        "float32",
-        one_of("float32", "bfloat16", AUTO),
-        "Number format in which the workers compute; weights are float32 in any. bfloat16 is "
-        "faster on processors that have it; auto takes it where all of them do.",
+        FLOAT32,
+        one_of(FLOAT32, BFLOAT16, AUTO),
+        "Number format in which the workers compute; the weights are float32 in each. bfloat16 is "
+        'faster on processors with instructions for it; "auto" takes it if all executors have '
+        "them.",
+    )
+    cpu_kernels: str = key(
+        # The default computes exactly what Keras computes.
+        KERAS_KERNELS,
+        one_of(AUTO, KERAS_KERNELS),
+        'How convolutions are computed on a CPU: "keras" as Keras does; "auto" with faster '
+        "kernels where the processor has AVX-512, whose results differ by float rounding.",
     )
     staleness_aware: bool = key(
         True,
         flag(),
-        "Whether asynchronous and hogwild updates count for less the more others came before "
-        "them; false applies each whole, as Elephas does.",
+        "Whether asynchronous and hogwild updates have less weight the more updates of other "
+        "workers were applied before them; false applies each in full, as Elephas does.",
+    )
+    port: int = key(
+        0,
+        whole_number(0, 65535),
+        "Port of the parameter server in the driver, which the workers must reach; 0 takes a "
+        "free one.",
+        param="parameter_server_port",
+    )
+    stall_timeout: float = key(
+        # Long enough for a busy machine to miss a few heartbeats.
+        120.0,
+        number(lambda x: x > 0, "a number > 0"),
+        "Time without a heartbeat after which a worker counts as lost, and the fit fails.",
+        unit="seconds",
+    )
+
+    def params(self) -> dict[str, Any]:
+        """Return the settings of a fit by the names of the estimator's Params."""
+        return {
+            setting.param or name: getattr(self, name)
+            for name, setting in declared_keys(TrainingSettings).items()
+        }
+
+
+@dataclass(frozen=True)
+class TrainingConfig(TrainingSettings):
+    """How the model is trained."""
+
+    # From here on: settings by name or number for which the estimator takes Keras objects,
+    # class weights and callbacks.
+    optimizer: str = key("adam", one_of(*OPTIMIZERS), "Keras optimizer, by name.")
+    loss: str = key("binary_crossentropy", one_of(*LOSSES), "Keras loss, by name.")
+    metrics: tuple[str, ...] = key(
+        ("accuracy",),
+        texts('a list of names of Keras metrics, such as ["accuracy"]'),
+        "Keras metrics to compute in each epoch.",
     )
     class_weight: str = key(
         "none",
         one_of("none", "balanced"),
-        "Weight of a row in the loss: the same for all, or such that both labels count alike.",
+        "Weight of an image in the loss: the same for all, or such that both labels have the same "
+        "total weight.",
     )
     early_stopping: int = key(
         0,
-        whole(0),
-        "Stop when the validation loss has not fallen for so many epochs, and keep the best "
+        whole_number(0),
+        "Stop when the validation loss has not fallen for this many epochs, and keep the best "
         "weights; 0 never stops. Needs split.validation.",
         unit="epochs",
     )
     reduce_learning_rate: int = key(
         0,
-        whole(0),
-        "Halve the learning rate when the validation loss has not fallen for so many epochs; 0 "
-        "leaves it. Needs split.validation.",
+        whole_number(0),
+        "Halve the learning rate when the validation loss has not fallen for this many epochs; 0 "
+        "keeps it. Needs split.validation.",
         unit="epochs",
-    )
-    port: int = key(
-        0,
-        whole(0, 65535),
-        "Port of the parameter server in the driver, which the workers must reach; 0 takes a "
-        "free one.",
-    )
-    stall_timeout: float = key(
-        # Long enough for a busy machine to miss a few signs of life.
-        120.0,
-        real(lambda x: x > 0, "a number > 0"),
-        "Silence after which a worker counts as lost, and the fit fails.",
-        unit="seconds",
     )
 
 
 @dataclass(frozen=True)
 class EvaluationConfig(Section):
-    """How predictions are judged."""
+    """How predictions are evaluated."""
 
     threshold: float = key(
         0.5,
-        real(lambda x: 0 <= x <= 1, "a number from 0 to 1"),
+        number(lambda x: 0 <= x <= 1, "a number from 0 to 1"),
         "Probability of glasses from which the predicted label is 1.",
         unit="probability",
     )
     cost_false_positive: float = key(
         1.0,
-        real(lambda x: x >= 0, "a number >= 0"),
-        "What it costs to take an image without glasses for one with; with `split.validation`, "
-        "`metrics.json` tells the threshold of the least cost.",
+        number(lambda x: x >= 0, "a number >= 0"),
+        "Cost of a false positive, an image without glasses that is predicted to show some. With "
+        "`split.validation`, `metrics.json` has the threshold of the lowest cost.",
         unit="any, the same for both costs",
     )
     cost_false_negative: float = key(
         1.0,
-        real(lambda x: x >= 0, "a number >= 0"),
-        "What it costs to miss glasses.",
+        number(lambda x: x >= 0, "a number >= 0"),
+        "Cost of a false negative, an image with glasses that is predicted to show none.",
         unit="any, the same for both costs",
     )
     calibrate: bool = key(
         False,
         flag(),
-        "Whether the model's logits are divided by a temperature, fitted on the validation "
-        "images, so that its probabilities come true more nearly. Needs split.validation.",
+        "Whether to divide the model's logits by a temperature, fitted on the validation images, "
+        "for better calibrated probabilities. Needs split.validation.",
     )
     folds: int = key(
         # Of the usual 5 and 10 the one that takes half the time.
         5,
-        whole(2, 100),
-        "Parts of a cross-validation: as many fits, each judged on the part that it has not seen.",
+        whole_number(2, 100),
+        "Number of folds of a cross-validation; each fold is the test set of one fit.",
         unit="folds",
     )
