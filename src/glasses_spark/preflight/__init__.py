@@ -1,1 +1,1 @@
-"""Before a run: what this machine has, and what the run will take."""
+"""Checks and forecasts before a run."""

@@ -1,4 +1,4 @@
-"""Demand: the memory and the disk that a run takes, by formula."""
+"""Memory and disk space that a run needs, by formula."""
 
 from __future__ import annotations
 
@@ -7,38 +7,53 @@ from typing import Final
 MB: Final = 10**6
 GIB: Final = 2**30
 
-# Measured by benchmarks/bench_memory.py, for the CNN of the published experiment: a worker
+# Measured by benchmarks/bench_memory.py for the CNN of the published experiment: a worker
 # peaked at 592 to 637 MB, the driver's Python at 366 to 381 MB.
 WORKER_BYTES: Final = 650 * MB
 DRIVER_BYTES: Final = 400 * MB
 
-# Estimated: the JVM's heap while it lists, shuffles and plans, and the JVM itself.
+# Estimate for the JVM with its heap while it lists, shuffles and plans.
 JVM_BYTES: Final = 1000 * MB
 
-# What a run keeps of an image in Spark's local folders: once as Spark persists it (where its
-# memory is full), once as the shuffle writes it, once as a worker spools it.
+# Copies of the pixels in Spark's local folders: persisted (if memory is full), written by
+# the shuffle, and spooled by the workers.
 LOCAL_COPIES: Final = 3
 
 
-def memory_of_run(processes: int) -> int:
-    """Bytes that a run takes in local mode, at its peak.
+def memory_of_run(workers: int) -> int:
+    """Return the peak memory of a run in local mode.
 
     Args:
-        processes: Workers that train at the same time, at least 1.
+        workers: Workers that train at the same time on this machine; 0 if they run
+            elsewhere.
+
+    Returns:
+        Bytes.
     """
-    return DRIVER_BYTES + JVM_BYTES + processes * WORKER_BYTES
+    return DRIVER_BYTES + JVM_BYTES + workers * WORKER_BYTES
 
 
 def local_disk_of_run(images: int, pixels: int) -> int:
-    """Bytes that a run writes to Spark's local folders, at most.
+    """Return the largest size of a run's files in Spark's local folders.
 
     Args:
-        images: How many images are used.
-        pixels: Height times width to which they are brought.
+        images: Images that are used.
+        pixels: Height times width of an image in training.
+
+    Returns:
+        Bytes.
     """
     return LOCAL_COPIES * images * pixels
 
 
 def store_of_run(images: int, pixels: int) -> int:
-    """Bytes of the pixel store, at most: Parquet compresses what is flat."""
+    """Return the largest size of the pixel store, without the compression of Parquet.
+
+    Args:
+        images: As for ``local_disk_of_run``.
+        pixels: As for ``local_disk_of_run``.
+
+    Returns:
+        Bytes.
+    """
     return images * pixels

@@ -10,17 +10,17 @@ from glasses_spark.preflight.advise.forecast import (
     REFERENCE_START_S,
     STORED_JOB_S,
     Forecast,
-    Load,
-    Measured,
+    Measurements,
     Steps,
+    Workload,
     advise,
     forecast,
+    forecast_all,
     forecast_keras,
-    forecasts,
 )
 
-LOAD = Load(images=1000, pixels=128 * 128, test=0.2, validation=0.0, epochs=10, batch_size=100)
-MEASURED = Measured(
+LOAD = Workload(images=1000, pixels=128 * 128, test=0.2, validation=0.0, epochs=10, batch_size=100)
+MEASURED = Measurements(
     cores=2,
     spark_start_s=REFERENCE_START_S,
     list_s=3.0,
@@ -37,15 +37,16 @@ MEASURED = Measured(
 )
 
 
-def of(
+def forecast_of(
     workers: int,
     *,
     mode: str = "asynchronous",
     frequency: str = "batch",
     precision: str = "float32",
-    measured: Measured = MEASURED,
-    load: Load = LOAD,
+    measured: Measurements = MEASURED,
+    load: Workload = LOAD,
 ) -> Forecast:
+    """Forecast a run with these measurements."""
     return forecast(
         measured, load, mode=mode, frequency=frequency, workers=workers, precision=precision
     )
@@ -61,99 +62,113 @@ def of(
         (2, "synchronous", "epoch", 4 * 0.18 * 1.03 + 2 * 0.01),
     ],
 )
-def test_an_epoch_is_its_steps_and_exchanges(
+def test_an_epoch_is_the_sum_of_its_steps_and_exchanges(
     workers: int, mode: str, frequency: str, seconds: float
 ) -> None:
-    assert of(workers, mode=mode, frequency=frequency).epoch_s == pytest.approx(seconds)
+    assert forecast_of(workers, mode=mode, frequency=frequency).epoch_s == pytest.approx(seconds)
 
 
-def test_bfloat16_shortens_the_steps_alone() -> None:
-    assert of(1, precision="bfloat16").epoch_s == pytest.approx(8 * (0.05 + 0.01))
+def test_bfloat16_makes_only_the_steps_faster() -> None:
+    assert forecast_of(1, precision="bfloat16").epoch_s == pytest.approx(8 * (0.05 + 0.01))
 
 
-def test_a_small_last_batch_costs_its_rows_and_a_whole_exchange() -> None:
+def test_a_small_last_batch_takes_a_full_exchange() -> None:
     load = dataclasses.replace(LOAD, images=1010)  # 808 rows to train on
 
-    assert of(1, load=load).epoch_s == pytest.approx(8.08 * 0.10 + 9 * 0.01)
+    assert forecast_of(1, load=load).epoch_s == pytest.approx(8.08 * 0.10 + 9 * 0.01)
 
 
-def test_a_server_that_is_always_busy_sets_the_pace() -> None:
+def test_a_saturated_server_limits_the_speed() -> None:
     slow = dataclasses.replace(MEASURED, exchange_s=1.0)
 
-    assert of(2, measured=slow).epoch_s == pytest.approx(4 * 2 * 1.0)
+    assert forecast_of(2, measured=slow).epoch_s == pytest.approx(4 * 2 * 1.0)
 
 
 def test_validation_is_part_of_an_epoch() -> None:
     load = dataclasses.replace(LOAD, validation=0.1)
 
-    assert of(2, load=load).epoch_s == pytest.approx(3.5 * 0.18 + 4 * 0.01 + 100 / 2 * 0.002)
+    assert forecast_of(2, load=load).epoch_s == pytest.approx(
+        3.5 * 0.18 + 4 * 0.01 + 100 / 2 * 0.002
+    )
 
 
-def test_more_images_take_longer_to_prepare_and_a_filled_store_takes_none_of_it() -> None:
+def test_decoding_time_grows_with_the_images_and_a_filled_store_avoids_it() -> None:
     more = dataclasses.replace(LOAD, images=2000)
-    few, many = of(1), of(1, load=more)
+    few, many = forecast_of(1), forecast_of(1, load=more)
 
     assert many.prepare_s - few.prepare_s == pytest.approx(1000 * 0.01 / 0.92)
     assert few.stored_s is not None
     assert few.total_s - few.stored_s == pytest.approx(few.prepare_s - 3.0 - STORED_JOB_S)
 
 
-def test_where_spark_starts_slowly_its_jobs_are_slow() -> None:
+def test_a_slow_start_of_spark_makes_its_jobs_slow() -> None:
     slow = dataclasses.replace(MEASURED, spark_start_s=2 * REFERENCE_START_S)
 
-    assert of(1, measured=slow).total_s - of(1).total_s > REFERENCE_START_S + 8
+    assert forecast_of(1, measured=slow).total_s - forecast_of(1).total_s > REFERENCE_START_S + 8
 
 
-def test_memory_grows_with_the_workers_and_in_keras_with_the_images() -> None:
+def test_memory_grows_with_the_workers_and_for_keras_with_the_images() -> None:
     more = dataclasses.replace(LOAD, images=2000)
 
-    assert of(2).memory - of(1).memory == 650 * 10**6
-    assert of(1).memory == of(1, load=more).memory
+    assert forecast_of(2).memory - forecast_of(1).memory == 650 * 10**6
+    assert forecast_of(1).memory == forecast_of(1, load=more).memory
     grown = forecast_keras(MEASURED, more).memory - forecast_keras(MEASURED, LOAD).memory
     assert grown == 1000 * 128 * 128 * 5
 
 
-def test_every_way_is_forecast_and_plain_keras_last() -> None:
-    found = forecasts(MEASURED, LOAD)
+def test_all_ways_are_forecast_with_plain_keras_last() -> None:
+    rows = forecast_all(MEASURED, LOAD)
 
-    assert len({(one.way, one.workers, one.precision) for one in found}) == 2 * 2 * 2 * 2 + 1
-    assert found[-1].way == "keras"
+    assert len({(row.way, row.workers, row.precision) for row in rows}) == 2 * 2 * 2 * 2 + 1
+    assert rows[-1].way == "keras"
 
 
-def made(way: str, workers: int, total: float, memory: int = 1) -> Forecast:
+def make_forecast(way: str, workers: int, total: float, memory: int = 1) -> Forecast:
     return Forecast(way, workers, "float32", 1.0, 1.0, total, total, memory)
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "keras", "answer", "said"),
+    ("one", "two", "keras", "answer", "reason"),
     [
-        (100.0, 60.0, 90.0, "2 workers", "they take 60 s, one of them 100 s"),
-        (100.0, 60.0, 50.0, "no Spark", "takes 50 s, where the fastest run here takes 60 s"),
-        (60.0, 80.0, 90.0, "one worker", "it takes 60 s on all cores, 2 of them 80 s"),
-        (61.0, 60.0, 90.0, "one worker", "it takes 61 s on all cores, 2 of them 60 s"),
+        (100.0, 60.0, 90.0, "2 workers", "2 workers take 60 s, 1 takes 100 s"),
+        (100.0, 60.0, 50.0, "no Spark", "takes 50 s, the fastest run with Spark takes 60 s"),
+        (60.0, 80.0, 90.0, "one worker", "one worker takes 60 s on all cores, 2 workers take 80 s"),
+        (61.0, 60.0, 90.0, "one worker", "one worker takes 61 s on all cores, 2 workers take 60 s"),
         (61.0, 60.0, 59.0, "one worker", "plain Keras in one process takes 59 s"),
     ],
 )
-def test_the_answer_follows_from_the_times(
-    one: float, two: float, keras: float, answer: str, said: str
+def test_the_advice_follows_from_the_times(
+    one: float, two: float, keras: float, answer: str, reason: str
 ) -> None:
-    found = [made("a/b", 1, one), made("a/b", 2, two), made("keras", 0, keras)]
+    rows = [
+        make_forecast("a/b", 1, one),
+        make_forecast("a/b", 2, two),
+        make_forecast("keras", 0, keras),
+    ]
 
-    advice = advise(found, way="a/b", precision="float32", memory=10)
+    advice = advise(rows, way="a/b", precision="float32", memory=10)
 
     assert advice.answer == answer
-    assert said in advice.reason
+    assert reason in advice.reason
 
 
-def test_what_does_not_fit_into_the_memory_is_not_advised() -> None:
-    found = [made("a/b", 1, 90), made("a/b", 2, 60, memory=20), made("keras", 0, 50, memory=20)]
+def test_a_run_that_exceeds_the_memory_is_not_advised() -> None:
+    rows = [
+        make_forecast("a/b", 1, 90),
+        make_forecast("a/b", 2, 60, memory=20),
+        make_forecast("keras", 0, 50, memory=20),
+    ]
 
-    advice = advise(found, way="a/b", precision="float32", memory=10)
+    advice = advise(rows, way="a/b", precision="float32", memory=10)
 
     assert (advice.answer, advice.best.workers) == ("one worker", 1)
 
 
-def test_other_ways_than_the_configured_one_are_not_advised() -> None:
-    found = [made("a/b", 1, 90), made("c/d", 2, 10), made("keras", 0, 500)]
+def test_only_the_configured_mode_and_frequency_are_advised() -> None:
+    rows = [
+        make_forecast("a/b", 1, 90),
+        make_forecast("c/d", 2, 10),
+        make_forecast("keras", 0, 500),
+    ]
 
-    assert advise(found, way="a/b", precision="float32", memory=10).best.way == "a/b"
+    assert advise(rows, way="a/b", precision="float32", memory=10).best.way == "a/b"

@@ -5,31 +5,31 @@ from __future__ import annotations
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, as_dict, render
 
 JAVA = Check("Java", OK, "17.0.15", "Java 17 or 21")
-SLOTS = Check("Slots", WARNING, "2", "4", "Take 2.")
+SLOTS = Check("Slots", WARNING, "2", "4", "Use 2.")
 OPENCV = Check("OpenCV", FAILED, "none", "one", "Install it.")
 
 
-def test_the_text_shows_what_was_wanted_and_what_to_do_where_something_is_wrong() -> None:
+def test_the_text_shows_the_expected_value_and_the_advice_unless_a_check_is_ok() -> None:
     assert render([JAVA, SLOTS, OPENCV]).splitlines() == [
         "ok    Java    17.0.15",
-        "warn  Slots   2; wanted 4",
-        "              Take 2.",
-        "FAIL  OpenCV  none; wanted one",
+        "warn  Slots   2; expected 4",
+        "              Use 2.",
+        "FAIL  OpenCV  none; expected one",
         "              Install it.",
         "1 of 3 checks failed.",
     ]
 
 
-def test_a_warning_leaves_a_run_to_start() -> None:
+def test_a_run_can_start_despite_a_warning() -> None:
     assert render([JAVA, SLOTS]).endswith("A run can start; 1 of 2 checks have a warning.")
     assert SLOTS.ok
 
 
-def test_all_well_is_said() -> None:
-    assert render([JAVA]).endswith("\nAll is well: a run can start.")
+def test_the_summary_says_when_all_checks_passed() -> None:
+    assert render([JAVA]).endswith("\nAll checks passed: a run can start.")
 
 
-def test_json_has_every_attribute_and_the_verdict_of_all() -> None:
+def test_json_has_all_attributes_and_an_overall_verdict() -> None:
     assert as_dict([JAVA, SLOTS])["ok"] is True
     assert as_dict([JAVA, OPENCV]) == {
         "ok": False,

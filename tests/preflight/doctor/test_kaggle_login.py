@@ -39,9 +39,9 @@ def test_a_credential_in_variables_is_found_and_not_shown(
     assert SECRET not in repr(check)
 
 
-@pytest.mark.parametrize("place", [".kaggle/kaggle.json", ".config/kaggle/kaggle.json"])
-def test_a_credential_in_a_file_is_found_and_not_shown(tmp_path: Path, place: str) -> None:
-    path = write(tmp_path / place, json.dumps({"username": "me", "key": SECRET}))
+@pytest.mark.parametrize("file", [".kaggle/kaggle.json", ".config/kaggle/kaggle.json"])
+def test_a_credential_in_a_file_is_found_and_not_shown(tmp_path: Path, file: str) -> None:
+    path = write(tmp_path / file, json.dumps({"username": "me", "key": SECRET}))
 
     check = check_kaggle({}, home=tmp_path, needed=True)
 
@@ -49,7 +49,7 @@ def test_a_credential_in_a_file_is_found_and_not_shown(tmp_path: Path, place: st
     assert SECRET not in repr(check)
 
 
-def test_the_folder_that_the_environment_names_counts(tmp_path: Path) -> None:
+def test_the_configured_folder_replaces_the_default_ones(tmp_path: Path) -> None:
     write(tmp_path / ".kaggle" / "kaggle.json", json.dumps({"username": "me", "key": SECRET}))
     environment = {"KAGGLE_CONFIG_DIR": str(tmp_path / "other")}
 
@@ -57,7 +57,7 @@ def test_the_folder_that_the_environment_names_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "mode", "trouble"),
+    ("name", "text", "mode", "defect"),
     [
         ("kaggle.json", f"key: {SECRET}", 0o600, "it is not JSON"),
         ("kaggle.json", f'{{"key": "{SECRET}"}}', 0o600, "it has no username"),
@@ -66,8 +66,8 @@ def test_the_folder_that_the_environment_names_counts(tmp_path: Path) -> None:
         ("access_token", SECRET, 0o644, "other users can read"),
     ],
 )
-def test_a_file_that_is_no_good_is_named_with_the_reason(
-    tmp_path: Path, name: str, text: str, mode: int, trouble: str
+def test_an_unusable_file_is_a_warning_with_the_reason(
+    tmp_path: Path, name: str, text: str, mode: int, defect: str
 ) -> None:
     path = write(tmp_path / ".kaggle" / name, text, mode)
 
@@ -75,11 +75,11 @@ def test_a_file_that_is_no_good_is_named_with_the_reason(
 
     assert check.verdict == WARNING
     assert check.found.startswith(str(path))
-    assert trouble in check.found
+    assert defect in check.found
     assert SECRET not in repr(check)
 
 
-def test_no_credential_is_a_warning_only_where_images_are_missing(tmp_path: Path) -> None:
+def test_a_missing_credential_is_a_warning_only_if_images_are_missing(tmp_path: Path) -> None:
     missing = check_kaggle({}, home=tmp_path, needed=True)
 
     assert (missing.verdict, missing.found) == (WARNING, "none")

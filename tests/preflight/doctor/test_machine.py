@@ -16,7 +16,7 @@ from glasses_spark.preflight.doctor.machine import (
     check_port,
     check_store,
     check_writable,
-    existing_part,
+    nearest_existing,
 )
 from glasses_spark.preflight.footprint import GIB, MB, memory_of_run
 
@@ -30,25 +30,25 @@ from glasses_spark.preflight.footprint import GIB, MB, memory_of_run
         (memory_of_run(2), memory_of_run(2), OK),
     ],
 )
-def test_the_memory_of_two_workers_is_checked(
+def test_too_little_memory_fails_and_used_memory_is_a_warning(
     total: int, available: int | None, verdict: str
 ) -> None:
-    check = check_memory(total, processes=2, available=available)
+    check = check_memory(total, workers=2, available=available)
 
     assert check.verdict == verdict
-    assert check.wanted == "2.5 GiB or more for 2 workers at once"
+    assert check.wanted == "2.5 GiB or more for 2 workers"
     assert ("num_workers=1" in check.advice) is (verdict != OK)
 
 
-def test_more_workers_take_more_memory() -> None:
-    assert not check_memory(memory_of_run(2), processes=3).ok
+def test_more_workers_need_more_memory() -> None:
+    assert not check_memory(memory_of_run(2), workers=3).ok
 
 
-def test_linux_tells_what_is_free(tmp_path: Path) -> None:
-    told = tmp_path / "meminfo"
-    told.write_text("MemTotal:  8000 kB\nMemAvailable:    1000 kB\n")
+def test_available_memory_is_read_from_linux(tmp_path: Path) -> None:
+    memory_info = tmp_path / "meminfo"
+    memory_info.write_text("MemTotal:  8000 kB\nMemAvailable:    1000 kB\n")
 
-    assert available_memory(told) == 1000 * 1024
+    assert available_memory(memory_info) == 1000 * 1024
     assert available_memory(tmp_path / "none") is None
 
 
@@ -56,7 +56,7 @@ def test_linux_tells_what_is_free(tmp_path: Path) -> None:
     ("free", "needed", "ok"),
     [(GIB - 1, 0, False), (GIB, 0, True), (2 * GIB, 3 * GIB, False), (3 * GIB, 3 * GIB, True)],
 )
-def test_the_disk_of_the_temporary_folder_is_checked(free: int, needed: int, ok: bool) -> None:
+def test_too_little_space_for_temporary_files_fails(free: int, needed: int, ok: bool) -> None:
     check = check_disk(Path("/scratch"), free, needed)
 
     assert (check.ok, check.found) == (ok, f"{free / GIB:.1f} GiB in /scratch")
@@ -64,49 +64,45 @@ def test_the_disk_of_the_temporary_folder_is_checked(free: int, needed: int, ok:
 
 
 @pytest.mark.parametrize(("free", "ok"), [(99 * MB, False), (100 * MB, True)])
-def test_the_disk_of_the_pixel_store_is_checked(free: int, ok: bool) -> None:
+def test_too_little_space_for_the_pixel_store_fails(free: int, ok: bool) -> None:
     check = check_store(Path("pixels"), free, 100 * MB)
 
     assert (check.ok, check.wanted) == (ok, "100 MB or more")
     assert ("store.dir=/path" in check.advice) is not ok
 
 
-def test_a_folder_in_place_of_which_there_is_a_file_fails(tmp_path: Path) -> None:
+def test_a_folder_below_a_file_fails(tmp_path: Path) -> None:
     (tmp_path / "runs").touch()
 
     check = check_writable("Run folder", tmp_path / "runs" / "one", "run.dir")
 
     assert (check.ok, check.found) == (False, f"{tmp_path / 'runs'} is a file")
-    assert check.advice == "Name another: --set run.dir=PATH"
+    assert check.advice == "Use another folder: --set run.dir=PATH"
 
 
-def test_a_folder_that_cannot_be_written_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The tests may run as root, who can write anywhere.
-    monkeypatch.setattr("os.access", lambda place, mode: Path(place) != tmp_path)
+def test_a_read_only_folder_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests may run as root, for whom every folder is writable.
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != tmp_path)
 
     check = check_writable("Run folder", tmp_path / "new" / "one", "run.dir")
 
-    assert (check.ok, check.wanted) == (False, f"leave to write in {tmp_path}")
-    assert existing_part(tmp_path / "new" / "one") == tmp_path
+    assert (check.ok, check.wanted) == (False, f"permission to write to {tmp_path}")
+    assert nearest_existing(tmp_path / "new" / "one") == tmp_path
 
 
-def test_loopback_answers_here() -> None:
+def test_loopback_answers_on_this_machine() -> None:
     assert check_loopback().found == "127.0.0.1 answers"
 
 
-def test_a_machine_without_loopback_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 192.0.2.0/24 is kept for documentation: no machine has it.
-    monkeypatch.setattr("glasses_spark.preflight.doctor.machine.LOOPBACK", "192.0.2.1")
-
-    check = check_loopback()
+def test_a_loopback_that_does_not_answer_fails() -> None:
+    # 192.0.2.0/24 is reserved for documentation, so no machine has this address.
+    check = check_loopback("192.0.2.1")
 
     assert not check.ok
-    assert check.advice.startswith("Bring the interface lo up")
+    assert check.advice.startswith("Bring up the interface lo")
 
 
-def test_a_port_that_is_taken_fails_and_a_free_one_does_not() -> None:
+def test_a_port_in_use_fails_and_a_free_port_does_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         taken = check_port("127.0.0.1", port)

@@ -12,30 +12,14 @@ from glasses_spark.preflight.doctor.slots import (
     check_master,
     check_running,
     check_workers,
-    is_local_master,
-    slots_of,
 )
 
 
 @pytest.mark.parametrize(
-    ("master", "conf", "slots"),
-    [
-        ("local", {}, 1),
-        ("local[3]", {}, 3),
-        ("local[*]", {}, 8),
-        ("local[4, 2]", {}, 4),
-        ("local[*]", {"spark.task.cpus": "3"}, 2),
-        ("local-cluster[2,4,1024]", {"spark.task.cpus": "2"}, 4),
-        ("spark://host:7077", {}, None),
-        ("yarn", {"spark.executor.instances": "5", "spark.executor.cores": "4"}, 20),
-    ],
+    "master", ["local", "local[3]", "local[4, 2]", "local-cluster[2,4,1024]", "spark://h:1", "yarn"]
 )
-def test_slots_are_read_from_the_master_and_the_settings(
-    master: str, conf: dict[str, str], slots: int | None
-) -> None:
-    assert slots_of(master, conf, 8) == slots
+def test_a_known_master_passes(master: str) -> None:
     assert check_master(master).ok
-    assert is_local_master(master) is (master.startswith("local") and "cluster" not in master)
 
 
 @pytest.mark.parametrize("master", ["local[two]", "spark:/host", "loca", "local[2"])
@@ -59,7 +43,7 @@ def test_a_malformed_master_fails(master: str) -> None:
         (None, 16, "synchronous", None, OK),
     ],
 )
-def test_workers_are_held_against_slots_and_cores(
+def test_workers_are_compared_with_slots_and_cores(
     slots: int | None, workers: int | str, mode: str, cores: int | None, verdict: str
 ) -> None:
     check = check_workers(slots, num_workers=workers, mode=mode, cores=cores)
@@ -67,12 +51,12 @@ def test_workers_are_held_against_slots_and_cores(
     assert check.verdict == verdict
 
 
-def test_too_many_synchronous_workers_are_told_both_numbers_and_what_to_do() -> None:
+def test_too_many_synchronous_workers_fail_with_both_numbers_and_what_to_do() -> None:
     check = check_workers(2, num_workers=3, mode="synchronous")
 
-    assert check.found == "2, for 3 synchronous workers"
+    assert check.found == "2 for 3 synchronous workers"
     assert check.advice == (
-        "Take --set training.num_workers=2, or give Spark more cores, or train asynchronously"
+        "Use --set training.num_workers=2, or give Spark more cores, or train asynchronously"
     )
 
 
@@ -91,44 +75,32 @@ def test_dynamic_allocation_fails_synchronous_training(dynamic: str, mode: str, 
     assert ("dynamicAllocation.enabled=false" in check.advice) is not ok
 
 
-def test_a_running_spark_is_asked_for_its_slots_and_its_pythons(spark: SparkSession) -> None:
+def test_a_running_spark_is_checked_for_its_slots_and_python_versions(spark: SparkSession) -> None:
     checks = check_running(spark, num_workers="auto", mode="synchronous")
 
     assert [check.verdict for check in checks] == [OK, OK, OK]
-    assert checks[1].found == "2, for 2 synchronous workers"
-    assert checks[2].found.startswith("2 tasks at once, Python 3.")
+    assert checks[1].found == "2 for 2 synchronous workers"
+    assert checks[2].found.startswith("2 tasks with Python 3.")
 
 
-def test_executors_with_another_python_fail(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("glasses_spark.preflight.doctor.slots._own_python", lambda: "3.12.99")
-
-    check = check_executors(spark, 2, barrier=False)
+def test_executors_with_another_python_fail(spark: SparkSession) -> None:
+    check = check_executors(spark, 2, barrier=False, python="3.12.99")
 
     assert not check.ok
     assert check.wanted == "Python 3.12.99 with the packages of the driver"
     assert "PYSPARK_PYTHON" in check.advice
 
 
-def test_executors_that_lack_a_package_fail_by_its_name(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packages = ("numpy", "no_such_package")
-    monkeypatch.setattr("glasses_spark.preflight.doctor.slots.PROBED", packages)
-
-    check = check_executors(spark, 2, barrier=True)
+def test_executors_that_lack_a_package_fail_with_its_name(spark: SparkSession) -> None:
+    check = check_executors(spark, 2, barrier=True, packages=["numpy", "no_such_package"])
 
     assert not check.ok
     assert check.found.endswith("; no_such_package: No module named 'no_such_package'")
 
 
-def test_tasks_that_fail_are_told_by_their_error(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("glasses_spark.preflight.doctor.slots.PROBED", (None,))
-
-    check = check_executors(spark, 1, barrier=False)
+def test_a_failed_task_is_reported_with_its_error(spark: SparkSession) -> None:
+    # A relative import without a package raises TypeError, which the task does not catch.
+    check = check_executors(spark, 1, barrier=False, packages=[".relative"])
 
     assert not check.ok
     assert check.found

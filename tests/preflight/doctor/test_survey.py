@@ -34,7 +34,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("glob", ["*.png", "*.{png,PNG,jp2}", "[^f]*.png", "face*"])
-def test_files_and_numbers_are_those_that_spark_finds(
+def test_files_and_ids_are_those_that_spark_lists(
     spark: SparkSession, tmp_path: Path, glob: str
 ) -> None:
     folder = write_faces(tmp_path / "faces [of] mine", NAMES)
@@ -49,7 +49,7 @@ def test_files_and_numbers_are_those_that_spark_finds(
     assert ours
 
 
-def test_a_glob_of_folders_is_followed(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_glob_of_folders_lists_the_files_in_them(spark: SparkSession, tmp_path: Path) -> None:
     write_faces(tmp_path, ["a/1.png", "b/2.png", "c/3.png"])
     location = str(tmp_path / "{a,b}")
 
@@ -58,35 +58,35 @@ def test_a_glob_of_folders_is_followed(spark: SparkSession, tmp_path: Path) -> N
     assert ours == {row.id for row in list_images(spark, location).collect()} == {1, 2}
 
 
-def test_there_is_nothing_where_there_is_no_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_files(tmp_path: Path) -> None:
     assert list(list_files(str(tmp_path / "none"), "*.png")) == []
 
 
 @pytest.mark.parametrize(
     ("name", "number"), [("face-7.png", 7), ("2147483648.png", None), ("1.2.jp2", 2), ("a", None)]
 )
-def test_the_number_is_the_last_one_that_fits_an_int(name: str, number: int | None) -> None:
+def test_the_id_is_the_last_number_if_it_fits_an_int(name: str, number: int | None) -> None:
     assert number_in(name) == number
 
 
-def test_every_file_and_every_label_is_accounted_for() -> None:
+def test_every_file_and_every_label_is_counted() -> None:
     files = [ImageFile(f"/faces/{name}", 10, number_in(name)) for name in ("1.png", "2.png", "x")]
     labels = {1: 1.0, 2: None, 3: 0.0}
 
-    found = survey(files, labels)
+    result = survey(files, labels)
 
-    assert (found.images, found.size, found.labels) == (3, 30, 3)
-    assert (found.with_glasses, found.without_glasses, found.labelled) == (1, 0, 1)
-    assert (str(found.undefined), str(found.unlabelled)) == ("1: 2.png", "1: x")
-    assert (str(found.without_image), str(found.unnumbered)) == ("1: 3", "1: x")
+    assert (result.images, result.size, result.labels) == (3, 30, 3)
+    assert (result.with_glasses, result.without_glasses, result.labelled) == (1, 0, 1)
+    assert (str(result.undefined), str(result.unlabelled)) == ("1: 2.png", "1: x")
+    assert (str(result.without_image), str(result.unnumbered)) == ("1: 3", "1: x")
 
 
-def test_a_sample_of_any_number_of_files_is_small_and_even() -> None:
-    def many() -> Iterator[ImageFile]:
+def test_the_sample_of_many_files_is_small_and_even() -> None:
+    def files() -> Iterator[ImageFile]:
         for number in range(10_000):
             yield ImageFile(f"/{number}.png", 1, number)
 
-    sample = [int(Path(path).stem) for path in survey(many(), None).sample]
+    sample = [int(Path(path).stem) for path in survey(files(), None).sample]
 
     assert 128 <= len(sample) <= 256
     assert len({after - before for before, after in pairwise(sample)}) == 1

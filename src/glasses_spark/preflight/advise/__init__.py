@@ -1,1 +1,1 @@
-"""Advise: a forecast of time and memory, measured on this machine."""
+"""Forecast of the time and memory of a run, measured on this machine."""

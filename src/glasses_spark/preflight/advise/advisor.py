@@ -1,4 +1,4 @@
-"""Advisor: from a configuration to measurements, forecasts and an advice, as text or JSON."""
+"""Measure this machine, forecast a run, and recommend how to train."""
 
 from __future__ import annotations
 
@@ -7,46 +7,49 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from glasses_spark.config.config import Config
+from glasses_spark.config.fields import AUTO
+from glasses_spark.config.training import ASYNCHRONOUS, BFLOAT16, FLOAT32, SYNCHRONOUS
 from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.preflight.advise.forecast import (
     Advice,
     Forecast,
-    Load,
-    Measured,
+    Measurements,
+    Workload,
     advise,
-    forecasts,
+    forecast_all,
 )
-from glasses_spark.preflight.advise.measure import counts_of_workers, measure
+from glasses_spark.preflight.advise.measure import choose_worker_counts, measure
 from glasses_spark.preflight.advise.probe import Task
-from glasses_spark.preflight.doctor.machine import cores as cores_here
+from glasses_spark.preflight.doctor.machine import count_cores
 from glasses_spark.runtime.machine import total_memory
 from glasses_spark.runtime.master import DEFAULT_MASTER, is_local_master
 from glasses_spark.runtime.task_slots import slots_in_settings
 
 _COLUMNS: Final = ("", "workers", "precision", "prepare", "epoch", "total", "stored", "memory")
-_SAME: Final = {"asynchronous": "asynchronous, hogwild"}
+# Hogwild mode takes the same time as asynchronous mode.
+_MODE_NAMES: Final = {ASYNCHRONOUS: "asynchronous, hogwild"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is advised, and on what grounds.
+    """Recommendation with the forecasts and measurements that it is based on.
 
     Attributes:
-        advice: The answer.
-        forecasts: Of every way of training, and plain Keras.
+        advice: The recommendation.
+        forecasts: Forecasts of all ways to train, and of plain Keras.
         configured: ``mode/frequency`` and precision of the configuration.
-        measured: What was measured here.
-        load: What there is to do.
+        measured: The measurements.
+        load: Size of the run.
     """
 
     advice: Advice
     forecasts: list[Forecast]
     configured: tuple[str, str]
-    measured: Measured
-    load: Load
+    measured: Measurements
+    load: Workload
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: the attributes, in seconds and bytes."""
+        """Convert the report for JSON, in seconds and bytes."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -54,83 +57,93 @@ class Report:
 
 
 def advise_run(config: Config) -> Report:
-    """Measure this machine on the data of a run, and say how to train.
+    """Measure this machine on the data of a run, and recommend how to train.
 
     Args:
-        config: The run; its master must be local.
+        config: Configuration of the run, with a local master.
 
     Raises:
-        ConfigError: The master is another machine's, which is not measured here.
-        DataError: The images are not on a disk of this machine.
-        SetupError: Something could not be measured.
+        ConfigError: The master is not local.
+        DataError: There are no images on this machine's disks.
+        SetupError: A measurement failed.
     """
-    # Imported here: they bring pyspark.
-    from glasses_spark.preflight.doctor.survey import list_files, survey
-
-    data, image, training = config.data, config.image, config.training
-    sample = survey(list_files(data.images, data.glob), None).sample
-    if not sample:
-        raise DataError(
-            f"data.images: found no {data.glob} in {data.images} on this machine's disks, wanted "
-            "some to measure with; name a local folder, such as a part of the images"
-        )
-    precisions, precision = _precisions(training.precision)
-    cores = _cores(config)
-    task = Task(
-        images=data.images,
-        labels=data.labels,
-        glob=data.glob,
-        limit=data.limit,
-        sample=sample,
-        height=image.height,
-        width=image.width,
-        batch_size=training.batch_size,
-        optimizer=training.optimizer,
-        loss=training.loss,
-        metrics=training.metrics,
-        workers=counts_of_workers(cores),
-        cores=cores,
-        precisions=precisions,
-        master=config.spark.master,
-        seed=config.run.seed,
-        conf=dict(config.spark.conf),
-    )
-    measured, images = measure(task)
-    load = Load(
+    cores = _count_cores(config)
+    precisions, precision = _choose_precisions(config.training.precision)
+    measured, images = measure(_make_task(config, cores, precisions))
+    training = config.training
+    load = Workload(
         images=images,
-        pixels=image.height * image.width,
+        pixels=config.image.height * config.image.width,
         test=config.split.test,
         validation=config.split.validation,
         epochs=training.epochs,
         batch_size=training.batch_size,
     )
-    found = forecasts(measured, load)
-    mode = "synchronous" if training.mode == "synchronous" else "asynchronous"
+    forecasts = forecast_all(measured, load)
+    mode = SYNCHRONOUS if training.mode == SYNCHRONOUS else ASYNCHRONOUS
     way = f"{mode}/{training.frequency}"
-    advice = advise(found, way=way, precision=precision, memory=total_memory())
-    return Report(advice, found, (way, precision), measured, load)
+    advice = advise(forecasts, way=way, precision=precision, memory=total_memory())
+    return Report(advice, forecasts, (way, precision), measured, load)
 
 
-def _precisions(configured: str) -> tuple[list[str], str]:
-    """Which to measure, and which the configuration comes to on this machine."""
-    from glasses_spark.config.fields import AUTO
-    from glasses_spark.training.precision import BFLOAT16, FLOAT32, has_native_bfloat16
+def _make_task(config: Config, cores: int, precisions: list[str]) -> Task:
+    data, training = config.data, config.training
+    return Task(
+        images=data.images,
+        labels=data.labels,
+        glob=data.glob,
+        limit=data.limit,
+        sample=_sample_images(data.images, data.glob),
+        height=config.image.height,
+        width=config.image.width,
+        batch_size=training.batch_size,
+        optimizer=training.optimizer,
+        loss=training.loss,
+        metrics=training.metrics,
+        workers=choose_worker_counts(cores),
+        cores=cores,
+        precisions=precisions,
+        master=config.spark.master,
+        seed=config.run.seed,
+        cpu_kernels=training.cpu_kernels,
+        conf=dict(config.spark.conf),
+    )
+
+
+def _sample_images(images: str, glob: str) -> list[str]:
+    # Imported here because it imports pyspark.
+    from glasses_spark.preflight.doctor.survey import list_files, survey
+
+    sample = survey(list_files(images, glob), None).sample
+    if not sample:
+        raise DataError(
+            f"data.images: found no {glob} in {images} on this machine, but advise needs some "
+            "images to measure with. Use a local folder, such as a copy of some of the images"
+        )
+    return sample
+
+
+def _choose_precisions(configured: str) -> tuple[list[str], str]:
+    """Return the precisions to measure, and the one that the configuration selects."""
+    # Imported here because it imports pyspark.
+    from glasses_spark.training.precision import has_native_bfloat16
 
     native = has_native_bfloat16()
-    chosen = (BFLOAT16 if native else FLOAT32) if configured == AUTO else configured
-    return [FLOAT32, *([BFLOAT16] if native or chosen == BFLOAT16 else [])], chosen
+    selected = (BFLOAT16 if native else FLOAT32) if configured == AUTO else configured
+    return [FLOAT32, *([BFLOAT16] if native or selected == BFLOAT16 else [])], selected
 
 
-def _cores(config: Config) -> int:
-    """The cores that the tasks of a local master can use."""
-    master = config.spark.master or config.spark.conf.get("spark.master") or DEFAULT_MASTER
+def _count_cores(config: Config) -> int:
+    """Count the cores that the tasks of a local master use."""
+    conf = config.spark.conf
+    master = config.spark.master or conf.get("spark.master") or DEFAULT_MASTER
     if not is_local_master(master):
         raise ConfigError(
-            f"spark.master is {master}: what is measured is this machine, and a run there is not "
-            "forecast; give --set 'spark.master=local[*]' to see what one machine does"
+            f"spark.master={master} is not local, but advise measures this machine only. Use "
+            "--set 'spark.master=local[*]' to get a forecast for one machine"
         )
-    cores = cores_here()
-    return max(1, min(cores, slots_in_settings(master, config.spark.conf, cores=cores) or 1))
+    cores = count_cores()
+    return max(1, min(cores, slots_in_settings(master, conf, cores=cores) or 1))
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -145,31 +158,39 @@ def _lines(report: Report) -> Iterator[str]:
         "to start Spark."
     )
     yield ""
-    rows = [_COLUMNS, *(_cells(one) for one in report.forecasts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    for row, one in zip(rows, [None, *report.forecasts], strict=True):
-        mark = "*" if one and (one.way, one.precision) == report.configured else " "
-        first, *others = (cell for cell in row)
-        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        yield f"{mark} {first.ljust(widths[0])}  {'  '.join(cells)}".rstrip()
+    yield from _table(report)
     yield ""
     yield (
-        "* as configured. total: the whole process, with every image decoded; stored: with the "
-        "pixels of an earlier run."
+        "* configured. total: the whole process, with all images decoded. stored: the same with "
+        "the pixels of an earlier run."
     )
     yield f"Advice: {report.advice.answer}: {report.advice.reason}."
 
 
-def _cells(one: Forecast) -> tuple[str, ...]:
-    mode, _, frequency = one.way.partition("/")
-    way = f"{_SAME.get(mode, mode)} / {frequency}" if frequency else "plain Keras, one process"
+def _table(report: Report) -> Iterator[str]:
+    rows = [_COLUMNS, *map(_cells, report.forecasts)]
+    marks = [
+        "*" if (forecast.way, forecast.precision) == report.configured else " "
+        for forecast in report.forecasts
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for mark, (way, *numbers) in zip([" ", *marks], rows, strict=True):
+        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True)]
+        yield f"{mark} {way.ljust(widths[0])}  {'  '.join(cells)}".rstrip()
+
+
+def _cells(forecast: Forecast) -> tuple[str, ...]:
+    mode, _, frequency = forecast.way.partition("/")
+    way = (
+        f"{_MODE_NAMES.get(mode, mode)} / {frequency}" if frequency else "plain Keras, one process"
+    )
     return (
         way,
-        str(one.workers or "-"),
-        one.precision,
-        f"{one.prepare_s:.1f} s",
-        f"{one.epoch_s:.2f} s",
-        f"{one.total_s:.0f} s",
-        "-" if one.stored_s is None else f"{one.stored_s:.0f} s",
-        f"{one.memory / 1e9:.1f} GB",
+        str(forecast.workers or "-"),
+        forecast.precision,
+        f"{forecast.prepare_s:.1f} s",
+        f"{forecast.epoch_s:.2f} s",
+        f"{forecast.total_s:.0f} s",
+        "-" if forecast.stored_s is None else f"{forecast.stored_s:.0f} s",
+        f"{forecast.memory / 1e9:.1f} GB",
     )

@@ -1,9 +1,8 @@
-"""Forecast: from what was measured here to what a run will take; arithmetic alone.
+"""Forecast the time and memory of a run from measurements on this machine.
 
-A run is a sum: the start of Spark, the listing, the decoding, the epochs and what comes
-before the first, the scoring, the writing. What computes is measured on this machine
-with this data; what Spark adds to each of its jobs was measured once, and is scaled by
-how fast Spark starts here.
+A run is a sum of parts: start of Spark, listing, decoding, preparation of the fit, epochs,
+scoring, writing. Computation is measured on this machine with the data of the run. The time
+that Spark adds to each job is a constant, scaled by the time in which Spark starts here.
 """
 
 from __future__ import annotations
@@ -12,57 +11,68 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from glasses_spark.config.training import (
+    ASYNCHRONOUS,
+    BATCH,
+    BFLOAT16,
+    EPOCH,
+    FLOAT32,
+    SYNCHRONOUS,
+)
 from glasses_spark.preflight.footprint import DRIVER_BYTES, WORKER_BYTES, memory_of_run
-from glasses_spark.training.schedule import BATCH, SYNCHRONOUS, share
+from glasses_spark.training.schedule import share
 
-# What Spark adds, in seconds: what runs of 2,400 faces took beyond what was measured of their
-# parts, on a machine where Spark started in the first of these. benchmarks/bench_advise.py
-# holds forecasts against runs.
+# The value of `Forecast.way` for plain Keras.
+KERAS: Final = "keras"
+
+# Seconds that Spark adds: the difference between runs of 2,400 images and the measured parts,
+# on a machine where Spark started in REFERENCE_START_S. benchmarks/bench_advise.py compares
+# forecasts with runs.
 REFERENCE_START_S: Final = 4.4
 
-# Planning a decoding, writing the pixels and reading them back; then only reading.
+# Plan the decoding, write the pixels and read them back; or only read them.
 DECODING_JOB_S: Final = 3.1
 STORED_JOB_S: Final = 2.5
 
-# From the rows to the first step of the workers, less building and tracing.
+# From the rows to the first step of the workers, without building and tracing the model.
 FIT_JOB_S: Final = 2.2
 
-# Of scoring: planning, and building the model in the workers.
+# Plan the scoring and build the model in the workers.
 SCORING_JOB_S: Final = 1.0
 
-# Curves, page, predictions and model, and the end of Spark.
+# Compute the curves, write page, predictions and model, and stop Spark.
 WRITING_S: Final = 2.6
 
-# Python and the command line, before Spark is looked for.
+# Start Python and parse the command line.
 PROCESS_S: Final = 0.5
 
-# Decoding in Spark's tasks as a part of the speed of bare processes, from 500 to 5,000
-# images (benchmarks/results/preprocess.json).
+# Speed of decoding in Spark's tasks relative to bare processes, from 500 to 5,000 images
+# (benchmarks/results/preprocess.json).
 DECODING_EFFICIENCY: Final = 0.92
 
-# Synchronous workers wait for the slowest: by so much of a step where there are several.
+# Synchronous workers wait for the slowest one: additional share of a step.
 SPREAD: Final = 0.03
 
-# Within so much of each other two ways take the same time, for all that a forecast knows.
-ALIKE: Final = 0.05
+# Forecasts that differ by less than this share are considered equal.
+TOLERANCE: Final = 0.05
 
-# A whole `import keras` takes so many times as long as the bare one that is measured.
+# A full `import keras` takes this many times as long as the measured import of TensorFlow.
 KERAS_IMPORT: Final = 2.0
 
-# Plain Keras keeps a pixel as a float32, once in its cache and once in batches ahead.
-KERAS_BYTES_A_PIXEL: Final = 5
+# Plain Keras stores a pixel as a float32 in its cache, and again in prefetched batches.
+KERAS_BYTES_PER_PIXEL: Final = 5
 
 
 @dataclass(frozen=True)
-class Load:
-    """What there is to do.
+class Workload:
+    """Size of a run.
 
     Attributes:
         images: Images that are used.
-        pixels: Height times width of each.
-        test: Part that is held back for the test.
-        validation: Part that is held back for the validation.
-        epochs: Passes over the rest.
+        pixels: Height times width of an image.
+        test: Fraction of the images in the test set.
+        validation: Fraction of the images in the validation set.
+        epochs: Passes over the training set.
         batch_size: Images in one step of one worker.
     """
 
@@ -75,23 +85,23 @@ class Load:
 
     @property
     def training_rows(self) -> int:
-        """Images that are trained on."""
+        """Images in the training set."""
         return max(1, round(self.images * (1 - self.test - self.validation)))
 
     @property
     def validation_rows(self) -> int:
-        """Images that are looked at after each epoch."""
+        """Images in the validation set."""
         return round(self.images * self.validation)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps of one count of workers, all at work.
+    """Times of a worker while a certain number of workers train at the same time.
 
     Attributes:
-        start_s: Building and tracing, before the first step.
-        seconds: Of a step of ``batch_size`` images, by precision.
-        score_s: Of one image without training, in one worker.
+        start_s: Seconds to build and trace the model before the first step.
+        seconds: Seconds of a step of ``batch_size`` images, by precision.
+        score_s: Seconds to score one image.
     """
 
     start_s: float
@@ -100,20 +110,20 @@ class Steps:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured on this machine.
+class Measurements:
+    """Measurements on this machine, in seconds.
 
     Attributes:
-        cores: Cores that share the work.
-        spark_start_s: Start of Spark, with TensorFlow imported beside it.
+        cores: Cores that are used.
+        spark_start_s: Start of Spark, with TensorFlow imported at the same time.
         list_s: Listing of images and labels.
-        import_s: Import of TensorFlow alone.
-        decode_s: Of one image, with all cores at work.
-        exchange_s: A push to the parameter server and the weights that come back.
-        steps: By count of workers.
-        keras_start_s: Plain Keras before its second step.
-        keras_step_s: A step of it, on all cores.
-        keras_decode_s: Of one image, in TensorFlow on all cores.
+        import_s: Import of TensorFlow.
+        decode_s: Decoding of one image, on all cores.
+        exchange_s: A push to the parameter server, including the returned weights.
+        steps: Times of a worker, by the number of workers.
+        keras_start_s: First step of plain Keras.
+        keras_step_s: A later step of plain Keras, on all cores.
+        keras_decode_s: Decoding of one image by TensorFlow, on all cores.
     """
 
     cores: int
@@ -130,12 +140,18 @@ class Measured:
     @classmethod
     def of_probes(
         cls, cores: int, compute: Mapping[str, Any], spark: Mapping[str, Any]
-    ) -> Measured:
-        """Take the figures of the two probes."""
+    ) -> Measurements:
+        """Combine the results of the two probes.
+
+        Args:
+            cores: Cores that are used.
+            compute: Result of ``measure_compute``.
+            spark: Result of ``measure_spark``.
+        """
         steps = {}
-        for workers, found in compute["workers"].items():
-            seconds = {name: found[name] for name in ("float32", "bfloat16") if name in found}
-            steps[int(workers)] = Steps(found["start_s"], seconds, found["score_s"])
+        for workers, times in compute["workers"].items():
+            seconds = {name: times[name] for name in (FLOAT32, BFLOAT16) if name in times}
+            steps[int(workers)] = Steps(times["start_s"], seconds, times["score_s"])
         keras = compute["keras"]
         return cls(
             cores=cores,
@@ -153,17 +169,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a run will take.
+    """Forecast of a run.
 
     Attributes:
         way: ``mode/frequency``, or ``keras``.
-        workers: How many train; 0 for plain Keras.
-        precision: In which they compute.
-        prepare_s: Listing and decoding of all images.
-        epoch_s: One epoch.
-        total_s: The whole process, with all images decoded.
-        stored_s: The same where the pixel store has them; None for plain Keras.
-        memory: Bytes, at the peak.
+        workers: Number of workers; 0 for plain Keras.
+        precision: ``float32`` or ``bfloat16``.
+        prepare_s: Seconds to list and decode all images.
+        epoch_s: Seconds of one epoch.
+        total_s: Seconds of the whole process, with all images decoded.
+        stored_s: The same with the pixels of an earlier run; None for plain Keras.
+        memory: Peak memory in bytes.
     """
 
     way: str
@@ -177,16 +193,22 @@ class Forecast:
 
 
 def forecast(
-    measured: Measured, load: Load, *, mode: str, frequency: str, workers: int, precision: str
+    measured: Measurements,
+    load: Workload,
+    *,
+    mode: str,
+    frequency: str,
+    workers: int,
+    precision: str,
 ) -> Forecast:
-    """Predict a run of this library.
+    """Forecast a run of this library.
 
     Args:
-        measured: What was measured here, for this count of workers too.
-        load: What there is to do.
+        measured: Measurements, which include this number of workers.
+        load: Size of the run.
         mode: ``training.mode``.
         frequency: ``training.frequency``.
-        workers: How many train at the same time.
+        workers: Workers that train at the same time.
         precision: ``float32`` or ``bfloat16``.
     """
     scale = measured.spark_start_s / REFERENCE_START_S
@@ -197,7 +219,8 @@ def forecast(
     score_s = measured.steps[max(measured.steps)].score_s
     score = SCORING_JOB_S * scale + load.images * score_s / max(measured.steps)
     if measured.cores // workers > 1:
-        # Scoring is done on one thread, in processes of their own where the training was not.
+        # Scoring uses one thread. After a fit with several threads a worker, it needs new
+        # processes, which import TensorFlow again.
         score += measured.import_s
     rest = PROCESS_S + measured.spark_start_s + measured.list_s + fit + score + WRITING_S * scale
     return Forecast(
@@ -212,19 +235,24 @@ def forecast(
     )
 
 
-def forecast_keras(measured: Measured, load: Load) -> Forecast:
-    """Predict plain Keras in one process, reading with `image_dataset_from_directory`."""
+def forecast_keras(measured: Measurements, load: Workload) -> Forecast:
+    """Forecast plain Keras in one process, with `image_dataset_from_directory`.
+
+    Args:
+        measured: Measurements.
+        load: Size of the run.
+    """
     step = measured.keras_step_s / load.batch_size
     epoch = load.training_rows * step + load.validation_rows * step / 3
     prepare = load.images * measured.keras_decode_s
-    judging = (load.images - load.training_rows) * step / 3
+    evaluation = (load.images - load.training_rows) * step / 3
     start = KERAS_IMPORT * measured.import_s + measured.keras_start_s
-    total = start + prepare + load.epochs * epoch + judging
-    pixels = load.images * load.pixels * KERAS_BYTES_A_PIXEL
+    total = start + prepare + load.epochs * epoch + evaluation
+    pixels = load.images * load.pixels * KERAS_BYTES_PER_PIXEL
     return Forecast(
-        way="keras",
+        way=KERAS,
         workers=0,
-        precision="float32",
+        precision=FLOAT32,
         prepare_s=prepare,
         epoch_s=epoch,
         total_s=PROCESS_S + total,
@@ -233,32 +261,36 @@ def forecast_keras(measured: Measured, load: Load) -> Forecast:
     )
 
 
-def forecasts(measured: Measured, load: Load) -> list[Forecast]:
-    """Predict every way of training, plain Keras last.
+def forecast_all(measured: Measurements, load: Workload) -> list[Forecast]:
+    """Forecast all modes, frequencies, numbers of workers and precisions, and plain Keras last.
 
-    Hogwild is asynchronous training without a lock, and takes the same time.
+    Hogwild mode is left out: it takes the same time as asynchronous mode.
+
+    Args:
+        measured: Measurements.
+        load: Size of the run.
     """
     precisions = next(iter(measured.steps.values())).seconds
-    found = [
+    spark_forecasts = [
         forecast(
             measured, load, mode=mode, frequency=frequency, workers=workers, precision=precision
         )
-        for mode in (SYNCHRONOUS, "asynchronous")
-        for frequency in (BATCH, "epoch")
+        for mode in (SYNCHRONOUS, ASYNCHRONOUS)
+        for frequency in (BATCH, EPOCH)
         for workers in sorted(measured.steps)
         for precision in precisions
     ]
-    return [*found, forecast_keras(measured, load)]
+    return [*spark_forecasts, forecast_keras(measured, load)]
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What to do, and why.
+    """Recommendation and its reason.
 
     Attributes:
         answer: ``no Spark``, ``one worker`` or ``N workers``.
-        reason: One sentence with the figures.
-        best: The forecast of what is advised.
+        reason: One sentence with the times.
+        best: Forecast of the recommendation.
     """
 
     answer: str
@@ -266,59 +298,59 @@ class Advice:
     best: Forecast
 
 
-def advise(found: Sequence[Forecast], *, way: str, precision: str, memory: int) -> Advice:
-    """Choose among forecasts of one way of training and plain Keras.
+def advise(forecasts: Sequence[Forecast], *, way: str, precision: str, memory: int) -> Advice:
+    """Recommend a number of workers, or plain Keras.
 
-    How images and weights are exchanged is a matter of accuracy, too, and so is left as
-    it is configured; only the count of workers is chosen, and whether Spark is worth it.
+    Mode, frequency and precision stay as configured, because they also affect the accuracy.
 
     Args:
-        found: As ``forecasts`` gives them.
+        forecasts: As from ``forecast_all``.
         way: ``mode/frequency`` of the configuration.
-        precision: That of the configuration.
-        memory: Bytes that this machine has.
+        precision: Precision of the configuration.
+        memory: Memory of this machine in bytes.
     """
-    ours = [one for one in found if one.way == way and one.precision == precision]
-    fitting = [one for one in ours if one.memory <= memory] or ours[:1]
-    fastest = min(fitting, key=lambda one: one.total_s)
-    keras = next(one for one in found if one.way == "keras")
-    if keras.memory <= memory and keras.total_s < (1 - ALIKE) * fastest.total_s:
+    configured = [row for row in forecasts if row.way == way and row.precision == precision]
+    fitting = [row for row in configured if row.memory <= memory] or configured[:1]
+    fastest = min(fitting, key=lambda row: row.total_s)
+    keras = next(row for row in forecasts if row.way == KERAS)
+    if keras.memory <= memory and keras.total_s < (1 - TOLERANCE) * fastest.total_s:
         return Advice(
             "no Spark",
-            f"plain Keras in one process takes {keras.total_s:.0f} s, where the fastest run here "
-            f"takes {fastest.total_s:.0f} s ({fastest.workers} workers), much of it Spark's own "
-            "start and jobs",
+            f"plain Keras in one process takes {keras.total_s:.0f} s, the fastest run with Spark "
+            f"takes {fastest.total_s:.0f} s ({fastest.workers} workers); Spark's start and jobs "
+            "take much of this time",
             keras,
         )
-    # Fewer workers see more batches each and wait less: the first that is as good.
-    best = next(one for one in fitting if one.total_s <= (1 + ALIKE) * fastest.total_s)
-    other = f"plain Keras in one process takes {keras.total_s:.0f} s" + (
+    # Prefer few workers: each trains on more batches and waits less for the others.
+    best = next(row for row in fitting if row.total_s <= (1 + TOLERANCE) * fastest.total_s)
+    alternative = f"plain Keras in one process takes {keras.total_s:.0f} s" + (
         f" and {keras.memory / 1e9:.0f} GB of memory" if keras.memory > memory else ""
     )
     if best.workers == 1:
-        most = max(fitting, key=lambda one: one.workers)
+        most = max(fitting, key=lambda row: row.workers)
         return Advice(
             "one worker",
-            f"it takes {best.total_s:.0f} s on all cores, {most.workers} of them "
-            f"{most.total_s:.0f} s; {other}",
+            f"one worker takes {best.total_s:.0f} s on all cores, {most.workers} workers take "
+            f"{most.total_s:.0f} s; {alternative}",
             best,
         )
-    one = fitting[0]
     return Advice(
         f"{best.workers} workers",
-        f"they take {best.total_s:.0f} s, one of them {one.total_s:.0f} s; {other}",
+        f"{best.workers} workers take {best.total_s:.0f} s, {fitting[0].workers} takes "
+        f"{fitting[0].total_s:.0f} s; {alternative}",
         best,
     )
 
 
 def _epoch_s(
-    measured: Measured, load: Load, mode: str, frequency: str, workers: int, precision: str
+    measured: Measurements, load: Workload, mode: str, frequency: str, workers: int, precision: str
 ) -> float:
-    """Seconds of the worker that has most rows."""
+    """Return the seconds of an epoch of the worker with the most rows."""
     rows = max(share(load.training_rows, workers))
     step, exchange = measured.steps[workers].seconds[precision], measured.exchange_s
     synchronous = mode == SYNCHRONOUS
-    # Synchronous pushes come all at once; others find the server free, until it is never.
+    # Synchronous pushes arrive at the same time and queue. Others find the server idle, until
+    # it is saturated.
     pushes = workers if synchronous else 1
     if synchronous and workers > 1:
         step *= 1 + SPREAD

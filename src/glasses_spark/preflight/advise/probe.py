@@ -1,10 +1,11 @@
-"""Probe: a process that measures what one part of a run takes on this machine.
+"""Process that measures one part of a run on this machine.
 
     python -m glasses_spark.preflight.advise.probe KIND TASK RESULT
 
-KIND is ``compute`` or ``spark``; TASK is a JSON file with the fields of ``Task``, and RESULT
-is where the figures go, as JSON. TensorFlow takes its threads once a process: as in the
-daemon of Spark's workers, it is imported here once, and each measurement is a fork.
+KIND is ``compute`` or ``spark``, TASK a JSON file with the fields of ``Task``, and RESULT the
+JSON file to write. A process can set the number of TensorFlow's threads only once. So, like
+the daemon of Spark's workers, the probe imports TensorFlow once and forks for each
+measurement.
 """
 
 from __future__ import annotations
@@ -21,35 +22,39 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-# Each figure is the least of what fits into so many seconds, and of three steps at least: what
-# another program takes meanwhile only ever adds.
+# A time is the minimum of at least MIN_STEPS steps that together take STEP_SECONDS: other
+# programs only ever make a step slower.
 STEP_SECONDS: Final = 0.5
-LEAST_STEPS: Final = 3
+MIN_STEPS: Final = 3
+
+# Exchanges to measure, and the first ones that are ignored because connections warm up.
 EXCHANGES: Final = 12
+WARM_UP_EXCHANGES: Final = 2
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to measure, in plain values.
+    """Settings of the measurements, as values of JSON.
 
     Attributes:
         images: ``data.images``.
         labels: ``data.labels``.
         glob: ``data.glob``.
         limit: ``data.limit``.
-        sample: Paths of some of the images.
-        height: Rows of an image in training.
-        width: Columns of it.
-        batch_size: Images in one step.
-        optimizer: Of the fit, by name.
-        loss: Of the fit, by name.
-        metrics: Of the fit, by name.
-        workers: Counts of workers to measure the step for.
-        cores: Cores that they share.
-        precisions: ``float32``, and ``bfloat16`` where it is worth measuring.
+        sample: Paths of some images.
+        height: ``image.height``.
+        width: ``image.width``.
+        batch_size: ``training.batch_size``.
+        optimizer: ``training.optimizer``.
+        loss: ``training.loss``.
+        metrics: ``training.metrics``.
+        workers: Numbers of workers to measure steps for.
+        cores: Cores that the workers share.
+        precisions: ``float32``, and ``bfloat16`` if it is worth measuring.
         master: ``spark.master``.
-        conf: ``spark.conf``.
         seed: ``run.seed``.
+        cpu_kernels: ``training.cpu_kernels``.
+        conf: ``spark.conf``.
     """
 
     images: str
@@ -68,24 +73,28 @@ class Task:
     precisions: Sequence[str]
     master: str
     seed: int
+    cpu_kernels: str = "keras"
     conf: Mapping[str, str] = field(default_factory=dict)
 
 
 def main() -> None:
-    """Measure, and write the figures down."""
-    kind, task, result = sys.argv[1:]
-    found = {"compute": measure_compute, "spark": measure_spark}[kind](
-        Task(**json.loads(Path(task).read_text()))
-    )
-    Path(result).write_text(json.dumps(found))
+    """Measure, and write the result file."""
+    kind, task_file, result_file = sys.argv[1:]
+    measure = {"compute": measure_compute, "spark": measure_spark}[kind]
+    task = Task(**json.loads(Path(task_file).read_text()))
+    Path(result_file).write_text(json.dumps(measure(task)))
 
 
 def measure_spark(task: Task) -> dict[str, Any]:
-    """Start Spark and list the data, as a run does.
+    """Start Spark and list the data as a run does.
+
+    Args:
+        task: What to measure.
 
     Returns:
-        ``start_s``, to a session with TensorFlow being imported beside it; ``list_s``, the
-        listing of images and labels; ``images``, how many a run uses.
+        ``start_s``, seconds to start Spark, with TensorFlow imported at the same time;
+        ``list_s``, seconds to list images and labels; ``images``, the number of images that
+        a run uses.
     """
     from glasses_spark.runtime.keras import import_bare_keras
     from glasses_spark.runtime.session import spark_session
@@ -113,38 +122,50 @@ def measure_spark(task: Task) -> dict[str, Any]:
 
 
 def measure_compute(task: Task) -> dict[str, Any]:
-    """Measure decoding, training steps, an exchange with the server, and plain Keras.
+    """Measure decoding, training steps, the exchange of weights, and plain Keras.
+
+    Args:
+        task: What to measure.
 
     Returns:
-        ``import_s``, TensorFlow's import; ``decode_s``, seconds an image with all cores at
-        work; ``workers``, by the count of workers: ``start_s`` (building and tracing) and,
-        by precision, seconds of a step; ``score_s``, of an image on one core;
-        ``exchange_s``; ``keras``: ``start_s``, ``step_s`` and ``decode_s`` an image.
+        In seconds: ``import_s`` (TensorFlow); ``decode_s`` per image on all cores;
+        ``workers``, which maps a number of workers to ``start_s`` (building and tracing),
+        the time of a step by precision, and ``score_s`` per image; ``exchange_s``; and
+        ``keras`` with ``start_s``, ``step_s``, and ``decode_s`` per image.
     """
-    decode = _together(_decode, task, task.cores, 1)
+    decoded = _run_forks(_decode, task, task.cores, 1)
     began = time.perf_counter()
     from glasses_spark.runtime.keras import import_bare_keras
 
     import_bare_keras()
     import glasses_spark.training.worker.worker  # noqa: F401
 
-    found: dict[str, Any] = {
-        "import_s": time.perf_counter() - began,
-        "decode_s": statistics.mean(one["decode_s"] for one in decode) / task.cores,
-        "workers": {},
+    import_s = time.perf_counter() - began
+    workers = {
+        str(count): _mean(_run_forks(_step, task, count, max(1, task.cores // count)))
+        for count in task.workers
     }
-    for workers in task.workers:
-        all_of_them = _together(_step, task, workers, max(1, task.cores // workers))
-        found["workers"][str(workers)] = _mean(all_of_them)
-    found |= _together(_exchange, task, 1, 1)[0]
-    found["keras"] = _together(_keras, task, 1, task.cores)[0]
-    return found
+    return {
+        "import_s": import_s,
+        "decode_s": _mean(decoded)["decode_s"] / task.cores,
+        "workers": workers,
+        **_run_forks(_exchange, task, 1, 1)[0],
+        "keras": _run_forks(_keras, task, 1, task.cores)[0],
+    }
 
 
-def _together(
+def _run_forks(
     measure: Callable[..., dict[str, float]], task: Task, processes: int, threads: int
 ) -> list[dict[str, float]]:
-    """Measure the same in several forks at the same time, as they will have to share."""
+    """Run the same measurement in several forks at once, because workers share the machine.
+
+    Args:
+        measure: Takes the task, the number of threads, and a function that waits until all
+            forks have called it.
+        task: What to measure.
+        processes: Number of forks.
+        threads: Threads of each fork.
+    """
     context = multiprocessing.get_context("fork")
     barrier, queue = context.Barrier(processes), context.SimpleQueue()
 
@@ -159,89 +180,90 @@ def _together(
     forks = [context.Process(target=run) for _ in range(processes)]
     for fork in forks:
         fork.start()
-    found = [queue.get() for _ in forks]
+    results = [queue.get() for _ in forks]
     for fork in forks:
         fork.join()
-    for one in found:
-        if "error" in one:
-            raise RuntimeError(str(one["error"]))
-    return found
+    for result in results:
+        if "error" in result:
+            raise RuntimeError(str(result["error"]))
+    return results
 
 
-def _decode(task: Task, threads: int, together: Callable[[], object]) -> dict[str, float]:
+def _decode(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
     from glasses_spark.errors import DecodeError
     from glasses_spark.preprocessing.decoding.batches import settle_in
     from glasses_spark.preprocessing.decoding.decode import decode
 
     settle_in()
 
-    def decode_one(number: int) -> None:
-        # Not the same bytes again and again, as far as the sample reaches.
+    def decode_next(number: int) -> None:
+        # Different files, because one file would stay in the processor's cache.
         content = Path(task.sample[number % len(task.sample)]).read_bytes()
         with suppress(DecodeError):
             decode(content, task.height, task.width)
 
-    decode_one(0)  # the first one costs more
-    together()
+    decode_next(0)  # the first call is slower
+    wait_for_all()
     began, done = time.perf_counter(), 0
     while not done or time.perf_counter() - began < STEP_SECONDS:
         done += 1
-        decode_one(done)
+        decode_next(done)
     return {"decode_s": (time.perf_counter() - began) / done}
 
 
-def _step(task: Task, threads: int, together: Callable[[], object]) -> dict[str, float]:
+def _step(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.training.worker.spool import RowFormat
     from glasses_spark.training.worker.steps import Steps
 
     import_keras(threads=threads)
-    model = _network(task)
-    form = RowFormat("uint8", task.height * task.width, 1, "float32")
+    model = _build_model(task)
+    row_format = RowFormat("uint8", task.height * task.width, 1, "float32")
     x, y, weight = _rows(task)
-    # On one thread a step takes what it computes, and others' share of the core does not count.
+    # With one thread, CPU time is the time of a step without other programs.
     clock = time.process_time if threads == 1 else time.perf_counter
-    found: dict[str, float] = {}
+    times: dict[str, float] = {}
     for precision in task.precisions:
         began = time.perf_counter()
-        steps = Steps(_spec(model, task, precision), form)
+        steps = Steps(_spec(model, task, precision), row_format)
         weights = steps.read()
         steps.gradient(weights, x, y, weight)
-        found.setdefault("start_s", time.perf_counter() - began)
+        times.setdefault("start_s", time.perf_counter() - began)
         steps.gradient(weights, x, y, weight)
-        together()
-        found[precision] = _seconds(partial(steps.gradient, weights, x, y, weight), clock)
+        wait_for_all()
+        times[precision] = _least_seconds(partial(steps.gradient, weights, x, y, weight), clock)
         if precision == task.precisions[0]:
             steps.evaluate(x, y, weight)
-            together()
-            seconds = _seconds(partial(steps.evaluate, x, y, weight), clock)
-            found["score_s"] = seconds / task.batch_size
-    return found
+            wait_for_all()
+            seconds = _least_seconds(partial(steps.evaluate, x, y, weight), clock)
+            times["score_s"] = seconds / task.batch_size
+    return times
 
 
-def _exchange(task: Task, threads: int, together: Callable[[], object]) -> dict[str, float]:
-    """A push of an update and the weights that come back, with the optimizer's step between."""
+def _exchange(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
+    """Measure a push, the optimizer's step on the server, and the returned weights."""
     import numpy as np
 
+    from glasses_spark.config.training import ASYNCHRONOUS, BATCH
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.runtime.machine import LOOPBACK
-    from glasses_spark.training.schedule import ASYNCHRONOUS, BATCH, Schedule
+    from glasses_spark.training.schedule import Schedule
     from glasses_spark.training.server.certificates import make_credentials
     from glasses_spark.training.server.coordinator import Coordinator
     from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
     from glasses_spark.training.server.parameter_server import ParameterServer
-    from glasses_spark.training.server.shared_weights import Master
+    from glasses_spark.training.server.shared_weights import SharedWeights
 
     import_keras(threads=threads)
-    master = Master(_network(task), workers=1, uses_gradients=True)
+    shared_weights = SharedWeights(_build_model(task), workers=1, uses_gradients=True)
     rows = (2 * EXCHANGES * task.batch_size,)
     schedule = Schedule(ASYNCHRONOUS, BATCH, 1, task.batch_size, rows, (0,))
-    coordinator = Coordinator(schedule, master, state_size=1, stall_timeout=60)
+    coordinator = Coordinator(schedule, shared_weights, state_size=1, stall_timeout=60)
     server_end, worker_end = make_credentials()
-    update, state = np.zeros(master.layout.size, master.layout.dtype), np.zeros(1)
+    update, state = np.zeros(shared_weights.layout.size, shared_weights.layout.dtype), np.zeros(1)
     with ParameterServer(coordinator, server_end) as server:
         address = ServerAddress(LOOPBACK, server.port, worker_end, deadline=60, heartbeat=5)
-        client = ParameterClient(address, master.layout, worker=0, attempt=0, host="here")
+        client = ParameterClient(address, shared_weights.layout, worker=0, attempt=0, host="here")
         seconds = []
         with client:
             client.join()
@@ -250,36 +272,38 @@ def _exchange(task: Task, threads: int, together: Callable[[], object]) -> dict[
                 began = time.perf_counter()
                 client.push(0, step, rows=task.batch_size, update=update, metric_state=state)
                 seconds.append(time.perf_counter() - began)
-    return {"exchange_s": statistics.median(seconds[2:])}
+    return {"exchange_s": statistics.median(seconds[WARM_UP_EXCHANGES:])}
 
 
-def _keras(task: Task, threads: int, together: Callable[[], object]) -> dict[str, float]:
-    """Plain Keras: its own step on all cores, and TensorFlow's way of reading images."""
+def _keras(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
+    """Measure plain Keras: a step on all cores, and decoding by TensorFlow."""
     import numpy as np
     import tensorflow as tf
 
-    model = _network(task)
+    from glasses_spark.scoring.model_input import scale_pixels
+
+    model = _build_model(task)
     x, y, _ = _rows(task)
-    pixels = x.reshape(-1, task.height, task.width, 1).astype(np.float32) / 255
+    pixels = scale_pixels(x.reshape(-1, task.height, task.width, 1).astype(np.float32))
     began = time.perf_counter()
     model.train_on_batch(pixels, y)
-    start = time.perf_counter() - began
+    start_s = time.perf_counter() - began
     model.train_on_batch(pixels, y)
-    step_s = _seconds(lambda: model.train_on_batch(pixels, y))
-    found = {"start_s": start, "step_s": step_s}
+    step_s = _least_seconds(lambda: model.train_on_batch(pixels, y))
 
     def read(path: Any) -> Any:
         image = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
         return tf.image.resize(image, (task.height, task.width))
 
+    batch = 8
     paths = tf.data.Dataset.from_tensor_slices(list(task.sample)).repeat()
-    images = iter(paths.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(8))
+    images = iter(paths.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(batch))
     next(images)
-    found["decode_s"] = _seconds(lambda: next(images)) / 8
-    return found
+    decode_s = _least_seconds(lambda: next(images)) / batch
+    return {"start_s": start_s, "step_s": step_s, "decode_s": decode_s}
 
 
-def _network(task: Task) -> Any:
+def _build_model(task: Task) -> Any:
     from glasses_spark.training.model import build_cnn
 
     return build_cnn(
@@ -301,6 +325,7 @@ def _spec(model: Any, task: Task, precision: str) -> Any:
         metrics=task.metrics,
         optimizer=task.optimizer,
         precision=precision,
+        cpu_kernels=task.cpu_kernels,
     )
 
 
@@ -313,17 +338,19 @@ def _rows(task: Task) -> tuple[Any, Any, Any]:
     return x, y, np.ones(task.batch_size, np.float32)
 
 
-def _seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+def _least_seconds(
+    work: Callable[[], object], clock: Callable[[], float] = time.perf_counter
+) -> float:
     seconds: list[float] = []
-    while len(seconds) < LEAST_STEPS or sum(seconds) < STEP_SECONDS:
+    while len(seconds) < MIN_STEPS or sum(seconds) < STEP_SECONDS:
         began = clock()
         work()
         seconds.append(clock() - began)
     return min(seconds)
 
 
-def _mean(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {name: statistics.mean(one[name] for one in found) for name in found[0]}
+def _mean(results: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.mean(result[name] for result in results) for name in results[0]}
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Doctor: checks of the machine, the software and the data."""
+"""Checks of the machine, the data and the configuration before a run."""

@@ -1,4 +1,4 @@
-"""Data: images and labels, each alone and held against each other."""
+"""Check the images and the labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from glasses_spark.errors import LabelsError
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check
 from glasses_spark.preflight.doctor.survey import (
     Survey,
-    is_elsewhere,
+    is_remote,
     list_files,
     not_png,
     read_local_labels,
@@ -16,14 +16,14 @@ from glasses_spark.preflight.doctor.survey import (
 )
 from glasses_spark.preflight.footprint import GIB
 
-# A class with a smaller share than this is easily never predicted at all.
+# A model may never predict a class with a smaller share than this.
 RARE: Final = 0.1
-_NOT_HERE: Final = "not on this machine: not looked at"
-_ASK_SPARK: Final = "To have Spark look: glasses-spark doctor --spark"
+_REMOTE: Final = "not on this machine, not checked"
+_ASK_SPARK: Final = "To check it with Spark: glasses-spark doctor --spark"
 
 
-def look_at(images: str, labels: str, *, glob: str) -> tuple[Survey | None, list[Check]]:
-    """Look at images and labels on this machine's disks.
+def check_inputs(images: str, labels: str, *, glob: str) -> tuple[Survey | None, list[Check]]:
+    """Read the labels and list the images on this machine's disks.
 
     Args:
         images: ``data.images``.
@@ -31,156 +31,178 @@ def look_at(images: str, labels: str, *, glob: str) -> tuple[Survey | None, list
         glob: ``data.glob``.
 
     Returns:
-        What was found, None where the images are elsewhere; the checks of what can only
-        be told while reading.
+        The survey, None if the images are on another machine; and the checks of whether
+        the labels and images can be read.
     """
-    label_of, of_labels = _read_labels(labels)
-    if is_elsewhere(images):
-        elsewhere = Check("Images", OK, f"{images}: {_NOT_HERE}", "PNG files", _ASK_SPARK)
-        return None, [of_labels, elsewhere]
-    found = survey(list_files(images, glob), label_of)
-    return found, [of_labels, check_images(found, images, glob=glob)]
+    label_by_index, labels_check = _check_labels(labels)
+    if is_remote(images):
+        images_check = Check("Images", OK, f"{images}: {_REMOTE}", "PNG files", _ASK_SPARK)
+        return None, [labels_check, images_check]
+    result = survey(list_files(images, glob), label_by_index)
+    return result, [labels_check, check_images(result, images, glob=glob)]
 
 
-def _read_labels(location: str) -> tuple[dict[int, float | None] | None, Check]:
-    name, wanted = "Labels", "a CSV file with the columns index and label"
-    try:
-        label_of = read_local_labels(location)
-    except LabelsError as error:
-        return None, Check(name, FAILED, str(error), wanted, "Correct the file or data.labels")
-    except OSError as error:
-        found = f"{location}: {error.strerror}"
-        return None, Check(name, FAILED, found, wanted, "Correct its rights or data.labels")
-    if label_of is not None:
-        undefined = sum(label is None for label in label_of.values())
-        found = f"{len(label_of):,} in {location}, {undefined:,} of them undefined"
-        return label_of, Check(name, OK, found, wanted)
-    if "://" in location or is_elsewhere(location):
-        shown = location.partition("?")[0].rpartition("@")[2]
-        return None, Check(name, OK, f"{shown}: {_NOT_HERE}", wanted, _ASK_SPARK)
-    found = f"{location}: no such file"
-    return None, Check(name, FAILED, found, wanted, "Give its path, URI or URL as data.labels")
+def check_images(result: Survey, location: str, *, glob: str) -> Check:
+    """Check that images exist.
 
-
-def check_images(found: Survey, location: str, *, glob: str) -> Check:
-    """Check that there are images."""
-    if found.images:
-        shown = f"{found.images:,} in {location}, {found.size / GIB:.2f} GiB"
-        return Check("Images", OK, shown, "PNG files")
+    Args:
+        result: The survey.
+        location: ``data.images``.
+        glob: ``data.glob``.
+    """
+    if result.images:
+        found = f"{result.images:,} in {location}, {result.size / GIB:.2f} GiB"
+        return Check("Images", OK, found, "PNG files")
     return Check(
         "Images",
         FAILED,
-        f"{location}: no file matches {glob!r} there",
+        f"{location}: no file matches {glob!r}",
         "PNG files",
-        "Correct data.images or data.glob (case matters), or bring the images there",
+        "Correct data.images or data.glob (case-sensitive)",
     )
 
 
 def check_data(
-    found: Survey, *, limit: int, max_bad_fraction: float, balanced: bool
+    result: Survey, *, limit: int, max_bad_fraction: float, balanced: bool
 ) -> list[Check]:
-    """Check what a survey has found, where it has found images.
+    """Check the images and labels that a survey found.
 
     Args:
-        found: The survey.
+        result: The survey, with at least one image.
         limit: ``data.limit``.
-        max_bad_fraction: ``data.max_bad_fraction``; 0 where ``data.on_bad`` is "fail".
-        balanced: Whether the training weighs the labels alike.
+        max_bad_fraction: ``data.max_bad_fraction``; 0 if ``data.on_bad`` is "fail".
+        balanced: Whether ``training.class_weight`` is "balanced".
     """
-    checks = [check_names(found), check_content(found, max_bad_fraction=max_bad_fraction)]
-    if found.labels is not None:
-        checks.append(check_match(found, limit=limit))
-        if found.labelled:
-            checks.append(check_balance(found, balanced=balanced))
+    checks = [check_names(result), check_content(result, max_bad_fraction=max_bad_fraction)]
+    if result.labels is not None:
+        checks.append(check_match(result, limit=limit))
+        if result.labelled:
+            checks.append(check_balance(result, balanced=balanced))
     return checks
 
 
-def check_names(found: Survey) -> Check:
-    """Check the names: a number in each, which no other has, and no colon."""
-    name, wanted = "File names", "a number in each name, once each, and no colon"
-    if found.colon.count:
-        return Check(name, FAILED, f"with a colon {found.colon}", wanted, "Rename them")
-    if found.repeated.count:
+def check_names(result: Survey) -> Check:
+    """Check that each file name has a unique number and no colon.
+
+    Args:
+        result: The survey.
+    """
+    name, wanted = "File names", "a unique number in each name, and no colon"
+    if result.colon.count:
+        return Check(name, FAILED, f"with a colon {result.colon}", wanted, "Rename these files")
+    if result.repeated.count:
         return Check(
             name,
             FAILED,
-            f"with the number of another {found.repeated}",
+            f"with the number of another file {result.repeated}",
             wanted,
-            "Rename them, or narrow data.images or data.glob",
+            "Rename these files, or narrow data.images or data.glob",
         )
-    if found.unnumbered.count:
+    if result.unnumbered.count:
         return Check(
             name,
             WARNING,
-            f"without a number {found.unnumbered}",
+            f"without a number {result.unnumbered}",
             wanted,
-            "They are left out; rename those that have a label",
+            "A run ignores these files; rename those that have a label",
         )
-    return Check(name, OK, "a number in each", wanted)
+    return Check(name, OK, "a unique number in each", wanted)
 
 
-def check_content(found: Survey, *, max_bad_fraction: float) -> Check:
-    """Check that files begin as PNG files do: all for their length, a sample for its bytes."""
+def check_content(result: Survey, *, max_bad_fraction: float) -> Check:
+    """Check the length of all files and the signature of a sample.
+
+    Args:
+        result: The survey.
+        max_bad_fraction: As for ``check_data``.
+    """
     name, wanted = "PNG files", f"at most {max_bad_fraction:.0%} that cannot be decoded"
-    bad = not_png(found.sample)
-    shown = f"{bad.count} of {len(found.sample)} looked at are none ({bad})"
-    if found.empty.count > max_bad_fraction * found.images:
-        return Check(name, FAILED, f"empty {found.empty}", wanted, "Bring these files again")
-    # A sample may be unlucky: only where it leaves no doubt would a run fail.
-    if bad.count and bad.count == len(found.sample):
-        return Check(name, FAILED, shown, wanted, "Convert them to PNG")
-    if bad.count > max_bad_fraction * len(found.sample):
-        return Check(
-            name, WARNING, shown, wanted, "Bring them again, or raise data.max_bad_fraction"
-        )
-    return Check(name, OK, f"{len(found.sample)} looked at, {bad.count} of them none", wanted)
+    bad, sampled = not_png(result.sample), len(result.sample)
+    found = f"{bad.count} of {sampled} sampled files are not PNG ({bad})"
+    if result.empty.count > max_bad_fraction * result.images:
+        return Check(name, FAILED, f"empty {result.empty}", wanted, "Copy these files again")
+    # A run certainly fails only if the whole sample is bad.
+    if bad.count and bad.count == sampled:
+        return Check(name, FAILED, found, wanted, "Convert them to PNG")
+    if bad.count > max_bad_fraction * sampled:
+        advice = "Convert or copy these files again, or raise data.max_bad_fraction"
+        return Check(name, WARNING, found, wanted, advice)
+    return Check(name, OK, f"{sampled} sampled, {bad.count} of them not PNG", wanted)
 
 
-def check_match(found: Survey, *, limit: int) -> Check:
-    """Check the labels against the images."""
-    name, wanted = "Labels and images", "a label for each image, an image for each label"
-    used = min(limit, found.labelled) if limit else found.labelled
-    account = f"{used:,} of {found.images:,} images are used"
-    if found.labelled < 2:
+def check_match(result: Survey, *, limit: int) -> Check:
+    """Check that labels and images match.
+
+    Args:
+        result: The survey, with labels.
+        limit: ``data.limit``.
+    """
+    name, wanted = "Labels and images", "a label for each image and an image for each label"
+    used = min(limit, result.labelled) if limit else result.labelled
+    summary = f"{used:,} of {result.images:,} images are used"
+    if result.labelled < 2:
         return Check(
             name,
             FAILED,
-            f"{account}, {found.labels:,} labels, without an image {found.without_image}",
+            f"{summary}, {result.labels:,} labels, without an image {result.without_image}",
             "at least 2 labelled images",
-            "The last number of a file name must be the index of a label",
+            "The last number in a file name must be the index of a label",
         )
-    left_out = [
-        f"{what} {found_of}"
-        for what, found_of in (
-            ("undefined", found.undefined),
-            ("unlabelled", found.unlabelled),
-            ("labels without image", found.without_image),
+    ignored = [
+        f"{reason} {tally}"
+        for reason, tally in (
+            ("undefined", result.undefined),
+            ("unlabelled", result.unlabelled),
+            ("labels without image", result.without_image),
         )
-        if found_of.count
+        if tally.count
     ]
-    if found.unlabelled.count or found.without_image.count:
-        return Check(
-            name,
-            WARNING,
-            "; ".join([account, *left_out]),
-            wanted,
-            "A run leaves these out; bring what is missing if they should count",
-        )
-    return Check(name, OK, "; ".join([account, *left_out]), wanted)
+    found = "; ".join([summary, *ignored])
+    if result.unlabelled.count or result.without_image.count:
+        advice = "A run ignores these; add what is missing if you need them"
+        return Check(name, WARNING, found, wanted, advice)
+    return Check(name, OK, found, wanted)
 
 
-def check_balance(found: Survey, *, balanced: bool) -> Check:
-    """Check the shares of the labels."""
+def check_balance(result: Survey, *, balanced: bool) -> Check:
+    """Check that neither label is rare.
+
+    Args:
+        result: The survey, with labelled images.
+        balanced: As for ``check_data``.
+    """
     name, wanted = "Class balance", f"{RARE:.0%} or more of each label"
-    share = found.with_glasses / found.labelled
-    shown = (
-        f"{found.with_glasses:,} with glasses ({share:.1%}), "
-        f"{found.without_glasses:,} without ({1 - share:.1%})"
+    share = result.with_glasses / result.labelled
+    found = (
+        f"{result.with_glasses:,} with glasses ({share:.1%}), "
+        f"{result.without_glasses:,} without ({1 - share:.1%})"
     )
     if min(share, 1 - share) == 0:
-        advice = "A model cannot learn from one label; bring images of both"
-        return Check(name, WARNING, shown, wanted, advice)
+        advice = "A model cannot learn from a single class; add images of the other one"
+        return Check(name, WARNING, found, wanted, advice)
     if min(share, 1 - share) < RARE and not balanced:
-        advice = "--set training.class_weight=balanced has both count alike"
-        return Check(name, WARNING, shown, wanted, advice)
-    return Check(name, OK, shown, wanted)
+        advice = "Use --set training.class_weight=balanced to weight both classes equally"
+        return Check(name, WARNING, found, wanted, advice)
+    return Check(name, OK, found, wanted)
+
+
+def _check_labels(location: str) -> tuple[dict[int, float | None] | None, Check]:
+    name, wanted = "Labels", "a CSV file with the columns index and label"
+    try:
+        label_by_index = read_local_labels(location)
+    except LabelsError as error:
+        return None, Check(name, FAILED, str(error), wanted, "Correct the file or data.labels")
+    except OSError as error:
+        found = f"{location}: {error.strerror}"
+        advice = "Correct its permissions or data.labels"
+        return None, Check(name, FAILED, found, wanted, advice)
+    if label_by_index is not None:
+        undefined = sum(label is None for label in label_by_index.values())
+        found = f"{len(label_by_index):,} in {location}, {undefined:,} of them undefined"
+        return label_by_index, Check(name, OK, found, wanted)
+    if "://" in location or is_remote(location):
+        # Without credentials and query parameters.
+        public = location.partition("?")[0].rpartition("@")[2]
+        return None, Check(name, OK, f"{public}: {_REMOTE}", wanted, _ASK_SPARK)
+    found = f"{location}: no such file"
+    return None, Check(name, FAILED, found, wanted, "Set data.labels to its path, URI or URL")

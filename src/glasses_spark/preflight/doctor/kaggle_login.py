@@ -1,4 +1,4 @@
-"""Credentials: whether Kaggle's client would find one; what it is, is never shown."""
+"""Check that Kaggle's client would find a credential, without showing it."""
 
 from __future__ import annotations
 
@@ -11,62 +11,62 @@ from typing import Final
 
 from glasses_spark.preflight.doctor.check import OK, WARNING, Check
 
-GET_ONE: Final = (
-    "Run `kaggle auth login`, or make a token at https://www.kaggle.com/settings/api and put it "
-    "into ~/.kaggle/access_token or the variable KAGGLE_API_TOKEN"
+LOG_IN: Final = (
+    "Run `kaggle auth login`, or create a token at https://www.kaggle.com/settings/api and store "
+    "it in ~/.kaggle/access_token or the variable KAGGLE_API_TOKEN"
 )
 
 _NAME: Final = "Kaggle credential"
-_WANTED: Final = "one, to download the images from Kaggle"
+_WANTED: Final = "a credential to download the images from Kaggle"
 
 
 def check_kaggle(
     environment: Mapping[str, str] = os.environ, *, home: Path | None = None, needed: bool
 ) -> Check:
-    """Look for a credential where Kaggle's client looks, in its order.
+    """Look for a credential in the places and the order of Kaggle's client.
 
     Args:
-        environment: The variables of this process.
-        home: The user's home folder; None for this user's.
-        needed: Whether there are still images to be downloaded.
+        environment: Environment variables.
+        home: Home folder of the user; None for that of the current user.
+        needed: Whether images have to be downloaded.
 
     Returns:
-        The check, a warning at most: who has the images needs no credential.
+        The check. It never fails, because a user who has the images needs no credential.
     """
     home = home or Path.home()
     if environment.get("KAGGLE_API_TOKEN"):
         return Check(_NAME, OK, "in the variable KAGGLE_API_TOKEN", _WANTED)
     for path in (home / ".kaggle" / "access_token", home / ".kaggle" / "access_token.txt"):
         if path.is_file():
-            return _of_file(path, "" if _text(path).strip() else "it is empty")
+            return _check_file(path, "" if _read(path).strip() else "it is empty")
     if environment.get("KAGGLE_USERNAME") and environment.get("KAGGLE_KEY"):
         return Check(_NAME, OK, "in the variables KAGGLE_USERNAME and KAGGLE_KEY", _WANTED)
-    named = environment.get("KAGGLE_CONFIG_DIR")
-    folders = [Path(named)] if named else [home / ".kaggle", home / ".config" / "kaggle"]
+    configured = environment.get("KAGGLE_CONFIG_DIR")
+    folders = [Path(configured)] if configured else [home / ".kaggle", home / ".config" / "kaggle"]
     for folder in folders:
         path = folder / "kaggle.json"
         if path.is_file():
-            return _of_file(path, _trouble(path))
+            return _check_file(path, _find_defect(path))
     login = home / ".kaggle" / "credentials.json"
     if login.is_file():
-        return _of_file(login, "")
+        return _check_file(login, "")
     if needed:
-        return Check(_NAME, WARNING, "none", _WANTED, GET_ONE)
-    return Check(_NAME, OK, "none, and none needed: the images are there", _WANTED)
+        return Check(_NAME, WARNING, "none", _WANTED, LOG_IN)
+    return Check(_NAME, OK, "none; not needed, because the images exist", _WANTED)
 
 
-def _of_file(path: Path, trouble: str) -> Check:
-    if trouble:
-        return Check(_NAME, WARNING, f"{path}: {trouble}", _WANTED, GET_ONE)
+def _check_file(path: Path, defect: str) -> Check:
+    if defect:
+        return Check(_NAME, WARNING, f"{path}: {defect}", _WANTED, LOG_IN)
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         found = f"{path}, which other users can read"
-        return Check(_NAME, WARNING, found, f"{_WANTED}, for you alone", f"chmod 600 {path}")
+        return Check(_NAME, WARNING, found, "a file that only you can read", f"chmod 600 {path}")
     return Check(_NAME, OK, f"in {path}", _WANTED)
 
 
-def _trouble(path: Path) -> str:
+def _find_defect(path: Path) -> str:
     try:
-        content = json.loads(_text(path))
+        content = json.loads(_read(path))
     except ValueError:
         return "it is not JSON"
     keys = ("username", "key")
@@ -74,7 +74,7 @@ def _trouble(path: Path) -> str:
     return f"it has no {' and no '.join(missing)}" if missing else ""
 
 
-def _text(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

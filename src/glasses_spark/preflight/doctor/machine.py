@@ -1,4 +1,4 @@
-"""Machine: cores, memory, disks and ports against what a run takes."""
+"""Check the cores, memory, disks and ports of this machine."""
 
 from __future__ import annotations
 
@@ -9,46 +9,46 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, judged
+from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, pass_or_fail
 from glasses_spark.preflight.footprint import GIB, MB, memory_of_run
 from glasses_spark.runtime.machine import LOOPBACK
 
-# Spark spills and the workers spool their rows there: three times 16 KB a face, so this
-# holds for some 20,000 faces.
+# Spark spills and the workers spool three times 16 KB per image of 128 x 128, so this is
+# enough for about 20,000 images.
 MIN_DISK: Final = 1 * GIB
 MEMORY_INFO: Final = Path("/proc/meminfo")
 _TIMEOUT_S: Final = 5.0
 
 
-def cores() -> int:
-    """The cores that this process may use."""
+def count_cores() -> int:
+    """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def check_cores(found: int) -> Check:
-    """Show the cores.
+def check_cores(count: int) -> Check:
+    """Report the number of cores; this check always passes.
 
-    Returns:
-        The check, which always passes: one core is slow, but enough.
+    Args:
+        count: Cores that this process may use.
     """
-    return Check("Cores", OK, str(found), "1 or more")
+    return Check("Cores", OK, str(count), "1 or more")
 
 
-def check_memory(total: int, *, processes: int, available: int | None = None) -> Check:
-    """Check the machine's memory against what a run in local mode takes.
+def check_memory(total: int, *, workers: int, available: int | None = None) -> Check:
+    """Compare the memory of this machine with that of a run.
 
     Args:
         total: Bytes that this process may use.
-        processes: Workers that train at the same time on this machine; 0 on a cluster.
-        available: Bytes that nobody uses now; None where that is not known.
+        workers: Workers that train at the same time on this machine; 0 on a cluster.
+        available: Bytes that are free; None if unknown.
 
     Returns:
-        The check; a warning where there is enough, and others use it.
+        The check; a warning if the memory is large enough but partly in use.
     """
-    needed = memory_of_run(processes)
+    needed = memory_of_run(workers)
     found = f"{total / GIB:.1f} GiB"
-    whom = f"{processes} workers at once" if processes else "the driver"
-    wanted = f"{needed / GIB:.1f} GiB or more for {whom}"
+    purpose = f"{workers} workers" if workers else "the driver"
+    wanted = f"{needed / GIB:.1f} GiB or more for {purpose}"
     advice = "Train with fewer workers: --set training.num_workers=1 --set spark.master=local[1]"
     if total < needed:
         return Check("Memory", FAILED, found, wanted, advice)
@@ -56,15 +56,22 @@ def check_memory(total: int, *, processes: int, available: int | None = None) ->
         return Check(
             "Memory",
             WARNING,
-            f"{found}, of which {available / GIB:.1f} GiB are free",
+            f"{found}, {available / GIB:.1f} GiB of it free",
             wanted,
-            f"End other programs. {advice}",
+            f"Stop other programs. {advice}",
         )
     return Check("Memory", OK, found, wanted)
 
 
 def available_memory(memory_info: Path = MEMORY_INFO) -> int | None:
-    """Bytes that Linux could give to a new program; None where it does not say."""
+    """Return the memory that Linux can give to new programs, in bytes.
+
+    Args:
+        memory_info: File in which Linux reports its memory.
+
+    Returns:
+        None if the file does not tell.
+    """
     try:
         lines = memory_info.read_text().splitlines()
     except OSError:
@@ -76,119 +83,119 @@ def available_memory(memory_info: Path = MEMORY_INFO) -> int | None:
 
 
 def check_disk(folder: Path, free: int, needed: int = MIN_DISK) -> Check:
-    """Check that there is room for Spark's and the workers' temporary files.
+    """Check the disk space for temporary files of Spark and the workers.
 
     Args:
-        folder: Where they are written.
-        free: Bytes that are free there.
-        needed: Bytes that the data take there; never less than ``MIN_DISK`` is wanted.
+        folder: Where the files are written.
+        free: Free bytes there.
+        needed: Bytes that the data need there; `MIN_DISK` if that is more.
     """
     needed = max(needed, MIN_DISK)
-    return judged(
+    return pass_or_fail(
         "Free disk",
         free >= needed,
         f"{free / GIB:.1f} GiB in {folder}",
         f"{needed / GIB:.1f} GiB or more",
-        "Make room there, or name another folder: SPARK_LOCAL_DIRS=/path",
+        "Free some space there, or set another folder: SPARK_LOCAL_DIRS=/path",
     )
 
 
 def check_store(folder: Path, free: int, needed: int) -> Check:
-    """Check that there is room for the pixel store.
+    """Check the disk space for the pixel store.
 
     Args:
         folder: ``store.dir``.
-        free: Bytes that are free there.
-        needed: Bytes that are written there, and by others on the same disk.
+        free: Free bytes there.
+        needed: Bytes of the store, and of temporary files on the same disk.
     """
-    return judged(
+    return pass_or_fail(
         "Pixel store",
         free >= needed,
         f"{free / GIB:.1f} GiB free for {folder}",
         f"{needed / MB:,.0f} MB or more",
-        "Make room there, or name another place: --set store.dir=/path; empty keeps no pixels",
+        "Free some space there, use another folder (--set store.dir=/path) or no store "
+        "(--set store.dir=)",
     )
 
 
 def check_writable(name: str, folder: Path, key: str) -> Check:
-    """Check that a folder can be written, or made.
+    """Check that a folder is writable or can be created.
 
     Args:
-        name: The name of the check.
-        folder: It need not be there yet.
-        key: The configuration key that names it.
+        name: Name of the check.
+        folder: A folder, which need not exist.
+        key: Configuration key of the folder.
     """
-    place = existing_part(folder)
-    if not place.is_dir():
-        return Check(
-            name, FAILED, f"{place} is a file", "a folder", f"Name another: --set {key}=PATH"
-        )
-    return judged(
+    parent = nearest_existing(folder)
+    advice = f"use another folder: --set {key}=PATH"
+    if not parent.is_dir():
+        return Check(name, FAILED, f"{parent} is a file", "a folder", advice.capitalize())
+    return pass_or_fail(
         name,
-        os.access(place, os.W_OK | os.X_OK),
+        os.access(parent, os.W_OK | os.X_OK),
         str(folder),
-        f"leave to write in {place}",
-        f"Change its owner or mode, or name another place: --set {key}=PATH",
+        f"permission to write to {parent}",
+        f"Change its owner or mode, or {advice}",
     )
 
 
-def existing_part(folder: Path) -> Path:
-    """The nearest of a folder and those above it that is there."""
+def nearest_existing(folder: Path) -> Path:
+    """Return a folder itself, or the nearest of its parents that exists."""
     folder = folder.expanduser().absolute()
-    return next(one for one in (folder, *folder.parents) if one.exists())
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-def check_loopback() -> Check:
-    """Check that this machine can speak with itself: Spark and Python do, over 127.0.0.1."""
+def check_loopback(address: str = LOOPBACK) -> Check:
+    """Check that this machine can connect to itself, as Spark and Python do.
+
+    Args:
+        address: The loopback address.
+    """
+    name, wanted = "Loopback", f"connections from {address} to itself"
     try:
-        with closing(socket.create_server((LOOPBACK, 0))) as server:
+        with closing(socket.create_server((address, 0))) as server:
             socket.create_connection(server.getsockname(), timeout=_TIMEOUT_S).close()
     except OSError as error:
-        return Check(
-            "Loopback",
-            FAILED,
-            f"{LOOPBACK}: {_reason(error)}",
-            f"connections from {LOOPBACK} to itself",
-            "Bring the interface lo up, and look at the firewall",
-        )
-    return Check("Loopback", OK, f"{LOOPBACK} answers", f"connections from {LOOPBACK} to itself")
+        advice = "Bring up the interface lo, and check the firewall"
+        return Check(name, FAILED, f"{address}: {_reason(error)}", wanted, advice)
+    return Check(name, OK, f"{address} answers", wanted)
 
 
 def check_port(address: str, port: int) -> Check:
-    """Check that the parameter server could listen.
+    """Check that the parameter server can listen.
 
     Args:
-        address: Name or address of this machine on which it would.
-        port: ``training.port``; 0 for any that is free.
+        address: Name or address of this machine on which it listens.
+        port: ``training.port``; 0 for any free port.
     """
     name, wanted = "Parameter server", "a free port on an address of this machine"
-    shown = f"{address}, {f'port {port}' if port else 'any port'}"
+    endpoint = f"{address}, {f'port {port}' if port else 'any port'}"
     try:
         socket.create_server((address, port)).close()
     except OSError as error:
         return Check(
             name,
             FAILED,
-            f"{shown}: {_reason(error)}",
+            f"{endpoint}: {_reason(error)}",
             wanted,
-            "Take a free port, --set training.port=0, and an address of this machine as "
-            "spark.driver.bindAddress",
+            "Use a free port (--set training.port=0), and set spark.driver.bindAddress to an "
+            "address of this machine",
         )
-    return Check(name, OK, f"{shown}: can listen", wanted)
+    return Check(name, OK, f"{endpoint}: can listen", wanted)
 
 
-def work_folder() -> Path:
-    """Where Spark and the workers write what is temporary."""
-    named = Path(os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0])
-    # Spark's choice without it: the JVM's java.io.tmpdir, which is not TMPDIR.
-    return named if named.name and named.is_dir() else Path("/tmp")
+def spark_local_folder() -> Path:
+    """Return the folder for temporary files of Spark and the workers."""
+    configured = Path(os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0])
+    # Spark's default is the JVM's java.io.tmpdir, which does not follow TMPDIR.
+    return configured if configured.name and configured.is_dir() else Path("/tmp")
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that are free where a folder is, or would be."""
-    return shutil.disk_usage(existing_part(folder)).free
+    """Return the free bytes on the disk of a folder, which need not exist."""
+    return shutil.disk_usage(nearest_existing(folder)).free
 
 
 def _reason(error: OSError) -> str:
-    # Python repeats the address behind the system's own words.
+    # Python appends the address to the message of the system.
     return (error.strerror or str(error)).partition(" (while")[0]

@@ -1,4 +1,4 @@
-"""Checkup: all checks, in the order in which a run meets what they look at."""
+"""All checks, in the order in which a run depends on them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses_spark.config.config import Config
+from glasses_spark.config.fields import AUTO
 from glasses_spark.errors import GlassesSparkError, SetupError
 from glasses_spark.preflight.doctor.check import FAILED, OK, Check
 from glasses_spark.preflight.doctor.kaggle_login import check_kaggle
@@ -20,104 +21,115 @@ from glasses_spark.preflight.doctor.machine import (
     check_port,
     check_store,
     check_writable,
-    cores,
-    existing_part,
+    count_cores,
     free_bytes,
-    work_folder,
+    nearest_existing,
+    spark_local_folder,
 )
 from glasses_spark.preflight.doctor.slots import (
     check_barrier,
     check_master,
     check_running,
     check_workers,
-    is_local_master,
-    slots_of,
 )
 from glasses_spark.preflight.doctor.software import check_software
 from glasses_spark.preflight.footprint import local_disk_of_run, store_of_run
 from glasses_spark.runtime.machine import LOOPBACK, total_memory
+from glasses_spark.runtime.master import DEFAULT_MASTER, is_local_master
+from glasses_spark.runtime.task_slots import slots_in_settings
 
 if TYPE_CHECKING:
     from glasses_spark.preflight.doctor.survey import Survey
 
 
 def check_machine() -> list[Check]:
-    """Look at the machine alone, for a run of any data with all cores."""
-    found, work = cores(), work_folder()
+    """Check the machine for a run that uses all cores."""
+    cores, folder = count_cores(), spark_local_folder()
     return [
         *check_software(),
-        check_cores(found),
-        check_memory(total_memory(), processes=found, available=available_memory()),
-        check_disk(work, free_bytes(work)),
+        check_cores(cores),
+        check_memory(total_memory(), workers=cores, available=available_memory()),
+        check_disk(folder, free_bytes(folder)),
         check_loopback(),
     ]
 
 
 def check_run(config: Config) -> list[Check]:
-    """Look at the machine and at the data of one configuration, without starting Spark.
+    """Check the machine and the data for one configuration, without starting Spark.
 
     Args:
-        config: The run. Data elsewhere than on this machine's disks are not looked at.
+        config: Configuration of the run. Data on other machines are not checked.
     """
-    software = check_software()
-    found = cores()
-    master = config.spark.master or config.spark.conf.get("spark.master") or "local[*]"
-    local, conf = is_local_master(master), config.spark.conf
-    training = config.training
-    checks = [*software, check_cores(found), check_master(master)]
-    slots = slots_of(master, conf, found)
-    checks += [
-        check_workers(
-            slots,
-            num_workers=training.num_workers,
-            mode=training.mode,
-            cores=found if local else None,
-        ),
-        check_barrier(conf, training.mode),
-        check_memory(
-            total_memory(),
-            processes=_at_once(slots, training.num_workers) if local else 0,
-            available=available_memory(),
-        ),
-        check_loopback(),
-        check_port(_bind_address(config, local=local), training.port),
+    software_checks, cores = check_software(), count_cores()
+    survey, data_checks = _check_data(config)
+    checks = [
+        *software_checks,
+        check_cores(cores),
+        *_check_spark(config, cores),
+        *data_checks,
+        *_check_disks(config, survey),
+        check_kaggle(needed=survey is not None and not survey.images),
     ]
-    survey, of_data = _check_data(config)
-    checks += [*of_data, *_check_disks(config, survey)]
-    checks.append(check_kaggle(needed=survey is not None and not survey.images))
     if "://" not in config.run.dir:
         checks.append(check_writable("Run folder", Path(config.run.dir), "run.dir"))
     return checks
 
 
 def check_started(config: Config) -> list[Check]:
-    """Start Spark as a run would, ask it for its slots, and have it list the data."""
+    """Start Spark as a run does, check its task slots, and list the data with it.
+
+    Args:
+        config: Configuration of the run.
+    """
     from glasses_spark.runtime.session import spark_session
 
-    spark_of = config.spark
+    settings, training = config.spark, config.training
     try:
-        with spark_session(master=spark_of.master or None, conf=spark_of.conf) as spark:
+        with spark_session(master=settings.master or None, conf=settings.conf) as spark:
             from glasses_spark.pipeline.pipeline import GlassesPipeline
 
-            training = config.training
             checks = check_running(spark, num_workers=training.num_workers, mode=training.mode)
+            name, wanted = "Listing by Spark", "labelled images"
             try:
                 account = GlassesPipeline(config).load(spark).account
             except GlassesSparkError as error:
-                failed = Check("Listing by Spark", FAILED, str(error), "labelled images")
-                return [*checks, failed]
+                return [*checks, Check(name, FAILED, str(error), wanted)]
             found = f"{account.used:,} of {account.images:,} images are used"
-            return [*checks, Check("Listing by Spark", OK, found, "labelled images")]
+            return [*checks, Check(name, OK, found, wanted)]
     except SetupError as error:
         return [Check("Spark starts", FAILED, str(error), "a Spark that starts")]
 
 
+def _check_spark(config: Config, cores: int) -> list[Check]:
+    conf, training = config.spark.conf, config.training
+    master = config.spark.master or conf.get("spark.master") or DEFAULT_MASTER
+    local = is_local_master(master)
+    slots = slots_in_settings(master, conf, cores=cores)
+    return [
+        check_master(master),
+        check_workers(
+            slots,
+            num_workers=training.num_workers,
+            mode=training.mode,
+            cores=cores if local else None,
+        ),
+        check_barrier(conf, training.mode),
+        check_memory(
+            total_memory(),
+            workers=_workers_at_once(slots, training.num_workers) if local else 0,
+            available=available_memory(),
+        ),
+        check_loopback(),
+        check_port(_bind_address(config, local=local), training.port),
+    ]
+
+
 def _check_data(config: Config) -> tuple[Survey | None, list[Check]]:
-    # Imported here: it brings pyspark, of which the checks before tell whether it is there.
-    from glasses_spark.preflight.doctor.data import check_data, look_at
+    # Not imported with this module: it imports pyspark, which takes a second.
+    from glasses_spark.preflight.doctor.data import check_data, check_inputs
 
     data = config.data
-    survey, checks = look_at(data.images, data.labels, glob=data.glob)
+    survey, checks = check_inputs(data.images, data.labels, glob=data.glob)
     if survey is not None and survey.images:
         checks += check_data(
             survey,
@@ -129,24 +141,24 @@ def _check_data(config: Config) -> tuple[Survey | None, list[Check]]:
 
 
 def _check_disks(config: Config, survey: Survey | None) -> list[Check]:
-    used = 0 if survey is None else min(config.data.limit or survey.images, survey.images)
+    images = 0 if survey is None else min(config.data.limit or survey.images, survey.images)
     pixels = config.image.height * config.image.width
-    work, needed = work_folder(), local_disk_of_run(used, pixels)
-    checks = [check_disk(work, free_bytes(work), needed)]
+    folder, needed = spark_local_folder(), local_disk_of_run(images, pixels)
+    checks = [check_disk(folder, free_bytes(folder), needed)]
     store = Path(config.store.dir)
     if config.store.dir and "://" not in config.store.dir and survey is not None:
-        of_store = store_of_run(used, pixels)
-        # Both are written where they are on one disk.
-        if existing_part(store).stat().st_dev == work.stat().st_dev:
-            of_store += max(needed, MIN_DISK)
-        checks.append(check_store(store, free_bytes(store), of_store))
+        store_bytes = store_of_run(images, pixels)
+        if nearest_existing(store).stat().st_dev == folder.stat().st_dev:
+            # The temporary files go to the same disk.
+            store_bytes += max(needed, MIN_DISK)
+        checks.append(check_store(store, free_bytes(store), store_bytes))
         checks.append(check_writable("Store folder", store, "store.dir"))
     return checks
 
 
-def _at_once(slots: int | None, num_workers: int | str) -> int:
+def _workers_at_once(slots: int | None, num_workers: int | str) -> int:
     slots = slots or 1
-    return slots if num_workers == "auto" else min(slots, int(num_workers))
+    return slots if num_workers == AUTO else min(slots, int(num_workers))
 
 
 def _bind_address(config: Config, *, local: bool) -> str:

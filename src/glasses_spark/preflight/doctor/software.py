@@ -1,4 +1,4 @@
-"""Software: Python, Java, and the packages that must work together; nothing is imported here."""
+"""Check Python, Java and the packages, without importing the packages."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from glasses_spark.errors import SetupError
-from glasses_spark.preflight.doctor.check import FAILED, OK, Check, judged
+from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, pass_or_fail
 from glasses_spark.runtime.java import WANTED as WANTED_JAVA
 from glasses_spark.runtime.java import find_java
 
-# Package, lowest version wanted, first version refused: as in pyproject.toml,
-# which a test compares. The pairs that break each other silently come first.
+# Package, lowest accepted version, first rejected version. A test compares them with
+# pyproject.toml.
 PACKAGES: Final = (
     ("numpy", "1.26", "2"),
     ("pandas", "2.2", "3"),
@@ -28,23 +28,31 @@ PACKAGES: Final = (
     ("keras", "3.14", "4"),
 )
 
-# Versions from which (lowest) or before which (None, highest) two packages do not work
-# together, and what one sees then. pip accepts all of them.
+# The packages that each extra installs. A test compares them with pyproject.toml.
+EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kaggle": ("kaggle", "six", "requests"),
+    "report": ("jinja2", "matplotlib"),
+    "mlflow": ("mlflow-skinny",),
+}
+
+# Two packages that do not work together although pip accepts them, and the symptom. A
+# package is its name, the lowest affected version (None: any) and the first version that is
+# not affected (None: there is none).
 PAIRS: Final = (
     (
         ("pyarrow", "26", None),
         ("numpy", None, "2"),
-        "pyarrow refuses numpy 1 at import, and Spark says that PyArrow was not found",
+        "pyarrow rejects numpy 1 at import, and Spark reports that PyArrow was not found",
     ),
     (
         ("pandas", "3", None),
         ("pyspark", None, "4.3"),
-        "Spark before 4.3 does not know the types of pandas 3",
+        "Spark before 4.3 does not support the types of pandas 3",
     ),
     (
         ("numpy", "2", None),
         ("elephas", None, "8"),
-        "Elephas, and the TensorFlow that it asks for, are made for numpy 1",
+        "Elephas and the TensorFlow that it requires need numpy 1",
     ),
     (
         ("numpy", "2", None),
@@ -60,8 +68,8 @@ OPENCV: Final = (
     "opencv-contrib-python",
 )
 
-# What this library builds on in Elephas: file, then the class or function, then what it has.
-SEAMS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
+# What this library uses of Elephas: by file, classes or functions with their members.
+INTERFACES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "ml_model.py": {
         "ElephasEstimator": ("_fit",),
         "ElephasTransformer": ("_transform",),
@@ -81,15 +89,15 @@ SEAMS: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
 }
 
-REINSTALL: Final = "Install with the project's constraints: pip install -c constraints.txt -e ."
+REINSTALL: Final = "Install the tested versions: pip install -c constraints.txt -e ."
 VersionOf = Callable[[str], str]
 
 
 def check_software(version_of: VersionOf = importlib.metadata.version) -> list[Check]:
-    """Look at all that must be installed.
+    """Check all software that a run needs.
 
     Args:
-        version_of: Gives a package's installed version, or raises
+        version_of: Returns the installed version of a package, or raises
             ``PackageNotFoundError``.
     """
     return [
@@ -97,45 +105,39 @@ def check_software(version_of: VersionOf = importlib.metadata.version) -> list[C
         check_java(),
         *check_packages(version_of),
         check_pairs(version_of),
-        check_import("numpy and pyarrow together", "import numpy, pyarrow, pandas"),
+        check_import("numpy and pyarrow", "import numpy, pyarrow, pandas"),
         check_opencv(version_of),
         check_elephas(),
+        *check_extras(version_of),
     ]
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
-    """Check the Python that runs this.
+    """Check the version of Python, which Elephas limits.
 
     Args:
         version: Major, minor and patch number.
-
-    Returns:
-        The check; Elephas decides which versions it accepts.
     """
-    return judged(
+    return pass_or_fail(
         "Python",
         (3, 11) <= version[:2] <= (3, 12),
         f"{'.'.join(map(str, version))} ({sys.executable})",
         "3.11 or 3.12",
-        "Make the environment with one of these: PYTHON=/path/to/python3.12 ./run",
+        "Create the environment with one of these: PYTHON=/path/to/python3.12 ./run",
     )
 
 
 def check_java() -> Check:
-    """Check that there is a Java for Spark.
-
-    Returns:
-        The check, with the place where Java was found.
-    """
+    """Check that a Java that Spark supports is installed."""
     try:
         java = find_java()
     except SetupError as error:
-        return Check("Java", FAILED, "none that Spark can use", WANTED_JAVA, str(error))
+        return Check("Java", FAILED, "none that Spark supports", WANTED_JAVA, str(error))
     return Check("Java", OK, f"{java.version} (from {java.source}: {java.home})", WANTED_JAVA)
 
 
 def check_packages(version_of: VersionOf) -> list[Check]:
-    """Check the packages whose versions depend on each other, without importing them.
+    """Check the versions of the packages that depend on each other.
 
     Args:
         version_of: As for ``check_software``.
@@ -144,16 +146,16 @@ def check_packages(version_of: VersionOf) -> list[Check]:
         One check for each of ``PACKAGES``.
     """
     checks = []
-    for name, lowest, refused in PACKAGES:
-        found = _version(name, version_of)
-        passed = found is not None and _numbers(lowest) <= _numbers(found) < _numbers(refused)
-        wanted = f">= {lowest} and < {refused}"
-        checks.append(judged(name, passed, found or "not installed", wanted, REINSTALL))
+    for name, lowest, rejected in PACKAGES:
+        version = _version(name, version_of)
+        passed = version is not None and _is_within(version, lowest, rejected)
+        wanted = f">= {lowest} and < {rejected}"
+        checks.append(pass_or_fail(name, passed, version or "not installed", wanted, REINSTALL))
     return checks
 
 
 def check_pairs(version_of: VersionOf) -> Check:
-    """Check the pairs of packages that pip lets stand side by side and that do not work so.
+    """Check for packages that pip accepts but that do not work together.
 
     Args:
         version_of: As for ``check_software``.
@@ -161,32 +163,51 @@ def check_pairs(version_of: VersionOf) -> Check:
     Returns:
         One check for all of ``PAIRS``.
     """
-    broken = []
-    for one, other, why in PAIRS:
-        found = [(name, _version(name, version_of)) for name, _, _ in (one, other)]
+    conflicts = []
+    for first, second, symptom in PAIRS:
+        packages = (first, second)
+        versions = [_version(name, version_of) for name, _, _ in packages]
         if all(
             version is not None and _is_within(version, lowest, below)
-            for (_, version), (_, lowest, below) in zip(found, (one, other), strict=True)
+            for version, (_, lowest, below) in zip(versions, packages, strict=True)
         ):
-            names = " with ".join(f"{name} {version}" for name, version in found)
-            broken.append(f"{names}: {why}")
-    return judged(
-        "Packages as pairs",
-        not broken,
-        "; ".join(broken) or "none that break each other",
+            conflicts.append(f"{first[0]} {versions[0]} with {second[0]} {versions[1]}: {symptom}")
+    return pass_or_fail(
+        "Package conflicts",
+        not conflicts,
+        "; ".join(conflicts) or "none",
         "packages that work together",
         REINSTALL,
     )
 
 
-def check_opencv(version_of: VersionOf = importlib.metadata.version) -> Check:
-    """Check that OpenCV loads, in its build without windows, and only in that.
+def check_extras(version_of: VersionOf = importlib.metadata.version) -> list[Check]:
+    """Check the optional packages. A missing one is a warning.
 
     Args:
         version_of: As for ``check_software``.
 
     Returns:
-        The check; ``opencv-python`` needs libGL and overwrites the other build.
+        One check for each of ``EXTRAS``.
+    """
+    checks = []
+    for extra, packages in EXTRAS.items():
+        name, wanted = f"Extra {extra}", ", ".join(packages)
+        missing = [package for package in packages if _version(package, version_of) is None]
+        if missing:
+            found = f"not installed: {', '.join(missing)}"
+            advice = f'If you need it: pip install "glasses-spark[{extra}]"'
+            checks.append(Check(name, WARNING, found, wanted, advice))
+        else:
+            checks.append(Check(name, OK, "installed", wanted))
+    return checks
+
+
+def check_opencv(version_of: VersionOf = importlib.metadata.version) -> Check:
+    """Check that the headless build of OpenCV loads and is the only build installed.
+
+    Args:
+        version_of: As for ``check_software``.
     """
     versions = {name: _version(name, version_of) for name in OPENCV}
     installed = [f"{name} {version}" for name, version in versions.items() if version]
@@ -198,47 +219,51 @@ def check_opencv(version_of: VersionOf = importlib.metadata.version) -> Check:
             FAILED,
             " and ".join(installed),
             wanted,
-            f"They overwrite each other's files: pip uninstall {names}; then "
+            f"They overwrite each other's files. Run pip uninstall {names}, then "
             "pip install -c constraints.txt opencv-python-headless",
         )
-    loads = check_import("OpenCV", "import cv2")
-    found = installed[0] if installed and loads.ok else loads.found
-    return Check("OpenCV", loads.verdict, found, wanted, loads.advice)
+    loaded = check_import("OpenCV", "import cv2")
+    found = installed[0] if installed and loaded.ok else loaded.found
+    return Check("OpenCV", loaded.verdict, found, wanted, loaded.advice)
 
 
 def check_elephas(folder: Path | None = None) -> Check:
-    """Check that Elephas has what this library builds on, by reading its source.
+    """Check that Elephas defines the interfaces that this library uses.
 
-    A patch release has renamed such things before. Importing Elephas would take seconds,
-    as it brings TensorFlow.
+    This parses the source of Elephas, because importing it imports TensorFlow, which takes
+    seconds.
 
     Args:
-        folder: Where the package is; None looks for it.
+        folder: Folder of the package; None to find it.
 
     Returns:
-        One check for all of ``SEAMS``.
+        One check for all of ``INTERFACES``.
     """
-    name, wanted = "Elephas' interfaces", "those of elephas 7.3.0"
+    name, wanted = "Elephas interfaces", "those of elephas 7.3.0"
     if folder is None:
         spec = find_spec("elephas")
         if spec is None or spec.origin is None:
             return Check(name, FAILED, "no package elephas", wanted, REINSTALL)
         folder = Path(spec.origin).parent
-    missing = [one for file, seams in SEAMS.items() for one in _missing(folder / file, seams)]
-    count = sum(len(seams) for seams in SEAMS.values())
-    found = f"no {', '.join(missing)} in {folder}" if missing else f"all {count} of them"
-    return judged(name, not missing, found, wanted, REINSTALL)
+    missing = [
+        interface
+        for file, interfaces in INTERFACES.items()
+        for interface in _find_missing(folder / file, interfaces)
+    ]
+    count = sum(len(interfaces) for interfaces in INTERFACES.values())
+    found = f"no {', '.join(missing)} in {folder}" if missing else f"all {count}"
+    return pass_or_fail(name, not missing, found, wanted, REINSTALL)
 
 
 def check_import(name: str, statement: str) -> Check:
-    """Check that packages load, in a Python of their own: some crash instead of raising.
+    """Run an import in a new process, because a broken package may crash instead of raising.
 
     Args:
-        name: The name of the check.
-        statement: The import to try.
+        name: Name of the check.
+        statement: The import to run.
 
     Returns:
-        The check; a failure shows the last line of what Python said.
+        The check; after a failure, with the last line that Python printed.
     """
     result = subprocess.run(
         [sys.executable, "-c", statement],
@@ -249,46 +274,47 @@ def check_import(name: str, statement: str) -> Check:
         check=False,
     )
     if result.returncode == 0:
-        return Check(name, OK, "loads", f"`{statement}` works")
+        return Check(name, OK, "can be imported", f"`{statement}` works")
     lines = result.stderr.strip().splitlines() or [f"exit status {result.returncode}"]
     return Check(name, FAILED, lines[-1], f"`{statement}` works", REINSTALL)
 
 
-def _missing(path: Path, seams: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Names of ``seams`` that the source does not define."""
+def _find_missing(path: Path, interfaces: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the names of ``interfaces`` that a source file does not define."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError):
-        return list(seams)
+        return list(interfaces)
     defined = {
         node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)
     }
-    missing = [name for name in seams if name not in defined]
-    for name, members in seams.items():
-        if name in defined:
-            has = _members(defined[name])
-            missing += [f"{name}.{member}" for member in members if member not in has]
+    missing = [name for name in interfaces if name not in defined]
+    for name, node in defined.items():
+        members = _members(node)
+        missing += [
+            f"{name}.{member}" for member in interfaces.get(name, ()) if member not in members
+        ]
     return missing
 
 
 def _members(node: ast.ClassDef | ast.FunctionDef) -> set[str]:
-    functions = {one.name for one in node.body if isinstance(one, ast.FunctionDef)}
-    assigned = {
+    methods = {statement.name for statement in node.body if isinstance(statement, ast.FunctionDef)}
+    attributes = {
         target.id
-        for one in node.body
-        if isinstance(one, ast.Assign)
-        for target in one.targets
+        for statement in node.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
         if isinstance(target, ast.Name)
     }
-    return functions | assigned
+    return methods | attributes
 
 
 def _version(package: str, version_of: VersionOf) -> str | None:
     try:
-        found = version_of(package)
+        version = version_of(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-    return found if found[:1].isdigit() else None
+    return version if version[:1].isdigit() else None
 
 
 def _is_within(version: str, lowest: str | None, below: str | None) -> bool:
@@ -299,7 +325,7 @@ def _is_within(version: str, lowest: str | None, below: str | None) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Give the leading whole numbers of a version: ``2.19.1rc1`` is (2, 19)."""
+    """Return the leading whole numbers of a version: (2, 19) for ``2.19.1rc1``."""
     numbers = []
     for part in version.split("+")[0].split("."):
         if not part.isdigit():

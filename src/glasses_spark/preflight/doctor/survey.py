@@ -1,7 +1,7 @@
-"""Survey: what lies on this machine's disks as images and labels, counted without Spark.
+"""Count the images and labels on this machine's disks, without Spark.
 
-The listing is that of Spark's ``binaryFile``, with its rules of hidden names, and the
-numbers in the names are those of ``images``; a test holds both to Spark's.
+The listing follows the rules of Spark's ``binaryFile`` for hidden names, and the ids in the
+names are those of ``glasses_spark.loading``. A test compares both with Spark.
 """
 
 from __future__ import annotations
@@ -17,19 +17,25 @@ from typing import Final
 
 from glasses_spark.loading.labels import MAX_BYTES, parse_labels
 from glasses_spark.loading.listing import number_in
+from glasses_spark.preprocessing.decoding.png_file import SIGNATURE
 from glasses_spark.runtime.location import SCHEME, local_path
 
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
-_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_EXAMPLES: Final = 3
+_MAX_EXAMPLES: Final = 3
 
-# Files of which a survey keeps the path; all over the listing.
+# Paths that a survey keeps as a sample, spread evenly over the listing.
 _SAMPLE: Final = 256
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One file: its path, its length in bytes, and the number in its name, if there is one."""
+    """An image file.
+
+    Attributes:
+        path: Its path.
+        size: Its length in bytes.
+        id: The number in its name; None without one.
+    """
 
     path: str
     size: int
@@ -37,16 +43,16 @@ class ImageFile:
 
 
 @dataclass
-class Found:
-    """How many there are of something, and a few of them by name."""
+class Tally:
+    """A count, and the first few names that were counted."""
 
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
     def add(self, name: str) -> None:
-        """Count one more."""
+        """Count one more name."""
         self.count += 1
-        if len(self.examples) < _EXAMPLES:
+        if len(self.examples) < _MAX_EXAMPLES:
             self.examples.append(name)
 
     def __str__(self) -> str:
@@ -56,35 +62,36 @@ class Found:
 
 @dataclass
 class Survey:
-    """What was found.
+    """Counts of the images and labels.
 
     Attributes:
         images: Image files.
-        size: Their bytes.
-        empty: Those of length 0.
-        unnumbered: Those without a usable number in their name.
-        repeated: Those whose number another one has, too.
-        colon: Those that Hadoop cannot open, for a colon in their name.
-        sample: Paths of some, all over the listing.
-        labels: Rows of the labels file; None where it was not read, and so the rest is 0.
+        size: Their total length in bytes.
+        empty: Files of length 0.
+        unnumbered: Files without a usable number in their name.
+        repeated: Files with the number of an earlier file.
+        colon: Files with a colon in their name, which Hadoop cannot open.
+        sample: Paths of some files, spread evenly over the listing.
+        labels: Rows of the labels file; None if it was not read. The counts below are
+            then 0.
         undefined: Images whose label is undefined.
-        unlabelled: Images that no row of the labels file is about.
-        without_image: Rows of the labels file whose image is not there.
-        with_glasses: Images labelled 1.
-        without_glasses: Images labelled 0.
+        unlabelled: Images without a row in the labels file.
+        without_image: Rows of the labels file without an image.
+        with_glasses: Images with the label 1.
+        without_glasses: Images with the label 0.
     """
 
     images: int = 0
     size: int = 0
-    empty: Found = field(default_factory=Found)
-    unnumbered: Found = field(default_factory=Found)
-    repeated: Found = field(default_factory=Found)
-    colon: Found = field(default_factory=Found)
+    empty: Tally = field(default_factory=Tally)
+    unnumbered: Tally = field(default_factory=Tally)
+    repeated: Tally = field(default_factory=Tally)
+    colon: Tally = field(default_factory=Tally)
     sample: list[str] = field(default_factory=list)
     labels: int | None = None
-    undefined: Found = field(default_factory=Found)
-    unlabelled: Found = field(default_factory=Found)
-    without_image: Found = field(default_factory=Found)
+    undefined: Tally = field(default_factory=Tally)
+    unlabelled: Tally = field(default_factory=Tally)
+    without_image: Tally = field(default_factory=Tally)
     with_glasses: int = 0
     without_glasses: int = 0
 
@@ -94,119 +101,122 @@ class Survey:
         return self.with_glasses + self.without_glasses
 
 
-def is_elsewhere(location: str) -> bool:
-    """Whether a location is a URI of something else than this machine's disks."""
+def is_remote(location: str) -> bool:
+    """Return whether a location is a URI of another file system than this machine's disks."""
     return bool(SCHEME.match(location)) and not location.startswith("file:/")
 
 
 def read_local_labels(location: str) -> dict[int, float | None] | None:
-    """Read labels from this machine's disk.
+    """Read labels from this machine's disks.
 
     Args:
         location: As for ``read_labels``.
 
     Returns:
-        The label of each index, or None where the file is not on a disk of this machine.
+        The label of each index; None if the file is not on this machine.
 
     Raises:
-        LabelsError: It cannot be used.
-        OSError: It cannot be read.
+        LabelsError: The content is invalid.
+        OSError: The file cannot be read.
     """
     path = local_path(location)
     if path is None or not path.is_file():
         return None
     with path.open("rb") as file:
-        # One byte more than may be, which the parser would be too slow to refuse.
+        # One byte over the limit is enough for the parser to reject the file.
         content = file.read(MAX_BYTES + 1)
     return parse_labels(content, location)
 
 
 def survey(files: Iterable[ImageFile], labels: Mapping[int, float | None] | None) -> Survey:
-    """Count files, and hold them against labels.
+    """Count files and match them with labels.
 
     Args:
-        files: As ``list_files`` gives them.
-        labels: The label of each index; None where nobody knows.
+        files: As from ``list_files``.
+        labels: The label of each index; None if unknown.
     """
-    found = Survey(labels=None if labels is None else len(labels))
+    result = Survey(labels=None if labels is None else len(labels))
     seen: set[int] = set()
     for file in files:
-        name = os.path.basename(file.path)
-        found.images += 1
-        found.size += file.size
-        _keep(found, file.path)
-        if file.size == 0:
-            found.empty.add(name)
-        if ":" in name:
-            found.colon.add(name)
-        if file.id is None:
-            found.unnumbered.add(name)
-        elif file.id in seen:
-            found.repeated.add(f"{name} ({file.id})")
-        else:
-            seen.add(file.id)
+        _count_file(result, file, seen)
         if labels is not None:
-            _hold_against(labels, file.id, name, found)
+            _count_label(result, file, labels)
     for index in labels or ():
         if index not in seen:
-            found.without_image.add(str(index))
-    return found
+            result.without_image.add(str(index))
+    return result
 
 
-def not_png(paths: Iterable[str]) -> Found:
-    """Those of some files that do not begin as a PNG file does, or cannot be opened."""
-    found = Found()
+def not_png(paths: Iterable[str]) -> Tally:
+    """Count the files that do not start with the PNG signature, or cannot be opened."""
+    tally = Tally()
     for path in paths:
         try:
             with open(path, "rb") as file:
-                begins = file.read(len(_SIGNATURE))
+                start = file.read(len(SIGNATURE))
         except OSError:
-            begins = b""
-        if begins != _SIGNATURE:
-            found.add(os.path.basename(path))
-    return found
+            start = b""
+        if start != SIGNATURE:
+            tally.add(os.path.basename(path))
+    return tally
 
 
 def list_files(location: str, glob: str) -> Iterator[ImageFile]:
-    """List image files as Spark would, sub-folders included.
+    """List image files as Spark does, including those in subfolders.
 
     Args:
         location: Folder, file or glob on this machine.
-        glob: Pattern of the base names; case matters.
+        glob: Pattern of the base names; case-sensitive.
 
     Yields:
-        The files, in no set order; none where there is no such place.
+        The files, in no particular order; none if the location does not exist.
     """
-    names = _expanded(glob)
+    patterns = _to_python_globs(glob)
     for root in _roots(location):
         for path, size in _walk(root):
             name = os.path.basename(path)
-            if any(fnmatchcase(name, one) for one in names):
+            if any(fnmatchcase(name, pattern) for pattern in patterns):
                 yield ImageFile(path, size, number_in(name))
 
 
-def _hold_against(
-    labels: Mapping[int, float | None], number: int | None, name: str, found: Survey
-) -> None:
-    if number is None or number not in labels:
-        found.unlabelled.add(name)
-        return
-    label = labels[number]
-    if label is None:
-        found.undefined.add(name)
-    elif label:
-        found.with_glasses += 1
+def _count_file(result: Survey, file: ImageFile, seen: set[int]) -> None:
+    name = os.path.basename(file.path)
+    result.images += 1
+    result.size += file.size
+    _sample(result, file.path)
+    if file.size == 0:
+        result.empty.add(name)
+    if ":" in name:
+        result.colon.add(name)
+    if file.id is None:
+        result.unnumbered.add(name)
+    elif file.id in seen:
+        result.repeated.add(f"{name} ({file.id})")
     else:
-        found.without_glasses += 1
+        seen.add(file.id)
 
 
-def _keep(found: Survey, path: str) -> None:
-    """Keep a sample whose members lie equally far apart, whatever the number of files."""
-    stride = 1 << max(0, (found.images - 1) // _SAMPLE).bit_length()
-    if (found.images - 1) % stride == 0:
-        found.sample.append(path)
-        if len(found.sample) > _SAMPLE:
-            del found.sample[1::2]
+def _count_label(result: Survey, file: ImageFile, labels: Mapping[int, float | None]) -> None:
+    name = os.path.basename(file.path)
+    if file.id is None or file.id not in labels:
+        result.unlabelled.add(name)
+        return
+    label = labels[file.id]
+    if label is None:
+        result.undefined.add(name)
+    elif label:
+        result.with_glasses += 1
+    else:
+        result.without_glasses += 1
+
+
+def _sample(result: Survey, path: str) -> None:
+    """Add each path at a stride that doubles as the listing grows, so the sample stays even."""
+    stride = 1 << max(0, (result.images - 1) // _SAMPLE).bit_length()
+    if (result.images - 1) % stride == 0:
+        result.sample.append(path)
+        if len(result.sample) > _SAMPLE:
+            del result.sample[1::2]
 
 
 def _roots(location: str) -> list[str]:
@@ -214,7 +224,7 @@ def _roots(location: str) -> list[str]:
     if path is not None:
         return [str(path)]
     pattern = str(Path(location.removeprefix("file:")).expanduser().absolute())
-    return sorted({one for each in _expanded(pattern) for one in globbing.glob(each)})
+    return sorted({root for glob in _to_python_globs(pattern) for root in globbing.glob(glob)})
 
 
 def _walk(root: str) -> Iterator[tuple[str, int]]:
@@ -232,7 +242,7 @@ def _walk(root: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_hidden(name: str) -> bool:
-    """Spark's rule, in InMemoryFileIndex.shouldFilterOutPathName."""
+    """Apply Spark's rule (``InMemoryFileIndex.shouldFilterOutPathName``)."""
     if name.startswith(("_common_metadata", "_metadata")):
         return False
     return (
@@ -240,10 +250,14 @@ def _is_hidden(name: str) -> bool:
     )
 
 
-def _expanded(pattern: str) -> list[str]:
-    """Write Hadoop's pattern in Python's: ``{a,b}`` becomes two of them, ``[^a]`` is ``[!a]``."""
+def _to_python_globs(pattern: str) -> list[str]:
+    """Convert a Hadoop glob: expand ``{a,b}``, and replace ``[^a]`` by ``[!a]``."""
     braces = _BRACES.search(pattern)
     if braces is None:
         return [pattern.replace("[^", "[!")]
     before, after = pattern[: braces.start()], pattern[braces.end() :]
-    return [whole for one in braces[1].split(",") for whole in _expanded(f"{before}{one}{after}")]
+    return [
+        glob
+        for alternative in braces[1].split(",")
+        for glob in _to_python_globs(f"{before}{alternative}{after}")
+    ]
