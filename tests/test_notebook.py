@@ -12,7 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.paths import ROOT
-from tests.runtime.test_session import clean_environment, lay_out_spark
+from tests.runtime.processes import clean_environment, lay_out_spark
 
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 

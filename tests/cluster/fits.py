@@ -133,7 +133,7 @@ def main(master: str, fits: Sequence[str]) -> None:
             told.append(fit(frame, **json.loads(one)))
             if len(told) == 1:
                 # Once all have come, there is nothing to wait for.
-                with mock.patch("glasses_spark.runtime.session.time.sleep") as nap:
+                with mock.patch("glasses_spark.runtime.task_slots.time.sleep") as nap:
                     slots = task_slots(spark)
     print(json.dumps({"fits": told, "slots": slots, "naps": nap.call_count}))
 

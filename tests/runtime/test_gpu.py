@@ -1,6 +1,6 @@
-"""Tests for glasses_spark.runtime.gpu.
+"""Tests for glasses_spark.runtime.gpu, without a GPU.
 
-No GPU is here. Spark grants what a script says there is, so that all up to the device is real.
+Spark grants the GPUs that a discovery script prints, so all but the device is real.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from glasses_spark.runtime.gpu import (
     device_settings,
     take_granted_gpu,
 )
-from tests.runtime.test_session import run
+from tests.runtime.processes import run
 
 
 def granted(*addresses: str) -> dict[str, ResourceInformation]:
@@ -33,7 +33,7 @@ def granted(*addresses: str) -> dict[str, ResourceInformation]:
 
 class TestDeviceSettings:
     @pytest.mark.parametrize("address", ["0", "3", "GPU-5d3c", "MIG-77ab"])
-    def test_a_worker_sees_the_gpu_of_its_task_and_takes_its_memory_bit_by_bit(
+    def test_a_worker_sees_the_gpu_of_its_task_and_allocates_memory_as_needed(
         self, address: str
     ) -> None:
         settings = device_settings(granted(address))
@@ -42,7 +42,7 @@ class TestDeviceSettings:
         assert settings["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
         assert settings["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 
-    def test_of_several_gpus_a_worker_takes_one(self) -> None:
+    def test_of_several_gpus_a_worker_uses_the_first(self) -> None:
         assert device_settings(granted("2", "5"))[VISIBLE] == "2"
 
     def test_without_a_granted_gpu_a_worker_sees_none(self) -> None:
@@ -58,16 +58,16 @@ class TestDeviceSettings:
 @pytest.mark.parametrize(
     ("address", "devices", "chosen"),
     [
-        pytest.param("1", ["a", "b", "c"], ["b"], id="all were looked for before"),
+        pytest.param("1", ["a", "b", "c"], ["b"], id="TensorFlow saw all before"),
         pytest.param("5", ["a"], ["a"], id="the environment left one"),
-        pytest.param("5", ["a", "b"], [], id="not there"),
-        pytest.param("GPU-5d3c", ["a", "b"], [], id="not to be told by its UUID"),
+        pytest.param("5", ["a", "b"], [], id="missing"),
+        pytest.param("GPU-5d3c", ["a", "b"], [], id="UUID"),
         pytest.param("0", [], [], id="a TensorFlow without CUDA"),
         pytest.param(NO_DEVICE, ["a", "b"], [], id="none granted"),
-        pytest.param(NO_DEVICE, ["a"], [], id="none granted, one there"),
+        pytest.param(NO_DEVICE, ["a"], [], id="none granted, one found"),
     ],
 )
-def test_an_imported_tensorflow_is_shown_the_granted_device_or_none(
+def test_an_imported_tensorflow_uses_the_granted_device_or_none(
     address: str, devices: Sequence[str], chosen: Sequence[str]
 ) -> None:
     assert choose_device(address, devices) == chosen
@@ -76,15 +76,15 @@ def test_an_imported_tensorflow_is_shown_the_granted_device_or_none(
 class TestTakeGrantedGpu:
     @pytest.fixture(autouse=True)
     def _environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # Each is put back afterwards, also where it was not set before.
+        # setenv first: so the variable is removed again afterwards if it was not set before.
         for name in (TAKEN, VISIBLE, "CUDA_DEVICE_ORDER", "TF_FORCE_GPU_ALLOW_GROWTH"):
             monkeypatch.setenv(name, "")
             monkeypatch.delenv(name)
 
     @pytest.fixture
     def context(self, monkeypatch: pytest.MonkeyPatch) -> TaskContext:
-        """The task that this process is in, as far as Spark's Python can tell."""
-        # The constructor leaves the context behind for the whole process: first what is restored.
+        """A task context, as if this process ran a task."""
+        # The constructor stores the context for the whole process, so it is restored afterwards.
         monkeypatch.setattr(TaskContext, "_taskContext", None)
         context = TaskContext()
         monkeypatch.setattr(TaskContext, "_taskContext", context)
@@ -95,7 +95,7 @@ class TestTakeGrantedGpu:
 
         assert VISIBLE not in os.environ
 
-    def test_the_device_is_settled_before_tensorflow_is_imported(
+    def test_the_device_is_chosen_before_tensorflow_is_imported(
         self, context: TaskContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
@@ -106,7 +106,7 @@ class TestTakeGrantedGpu:
         assert os.environ[VISIBLE] == os.environ[TAKEN] == "1"
         assert "tensorflow" not in sys.modules
 
-    def test_what_an_executor_inherited_gives_way_to_what_spark_granted(
+    def test_the_granted_gpu_replaces_an_inherited_variable(
         self, context: TaskContext, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
@@ -117,7 +117,7 @@ class TestTakeGrantedGpu:
 
         assert os.environ[VISIBLE] == "2"
 
-    def test_a_process_that_is_handed_on_keeps_its_gpu_and_says_so(
+    def test_a_reused_process_keeps_its_gpu_and_logs_a_warning(
         self,
         context: TaskContext,
         monkeypatch: pytest.MonkeyPatch,
@@ -136,8 +136,8 @@ class TestTakeGrantedGpu:
         assert "granted GPU 1 to this task, but its process computed on GPU 0 before" in caplog.text
 
 
-# Trains and scores on a cluster of one executor, whose two GPUs are there by the word of a script.
-# A layer tells of the process that it is in whenever TensorFlow traces it.
+# Trains and scores on a cluster of one executor with two GPUs, printed by a script. A layer
+# reports the variables of its process whenever TensorFlow traces it.
 PROGRAM = """
 import json, os, shutil, sys
 from contextlib import suppress
@@ -147,7 +147,7 @@ import pyspark
 from glasses_spark.runtime.session import spark_session
 from glasses_spark.runtime.task_slots import task_slots
 
-script, told = sys.argv[1], Path(sys.argv[2])
+script, reports = sys.argv[1], Path(sys.argv[2])
 conf = {
     "spark.worker.resource.gpu.amount": "2",
     "spark.worker.resource.gpu.discoveryScript": script,
@@ -170,7 +170,7 @@ with spark_session(master="local-cluster[1,3,700]", conf=conf) as spark:
             import tensorflow as tf
 
             names = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH", "CUDA_DEVICE_ORDER")
-            with open(told / str(os.getpid()), "a") as file:
+            with open(reports / str(os.getpid()), "a") as file:
                 print(json.dumps([os.environ.get(name) for name in names]), file=file)
             return x
 
@@ -186,11 +186,11 @@ with spark_session(master="local-cluster[1,3,700]", conf=conf) as spark:
     estimator.set_custom_objects({"Sighting": Sighting})
     fitted = estimator.fit(frame)
     scored = fitted.transform(frame).count()
-# What the executors leave behind lies within the installed package.
+# The executors leave files within the installed package.
 shutil.rmtree(folder, ignore_errors=True)
-with suppress(OSError):  # other executors may be at work there
+with suppress(OSError):  # other executors may use it
     folder.parent.rmdir()
-seen = {path.name: path.read_text().splitlines() for path in told.iterdir()}
+seen = {path.name: path.read_text().splitlines() for path in reports.iterdir()}
 mine = seen.pop(str(os.getpid()))
 print(json.dumps({
     "slots": slots, "scored": scored,
@@ -208,17 +208,17 @@ def test_each_worker_of_a_cluster_trains_and_scores_on_the_gpu_that_spark_grants
     script = tmp_path / "gpus.sh"
     script.write_text("""#!/bin/sh\necho '{"name": "gpu", "addresses": ["0", "1"]}'\n""")
     script.chmod(0o755)
-    program, told = tmp_path / "program.py", tmp_path / "told"
+    program, reports = tmp_path / "program.py", tmp_path / "reports"
     program.write_text(PROGRAM)
-    told.mkdir()
+    reports.mkdir()
 
-    done = run([sys.executable, str(program), str(script), str(told)], cwd=tmp_path)
+    done = run([sys.executable, str(program), str(script), str(reports)], cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    # By cores there would be three.
-    assert (found["slots"], found["workers"], found["scored"]) == (2, 2, 8)
-    assert [json.loads(line) for line in found["seen"]] == [
+    result = json.loads(done.stdout.splitlines()[-1])
+    # By cores alone there would be three slots.
+    assert (result["slots"], result["workers"], result["scored"]) == (2, 2, 8)
+    assert [json.loads(line) for line in result["seen"]] == [
         ["0", "true", "PCI_BUS_ID"],
         ["1", "true", "PCI_BUS_ID"],
     ]

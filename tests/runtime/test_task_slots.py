@@ -1,0 +1,82 @@
+"""Tests for glasses_spark.runtime.task_slots; tests/cluster/ has the waiting for executors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from glasses_spark.runtime.task_slots import slots_in_settings, task_slots
+from tests.runtime.processes import run
+
+EXECUTORS = {"spark.executor.instances": "5", "spark.executor.cores": "4"}
+GPUS = {"spark.executor.resource.gpu.amount": "2", "spark.task.resource.gpu.amount": "1"}
+
+
+@pytest.mark.parametrize(
+    ("master", "conf", "slots"),
+    [
+        pytest.param("local", {}, 1, id="one core"),
+        pytest.param("local[3]", {}, 3, id="local"),
+        pytest.param("local[*]", {}, 8, id="all cores"),
+        pytest.param("local[4, 2]", {}, 4, id="local with retries"),
+        pytest.param("local[*]", {"spark.task.cpus": "3"}, 2, id="cores of a task"),
+        pytest.param("local[2]", {"spark.task.cpus": "3"}, 0, id="no room for a task"),
+        pytest.param("local[8]", GPUS, 8, id="local mode ignores executors' GPUs"),
+        pytest.param("local-cluster[2,4,1024]", {"spark.task.cpus": "2"}, 4, id="local cluster"),
+        pytest.param("local-cluster[3,4,1024]", GPUS, 6, id="fewer GPUs than cores"),
+        pytest.param("yarn", EXECUTORS, 20, id="executors and cores"),
+        pytest.param("yarn", EXECUTORS | {"spark.task.cpus": "3"}, 5, id="rest of each executor"),
+        pytest.param("spark://h:7077", EXECUTORS | GPUS, 10, id="GPUs of a cluster"),
+        pytest.param(
+            "spark://h:7077",
+            EXECUTORS | GPUS | {"spark.task.resource.gpu.amount": "0.25"},
+            20,
+            id="tasks that share a GPU",
+        ),
+        pytest.param("spark://h:7077", {}, None, id="all free cores"),
+        pytest.param("yarn", {"spark.executor.cores": "4"}, None, id="number of executors unknown"),
+        pytest.param(
+            "yarn",
+            EXECUTORS | {"spark.dynamicAllocation.enabled": "true"},
+            None,
+            id="dynamic allocation",
+        ),
+    ],
+)
+def test_slots_are_computed_from_the_master_and_the_settings(
+    master: str, conf: dict[str, str], slots: int | None
+) -> None:
+    assert slots_in_settings(master, conf, cores=8) == slots
+
+
+def test_a_local_session_has_a_slot_for_each_core(spark: SparkSession) -> None:
+    assert task_slots(spark) == 2
+
+
+PROGRAM = """
+import json, time
+from glasses_spark.errors import SetupError
+from glasses_spark.runtime.session import spark_session
+from glasses_spark.runtime.task_slots import task_slots
+
+with spark_session(master="local[2]", conf={"spark.task.cpus": "3"}) as spark:
+    try:
+        task_slots(spark)
+    except SetupError as error:
+        print(json.dumps(str(error)))
+"""
+
+
+@pytest.mark.slow
+def test_a_session_without_room_for_a_task_is_an_error(tmp_path: Path) -> None:
+    result = run([sys.executable, "-c", PROGRAM], cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout).startswith(
+        "Spark has no room for a task: found 0 task slots on local[2] with spark.task.cpus=3, "
+        "needs at least 1. "
+    )
