@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Final
 
 from glasses_spark.runtime import native_stderr
 
 # Loggers of TensorFlow and of Python's warnings.
-_NOISY_LOGGERS = ("absl", "tensorflow", "py.warnings")
+_NOISY_LOGGERS: Final = ("absl", "tensorflow", "py.warnings")
 
 
 class _StandardError(logging.Handler):

@@ -1,10 +1,10 @@
-"""Elephas: the one module that imports it, after Keras has been imported quietly."""
+"""Elephas: the only module that imports it."""
 
 from __future__ import annotations
 
 from glasses_spark.runtime.keras import import_keras
 
-# Elephas imports TensorFlow when it is imported itself.
+# Before Elephas, which imports TensorFlow without setting it up.
 import_keras()
 
 from elephas.ml_model import ElephasEstimator, ElephasTransformer  # noqa: E402

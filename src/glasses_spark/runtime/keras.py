@@ -6,7 +6,7 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
@@ -49,6 +49,21 @@ def import_keras(*, threads: int | None = None) -> Any:
             current = tf.config.threading.get_intra_op_parallelism_threads()
             logger.debug("TensorFlow already runs on %d threads, not on %d", current, threads)
     return keras
+
+
+def build_from_config(config: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """Build a Keras model from its architecture, with new weights.
+
+    Args:
+        config: Architecture, as returned by ``model.to_json()``.
+        custom_objects: Classes and functions that the architecture names.
+
+    Returns:
+        The model, not compiled.
+    """
+    keras = import_keras()
+    with keras.utils.custom_object_scope(dict(custom_objects or {})):
+        return keras.models.model_from_json(config)
 
 
 def import_bare_keras() -> Any:
