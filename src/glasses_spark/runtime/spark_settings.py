@@ -96,6 +96,17 @@ def session_settings(
     # A name is always set, by spark-submit or by pyspark's shell.
     if not submitted and "spark.app.name" not in conf:
         settings.set("spark.app.name", app_name)
+    local = is_on_this_machine(settings.get("spark.master"))
+    defaults = _default_settings(local=local, ui=ui, submitted=submitted)
+    for key, value in defaults.items():
+        settings.setIfMissing(key, value)
+    if local:
+        # Spark's default is the first python3 on PATH.
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    return settings
+
+
+def _default_settings(*, local: bool, ui: bool, submitted: bool) -> dict[str, str]:
     defaults = {
         ARROW_BATCH: ARROW_BATCH_ROWS,
         "spark.sql.execution.arrow.maxBytesPerBatch": ARROW_BATCH_BYTES,
@@ -107,17 +118,13 @@ def session_settings(
         "spark.ui.enabled": str(ui).lower(),
         "spark.ui.showConsoleProgress": "false",
     }
-    if is_on_this_machine(settings.get("spark.master")):
+    if local:
         defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         defaults["spark.sql.shuffle.partitions"] = str(_shuffle_partitions())
         if not submitted:
             # Files that spark-submit ships reach a worker after its daemon has started.
             defaults["spark.python.daemon.module"] = "glasses_spark.runtime.python_workers.daemon"
-        # Spark's default is the first python3 on PATH.
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    for key, value in defaults.items():
-        settings.setIfMissing(key, value)
-    return settings
+    return defaults
 
 
 def _driver_memory() -> str:
