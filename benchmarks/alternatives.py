@@ -1,10 +1,9 @@
-"""Alternatives: the same job as others do it, from the files to figures on held-back rows.
+"""The job of bench_end_to_end.py with other libraries, from the files to test metrics.
 
     python benchmarks/alternatives.py {keras,distributor,classic} FOLDER
 
-The folder is laid out as `bench_end_to_end.py` does it. Each reads the same PNG
-files and trains the CNN of the published experiment for as many epochs, in steps
-of as many rows.
+`bench_end_to_end.py` creates the folder. All alternatives read the same PNG files and train
+the CNN of the published experiment for the same number of epochs and rows per step.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 EPOCHS, BATCH, SIDE = 10, 128, 128
-# How the line with the figures on held-back rows begins; as that of our own does.
+# The start of the line with the test metrics, as in the output of `glasses-spark train`.
 ANSWER = "Test:"
 WORKERS = 2
 
@@ -31,15 +30,15 @@ def main() -> None:
     ALTERNATIVES[arguments.name](arguments.folder)
 
 
-def run_keras(place: Path) -> None:
-    """One process: files decoded once and cached, and `fit`."""
+def run_keras(folder: Path) -> None:
+    """Train with `fit` in one process, on files that are decoded once and cached."""
     import keras
 
     from glasses_spark import build_cnn
 
     def part(name: str) -> Any:
         rows = keras.utils.image_dataset_from_directory(
-            str(place / "classes"),
+            str(folder / "classes"),
             color_mode="grayscale",
             image_size=(SIDE, SIDE),
             batch_size=BATCH,
@@ -52,14 +51,15 @@ def run_keras(place: Path) -> None:
 
     model = build_cnn()
     model.fit(part("training"), epochs=EPOCHS, verbose=0)
-    _tell(model.evaluate(part("validation"), verbose=0))
+    _print_metrics(model.evaluate(part("validation"), verbose=0))
 
 
-def run_distributor(place: Path) -> None:
-    """spark-tensorflow-distributor with a loop of its own: Keras 3's `fit` fails under it.
+def run_distributor(folder: Path) -> None:
+    """Train with spark-tensorflow-distributor.
 
-    Spark decodes with OpenCV into one Parquet file a worker. Each step takes
-    `BATCH` rows, of each worker an equal part.
+    Spark decodes with OpenCV and writes one Parquet file per worker. Each step uses `BATCH`
+    rows, split equally between the workers. Keras 3's `fit` fails under the distributor, so
+    this has a training loop of its own.
     """
     import cv2
     import numpy as np
@@ -83,26 +83,28 @@ def run_distributor(place: Path) -> None:
                 pixels.append(cv2.resize(grey, (SIDE, SIDE)).tobytes())
             yield frame[["index"]].assign(pixels=pixels)
 
-    labels = spark.read.csv(str(place / "labels.csv"), header=True, schema="index INT, label FLOAT")
-    images = spark.read.format("binaryFile").load(f"{place / 'faces'}/*.png")
+    labels = spark.read.csv(
+        str(folder / "labels.csv"), header=True, schema="index INT, label FLOAT"
+    )
+    images = spark.read.format("binaryFile").load(f"{folder / 'faces'}/*.png")
     number = F.regexp_extract("path", r"(\d+)\.png", 1).cast("int")
     decoded = images.select(number.alias("index"), "content").mapInPandas(
         decode, "index INT, pixels BINARY"
     )
     rows = decoded.join(F.broadcast(labels), "index")
-    # Decoded once, and parted by number as it is written.
-    held_back = (F.hash("index") % 5 == 0).alias("held_back")
-    folder = place / "parquet"
-    shutil.rmtree(folder, ignore_errors=True)
-    rows.select("pixels", "label", held_back).repartition(WORKERS).write.partitionBy(
-        "held_back"
-    ).parquet(str(folder))
+    # Decoded once: the write itself splits the rows into training and test set.
+    in_test_set = (F.hash("index") % 5 == 0).alias("in_test_set")
+    parquet = folder / "parquet"
+    shutil.rmtree(parquet, ignore_errors=True)
+    rows.select("pixels", "label", in_test_set).repartition(WORKERS).write.partitionBy(
+        "in_test_set"
+    ).parquet(str(parquet))
     runner = MirroredStrategyRunner(num_slots=WORKERS, use_gpu=False)
-    _tell(runner.run(train_mirrored, folder=str(folder)))
+    _print_metrics(runner.run(train_mirrored, folder=str(parquet)))
 
 
 def train_mirrored(folder: str) -> dict[str, float]:
-    """What each worker of `run_distributor` runs; the first one's result goes to the driver."""
+    """Train on one worker of `run_distributor`. The first worker returns the test metrics."""
     import numpy as np
     import pyarrow.parquet as pq
     import tensorflow as tf
@@ -116,9 +118,9 @@ def train_mirrored(folder: str) -> dict[str, float]:
         return x, table["label"].to_numpy().reshape(-1, 1).astype(np.float32)
 
     index = int(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
-    files = sorted(Path(folder, "held_back=false").glob("*.parquet"))
+    files = sorted(Path(folder, "in_test_set=false").glob("*.parquet"))
     share = BATCH // len(files)
-    # All must take the same number of steps: whoever has fewer rows begins again.
+    # All workers need the same number of steps: those with fewer rows repeat some.
     steps = -(-max(pq.read_metadata(path).num_rows for path in files) // share)
     x, y = read([files[index]])
     strategy = tf.distribute.get_strategy()
@@ -146,16 +148,16 @@ def train_mirrored(folder: str) -> dict[str, float]:
         train_step(batches)
     if index:
         return {}
-    x, y = read(sorted(Path(folder, "held_back=true").glob("*.parquet")))
+    x, y = read(sorted(Path(folder, "in_test_set=true").glob("*.parquet")))
     score = tf.function(lambda x: model(tf.cast(x, tf.float32) / 255.0, training=False))
-    found = np.concatenate([score(x[n : n + 256]) for n in range(0, len(x), 256)])
-    return {"rows": len(x), "accuracy": float(((found >= 0.5) == (y == 1)).mean())}
+    probabilities = np.concatenate([score(x[n : n + 256]) for n in range(0, len(x), 256)])
+    return {"rows": len(x), "accuracy": float(((probabilities >= 0.5) == (y == 1)).mean())}
 
 
-def run_classic(place: Path) -> None:
-    """Elephas as shipped, the way of most notebooks.
+def run_classic(folder: Path) -> None:
+    """Train with Elephas as shipped, as in most notebooks.
 
-    A UDF a row, vectors of doubles, `orderBy(rand)`, everything cached.
+    Uses a UDF for each row, vectors of doubles, `orderBy(rand)`, everything cached.
     """
     import cv2
     import keras
@@ -176,8 +178,8 @@ def run_classic(place: Path) -> None:
         grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
         return Vectors.dense(cv2.resize(grey, (SIDE, SIDE)).ravel() / 255.0)
 
-    labels = spark.read.csv(str(place / "labels.csv"), header=True, inferSchema=True)
-    images = spark.read.format("binaryFile").load(f"{place / 'faces'}/*.png")
+    labels = spark.read.csv(str(folder / "labels.csv"), header=True, inferSchema=True)
+    images = spark.read.format("binaryFile").load(f"{folder / 'faces'}/*.png")
     number = F.regexp_extract("path", r"(\d+)\.png", 1).cast("int")
     rows = images.withColumn("index", number).join(labels, "index").orderBy(F.rand(0)).cache()
     data = rows.withColumn("features", features("content")).cache()
@@ -199,11 +201,11 @@ def run_classic(place: Path) -> None:
         verbose=0,
     ).fit(train)
     scored = fitted.transform(test)
-    _tell(scored.where((F.col("prediction")[0] >= 0.5) == (F.col("label") == 1.0)).count())
+    _print_metrics(scored.where((F.col("prediction")[0] >= 0.5) == (F.col("label") == 1.0)).count())
 
 
-def _tell(metrics: Any) -> None:
-    # At once: what is written to a pipe may otherwise wait for the end of the process.
+def _print_metrics(metrics: Any) -> None:
+    # Flushed, because output to a pipe is otherwise buffered until the end of the process.
     print(f"{ANSWER} {metrics}", flush=True)
 
 

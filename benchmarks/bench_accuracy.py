@@ -1,14 +1,13 @@
-"""Test accuracy of plain Keras and of our six ways to train, on the drawn faces.
+"""Test accuracy of plain Keras and of each mode and frequency, on drawn faces.
 
     python benchmarks/bench_accuracy.py [--epochs 10] [--seeds 3] [--workers 2]
     python benchmarks/bench_accuracy.py --seeds 8 --workers 4 --result accuracy_stale \
         --ways asynchronous/batch asynchronous/batch/whole
 
-Draws the faces of labels.csv, decodes them, and trains the CNN of the published
-experiment on four fifths of them, with batches of 128 for each worker, with
-plain Keras and in each way, once for each seed. The faces held back are judged
-after each epoch, and at the end with the weights that came out. ``whole`` applies
-stale updates as if they were not (``staleness_aware=False``).
+Draws the faces of labels.csv, decodes them, and trains the CNN of the published experiment
+on the training set, with batches of 128 per worker: with plain Keras and in each way, once
+per seed. The test set is evaluated after each epoch and with the final weights. ``whole``
+does not scale down stale updates (``staleness_aware=False``).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from glasses_spark.runtime.session import spark_session
 ROOT = Path(__file__).parent.parent
 BATCH = 128
 SIDE = 128
-HELD_BACK = "held_back"
+IN_TEST_SET = "in_test_set"
 WAYS = [
     f"{mode}/{frequency}"
     for mode in ("synchronous", "asynchronous", "hogwild")
@@ -60,12 +59,12 @@ def main() -> None:
         pipeline = GlassesPipeline(config)
         pixels = pipeline.preprocess(pipeline.load(spark)).good
         part = split_column(test=config.split.test, seed=config.run.seed)
-        faces = pixels.select("pixels", "label", (part == TEST).alias(HELD_BACK)).cache()
+        faces = pixels.select("pixels", "label", (part == TEST).alias(IN_TEST_SET)).cache()
         rows = faces.collect()
         x = np.stack([np.frombuffer(row.pixels, np.uint8) for row in rows])
         x = x.reshape(-1, SIDE, SIDE, 1).astype(np.float32) / 255
         y = np.array([row.label for row in rows])
-        test = np.array([row[HELD_BACK] for row in rows])
+        test = np.array([row[IN_TEST_SET] for row in rows])
         rounds: dict[str, list[dict[str, Any]]] = {}
         for seed in range(arguments.seeds):
             contenders = {"keras": lambda seed=seed: _fit_keras(x, y, test, seed, arguments.epochs)}
@@ -74,14 +73,14 @@ def main() -> None:
             for name, fit in contenders.items():
                 began = time.perf_counter()
                 model, curve = fit()
-                found = {
+                result = {
                     "seed": seed,
                     "accuracy": _accuracy(model, x[test], y[test]),
                     "curve": curve,
                     "seconds": round(time.perf_counter() - began, 2),
                 }
-                rounds.setdefault(name, []).append(found)
-                print(seed, name, found["accuracy"], found["seconds"], flush=True)
+                rounds.setdefault(name, []).append(result)
+                print(seed, name, result["accuracy"], result["seconds"], flush=True)
     _report(arguments, rounds, {"train": int((~test).sum()), "test": int(test.sum())})
 
 
@@ -108,7 +107,7 @@ def _fit_ours(faces: DataFrame, way: str, seed: int, arguments: Any) -> tuple[An
         categorical=False,
         num_workers=arguments.workers,
         featuresCol="pixels",
-        validationIndicatorCol=HELD_BACK,
+        validationIndicatorCol=IN_TEST_SET,
         mode=mode,
         frequency=frequency,
         precision="bfloat16" if "bfloat16" in options else "float32",
@@ -125,14 +124,14 @@ def _accuracy(model: Any, x: Any, y: Any) -> float:
 def _report(arguments: Any, rounds: dict[str, Any], rows: dict[str, int]) -> None:
     table = {
         name: {
-            "median_accuracy": statistics.median(one["accuracy"] for one in found),
-            "accuracies": [round(one["accuracy"], 4) for one in found],
+            "median_accuracy": statistics.median(fit["accuracy"] for fit in fits),
+            "accuracies": [round(fit["accuracy"], 4) for fit in fits],
         }
-        for name, found in rounds.items()
+        for name, fits in rounds.items()
     }
-    plain = table["keras"]["median_accuracy"]
+    keras_accuracy = table["keras"]["median_accuracy"]
     for row in table.values():
-        row["points_above_keras"] = round(100 * (row["median_accuracy"] - plain), 2)
+        row["points_above_keras"] = round(100 * (row["median_accuracy"] - keras_accuracy), 2)
         row["median_accuracy"] = round(row["median_accuracy"], 4)
     path = write_result(
         arguments.result,
@@ -149,7 +148,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ways", nargs="+", default=WAYS, metavar="MODE/FREQUENCY[/OPTION]")
-    parser.add_argument("--result", default="accuracy", help="name of the file for the result")
+    parser.add_argument("--result", default="accuracy", help="name of the result file")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
-"""What `glasses-spark advise` predicts, and what a run then takes.
+"""Compare the forecasts of `glasses-spark advise` with runs.
 
     python benchmarks/bench_advise.py [--images 2400] [--size 256] [--epochs 3]
 
-Advises on drawn faces, then runs some of the ways that it has predicted, each as a process
-of its own from its start to its end, and plain Keras as in `bench_end_to_end.py`.
+Runs `advise` on photo-like images, then some of the forecast runs, each as a process of its
+own, and with --keras also plain Keras as in `bench_end_to_end.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench_end_to_end import KERAS
 from environment import describe, write_result
 from pictures import photo_like_png
 
-# Mode, frequency, workers, precision, and whether the store has the pixels.
+# Mode, frequency, workers, precision, and whether the pixel store is filled.
 WAYS = (
     ("asynchronous", "batch", 2, "float32", False),
     ("synchronous", "batch", 2, "float32", True),
@@ -42,44 +42,44 @@ def main() -> None:
         run_keras(Path(arguments.folder))
         return
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        _lay_out(place, arguments)
+        root = Path(folder)
+        _lay_out(root, arguments)
         start = time.perf_counter()
-        advised = json.loads(_output([*_command("advise", place, arguments), "--json"]))
+        advised = json.loads(_output([*_command("advise", root, arguments), "--json"]))
         table: dict[str, Any] = {"advise_s": round(time.perf_counter() - start, 1)}
         table["answer"] = advised["advice"]["answer"]
         table["measured"] = advised["measured"]
         for way in WAYS[: arguments.ways]:
             name = f"{'/'.join(map(str, way[:4]))}{', store filled' if way[4] else ''}"
-            table[name] = _run(way, place, arguments, advised["forecasts"])
+            table[name] = _run(way, root, arguments, advised["forecasts"])
             print(name, table[name], flush=True)
         if arguments.keras:
-            table[KERAS] = _run_keras(place, advised["forecasts"])
+            table[KERAS] = _run_keras(root, advised["forecasts"])
             print(KERAS, table[KERAS], flush=True)
     result = describe("advise", vars(arguments)) | {"table": table}
     print(write_result(arguments.name, result))
 
 
-def _run(way: tuple[Any, ...], place: Path, arguments: Any, forecasts: Any) -> dict[str, Any]:
+def _run(way: tuple[Any, ...], root: Path, arguments: Any, forecasts: Any) -> dict[str, Any]:
     mode, frequency, workers, precision, stored = way
     predicted = next(
-        one
-        for one in forecasts
-        if (one["way"], one["workers"], one["precision"])
+        row
+        for row in forecasts
+        if (row["way"], row["workers"], row["precision"])
         == (f"{mode}/{frequency}", workers, precision)
     )
     if not stored:
-        shutil.rmtree(place / "store", ignore_errors=True)
-    command = _command("train", place, arguments)
+        shutil.rmtree(root / "store", ignore_errors=True)
+    command = _command("train", root, arguments)
     for key, value in zip(("mode", "frequency", "num_workers", "precision"), way[:4], strict=True):
         command += ["--set", f"training.{key}={value}"]
     start = time.perf_counter()
     _output(command)
     seconds = time.perf_counter() - start
-    metrics = json.loads((place / "run" / "metrics.json").read_text())
-    history = json.loads((place / "run" / "history.json").read_text())
-    # The first epoch has the tracing in it.
-    epochs = [max(one["seconds"] for one in epoch["workers"]) for epoch in history[1:]]
+    metrics = json.loads((root / "run" / "metrics.json").read_text())
+    history = json.loads((root / "run" / "history.json").read_text())
+    # The first epoch includes tracing.
+    epochs = [max(share["seconds"] for share in epoch["workers"]) for epoch in history[1:]]
     return _row("total", predicted["stored_s" if stored else "total_s"], seconds) | {
         **_row("epoch", predicted["epoch_s"], float(np.median(epochs))),
         **(
@@ -91,8 +91,8 @@ def _run(way: tuple[Any, ...], place: Path, arguments: Any, forecasts: Any) -> d
     }
 
 
-def _run_keras(place: Path, forecasts: Any) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--child", "keras", "--folder", str(place)]
+def _run_keras(root: Path, forecasts: Any) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--child", "keras", "--folder", str(root)]
     start = time.perf_counter()
     _output(command)
     return _row("total", forecasts[-1]["total_s"], time.perf_counter() - start)
@@ -106,40 +106,40 @@ def _row(name: str, predicted: float, actual: float) -> dict[str, float]:
     }
 
 
-def _command(name: str, place: Path, arguments: Any) -> list[str]:
+def _command(name: str, root: Path, arguments: Any) -> list[str]:
     settings = {
-        "data.images": place / "faces",
-        "data.labels": place / "labels.csv",
-        "run.dir": place / "run",
-        "store.dir": place / "store",
+        "data.images": root / "faces",
+        "data.labels": root / "labels.csv",
+        "run.dir": root / "run",
+        "store.dir": root / "store",
         "training.epochs": arguments.epochs,
     }
     program = str(Path(sys.executable).with_name("glasses-spark"))
-    options = [one for key, value in settings.items() for one in ("--set", f"{key}={value}")]
+    options = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     return [program, name, *options]
 
 
 def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{command[:2]} failed: {done.stderr[-600:]}")
-    return done.stdout
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(f"{command[:2]} failed: {process.stderr[-600:]}")
+    return process.stdout
 
 
-def _lay_out(place: Path, arguments: Any) -> None:
-    """Photo-like pictures, by number for us and by class for Keras; links where they repeat."""
+def _lay_out(root: Path, arguments: Any) -> None:
+    """Write photo-like images by number for Spark and, as links, by class for Keras."""
     for name in ("faces", "classes/0", "classes/1"):
-        (place / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True)
     lines = ["index,label"]
     for number in range(arguments.images):
-        path = place / "faces" / f"face-{number}.png"
+        path = root / "faces" / f"face-{number}.png"
         if number < PICTURES:
             path.write_bytes(photo_like_png(arguments.size, number))
         else:
-            os.link(place / "faces" / f"face-{number % PICTURES}.png", path)
-        os.link(path, place / "classes" / str(number % 2) / path.name)
+            os.link(root / "faces" / f"face-{number % PICTURES}.png", path)
+        os.link(path, root / "classes" / str(number % 2) / path.name)
         lines.append(f"{number},{number % 2}.0")
-    (place / "labels.csv").write_text("\n".join(lines) + "\n")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
@@ -147,9 +147,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=2400)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--ways", type=int, default=len(WAYS), help="only so many of the ways")
-    parser.add_argument("--keras", action="store_true", help="also plain Keras, for ten epochs")
-    parser.add_argument("--name", default="advise", help="of the file of results")
+    parser.add_argument("--ways", type=int, default=len(WAYS), help="number of runs")
+    parser.add_argument("--keras", action="store_true", help="also run plain Keras for ten epochs")
+    parser.add_argument("--name", default="advise", help="name of the result file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -1,13 +1,12 @@
-"""Milliseconds from a PNG file's bytes to 128 x 128 grey pixels, on one core.
+"""Milliseconds to decode a PNG file to 128 x 128 grey pixels, on one core.
 
     python benchmarks/bench_decode.py [--pictures 20] [--repeats 5] [--size 1024] [--no-tensorflow]
 
-Ours, what it falls back to (OpenCV), TensorFlow's decoder without the resize, and
-inflating alone, which nothing can be faster than, take turns on each picture, so
-that a slow moment of the machine falls on all of them. Of each picture's repeats
-the median counts, and of the pictures the median again; each of our results is
-compared with OpenCV's, every pixel. Beside wall time stands CPU time, which
-tells more where the machine has other work.
+Compares our decoder with OpenCV (its fallback), TensorFlow's decoder without the resize, and
+inflating alone, which is a lower bound. The contenders take turns on each picture, so that a
+slow moment of the machine affects all of them. A result is the median over the pictures of
+the median over the repeats. Also checks that every pixel equals OpenCV's. CPU time is less
+affected by other programs than wall time.
 """
 
 from __future__ import annotations
@@ -38,17 +37,17 @@ Contender = Callable[[bytes], Any]
 
 def main() -> None:
     arguments = _arguments()
-    # One core for all, TensorFlow's pool of threads included, which has not started yet.
+    # Pin the process to one core before TensorFlow starts its thread pool.
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     contents = [photo_like_png(arguments.size, seed) for seed in range(arguments.pictures)]
     contenders = _contenders(tensorflow=not arguments.no_tensorflow)
-    for contender in contenders.values():  # imports and first allocations
+    for contender in contenders.values():  # warm up: imports and allocations
         contender(contents[0])
     times: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
     for number, content in enumerate(contents):
-        for name, found in _measure(contenders, content, arguments.repeats).items():
-            times[name].append(found)
+        for name, medians in _measure(contenders, content, arguments.repeats).items():
+            times[name].append(medians)
         if not np.array_equal(decode(content), _opencv(content)):
             raise SystemExit(f"picture {number}: our pixels are not OpenCV's")
     _report(arguments, contents, times)
@@ -89,7 +88,7 @@ def _image_data(content: bytes) -> bytes:
 def _measure(
     contenders: dict[str, Contender], content: bytes, repeats: int
 ) -> dict[str, dict[str, float]]:
-    """The median milliseconds of each contender for one picture."""
+    """Return the median milliseconds of each contender for one picture."""
     walls: dict[str, list[float]] = {name: [] for name in contenders}
     cpus: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
@@ -109,17 +108,17 @@ def _report(
 ) -> None:
     def ratio(name: str, key: str) -> float:
         pairs = zip(times[OPENCV], times[name], strict=True)
-        return round(statistics.median(theirs[key] / its[key] for theirs, its in pairs), 3)
+        return round(statistics.median(opencv[key] / own[key] for opencv, own in pairs), 3)
 
     table = {
         name: {
-            "ms": round(statistics.median(one["ms"] for one in found), 2),
-            "cpu_ms": round(statistics.median(one["cpu_ms"] for one in found), 2),
-            # Of each picture, then the median: how many times as fast as OpenCV.
+            "ms": round(statistics.median(medians["ms"] for medians in pictures), 2),
+            "cpu_ms": round(statistics.median(medians["cpu_ms"] for medians in pictures), 2),
+            # The median over the pictures of the speed relative to OpenCV.
             "ratio_to_opencv": ratio(name, "ms"),
             "cpu_ratio_to_opencv": ratio(name, "cpu_ms"),
         }
-        for name, found in times.items()
+        for name, pictures in times.items()
     }
     megabytes = [len(content) / 1e6 for content in contents]
     settings = vars(arguments) | {

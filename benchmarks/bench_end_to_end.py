@@ -1,26 +1,26 @@
-"""Whole jobs, from the start of a process to its metrics, on photo-like PNGs of 1024 x 1024.
+"""Time and memory of whole jobs, from the start of a process to its test metrics.
 
     python benchmarks/bench_end_to_end.py [--images 300 2000] [--repeats 2]
         [--distributor] [--classic] [--pictures FOLDER] [--add]
 
-Each contender is a process of its own that reads the files, trains the CNN of the
-published experiment for ten epochs, 128 rows a step, and prints the accuracy on the
-images held back:
+Each contender is a process of its own that reads photo-like PNG files of 1024 x 1024, trains
+the CNN of the published experiment for ten epochs with 128 rows per step, and prints the test
+metrics:
 
-- glasses_spark: `glasses-spark train`, with an empty pixel store, in float32 and bfloat16;
-- glasses_spark, store filled: the same again;
-- keras: `image_dataset_from_directory`, decoded once and cached, and `fit`, in one process;
-- distributor (--distributor, in the first round only): spark-tensorflow-distributor over
-  Parquet that Spark writes;
-- classic (--classic, on the smallest count only; minutes): Elephas as shipped, the way of
-  most notebooks: a UDF a row, vectors of doubles, `orderBy(rand)`, everything cached.
+- glasses_spark: `glasses-spark train` with an empty pixel store, in float32 and bfloat16;
+- glasses_spark, store filled: the same with the pixels of the run before;
+- keras: `image_dataset_from_directory`, cached, and `fit` in one process;
+- distributor (--distributor, first round only): spark-tensorflow-distributor over Parquet
+  that Spark writes;
+- classic (--classic, smallest number of images only; takes minutes): Elephas as shipped, as
+  in most notebooks: a UDF for each row, vectors of doubles, `orderBy(rand)`, everything
+  cached.
 
-What is compared are the seconds to that figure; ours goes on to write a report, the
-model and the predictions, and all of its seconds are given as well.
+The compared time ends with the test metrics. Our job then writes a report, the model and the
+predictions; its total time is listed as well.
 
-Small runs of ours come first, until the class archive is there that a machine in use has.
-Seconds, processor seconds and peak memory are those of the process and of all that it
-starts. More images than there are pictures are hard links to them.
+A small warm-up run comes first. Seconds, CPU seconds and peak memory include all child
+processes. Images beyond the number of pictures are hard links to them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from pictures import photo_like_png
 from process_tree import Usage, run_watched
 
 PICTURES = 300
-# The second run on a machine writes the class archive, the third uses it.
+# The second run on a machine writes the class archive, and the third one uses it.
 WARM_UP_RUNS, WARM_UP_IMAGES = 3, 40
 KERAS = "keras, one process"
 DISTRIBUTOR = "spark-tensorflow-distributor"
@@ -61,38 +61,37 @@ def main() -> None:
         _draw(pictures, min(PICTURES, max(arguments.images)))
         _warm_up(pictures, Path(folder, "warm-up"))
         for images in arguments.images:
-            place = Path(folder, str(images))
-            _lay_out(pictures, place, images)
-            found = _race(arguments, place, images)
-            table[str(images)] = _rows(found)
+            root = Path(folder, str(images))
+            _lay_out(pictures, root, images)
+            table[str(images)] = _rows(_race(arguments, root, images))
             print(json.dumps(table[str(images)], indent=1), flush=True)
     table = dict(sorted(table.items(), key=lambda row: int(row[0])))
     print(write_result("end_to_end", result | {"table": table}))
 
 
-def _race(arguments: argparse.Namespace, place: Path, images: int) -> dict[str, list[Usage]]:
-    contenders = _ours(place) | {KERAS: _alternative("keras", place)}
+def _race(arguments: argparse.Namespace, root: Path, images: int) -> dict[str, list[Usage]]:
+    contenders = _ours(root) | {KERAS: _alternative("keras", root)}
     if arguments.distributor:
-        contenders[DISTRIBUTOR] = _alternative("distributor", place)
-    found: dict[str, list[Usage]] = {}
+        contenders[DISTRIBUTOR] = _alternative("distributor", root)
+    usages: dict[str, list[Usage]] = {}
     for number in range(arguments.repeats):
         for name, command in contenders.items():
             if name == DISTRIBUTOR and number:
                 continue
             if not name.endswith("store filled"):
-                shutil.rmtree(place / "store", ignore_errors=True)
-            found.setdefault(name, []).append(_measured(name, command, place))
+                shutil.rmtree(root / "store", ignore_errors=True)
+            usages.setdefault(name, []).append(_measured(name, command, root))
     if arguments.classic and images == min(arguments.images):
-        found[CLASSIC] = [_measured(CLASSIC, _alternative("classic", place), place)]
-    return found
+        usages[CLASSIC] = [_measured(CLASSIC, _alternative("classic", root), root)]
+    return usages
 
 
-def _ours(place: Path) -> dict[str, list[str]]:
+def _ours(root: Path) -> dict[str, list[str]]:
     settings = {
-        "data.images": place / "faces",
-        "data.labels": place / "labels.csv",
-        "run.dir": place / "run",
-        "store.dir": place / "store",
+        "data.images": root / "faces",
+        "data.labels": root / "labels.csv",
+        "run.dir": root / "run",
+        "store.dir": root / "store",
         "training.epochs": EPOCHS,
     }
     ours = [str(Path(sys.executable).with_name("glasses-spark")), "train"]
@@ -105,12 +104,12 @@ def _ours(place: Path) -> dict[str, list[str]]:
     }
 
 
-def _alternative(name: str, place: Path) -> list[str]:
-    return [sys.executable, str(Path(__file__).with_name("alternatives.py")), name, str(place)]
+def _alternative(name: str, root: Path) -> list[str]:
+    return [sys.executable, str(Path(__file__).with_name("alternatives.py")), name, str(root)]
 
 
-def _measured(name: str, command: list[str], place: Path) -> Usage:
-    usage = run_watched(command, folder=place, answer=ANSWER)
+def _measured(name: str, command: list[str], root: Path) -> Usage:
+    usage = run_watched(command, folder=root, answer=ANSWER)
     print(name, usage.as_dict(), usage.output.splitlines()[-1:], flush=True)
     if usage.code:
         reasons = [line for line in usage.errors.splitlines() if "Error" in line]
@@ -118,23 +117,23 @@ def _measured(name: str, command: list[str], place: Path) -> Usage:
     return usage
 
 
-def _warm_up(pictures: Path, place: Path) -> None:
-    _lay_out(pictures, place, WARM_UP_IMAGES)
+def _warm_up(pictures: Path, root: Path) -> None:
+    _lay_out(pictures, root, WARM_UP_IMAGES)
     for _ in range(1 if has_class_archive() else WARM_UP_RUNS):
-        _measured("warm-up", _ours(place)["glasses_spark"], place)
+        _measured("warm-up", _ours(root)["glasses_spark"], root)
 
 
-def _rows(found: dict[str, list[Usage]]) -> dict[str, Any]:
-    def median(each: list[dict[str, Any]], key: str) -> float | None:
-        values = [one[key] for one in each if key in one]
+def _rows(usages_by_name: dict[str, list[Usage]]) -> dict[str, Any]:
+    def median(runs: list[dict[str, Any]], key: str) -> float | None:
+        values = [run[key] for run in runs if key in run]
         return round(statistics.median(values), 1) if values else None
 
-    keras = median([usage.as_dict() for usage in found[KERAS]], "answer_s")
+    keras = median([usage.as_dict() for usage in usages_by_name[KERAS]], "answer_s")
     rows = {}
-    for name, usages in found.items():
-        each = [usage.as_dict() for usage in usages]
-        row: dict[str, Any] = {key: median(each, key) for key in ("answer_s", *each[0])}
-        # What failed gave no figure: so long it took to fail.
+    for name, usages in usages_by_name.items():
+        runs = [usage.as_dict() for usage in usages]
+        row: dict[str, Any] = {key: median(runs, key) for key in ("answer_s", *runs[0])}
+        # A failed run has no metrics: take the time until it failed.
         row["times_as_long_as_keras"] = round((row["answer_s"] or row["seconds"]) / keras, 2)
         row["failed"] = any(usage.code for usage in usages)
         rows[name] = row
@@ -153,31 +152,29 @@ def _draw_one(task: tuple[Path, int]) -> None:
     (folder / f"{number}.png").write_bytes(photo_like_png(1024, number))
 
 
-def _lay_out(pictures: Path, place: Path, images: int) -> None:
-    """The same files for Spark, by number, and for Keras, by class."""
+def _lay_out(pictures: Path, root: Path, images: int) -> None:
+    """Link the files by number for Spark and by class for Keras."""
     files = sorted(pictures.glob("*.png"))
     for name in ("faces", "classes/0", "classes/1"):
-        (place / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True)
     lines = ["index,label"]
     for number in range(images):
         source = files[number % len(files)]
-        os.link(source, place / "faces" / f"face-{number}.png")
-        os.link(source, place / "classes" / str(number % 2) / f"face-{number}.png")
+        os.link(source, root / "faces" / f"face-{number}.png")
+        os.link(source, root / "classes" / str(number % 2) / f"face-{number}.png")
         lines.append(f"{number},{number % 2}.0")
-    (place / "labels.csv").write_text("\n".join(lines) + "\n")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, nargs="+", default=[300, 2000])
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--distributor", action="store_true", help=f"also {DISTRIBUTOR}, once")
-    parser.add_argument("--classic", action="store_true", help="also the classic way, once")
+    parser.add_argument("--distributor", action="store_true", help=f"also run {DISTRIBUTOR} once")
+    parser.add_argument("--classic", action="store_true", help="also run the classic notebook once")
+    parser.add_argument("--pictures", type=Path, help="folder that keeps the pictures for later")
     parser.add_argument(
-        "--pictures", type=Path, help="folder that keeps the pictures for another time"
-    )
-    parser.add_argument(
-        "--add", action="store_true", help="leave other counts of images in the result file"
+        "--add", action="store_true", help="keep other numbers of images in the result file"
     )
     return parser.parse_args()
 

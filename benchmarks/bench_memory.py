@@ -1,12 +1,11 @@
-"""Peak memory of the training workers and of the driver, as the rows grow.
+"""Peak memory of the workers and of the driver as the number of rows grows.
 
     python benchmarks/bench_memory.py [--rows 2560] [--factor 8] [--workers 2]
 
-Fits the CNN of the published experiment on so many rows, and on ``factor``
-times as many, each in a Spark of its own, one epoch each. Peak memory is the
-most that the processes of a kind were seen to hold of their own (`RssAnon`), all
-together; the pages of the rows' file are the kernel's, which drops them when it
-needs room. With the workers count the processes that they are forked from.
+Fits the CNN of the published experiment for one epoch on ``rows`` rows and on ``factor``
+times as many, each in a new Spark. Peak memory is the largest sum of the anonymous memory
+(`RssAnon`) of all processes of a kind. It excludes the pages of the spooled rows, which the
+kernel can drop. Workers include the processes that they are forked from.
 """
 
 from __future__ import annotations
@@ -28,27 +27,27 @@ def main() -> None:
     if arguments.child:
         _fit(arguments)
         return
-    found = []
+    runs = []
     for rows in (arguments.rows, arguments.rows * arguments.factor):
         command = [sys.executable, str(Path(__file__).resolve()), "--child", "--rows", str(rows)]
         usage = run_watched([*command, "--workers", str(arguments.workers)], folder=Path.cwd())
         if usage.code:
             raise SystemExit(usage.errors[-2000:])
         peaks = {kind: usage.peak_by_kind_mb[kind] for kind in ("python workers", "driver")}
-        found.append(
+        runs.append(
             {
                 "rows": rows,
                 "spool_mb": round(rows * SIDE * SIDE / 2**20 / arguments.workers, 1),
                 **{f"{kind.replace(' ', '_')}_peak_mb": round(mb, 1) for kind, mb in peaks.items()},
             }
         )
-        print(found[-1], flush=True)
+        print(runs[-1], flush=True)
     settings = {key: value for key, value in vars(arguments).items() if key != "child"}
     ratios = {
-        key: round(found[1][key] / found[0][key], 3)
+        key: round(runs[1][key] / runs[0][key], 3)
         for key in ("python_workers_peak_mb", "driver_peak_mb")
     }
-    result = describe("memory", settings) | {"runs": found, "ratio": ratios}
+    result = describe("memory", settings) | {"runs": runs, "ratio": ratios}
     print(ratios, write_result("memory", result))
 
 
@@ -59,7 +58,7 @@ def _fit(arguments: Any) -> None:
     from glasses_spark.runtime.session import spark_session
 
     with spark_session(master=f"local[{arguments.workers}]") as spark:
-        # Made by Spark itself, row by row: random bytes, the same on each reading.
+        # Spark generates the rows: random bytes, the same each time.
         noise = F.concat(*(F.sha2(F.concat_ws(":", "id", F.lit(part)), 512) for part in range(128)))
         frame = spark.range(arguments.rows).select(
             noise.cast("binary").alias("pixels"), (F.col("id") % 2).cast("double").alias("label")

@@ -1,11 +1,11 @@
-"""How well perceptual hashes tell copies of a drawn face from other drawn faces.
+"""How well perceptual hashes separate altered copies of a face from other faces.
 
     glasses-spark draw-faces --labels labels.csv --out faces
     python benchmarks/bench_near_duplicates.py [--faces faces] [--copies 600]
 
-All pairs of different faces are compared, and altered copies of some with their
-originals. Each hash is judged at the largest distance at which it takes no two
-different faces for one, and ours at the distance that is in use, too.
+Compares all pairs of different faces, and altered copies with their originals. Each hash is
+evaluated at the largest distance without a false positive, and ours also at the distance that
+this library uses.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from glasses_spark.preprocessing.duplicates.perceptual_hash import (
 )
 
 SIDE = 128
-NEAR = 8  # of 64 bits: where other tools draw the line
+NEAR = 8  # of 64 bits: the usual limit of other tools
 Hash = Callable[[Any], Any]
 
 
@@ -37,28 +37,28 @@ def main() -> None:
     files = sorted(Path(arguments.faces).glob("*.png"))
     faces = np.stack([decode(file.read_bytes(), SIDE, SIDE) for file in files])
     chosen = np.random.default_rng(0).choice(len(faces), arguments.copies, replace=False)
-    copies = {name: _each(faces[chosen], alter) for name, alter in ALTERED.items()}
+    copies = {name: _alter_all(faces[chosen], alter) for name, alter in ALTERED.items()}
     table = {}
-    for name, hashed in HASHES.items():
+    for hash_name, hashed in HASHES.items():
         bits = hashed(faces)
-        apart = _apart(bits)
-        distances = {of: (hashed(copy) != bits[chosen]).sum(1) for of, copy in copies.items()}
-        limits = {"largest without a false pair": int(apart.min()) - 1}
-        if name == OURS:
+        separations = _pairwise_distances(bits)
+        distances = {name: (hashed(copy) != bits[chosen]).sum(1) for name, copy in copies.items()}
+        limits = {"largest without a false pair": int(separations.min()) - 1}
+        if hash_name == OURS:
             limits["in use"] = DISTANCE
-        table[name] = {
+        table[hash_name] = {
             "bits": bits.shape[1],
-            "nearest_two_faces": int(apart.min()),
-            "equal_pairs": int((apart == 0).sum()),
-            "pairs_within_8": int((apart <= NEAR).sum()),
+            "nearest_two_faces": int(separations.min()),
+            "equal_pairs": int((separations == 0).sum()),
+            "pairs_within_8": int((separations <= NEAR).sum()),
             "found": {
-                of: {"distance": limit}
-                | {copy: float((far <= limit).mean()) for copy, far in distances.items()}
-                for of, limit in limits.items()
+                rule: {"distance": limit}
+                | {alteration: float((d <= limit).mean()) for alteration, d in distances.items()}
+                for rule, limit in limits.items()
             },
         }
     keys = band_keys(hash_pixels(faces))
-    shared = sum(_pairs_with_a_value_in_common(column) for column in keys.T)
+    shared = sum(_count_pairs_with_equal_value(column) for column in keys.T)
     pairs = len(faces) * (len(faces) - 1) // 2
     settings = vars(arguments) | {"faces_found": len(faces), "pairs": pairs}
     result = {"table": table, "candidates_of_pairs": shared / pairs}
@@ -68,12 +68,12 @@ def main() -> None:
             f"\n{name}, {row['bits']} bits; nearest {row['nearest_two_faces']}, "
             f"equal {row['equal_pairs']}, within {NEAR}: {row['pairs_within_8']}"
         )
-        for of, found in row["found"].items():
-            print(f"  {of}: {found}")
+        for rule, shares in row["found"].items():
+            print(f"  {rule}: {shares}")
     print(f"\ncandidates: {shared / pairs:.4f} of {pairs} pairs\n{path}")
 
 
-def _each(faces: Any, alter: Callable[[Any], Any]) -> Any:
+def _alter_all(faces: Any, alter: Callable[[Any], Any]) -> Any:
     return np.stack([alter(face) for face in faces])
 
 
@@ -149,7 +149,7 @@ def _means(faces: Any) -> Any:
 
 
 def _cosines(faces: Any) -> Any:
-    """The usual pHash: the lowest 8 x 8 frequencies of 32 x 32 cells, without the mean."""
+    """Compute pHash: the lowest 8 x 8 frequencies of 32 x 32 cells, without the mean."""
     low = np.stack([cv2.dct(cells)[:8, :8] for cells in _cells(faces, 32, 32)])
     low = low.reshape(len(faces), -1)[:, 1:]
     return low > np.median(low, axis=1, keepdims=True)
@@ -170,12 +170,12 @@ HASHES: dict[str, Hash] = {
 }
 
 
-def _apart(bits: Any) -> Any:
+def _pairwise_distances(bits: Any) -> Any:
     signs = 2 * bits.astype(np.float32) - 1
     return ((bits.shape[1] - signs @ signs.T) / 2)[np.triu_indices(len(bits), 1)]
 
 
-def _pairs_with_a_value_in_common(values: Any) -> int:
+def _count_pairs_with_equal_value(values: Any) -> int:
     _, counts = np.unique(values, return_counts=True)
     return int((counts * (counts - 1) // 2).sum())
 

@@ -1,13 +1,12 @@
-"""Seconds to fill and to reuse the pixel store, beside bare processes that decode.
+"""Seconds to fill and to reuse the pixel store, compared with bare decoding processes.
 
     python benchmarks/bench_preprocess.py [--pictures 500] [--entries 5000] [--workers 2]
 
-Photo-like PNGs of 1024 x 1024, 1.2 to 1.6 MB. In turns: as many bare Python
-processes as Spark has workers, each looping over its share of the files with the
-same decode function (its imports apart), as they are and with memory set up as Spark's
-workers do it; and the listing, join, decoding and writing of the store in a Spark that
-runs already, a new store each time. Then a store of ``entries`` images (hard links)
-is filled, and opened again.
+Uses photo-like PNG files of 1024 x 1024, 1.2 to 1.6 MB. In turns: as many bare Python
+processes as Spark has workers, each of which decodes its share of the files with the same
+function, with default memory settings and with those of Spark's workers; and listing, join,
+decoding and writing of a new store in a running Spark. Then a store of ``entries`` images
+(hard links) is filled and opened again.
 """
 
 from __future__ import annotations
@@ -23,30 +22,30 @@ from typing import Any
 
 from environment import describe, write_result
 from glasses_spark import Config, GlassesPipeline
-from glasses_spark.preprocessing.decoding.batches import settle_in
+from glasses_spark.preprocessing.decoding.batches import configure_worker
 from glasses_spark.preprocessing.decoding.decode import decode
 from glasses_spark.runtime.session import spark_session
 from pictures import photo_like_png
 
 BARE, SETTLED, OURS = "bare processes", "bare processes, memory set up", "prepare, cold store"
 
-# Pictures; the other files are hard links to them.
-DRAWN = 50
+# Different pictures. The other files are hard links to them.
+PICTURES = 50
 
 
 def main() -> None:
     arguments = _arguments()
     with (
         tempfile.TemporaryDirectory() as folder,
-        # These do nothing else: what a process has done before changes how it gets memory.
+        # Dedicated to decoding, because earlier work changes how a process allocates memory.
         ProcessPoolExecutor(arguments.workers) as bare_pool,
-        ProcessPoolExecutor(arguments.workers, initializer=settle_in) as settled_pool,
+        ProcessPoolExecutor(arguments.workers, initializer=configure_worker) as settled_pool,
         spark_session(master=f"local[{arguments.workers}]") as spark,
     ):
         faces, links = Path(folder, "faces"), Path(folder, "links")
         faces.mkdir()
         links.mkdir()
-        drawn = min(DRAWN, arguments.pictures)
+        drawn = min(PICTURES, arguments.pictures)
         with ProcessPoolExecutor(arguments.workers) as pool:
             list(pool.map(_draw, [(faces, n) for n in range(drawn)], chunksize=8))
         for number in range(drawn, arguments.pictures):
@@ -57,7 +56,7 @@ def main() -> None:
             os.link(files[number % len(files)], links / f"face-{number}.png")
         shares = [files[n :: arguments.workers] for n in range(arguments.workers)]
         seconds: dict[str, list[float]] = {BARE: [], SETTLED: [], OURS: []}
-        for number in range(arguments.repeats + 1):  # the first one warms up
+        for number in range(arguments.repeats + 1):  # the first round is a warm-up
             for name, pool in ((BARE, bare_pool), (SETTLED, settled_pool)):
                 start = time.perf_counter()
                 list(pool.map(_decode, shares))
@@ -98,7 +97,7 @@ def _prepare(spark: Any, images: Path, folder: Path, store: str, decoded: int) -
     done = GlassesPipeline(config).prepare(spark)
     seconds = time.perf_counter() - start
     if done.decoded != decoded:
-        raise SystemExit(f"expected {decoded} images to be decoded, got {done.decoded}")
+        raise SystemExit(f"decoded {done.decoded} images, expected {decoded}")
     return seconds
 
 

@@ -1,15 +1,12 @@
-"""Time and peak memory of `prepare` and `train` as the images grow from N to 8 N.
+"""Time and peak memory of `prepare` and `train` for N to 8 N images.
 
     python benchmarks/bench_scale.py [--images 2500] [--size 64] [--heap 1g]
 
-Each is `glasses-spark prepare` with a new store in a process of its own, on N, 2 N,
-4 N and 8 N photo-like PNGs, all different; and, on the first and the last store,
-`glasses-spark train` for one epoch. Memory is what all processes of a kind hold of
-their own at one time (RssAnon); where a process was forked from another, both hold
-what they share. A JVM fills the heap that it is given before it collects: what it
-really holds is the heap after a collection, of which its own log tells; the most of
-it counts. Small runs come first, until the class archive is there that a machine in
-use has.
+Runs `glasses-spark prepare` with a new store on N, 2 N, 4 N and 8 N different photo-like PNG
+files, and `glasses-spark train` for one epoch on the first and the last store. Memory is the
+largest sum of the anonymous memory (RssAnon) of all processes of a kind; pages that a process
+shares with its fork count twice. The live heap of the JVM is the largest heap after a garbage
+collection, from the JVM's log. A small warm-up run comes first.
 """
 
 from __future__ import annotations
@@ -55,7 +52,7 @@ def main() -> None:
     line = {
         "start_s": round(start, 2),
         "ms_an_image": round(1000 * slope, 3),
-        # How far the measured seconds lie from the line, at the most.
+        # The largest relative distance of a measurement from the line.
         "off_by": round(float(np.abs(np.polyval((slope, start), counts) / seconds - 1).max()), 3),
     }
     grown = {
@@ -72,28 +69,26 @@ def main() -> None:
     print(write_result("scale", result))
 
 
-def _measured(command: str, place: Path, images: int, heap: str) -> dict[str, Any]:
+def _measured(command: str, root: Path, images: int, heap: str) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "data.images": place / "faces",
-        "data.labels": place / "labels.csv",
-        "store.dir": place / "store",
+        "data.images": root / "faces",
+        "data.labels": root / "labels.csv",
+        "store.dir": root / "store",
         "spark.conf.spark.driver.memory": heap,
     }
     if command == "train":
-        settings |= {"run.dir": place / "run", "training.epochs": 1}
+        settings |= {"run.dir": root / "run", "training.epochs": 1}
     call = [str(Path(sys.executable).with_name("glasses-spark")), command]
     for key, value in settings.items():
         call += ["--set", f"{key}={value}"]
-    log = place / f"{command}-gc.log"
-    # Not spark.driver.extraJavaOptions, in which the session puts options of its own.
-    usage = run_watched(
-        call, folder=place, environment={"JDK_JAVA_OPTIONS": f"-Xlog:gc:file={log}"}
-    )
+    log = root / f"{command}-gc.log"
+    # Not spark.driver.extraJavaOptions, which the session sets itself.
+    usage = run_watched(call, folder=root, environment={"JDK_JAVA_OPTIONS": f"-Xlog:gc:file={log}"})
     if usage.code:
         raise SystemExit(f"{command} of {images} images failed: {usage.errors[-2000:]}")
-    # Spark's launcher, a JVM that ends at once, writes the same log, and first.
-    held = [int(size) for size in COLLECTION.findall(log.read_text())]
-    found: dict[str, Any] = {
+    # Spark's launcher, another JVM, writes to the same log first.
+    heaps = [int(size) for size in COLLECTION.findall(log.read_text())]
+    result: dict[str, Any] = {
         "images": images,
         "seconds": round(usage.seconds, 2),
         "images_per_second": round(images / usage.seconds, 1),
@@ -101,21 +96,21 @@ def _measured(command: str, place: Path, images: int, heap: str) -> dict[str, An
         "peak_mb": round(usage.peak_mb),
         "peak_shared_once_mb": round(usage.peak_shared_once_mb),
         **{f"{kind}_mb": round(usage.peak_by_kind_mb.get(kind, 0)) for kind in KINDS},
-        "jvm_heap_after_collection_mb": max(held, default=0),
-        "collections": len(held),
+        "jvm_heap_after_collection_mb": max(heaps, default=0),
+        "collections": len(heaps),
     }
     if command == "train":
-        found["stages"] = json.loads((place / "run" / "metrics.json").read_text())["timings"]
-    print(command, found, flush=True)
-    return found
+        result["stages"] = json.loads((root / "run" / "metrics.json").read_text())["timings"]
+    print(command, result, flush=True)
+    return result
 
 
 def _warm_up(folder: Path, heap: str) -> None:
     for number in range(1 if has_class_archive() else WARM_UP_RUNS):
-        place = folder / f"warm-up-{number}"
-        _lay_out(folder / "pictures", place, WARM_UP_IMAGES)
-        _measured("train", place, WARM_UP_IMAGES, heap)
-        shutil.rmtree(place)
+        root = folder / f"warm-up-{number}"
+        _lay_out(folder / "pictures", root, WARM_UP_IMAGES)
+        _measured("train", root, WARM_UP_IMAGES, heap)
+        shutil.rmtree(root)
 
 
 def _draw(folder: Path, count: int, size: int) -> None:
@@ -130,20 +125,20 @@ def _draw_one(task: tuple[Path, int, int]) -> None:
     (folder / f"face-{number}.png").write_bytes(photo_like_png(size, number))
 
 
-def _lay_out(pictures: Path, place: Path, images: int) -> None:
-    (place / "faces").mkdir(parents=True)
+def _lay_out(pictures: Path, root: Path, images: int) -> None:
+    (root / "faces").mkdir(parents=True)
     lines = ["index,label"]
     for number in range(images):
         name = f"face-{number}.png"
-        (place / "faces" / name).hardlink_to(pictures / name)
+        (root / "faces" / name).hardlink_to(pictures / name)
         lines.append(f"{number},{number % 2}.0")
-    (place / "labels.csv").write_text("\n".join(lines) + "\n")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2500, help="N")
-    parser.add_argument("--size", type=int, default=64, help="of the PNGs, pixels")
+    parser.add_argument("--size", type=int, default=64, help="width and height of the PNG files")
     parser.add_argument("--heap", default="1g", help="spark.driver.memory")
     return parser.parse_args()
 

@@ -1,11 +1,10 @@
-"""Rows a second of GlassesModel.transform, from Parquet, beside Keras' own predict.
+"""Rows per second of GlassesModel.transform, compared with Keras' predict.
 
     python benchmarks/bench_scoring.py [--rows 20000] [--repeats 3] [--workers 2]
 
-Both score the same rows with the same weights on the same cores, in turns. Keras
-has them in memory, as float32; ours reads them from Parquet, as a pixel store has
-them, through Spark. The first round, in which both trace their functions and Spark
-starts its workers, is told apart.
+Both score the same rows with the same weights on the same cores, in turns. Keras has the rows
+in memory as float32. Spark reads them from Parquet, as from a pixel store. The first round,
+in which both trace their functions and Spark starts its workers, is reported separately.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def main() -> None:
         few = fitted.transform(rows.where("id < 64")).select("id", "prediction").collect()
         ours = np.array([row.prediction[0] for row in sorted(few, key=lambda row: row.id)])
         if np.abs(ours - network.predict(x[:64], verbose=0)[:, 0]).max() > 1e-5:
-            raise SystemExit("our predictions are not Keras'")
+            raise SystemExit("the predictions differ from those of Keras")
     table: dict[str, Any] = {
         name: {
             "first_s": round(times[0], 2),
@@ -70,7 +69,7 @@ def main() -> None:
 
 
 def _write(pixels: Any, folder: str) -> None:
-    """Files of 128 rows, as a run that decodes writes them."""
+    """Write files of 128 rows, as a run that decodes does."""
     for first in range(0, len(pixels), 128):
         part = pixels[first : first + 128]
         table = pa.table(

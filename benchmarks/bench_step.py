@@ -1,9 +1,8 @@
-"""Milliseconds of one training step of the CNN, with and without the rewrite of its layers.
+"""Milliseconds of one training step of the CNN, with each setting of `training.cpu_kernels`.
 
     python benchmarks/bench_step.py [--batch 128] [--rounds 20]
 
-On one thread, as a worker on one core has it: the gradient of a batch of the published
-experiment's CNN, in float32 and bfloat16, round by round in turns, least and median.
+Measures the gradient of a batch on one thread, in float32 and bfloat16, in turns.
 """
 
 from __future__ import annotations
@@ -11,15 +10,16 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from environment import describe, write_result
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.training.worker import steps
+from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.steps import Steps
 
 SIDE = 128
 
@@ -28,9 +28,9 @@ def main() -> None:
     arguments = _arguments()
     import_keras(threads=1)
     contenders = {
-        f"{precision}, {name}": _step(precision, arguments.batch, rewritten=name == "rewritten")
+        f"{precision}, {kernels}": _make_step(precision, kernels, arguments.batch)
         for precision in ("float32", "bfloat16")
-        for name in ("as built", "rewritten")
+        for kernels in ("keras", "auto")
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(arguments.rounds):
@@ -40,37 +40,35 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - start)
     table = {
         name: {
-            "least_ms": round(1e3 * min(s), 1),
-            "median_ms": round(1e3 * statistics.median(s), 1),
+            "least_ms": round(1e3 * min(times), 1),
+            "median_ms": round(1e3 * statistics.median(times), 1),
         }
-        for name, s in seconds.items()
+        for name, times in seconds.items()
     }
     path = write_result("step", describe("step", vars(arguments)) | {"table": table})
     print(table, path)
 
 
-def _step(precision: str, batch: int, *, rewritten: bool) -> Any:
+def _make_step(precision: str, cpu_kernels: str, batch: int) -> Callable[[], Any]:
     from glasses_spark import build_cnn
 
-    model = build_cnn()
-    spec = steps.ModelSpec(
-        config=model.to_json(),
+    spec = ModelSpec(
+        config=build_cnn().to_json(),
         loss="binary_crossentropy",
         metrics=("accuracy",),
         optimizer="adam",
         precision=precision,
+        cpu_kernels=cpu_kernels,
     )
-    pixels = RowFormat("uint8", SIDE * SIDE, 1, "float32")
-    with mock.patch.object(steps, "rewrite", steps.rewrite if rewritten else lambda model: None):
-        made = steps.Steps(spec, pixels)
+    steps = Steps(spec, RowFormat("uint8", SIDE * SIDE, 1, "float32"))
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (batch, SIDE * SIDE)).astype(np.uint8)
     y = generator.integers(0, 2, (batch, 1)).astype(np.float32)
     weight = np.ones(batch, np.float32)
-    weights = made.read()
+    weights = steps.read()
     for _ in range(2):
-        made.gradient(weights, x, y, weight)
-    return lambda: made.gradient(weights, x, y, weight)
+        steps.gradient(weights, x, y, weight)
+    return lambda: steps.gradient(weights, x, y, weight)
 
 
 def _arguments() -> argparse.Namespace:

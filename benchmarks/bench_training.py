@@ -1,13 +1,12 @@
-"""Samples a second of plain Keras, of Elephas as shipped, and of our six ways to train.
+"""Samples per second of plain Keras, of Elephas as shipped, and of each mode and frequency.
 
     python benchmarks/bench_training.py [--rows 2560] [--epochs 10] [--repeats 3] [--elephas]
 
-All train the CNN of the published experiment on the same rows and cores, one
-after the other, round by round, so that a slow moment of the machine falls on
-all of them. Steady state is the median epoch after the first; start-up is the
-time from the call to the end of the first epoch, less one such epoch. A second
-fit in the same Spark session finds its Python workers started. Waiting is the
-part of the workers' time, after the first epoch, that they waited for the server.
+All train the CNN of the published experiment on the same rows and cores, in turns, so that a
+slow moment of the machine affects all of them. The speed is that of the median epoch after
+the first. Start-up is the time to the end of the first epoch minus a median epoch. A later
+fit in the same Spark session reuses the Python workers. Waiting is the share of the workers'
+time after the first epoch in which they wait for the server.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from glasses_spark.runtime.session import spark_session
 
 BATCH = 128
 SIDE = 128
-# Mode, frequency and, where it is not float32, precision. The first fit of all pays for the
-# start of the workers.
+# Mode, frequency and, if not float32, precision. The first fit includes the start of the
+# workers.
 WAYS = [
     f"{mode}/{frequency}"
     for mode in ("synchronous", "asynchronous", "hogwild")
@@ -71,15 +70,15 @@ def _measure(fit: Callable[[Any], Any], rows: int) -> dict[str, float]:
     )
     start = time.perf_counter()
     history = fit(watch)
-    found = {"total_s": time.perf_counter() - start}
-    if ends:  # Elephas tells nothing before its end
+    result = {"total_s": time.perf_counter() - start}
+    if ends:  # Elephas does not report epochs
         epoch = statistics.median(b - a for a, b in pairwise(ends))
-        found |= {"samples_per_second": rows / epoch, "startup_s": ends[0] - start - epoch}
+        result |= {"samples_per_second": rows / epoch, "startup_s": ends[0] - start - epoch}
     if history:
         shares = [share for epoch in history[1:] for share in epoch["workers"]]
         waited = sum(share["waiting_seconds"] for share in shares)
-        found["waiting"] = waited / sum(share["seconds"] for share in shares)
-    return found
+        result["waiting"] = waited / sum(share["seconds"] for share in shares)
+    return result
 
 
 def _fit_keras(pixels: Any, labels: Any, epochs: int, watch: Any) -> None:
@@ -113,7 +112,7 @@ def _ours(frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
 
 
 def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
-    """Elephas' own estimator for the same fit; it trains synchronously by epoch."""
+    """Return the same fit by the estimator of Elephas, which trains synchronously by epoch."""
     from elephas.ml_model import ElephasEstimator
 
     from glasses_spark import build_cnn
@@ -137,8 +136,8 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
         validation_split=0.0,
         verbose=0,
     )
-    # Elephas takes vectors of doubles. Made from the same kept pixels as ours, and not kept
-    # themselves: making them is part of a fit from the same frame.
+    # Elephas needs vectors of doubles. They are computed from the same cached pixels as part of
+    # the fit.
     rows = pixels_to_features(frame).select("features", "label")
 
     def fit(watch: Any) -> None:
@@ -148,7 +147,7 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
 
 
 def _pictures(generator: np.random.Generator, labels: Any) -> Any:
-    """Noise with a bright bar where the label is 1: something to learn, at no cost."""
+    """Draw noise, with a bright bar if the label is 1, so that the model can learn."""
     pixels = generator.integers(0, 200, (len(labels), SIDE, SIDE)).astype(np.uint8)
     pixels[:, 50:60, 30:100] += (labels[:, None, None] * 50).astype(np.uint8)
     return pixels
@@ -163,18 +162,18 @@ def _frame(spark: SparkSession, pixels: Any, labels: Any) -> DataFrame:
 
 def _report(arguments: Any, rounds: dict[str, list[dict[str, float]]]) -> None:
     def median(name: str, key: str) -> float | None:
-        found = [one[key] for one in rounds[name] if key in one]
-        return round(statistics.median(found), 3) if found else None
+        values = [fit[key] for fit in rounds[name] if key in fit]
+        return round(statistics.median(values), 3) if values else None
 
     keras = median("keras", "samples_per_second") or 0.0
     table = {}
-    for name, found in rounds.items():
-        later = [one["startup_s"] for one in found[1:] if "startup_s" in one]
+    for name, fits in rounds.items():
+        later = [fit["startup_s"] for fit in fits[1:] if "startup_s" in fit]
         speed = median(name, "samples_per_second")
         table[name] = {
             "samples_per_second": speed,
             "ratio_to_keras": round(speed / keras, 3) if speed else None,
-            "startup_first_s": found[0].get("startup_s"),
+            "startup_first_s": fits[0].get("startup_s"),
             "startup_later_s": statistics.median(later) if later else None,
             "total_s": median(name, "total_s"),
             "waiting": median(name, "waiting"),
@@ -196,7 +195,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--elephas", action="store_true", help="also Elephas as shipped")
+    parser.add_argument("--elephas", action="store_true", help="also run Elephas as shipped")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark writes down beside its figures."""
+"""Read and write result files, with the machine and versions of each measurement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACKAGES = (
 
 
 def describe(benchmark: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The head of a result: what ran, where, and on which versions."""
+    """Return the header of a result: benchmark, settings, machine, versions and commit."""
     call = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(
         call, capture_output=True, text=True, check=False, cwd=Path(__file__).parent
@@ -41,7 +41,7 @@ def describe(benchmark: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_result(name: str, result: Mapping[str, Any]) -> Path:
-    """Write a result to ``results/`` and give its path."""
+    """Write a result to ``results/`` and return its path."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
@@ -49,12 +49,12 @@ def write_result(name: str, result: Mapping[str, Any]) -> Path:
 
 
 def read_result(name: str) -> Any:
-    """Read a result back."""
+    """Read a result from ``results/``."""
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def has_class_archive() -> bool:
-    """Whether Spark's JVM finds its classes in an archive, as on a machine in use."""
+    """Return whether the JVM of Spark has a class archive, as after several runs."""
     jars = Path(str(distribution("pyspark").locate_file("pyspark/jars")))
     return archive_path(find_java(), jars).is_file()
 

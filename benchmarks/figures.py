@@ -1,10 +1,9 @@
-"""Writes the tables and plots of the documentation from the files in results/.
+"""Generate the tables and plots of the documentation from the result files.
 
     python benchmarks/figures.py [--check]
 
-A place in a page is marked by `<!-- figures: NAME -->` and `<!-- end -->`; what
-stands between them is written anew. With --check nothing is written, and the
-exit code is 1 where a page is not up to date.
+Replaces the text between `<!-- figures: NAME -->` and `<!-- end -->` in each page. With
+--check, writes nothing and exits with 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ PAGES = [
     ROOT / "docs" / "distributed-training.md",
     ROOT / "docs" / "performance.md",
 ]
-PLACE = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-# More for a file that comes through Java, from an object store, than for one on a disk.
+# Additional time for a file that Java reads from an object store instead of a disk.
 JAVA_MS = 10.0
 
 KERAS = "#444444"
-# By Okabe and Ito: told apart also by those who see fewer colours.
+# The palette of Okabe and Ito, for colour-blind readers.
 COLOURS = ("#0072b2", "#56b4e9", "#d55e00", "#e69f00", "#009e73", "#cc79a7", "#000000", "#999999")
 
 
@@ -39,15 +38,15 @@ def main() -> None:
     stale = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        written = PLACE.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], text)
+        written = BLOCK.sub(lambda match: match[1] + TABLES[match[2]]() + match[3], text)
         if written != text:
             stale.append(page.name)
             if not arguments.check:
                 page.write_text(written, encoding="utf-8")
     if arguments.check:
-        raise SystemExit(f"not up to date: {', '.join(stale)}" if stale else 0)
+        raise SystemExit(f"out of date: {', '.join(stale)}" if stale else 0)
     plot_training(ROOT / "docs" / "distributed-training.svg")
-    # Imported here: matplotlib takes a second, and a check does without.
+    # Imported here because matplotlib takes a second, and --check does not need it.
     from performance_plots import plot_all
 
     for path in plot_all(ROOT / "docs" / "images"):
@@ -55,22 +54,22 @@ def main() -> None:
 
 
 def training_table() -> str:
-    """Speed, start-up, waiting and accuracy of each way to train."""
+    """Return the table of speed, start-up, waiting and accuracy of each way to train."""
     speed, accuracy = read_result("training"), read_result("accuracy")
     lines = [
         _where(speed, "bench_training.py"),
         "",
-        "| | samples/s | of Keras | start-up, first fit | later fits | waiting for the server "
-        "| test accuracy | against Keras |",
+        "| | samples/s | relative to Keras | start-up, first fit | later fits | waiting for the "
+        "server | test accuracy | difference to Keras |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, row in speed["table"].items():
         if row["samples_per_second"] is None:
             continue
         learned = accuracy["table"].get(name)
-        rounds = [one["samples_per_second"] for one in speed["rounds"][name]]
+        rates = [fit["samples_per_second"] for fit in speed["rounds"][name]]
         cells = [
-            f"{row['samples_per_second']:.0f} ({min(rounds):.0f} to {max(rounds):.0f})",
+            f"{row['samples_per_second']:.0f} ({min(rates):.0f} to {max(rates):.0f})",
             f"{row['ratio_to_keras']:.2f}",
             _or_dash(row["startup_first_s"], "{:.1f} s"),
             _or_dash(row["startup_later_s"], "{:.1f} s"),
@@ -82,24 +81,24 @@ def training_table() -> str:
     shipped = speed["table"].get("elephas as shipped")
     lines.append("")
     if shipped:
-        ours, short = (
+        ours, bfloat16 = (
             speed["table"][f"synchronous/epoch{precision}"]["total_s"]
             for precision in ("", "/bfloat16")
         )
         lines += [
             f"Elephas 7.3.0 as shipped took {shipped['total_s']:.0f} s for the same fit of "
-            f"{speed['settings']['epochs']} epochs, start-up included, where ours of the same kind "
-            f"(synchronous, by epoch) took {ours:.0f} s: {shipped['total_s'] / ours:.1f} times. In "
-            f"bfloat16 it took {short:.0f} s: {shipped['total_s'] / short:.1f} times.",
+            f"{speed['settings']['epochs']} epochs, start-up included. Synchronous training by "
+            f"epoch with this library took {ours:.0f} s ({shipped['total_s'] / ours:.1f} times as "
+            f"fast), and in bfloat16 {bfloat16:.0f} s ({shipped['total_s'] / bfloat16:.1f} times).",
             "",
         ]
     rows = accuracy["settings"]["rows"]
     lines += [
         f"Accuracy: median of {accuracy['settings']['seeds']} seeds after "
-        f"{accuracy['settings']['epochs']} epochs over {rows['train']:,} drawn faces, on "
-        f"{rows['test']:,} others (`benchmarks/bench_accuracy.py`).",
+        f"{accuracy['settings']['epochs']} epochs, with {rows['train']:,} drawn faces in the "
+        f"training set and {rows['test']:,} in the test set (`benchmarks/bench_accuracy.py`).",
         "",
-        "![Samples a second, and accuracy after each epoch, of each way to train]"
+        "![Samples per second, and accuracy after each epoch, of each way to train]"
         "(distributed-training.svg)",
         "",
     ]
@@ -107,41 +106,42 @@ def training_table() -> str:
 
 
 def stale_table() -> str:
-    """Accuracy of asynchronous fits with stale updates whole and in part, by workers."""
-    found = [read_result(f"accuracy_stale_{workers}") for workers in (2, 4, 8)]
+    """Return the accuracy of asynchronous fits, with and without scaling of stale updates."""
+    results = [read_result(f"accuracy_stale_{workers}") for workers in (2, 4, 8)]
     lines = [
-        "| workers | plain Keras | stale updates whole: median (worst) | in part: median (worst) |",
+        "| workers | plain Keras | `staleness_aware = false`: median (worst) "
+        "| `staleness_aware = true`: median (worst) |",
         "| ---: | ---: | ---: | ---: |",
     ]
-    for result in found:
+    for result in results:
         table = result["table"]
-        whole, part = (
+        unscaled, scaled = (
             "{:.3f} ({:.3f})".format(row["median_accuracy"], min(row["accuracies"]))
             for row in (table["asynchronous/batch/whole"], table["asynchronous/batch"])
         )
         keras = table["keras"]["median_accuracy"]
-        lines.append(f"| {result['settings']['workers']} | {keras:.3f} | {whole} | {part} |")
-    settings = found[0]["settings"]
+        lines.append(f"| {result['settings']['workers']} | {keras:.3f} | {unscaled} | {scaled} |")
+    settings = results[0]["settings"]
     rows = settings["rows"]
     lines += [
         "",
-        f"Test accuracy on {rows['test']:,} faces after {settings['epochs']} epochs over "
-        f"{rows['train']:,}, asynchronous by batch, {settings['seeds']} seeds "
-        "(`benchmarks/bench_accuracy.py --workers N --ways asynchronous/batch "
-        "asynchronous/batch/whole`).",
+        f"Accuracy on a test set of {rows['test']:,} faces after {settings['epochs']} epochs, with "
+        f"{rows['train']:,} faces in the training set, asynchronous by batch, "
+        f"{settings['seeds']} seeds (`benchmarks/bench_accuracy.py --workers N --ways "
+        "asynchronous/batch asynchronous/batch/whole`).",
         "",
     ]
     return "\n".join(lines)
 
 
 def plot_training(path: Path) -> None:
-    """Draw speed as bars and accuracy by epoch as lines."""
+    """Draw the speed as bars and the accuracy by epoch as lines."""
     import matplotlib as mpl
 
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
-    # The same file for the same figures.
+    # Makes the file reproducible.
     mpl.rcParams.update({"svg.hashsalt": "glasses-spark", "font.size": 9, "svg.fonttype": "none"})
     speed, accuracy = read_result("training"), read_result("accuracy")
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1, 1.3))
@@ -150,9 +150,9 @@ def plot_training(path: Path) -> None:
     left.barh([_title(name) for name in bars], list(bars.values()), color=colours)
     left.axvline(bars["keras"], color=KERAS, linewidth=0.8)
     left.invert_yaxis()
-    left.set_xlabel(f"samples a second, {speed['machine']['cores']} cores")
+    left.set_xlabel(f"samples per second, {speed['machine']['cores']} cores")
     for number, (name, rounds) in enumerate(accuracy["rounds"].items()):
-        curves = [one["curve"] for one in rounds]
+        curves = [fit["curve"] for fit in rounds]
         medians = [statistics.median(values) for values in zip(*curves, strict=True)]
         style = {"color": KERAS, "linewidth": 2.5} if name == "keras" else {}
         right.plot(
@@ -162,7 +162,7 @@ def plot_training(path: Path) -> None:
             label=_title(name),
         )
     right.set_xlabel("epoch")
-    right.set_ylabel("accuracy on held-back faces, median of seeds")
+    right.set_ylabel("test accuracy, median of seeds")
     right.set_ylim(0.5, 1.005)
     right.legend(fontsize=7.5, loc="lower right")
     for axes in (left, right):
@@ -173,7 +173,7 @@ def plot_training(path: Path) -> None:
 
 
 def performance_table() -> str:
-    """Decoding, the pixel store, scoring, whole jobs and growth, each with its plot."""
+    """Return the tables of decoding, pixel store, scoring, whole jobs and growth, with plots."""
     store = read_result("preprocess")
     lines = [
         f"On {store['machine']['cores']} cores ({store['machine']['processor']}).",
@@ -189,7 +189,7 @@ def performance_table() -> str:
 def _decode_lines() -> list[str]:
     result = read_result("decode")
     lines = [
-        "| 1024 x 1024 RGB PNG to 128 x 128 grey, one core | ms | of OpenCV's speed |",
+        "| 1024 x 1024 RGB PNG to 128 x 128 grey, one core | ms | speed relative to OpenCV |",
         "| --- | ---: | ---: |",
     ]
     for name, row in result["table"].items():
@@ -203,37 +203,37 @@ def _store_lines(store: Any) -> list[str]:
     entries = settings["entries"]
     bare, settled = store[f"bare_{rate}"], store[f"settled_{rate}"]
     rates = {
-        f"filling it with {settings['pictures']:,} (list, join, decode, write)": store[
+        f"fill a new store with {settings['pictures']:,} images (list, join, decode, write)": store[
             f"ours_{rate}"
         ],
-        f"filling it with {entries:,}": entries / store["fill_s"][str(entries)],
+        f"fill a new store with {entries:,} images": entries / store["fill_s"][str(entries)],
         "bare Python processes that only decode": bare,
-        "the same, memory set up as here": settled,
+        "bare processes with reused memory, as in this library": settled,
     }
     return [
         f"| Pixel store, PNGs of 1024 x 1024, {settings['workers']} workers | images/s "
-        "| of bare processes | of such with memory set up |",
+        "| relative to bare processes | relative to those with reused memory |",
         "| --- | ---: | ---: | ---: |",
         *(
-            f"| {name} | {found:.0f} | {found / bare:.2f} | {found / settled:.2f} |"
-            for name, found in rates.items()
+            f"| {name} | {rate:.0f} | {rate / bare:.2f} | {rate / settled:.2f} |"
+            for name, rate in rates.items()
         ),
         "",
-        f"Opening a store of {entries:,} images again, none of them new: "
-        f"{store['warm_store_s']:.2f} s. All in a Spark that runs already.",
-        *_plot("preprocess", "Images a second into the pixel store, and by bare processes"),
+        f"Opening a store of {entries:,} images again, without new ones: "
+        f"{store['warm_store_s']:.2f} s. All with a running Spark.",
+        *_plot("preprocess", "Images per second into the pixel store, and by bare processes"),
     ]
 
 
 def _scoring_lines() -> list[str]:
     result = read_result("scoring")
     lines = [
-        f"| Scoring {result['settings']['rows']:,} rows | rows/s | of Keras |",
+        f"| Scoring {result['settings']['rows']:,} rows | rows/s | relative to Keras |",
         "| --- | ---: | ---: |",
     ]
     for name, row in result["table"].items():
         lines.append(f"| {name} | {row['rows_per_second']:.0f} | {row['ratio_to_keras']:.2f} |")
-    return [*lines, *_plot("scoring", "Rows scored a second")]
+    return [*lines, *_plot("scoring", "Rows scored per second")]
 
 
 def _whole_lines() -> list[str]:
@@ -242,8 +242,8 @@ def _whole_lines() -> list[str]:
     for images, table in result["table"].items():
         lines += [
             f"| Whole job, {int(images):,} images, {result['settings']['epochs']} epochs "
-            "| seconds to the test figures | of Keras | seconds to the end | CPU seconds "
-            "| peak memory, shared pages once | as resident |",
+            "| seconds to the test metrics | time relative to Keras | seconds to the end | CPU seconds "
+            "| peak memory, shared pages once | resident |",
             "| --- |" + " ---: |" * 6,
         ]
         for name, row in table.items():
@@ -265,18 +265,17 @@ def _scale_lines() -> list[str]:
     line, settings = result["prepare_line"], result["settings"]
     lines = [
         f"| `prepare`, new store, PNGs of {settings['size']} x {settings['size']} | seconds "
-        "| driver's Python | Python workers | JVM | its heap after a collection |",
+        "| driver's Python | Python workers | JVM | live heap |",
         "| --- |" + " ---: |" * 5,
         *(f"| {run['images']:,} images | {_memory_cells(run)} |" for run in result["prepare"]),
         "",
         f"| `train`, one epoch, store filled, heap of {settings['heap']} | seconds "
-        "| driver's Python | Python workers | JVM | its heap after a collection |",
+        "| driver's Python | Python workers | JVM | live heap |",
         "| --- |" + " ---: |" * 5,
         *(f"| {run['images']:,} images | {_memory_cells(run)} |" for run in result["train"]),
         "",
-        f"Through the seconds of `prepare` goes the line {line['start_s']:.1f} s + "
-        f"{line['ms_an_image']:.2f} ms an image; none lies further off than "
-        f"{line['off_by']:.0%}.",
+        f"`prepare` takes {line['start_s']:.1f} s + {line['ms_an_image']:.2f} ms per image, within "
+        f"{line['off_by']:.0%}. The live heap is the largest heap after a garbage collection.",
     ]
     return [*lines, *_plot("scale", "Seconds and peak memory of prepare over the images")]
 
@@ -291,7 +290,7 @@ def _plot(name: str, text: str) -> list[str]:
 
 
 def ten_million_table() -> str:
-    """What the measured rates come to for ten million photographs and 100 cores."""
+    """Return an extrapolation of the measured rates to ten million photos and 100 cores."""
     store, scoring, training = (read_result(name) for name in ("preprocess", "scoring", "training"))
     entries, workers = store["settings"]["entries"], store["settings"]["workers"]
     decode_ms = 1000 * workers * store["fill_s"][str(entries)] / entries
@@ -304,13 +303,12 @@ def ten_million_table() -> str:
     )
     stages = [
         ("decode into the store", decode_ms + JAVA_MS, "12 TB", "164 GB"),
-        ("share the rows out to the workers", None, "164 GB", "164 GB"),
-        ("one epoch, float32", train_ms, "164 GB", "1.7 MB a worker and step"),
+        ("distribute the rows to the workers", None, "164 GB", "164 GB"),
+        ("one epoch, float32", train_ms, "164 GB", "1.7 MB per worker and step"),
         ("score all", score_ms, "164 GB", "1 GB"),
     ]
     lines = [
-        "| Stage | Read | Written or shuffled | ms of a core, an image | Core-hours "
-        "| On 100 cores |",
+        "| Stage | Read | Written or shuffled | CPU ms per image | Core-hours | On 100 cores |",
         "| --- |" + " ---: |" * 5,
     ]
     for stage, cost, read, written in stages:
@@ -319,13 +317,13 @@ def ten_million_table() -> str:
             hours = 1e7 * cost / 3.6e6
             cells = [f"{cost:.1f}", f"{hours:.1f}", f"{0.6 * hours:.0f} min"]
         if "12 TB" in read:
-            cells[-1] += f", if the storage delivers {12e3 / (36 * hours):.1f} GB/s"
+            cells[-1] += f", if the storage reads {12e3 / (36 * hours):.1f} GB/s"
         lines.append(f"| {stage} | {read} | {written} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
 def readme_table() -> str:
-    """One row a comparison, with what it is compared with."""
+    """Return the comparisons with other programs, one row each."""
     decode, store, scoring = (read_result(name) for name in ("decode", "preprocess", "scoring"))
     whole = read_result("end_to_end")
     entries = store["settings"]["entries"]
@@ -334,21 +332,21 @@ def readme_table() -> str:
     decoders, scorers = decode["table"], scoring["table"]
     rows = [
         _comparison(
-            "decode a PNG of 1024 x 1024, one core",
+            "decode a PNG file of 1024 x 1024, one core",
             f"{decoders['glasses_spark']['ms']:.1f} ms",
             f"OpenCV: {decoders['OpenCV']['ms']:.1f} ms",
             decoders["glasses_spark"]["ratio_to_opencv"],
         ),
         _comparison(
-            f"fill the pixel store with {entries:,} of them",
+            f"fill the pixel store with {entries:,} of these",
             f"{filled:.0f} images/s",
-            f"bare processes, same decoder and memory: {bare:.0f}",
+            f"bare processes with the same decoder: {bare:.0f} images/s",
             filled / bare,
         ),
         _comparison(
             f"score {scoring['settings']['rows']:,} rows",
             f"{scorers['glasses_spark']['rows_per_second']:,.0f} rows/s",
-            f"Keras, in memory: {scorers['keras predict']['rows_per_second']:,.0f}",
+            f"Keras, rows in memory: {scorers['keras predict']['rows_per_second']:,.0f} rows/s",
             scorers["glasses_spark"]["ratio_to_keras"],
         ),
     ]
@@ -359,7 +357,7 @@ def readme_table() -> str:
         pairs = [(name, others[0]) for name in ours] + [(ours[0], name) for name in others[1:]]
         for own, other in pairs:
             seconds, theirs = table[own]["answer_s"], table[other]
-            failed = ", then it failed" if theirs["failed"] else ""
+            failed = ", then failed" if theirs["failed"] else ""
             until = theirs["answer_s"] or theirs["seconds"]
             rows.append(
                 _comparison(
@@ -373,7 +371,7 @@ def readme_table() -> str:
     where = f"{machine['cores']} cores, {machine['processor']}"
     return "\n".join(
         [
-            f"| {where} | glasses_spark | beside it | times as fast |",
+            f"| {where} | glasses_spark | compared with | times as fast |",
             "| --- | ---: | ---: | ---: |",
             *rows,
             "",
@@ -417,7 +415,9 @@ def _or_dash(value: float | None, form: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="write nothing, tell what is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, report pages that are out of date"
+    )
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Plots of docs/performance.md, from the files in results/."""
+"""Draw the plots of docs/performance.md from the result files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 from environment import read_result
 
 OURS, OTHERS, FLOOR = "#0072b2", "#8a8a8a", "#d0d0d0"
-# By Okabe and Ito: told apart also by those who see fewer colours.
+# The palette of Okabe and Ito, for colour-blind readers.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 def plot_all(folder: Path) -> list[Path]:
-    """Draw one file a benchmark into a folder."""
+    """Draw one SVG file per benchmark into a folder."""
     plots = {
         "decode": plot_decode,
         "preprocess": plot_preprocess,
@@ -29,7 +29,7 @@ def plot_all(folder: Path) -> list[Path]:
         "scoring": plot_scoring,
         "scale": plot_scale,
     }
-    # The same file for the same figures.
+    # Makes the files reproducible.
     mpl.rcParams.update({"svg.hashsalt": "glasses-spark", "font.size": 9, "svg.fonttype": "none"})
     written = []
     for name, plot in plots.items():
@@ -44,7 +44,7 @@ def plot_all(folder: Path) -> list[Path]:
 
 
 def plot_decode() -> Figure:
-    """Milliseconds of one core for a picture."""
+    """Draw the milliseconds to decode a picture."""
     result = read_result("decode")
     figure, axes = plt.subplots(figsize=(7, 2.4))
     table = result["table"]
@@ -55,7 +55,7 @@ def plot_decode() -> Figure:
 
 
 def plot_preprocess() -> Figure:
-    """Images a second into the store."""
+    """Draw the images per second written to the pixel store."""
     result = read_result("preprocess")
     settings = result["settings"]
     entries = settings["entries"]
@@ -63,16 +63,16 @@ def plot_preprocess() -> Figure:
         f"glasses_spark, store of {settings['pictures']:,}": result["ours_images_per_second"],
         f"glasses_spark, store of {entries:,}": entries / result["fill_s"][str(entries)],
         "bare processes that only decode": result["bare_images_per_second"],
-        "the same, memory set up": result["settled_images_per_second"],
+        "the same, reused memory": result["settled_images_per_second"],
     }
     figure, axes = plt.subplots(figsize=(7, 2.2))
     _bars(axes, rates, "{:.0f}")
-    axes.set_xlabel(f"images a second, PNGs of 1024 x 1024, {settings['workers']} processes")
+    axes.set_xlabel(f"images per second, PNG files of 1024 x 1024, {settings['workers']} processes")
     return figure
 
 
 def plot_end_to_end() -> Figure:
-    """Seconds, and peak memory, of whole jobs."""
+    """Draw the seconds and peak memory of whole jobs."""
     result = read_result("end_to_end")
     tables = result["table"]
     figure, rows = plt.subplots(
@@ -89,22 +89,22 @@ def plot_end_to_end() -> Figure:
         )
         right.set_yticklabels([])
         left.set_title(f"{int(images):,} images", loc="left", fontweight="bold")
-    rows[-1][0].set_xlabel("seconds, start of the process to the test figures")
+    rows[-1][0].set_xlabel("seconds from process start to the test metrics")
     rows[-1][1].set_xlabel("peak memory of all processes, GiB")
     return figure
 
 
 def plot_scoring() -> Figure:
-    """Rows a second."""
+    """Draw the rows scored per second."""
     result = read_result("scoring")
     figure, axes = plt.subplots(figsize=(7, 1.5))
     _bars(axes, {name: row["rows_per_second"] for name, row in result["table"].items()}, "{:,.0f}")
-    axes.set_xlabel(f"rows scored a second, {result['settings']['rows']:,} rows, median")
+    axes.set_xlabel(f"rows scored per second, {result['settings']['rows']:,} rows, median")
     return figure
 
 
 def plot_scale() -> Figure:
-    """Seconds and peak memory over the number of images."""
+    """Draw the seconds and peak memory against the number of images."""
     result = read_result("scale")
     runs, line = result["prepare"], result["prepare_line"]
     images = [run["images"] for run in runs]
@@ -114,7 +114,7 @@ def plot_scale() -> Figure:
         images,
         [line["start_s"] + line["ms_an_image"] * number / 1000 for number in images],
         color=OURS,
-        label=f"{line['start_s']:.1f} s and {line['ms_an_image']:.2f} ms an image",
+        label=f"{line['start_s']:.1f} s and {line['ms_an_image']:.2f} ms per image",
     )
     left.set_ylabel("seconds")
     labels = {

@@ -1,4 +1,4 @@
-"""Process tree: what a command and all the processes that it starts take, from /proc."""
+"""Measure the time and memory of a command and all processes that it starts, from /proc."""
 
 from __future__ import annotations
 
@@ -18,31 +18,28 @@ INTERVAL_S = 0.2
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SET_CHILD_SUBREAPER = 36  # from linux/prctl.h
-# The proportional size of a process takes milliseconds to find: it is asked for only
-# where the resident size has grown by so much since.
+# Reading the proportional size of a process takes milliseconds, so it is read only after the
+# resident size has grown by this factor.
 _GROWN = 1.03
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a command took.
+    """Time and memory of a command.
 
     Attributes:
-        seconds: From its start to its end.
-        answer_s: From its start to the line that was waited for; None without one.
-        cpu_s: Processor seconds, user and system, of it and of all that it started, also
-            of what ended after it: as each process was last seen, so that the last
+        seconds: Time from its start to its end.
+        answer_s: Time from its start to the awaited line; None without one.
+        cpu_s: CPU seconds, user and system, of all its processes, sampled, so that the last
             moments of each may be missing.
-        peak_mb: Most resident memory of all its processes at one time, MiB; pages that
-            processes share count in each.
-        peak_shared_once_mb: The same with such pages parted between them (Pss), near that
-            time.
-        peak_by_kind_mb: Most memory that all processes of a kind held of their own at one
-            time (RssAnon), MiB; pages of files are the kernel's, which drops them when it
-            needs room.
-        code: Its exit status.
-        output: What it wrote to standard output.
-        errors: What it wrote to standard error.
+        peak_mb: Peak of the resident memory of all its processes, MiB. Shared pages count
+            in each process.
+        peak_shared_once_mb: The same with shared pages divided between the processes (Pss).
+        peak_by_kind_mb: Peak of the anonymous memory (RssAnon) of all processes of a kind,
+            MiB. It excludes pages of files, which the kernel can drop.
+        code: Exit status.
+        output: Standard output.
+        errors: Standard error.
     """
 
     seconds: float
@@ -56,7 +53,7 @@ class Usage:
     errors: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures that go into a result."""
+        """Return the values for a result file."""
         answer = {} if self.answer_s is None else {"answer_s": round(self.answer_s, 2)}
         return {
             **answer,
@@ -74,16 +71,16 @@ def run_watched(
     environment: Mapping[str, str] | None = None,
     answer: str = "",
 ) -> Usage:
-    """Run a command to its end, and that of all that it started.
+    """Run a command and wait for all processes that it starts.
 
     Args:
-        command: What to run; this process must have no other children.
-        folder: Where it runs.
-        environment: Variables beside those of this process.
-        answer: How the line begins whose time is wanted, on either output; the first one.
+        command: Command; this process must have no other children.
+        folder: Working folder.
+        environment: Additional environment variables.
+        answer: Start of the line, on either output, whose time to measure.
     """
-    # What loses its parent becomes a child of this process, which can then see it and wait
-    # for it: a JVM ends after the Python that started it.
+    # Orphans become children of this process, which can then wait for them: a JVM ends after
+    # the Python that started it.
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with _Watch() as watch:
         start = time.perf_counter()
@@ -97,7 +94,7 @@ def run_watched(
         assert process.stdout is not None
         assert process.stderr is not None
         with ThreadPoolExecutor(2) as readers:
-            # Until the last process that holds the pipe has ended.
+            # A pipe ends with the last process that holds it.
             outputs = [readers.submit(_read, pipe) for pipe in (process.stdout, process.stderr)]
             code = process.wait()
             seconds = time.perf_counter() - start
@@ -106,12 +103,12 @@ def run_watched(
             while True:
                 os.wait()
     answers = [at - start for at, line in (*lines[0], *lines[1]) if line.startswith(answer)]
-    texts = ["".join(line for _, line in some) for some in lines]
+    texts = ["".join(line for _, line in output) for output in lines]
     return Usage(
         seconds=seconds,
         answer_s=min(answers, default=None) if answer else None,
-        # Not what the system adds up for a process that is waited for: nobody waits for the
-        # workers of Spark's daemon, which ignores their end.
+        # Not the sum that the system keeps for awaited children: Spark's daemon does not wait
+        # for its workers.
         cpu_s=sum(watch.ticks.values()) / _TICKS,
         peak_mb=watch.peak / 2**20,
         peak_shared_once_mb=watch.peak_shared_once / 2**20,
@@ -123,21 +120,21 @@ def run_watched(
 
 
 def _read(pipe: IO[bytes]) -> list[tuple[float, str]]:
-    """The lines of a pipe, and when each came."""
+    """Return the lines of a pipe, each with its time."""
     with pipe:
         return [(time.perf_counter(), line.decode(errors="replace")) for line in pipe]
 
 
 class _Watch:
-    """Looks at all descendants of this process: memory in bytes, processor time in ticks."""
+    """Samples all descendants of this process: memory in bytes, CPU time in ticks."""
 
     def __init__(self) -> None:
         self.peak = 0
         self.peak_shared_once = 0
         self.kinds: dict[str, int] = {}
-        # By number and start: numbers are used again.
+        # By process id and start time, because ids are reused.
         self.ticks: dict[tuple[int, str], int] = {}
-        self._asked_at = 0.0
+        self._last_total = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -157,8 +154,8 @@ class _Watch:
             sizes = {pid: _sizes(pid) for pid in pids}
             total = sum(resident for resident, _ in sizes.values())
             self.peak = max(self.peak, total)
-            if total > _GROWN * self._asked_at:
-                self._asked_at = total
+            if total > _GROWN * self._last_total:
+                self._last_total = total
                 self.peak_shared_once = max(self.peak_shared_once, sum(map(_proportional, pids)))
             kinds: dict[str, int] = {}
             for pid, (_, own) in sizes.items():
@@ -169,16 +166,16 @@ class _Watch:
 
 
 def _descendants(root: int) -> dict[tuple[int, str], int]:
-    """The number and start of each process below one, and the ticks that it has computed."""
+    """Map the id and start time of each descendant of a process to its CPU ticks."""
     children: dict[int, list[tuple[int, str, int]]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with suppress(OSError, IndexError):
-                # What follows the name in brackets, which may hold anything; from proc(5).
+                # The fields of proc(5) after the name, which is in parentheses.
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                parent, user, system, start = (fields[place] for place in (1, 11, 12, 19))
-                found = (int(folder.name), start, int(user) + int(system))
-                children.setdefault(int(parent), []).append(found)
+                parent, user, system, start = (fields[index] for index in (1, 11, 12, 19))
+                process = (int(folder.name), start, int(user) + int(system))
+                children.setdefault(int(parent), []).append(process)
     below: dict[tuple[int, str], int] = {}
     waiting = [root]
     while waiting:
@@ -189,7 +186,7 @@ def _descendants(root: int) -> dict[tuple[int, str], int]:
 
 
 def _sizes(pid: int) -> tuple[int, int]:
-    """All that is resident, and what of it is no file's; (0, 0) where the process has ended."""
+    """Return the resident and the anonymous memory; (0, 0) if the process has ended."""
     with suppress(OSError, IndexError):
         pages = Path(f"/proc/{pid}/statm").read_text().split()
         return int(pages[1]) * _PAGE, (int(pages[1]) - int(pages[2])) * _PAGE
