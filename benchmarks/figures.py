@@ -242,8 +242,8 @@ def _whole_lines() -> list[str]:
     for images, table in result["table"].items():
         lines += [
             f"| Whole job, {int(images):,} images, {result['settings']['epochs']} epochs "
-            "| seconds to the test metrics | time relative to Keras | seconds to the end | CPU seconds "
-            "| peak memory, shared pages once | resident |",
+            "| seconds to the test metrics | time relative to Keras | seconds to the end "
+            "| CPU seconds | peak memory, shared pages once | resident |",
             "| --- |" + " ---: |" * 6,
         ]
         for name, row in table.items():

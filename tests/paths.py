@@ -1,4 +1,4 @@
-"""Paths: where the tests find the project and, on some machines, the real labels."""
+"""Paths of the project and of data that only some machines have."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-# The published labels. They are not committed: tests that read them are skipped without.
+# The published labels, which are not committed. Tests that need them are skipped without.
 REAL_LABELS: Final = ROOT.parent / "shared" / "data" / "labels.csv"

@@ -1,6 +1,6 @@
-"""Tests that what the Dockerfile needs is there, and of the image's entry point.
+"""Tests of the files that the Dockerfile copies and of the image's entry point.
 
-The image itself is not built: that takes a registry.
+The image itself is not built, because that needs a container registry.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.paths import ROOT
 
 ENTRYPOINT = ROOT / "scripts" / "kubernetes-entrypoint"
 
-# What Kubernetes' side of Spark 4.0 sets in an executor's pod.
+# The variables that Spark 4.0 sets in the pod of an executor on Kubernetes.
 EXECUTOR = {
     "SPARK_HOME": "/opt/spark",
     "SPARK_EXECUTOR_MEMORY": "2g",
@@ -32,20 +32,20 @@ EXECUTOR = {
 
 
 def instructions() -> list[list[str]]:
-    """The instructions of the Dockerfile, as words; continued lines are put together."""
+    """Return the instructions of the Dockerfile as words, with continued lines joined."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     lines = re.sub(r"\\\n", " ", text).splitlines()
     return [line.split() for line in lines if line.strip() and not line.startswith("#")]
 
 
-def test_the_dockerfile_has_only_instructions_that_exist() -> None:
+def test_the_dockerfile_has_only_valid_instructions() -> None:
     known = {"ARG", "FROM", "WORKDIR", "RUN", "COPY", "ENV", "USER", "ENTRYPOINT"}
     assert {words[0] for words in instructions()} == known
 
 
-def test_everything_that_is_copied_into_the_image_is_there_and_in_its_context() -> None:
+def test_all_files_copied_into_the_image_exist_and_are_in_its_context() -> None:
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    kept = [line.removeprefix("!") for line in ignored if line.startswith("!")]
+    included = [line.removeprefix("!") for line in ignored if line.startswith("!")]
     sources = [
         source
         for words in instructions()
@@ -55,13 +55,13 @@ def test_everything_that_is_copied_into_the_image_is_there_and_in_its_context() 
     assert len(sources) >= 6
     for source in sources:
         assert (ROOT / source).exists(), source
-        assert any(fnmatch(Path(source).parts[0], pattern) for pattern in kept), source
+        assert any(fnmatch(Path(source).parts[0], pattern) for pattern in included), source
 
 
-def test_the_image_does_not_run_as_root_and_starts_what_was_copied() -> None:
+def test_the_image_does_not_run_as_root_and_starts_the_copied_entry_point() -> None:
     words = instructions()
-    assert [one[1] for one in words if one[0] == "USER"] == ["185"]
-    copied = {one[-1]: one[1] for one in words if one[0] == "COPY"}
+    assert [instruction[1] for instruction in words if instruction[0] == "USER"] == ["185"]
+    copied = {line[-1]: line[1] for line in words if line[0] == "COPY"}
     assert copied["/opt/entrypoint.sh"] == "scripts/kubernetes-entrypoint"
     assert words[-1] == ["ENTRYPOINT", '["/opt/entrypoint.sh"]']
     assert os.access(ENTRYPOINT, os.X_OK)
@@ -69,7 +69,7 @@ def test_the_image_does_not_run_as_root_and_starts_what_was_copied() -> None:
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
-    """A folder with a ``tini`` that prints the command it is to start, a word a line."""
+    """A folder with a ``tini`` that prints its arguments, one per line."""
     tini = tmp_path / "tini"
     tini.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
     tini.chmod(0o755)
@@ -77,18 +77,18 @@ def commands(tmp_path: Path) -> Path:
 
 
 def start(commands: Path, *words: str, **environment: str) -> list[str]:
-    done = subprocess.run(
+    process = subprocess.run(
         [ENTRYPOINT, *words],
         capture_output=True,
         text=True,
         env={"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", **environment},
         check=True,
     )
-    assert done.stderr == ""
-    return done.stdout.splitlines()
+    assert process.stderr == ""
+    return process.stdout.splitlines()
 
 
-def test_an_executor_is_started_with_what_kubernetes_tells_it(commands: Path) -> None:
+def test_an_executor_is_started_with_the_variables_of_its_pod(commands: Path) -> None:
     options = {"SPARK_JAVA_OPT_0": "-Dspark.driver.port=7078", "SPARK_JAVA_OPT_1": "-Dname=a b"}
     words = start(commands, "executor", **EXECUTOR, **options, SPARK_CLASSPATH="/more/*")
     assert words == [
@@ -110,5 +110,5 @@ def test_a_driver_is_started_by_spark_submit_in_client_mode(commands: Path) -> N
     ]
 
 
-def test_any_other_command_is_run_as_it_is(commands: Path) -> None:
+def test_any_other_command_is_run_unchanged(commands: Path) -> None:
     assert start(commands, "glasses-spark", "doctor") == ["-s", "--", "glasses-spark", "doctor"]

@@ -1,4 +1,4 @@
-"""Tests for docs/notebook.ipynb, in a kernel of its own and with a Spark from outside."""
+"""Tests of docs/notebook.ipynb, run in a kernel with an external Spark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.runtime.processes import clean_environment, lay_out_spark
 
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
-# Few small faces and epochs, where the notebook itself takes those of the demo.
+# Fewer and smaller faces and fewer epochs than the notebook, which uses those of the demo.
 SMALL = {"faces": 160, "drawn_size": 64, "side": 32, "epochs": 2, "batch_size": 16}
 
 FACTS = """
@@ -44,7 +44,7 @@ def cell_of(notebook: Any, name: str) -> Any:
     return next(cell for cell in notebook.cells if cell.id == name)
 
 
-def test_the_notebook_is_kept_without_what_a_run_left_in_it() -> None:
+def test_the_notebook_has_no_outputs() -> None:
     notebook = read()
 
     nbformat.validate(notebook)
@@ -56,7 +56,7 @@ def test_the_notebook_is_kept_without_what_a_run_left_in_it() -> None:
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
 
 
-def test_every_page_that_the_notebook_links_exists() -> None:
+def test_every_page_linked_in_the_notebook_exists() -> None:
     text = "".join(cell.source for cell in read().cells if cell.cell_type == "markdown")
     targets = [part.split(")")[0] for part in text.split("](")[1:]]
     assert targets
@@ -65,10 +65,10 @@ def test_every_page_that_the_notebook_links_exists() -> None:
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_in_a_kernel_on_the_spark_that_spark_home_names(
+def test_the_notebook_runs_in_a_kernel_with_the_spark_of_spark_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What Jupyter keeps of a kernel goes there, too.
+    # Jupyter's own files go to the temporary folder as well.
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     home = tmp_path / "spark"
@@ -92,15 +92,18 @@ def test_the_notebook_runs_in_a_kernel_on_the_spark_that_spark_home_names(
     assert facts.pop("trained") + facts.pop("rows") == facts.pop("used")
     assert facts == {"findspark": True, "epochs": 2, "workers": 2}
     outputs = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
-    # Nothing but what the cells are there to show: no warning, no log of Spark or TensorFlow.
+    # No warning, and no log of Spark or TensorFlow.
     assert not [
-        one.text for each in outputs.values() for one in each if one.get("name") == "stderr"
+        output.text
+        for cell_outputs in outputs.values()
+        for output in cell_outputs
+        if output.get("name") == "stderr"
     ]
     shown = {
-        name: one.data["text/html"]
-        for name, each in outputs.items()
-        for one in each
-        if "text/html" in one.get("data", {})
+        name: output.data["text/html"]
+        for name, cell_outputs in outputs.items()
+        for output in cell_outputs
+        if "text/html" in output.get("data", {})
     }
     assert list(shown) == ["configure", "pixels", "fit", "judge", "curves", "mistakes"]
     assert "GlassesModel" in shown["fit"]

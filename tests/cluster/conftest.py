@@ -1,4 +1,4 @@
-"""What the tests on a cluster share: one standalone cluster on loopback."""
+"""Fixture of the tests on a cluster: a standalone cluster on loopback."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.cluster.standalone import Cluster, Host, standalone
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A master and two workers with room for one task each, authenticated and encrypted."""
-    # So that a task computes on as many threads as one of two has in local mode.
+    """A master and two workers with one task slot each, authenticated and encrypted."""
+    # As many threads per task as with two tasks in local mode.
     cores = max(1, len(os.sched_getaffinity(0)) // 2)
     with standalone(
         tmp_path_factory.mktemp("cluster"),

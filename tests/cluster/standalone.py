@@ -1,4 +1,4 @@
-"""Standalone: a Spark cluster of its own processes, from the pyspark that is installed."""
+"""A standalone Spark cluster from the installed pyspark."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from glasses_spark.runtime.java import find_java
 
 SPARK: Final = Path(pyspark.__file__).parent
 
-# Each runs for a minute: what the second compiler would gain in speed it takes in time.
+# The JVMs run for a minute: C2 would cost more CPU than it saves.
 JVM_OPTIONS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
-# On a busy machine; it is there in 5 s.
+# For a busy machine; usually 5 s.
 START_SECONDS: Final = 90.0
 STOP_SECONDS: Final = 20.0
 
-# Linux ends the process with the one that started it, even if that was killed.
+# Linux terminates the process when its parent ends, even if the parent is killed.
 PARENT_DEATH: Final = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)
@@ -39,11 +39,11 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 @dataclass(frozen=True)
 class Host:
-    """Where a process runs.
+    """A host of the cluster.
 
     Attributes:
-        address: Where others reach it.
-        enter: What is put before a command so that it starts there.
+        address: Its address for other hosts.
+        enter: Command prefix that runs a command on this host.
     """
 
     address: str = "127.0.0.1"
@@ -52,13 +52,13 @@ class Host:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A master and its workers, which have registered.
+    """A running cluster: a master and its registered workers.
 
     Attributes:
         master: Its ``spark://`` address.
-        environment: Variables for a driver: its Java, its settings and the secret's file.
-        folder: Where everything of it lies: ``conf``, ``worker1``, ``worker1.log``, ...
-        log: What the master has written so far.
+        environment: Variables for a driver: Java, settings and the file of the secret.
+        folder: Folder with ``conf``, ``worker1``, ``worker1.log``, ...
+        log: Output of the master.
     """
 
     master: str
@@ -76,17 +76,17 @@ def standalone(
     cores: int,
     settings: Mapping[str, str],
 ) -> Iterator[Cluster]:
-    """Run a master beside the driver, and workers, until the block ends.
+    """Run a master and workers until the block ends.
 
-    Who wants to talk to it has to know a secret, which is in a file that only this user
-    reads; what is said, and what Spark writes to disks, is encrypted.
+    Connections need a secret, which is in a file that only this user can read. Connections
+    and Spark's files on disk are encrypted.
 
     Args:
-        folder: An empty one, for logs, settings and the workers' own folders.
-        driver: Where the master and the driver run.
-        workers: Where each worker runs.
-        cores: Cores that each worker offers.
-        settings: Further settings for drivers.
+        folder: Empty folder for logs, settings and the folders of the workers.
+        driver: Host of the master and the driver.
+        workers: Host of each worker.
+        cores: Cores of each worker.
+        settings: Additional settings for drivers.
     """
     conf = folder / "conf"
     conf.mkdir()
@@ -111,16 +111,16 @@ def standalone(
         JAVA_HOME=str(find_java().home),
         SPARK_CONF_DIR=str(conf),
         SPARK_LOCAL_DIRS=str(folder / "local"),
-        # Else the web pages listen on every interface.
+        # By default the web interfaces listen on all addresses.
         SPARK_LOCAL_IP=driver.address,
         SPARK_DAEMON_JAVA_OPTS=JVM_OPTIONS,
         SPARK_DAEMON_MEMORY="256m",
     )
     with ExitStack() as stack:
-        here = {"--host": driver.address, "--port": "0", "--webui-port": "0"}
+        options = {"--host": driver.address, "--port": "0", "--webui-port": "0"}
         master = stack.enter_context(
             Daemon(
-                [*driver.enter, *_spark_class("master.Master", here)],
+                [*driver.enter, *_spark_class("master.Master", options)],
                 log=folder / "master.log",
                 environment=environment,
             )
@@ -128,16 +128,16 @@ def standalone(
         address = master.wait_for(r"Starting Spark master at (spark://\S+)")[1]
         daemons = []
         for number, worker in enumerate(workers, start=1):
-            own = folder / f"worker{number}"
-            own.mkdir()
-            there = {"--host": worker.address, "--webui-port": "0", "--work-dir": str(own)}
-            there |= {"--cores": str(cores), "--memory": "700m"}
+            work = folder / f"worker{number}"
+            work.mkdir()
+            options = {"--host": worker.address, "--webui-port": "0", "--work-dir": str(work)}
+            options |= {"--cores": str(cores), "--memory": "700m"}
             daemon = Daemon(
-                [*worker.enter, *_spark_class("worker.Worker", there), address],
+                [*worker.enter, *_spark_class("worker.Worker", options), address],
                 log=folder / f"worker{number}.log",
                 environment={
                     **environment,
-                    "SPARK_LOCAL_DIRS": str(own / "local"),
+                    "SPARK_LOCAL_DIRS": str(work / "local"),
                     "SPARK_LOCAL_IP": worker.address,
                 },
             )
@@ -148,12 +148,12 @@ def standalone(
 
 
 class Daemon:
-    """A process in the background, from ``with`` to the end of the block.
+    """A background process that runs until the block ends.
 
     Args:
-        command: What to run.
-        log: File for what it prints.
-        environment: All of its variables.
+        command: Command line.
+        log: File for its output.
+        environment: All environment variables.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Daemon:
         self._log = log
         self._environment = dict(environment)
         self._lines: list[str] = []
-        self._news = Condition()
+        self._changed = Condition()
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -176,7 +176,7 @@ class Daemon:
             errors="replace",
             env=self._environment,
             cwd=self._log.parent,
-            # So that what it starts can be ended with it.
+            # So that its children can be killed with it.
             start_new_session=True,
         )
         self._reader = Thread(target=self._read, name=self._log.stem)
@@ -191,30 +191,30 @@ class Daemon:
             self._process.kill()
             self._process.wait()
         finally:
-            with suppress(ProcessLookupError):  # as it should be: nothing is left
+            with suppress(ProcessLookupError):  # the expected case: no process is left
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._reader.join()
 
     def text(self) -> str:
-        """What it has printed so far."""
-        with self._news:
+        """Return its output so far."""
+        with self._changed:
             return "".join(self._lines)
 
     def wait_for(self, pattern: str, *, seconds: float = START_SECONDS) -> re.Match[str]:
-        """Wait for a line that matches, also one that was there before."""
+        """Wait for a line of output that matches, including earlier lines."""
         deadline = time.monotonic() + seconds
         seen = 0
-        with self._news:
+        with self._changed:
             while True:
                 for line in self._lines[seen:]:
-                    if found := re.search(pattern, line):
-                        return found
+                    if match := re.search(pattern, line):
+                        return match
                 seen = len(self._lines)
                 left = deadline - time.monotonic()
-                if self._ended or left <= 0 or not self._news.wait(left):
-                    why = "ended" if self._ended else f"said nothing of it in {seconds:.0f} s"
+                if self._ended or left <= 0 or not self._changed.wait(left):
+                    reason = "ended" if self._ended else f"did not print it within {seconds:.0f} s"
                     raise AssertionError(
-                        f"{self._log.stem} {why}; wanted {pattern!r}, got:\n"
+                        f"{self._log.stem} {reason}; expected {pattern!r}, got:\n"
                         + "".join(self._lines[-30:])
                     )
 
@@ -224,22 +224,22 @@ class Daemon:
             for line in self._process.stdout:
                 log.write(line)
                 log.flush()
-                with self._news:
+                with self._changed:
                     self._lines.append(line)
-                    self._news.notify_all()
-        with self._news:
+                    self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """Give this process's variables without those that decide how Python and Spark start."""
+    """Return the environment without the variables that affect how Python and Spark start."""
     environment = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("SPARK_", "PYSPARK_", "JAVA_HOME", "PYTHONPATH"))
     }
-    # Spark's scripts look for Python and pyspark there.
+    # Spark's scripts search PATH for Python and pyspark.
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return environment | extra
 
@@ -247,13 +247,13 @@ def clean_environment(**extra: str) -> dict[str, str]:
 def run_driver(
     cluster: Cluster, command: Sequence[str], *, host: Host | None = None, **extra: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a driver of the cluster to its end, and keep what it prints.
+    """Run a driver of the cluster and capture its output.
 
     Args:
-        cluster: Whose settings it gets.
-        command: The driver.
-        host: Where it runs, if not simply here.
-        extra: Further variables.
+        cluster: The cluster.
+        command: Command line of the driver.
+        host: Host of the driver; None for this process's own.
+        extra: Additional environment variables.
     """
     return subprocess.run(
         [*(host.enter if host else ()), *command],

@@ -1,4 +1,4 @@
-"""Spark's local-cluster: executors as processes of their own, without a master to start."""
+"""Tests on a ``local-cluster`` master, which starts executor processes by itself."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import SPARK, clean_environment
 
-# A part of what the tests on a standalone cluster show, where none is to be started.
+# The tests on a standalone cluster cover this as well.
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
-def test_a_fit_in_processes_of_their_own_needs_no_cluster(tmp_path: Path) -> None:
-    # Its workers write to `work` below the place where Spark is installed. So that this is
-    # none but the test's own, it gets a Spark made of links to the installed one.
+def test_a_fit_on_a_local_cluster_uses_two_executors(tmp_path: Path) -> None:
+    # The executors write to `work` in Spark's home. A home of links to the installed Spark keeps
+    # these files in the temporary folder.
     home = tmp_path / "spark"
     (home / "python").mkdir(parents=True)
     for part in ("bin", "jars", "python/lib"):
         (home / part).symlink_to(SPARK / part)
     (home / "python" / "pyspark").symlink_to(SPARK)
 
-    done = subprocess.run(
+    process = subprocess.run(
         command("local-cluster[2,1,1024]", {"mode": "synchronous", "frequency": "epoch"}),
         capture_output=True,
         text=True,
@@ -34,10 +34,10 @@ def test_a_fit_in_processes_of_their_own_needs_no_cluster(tmp_path: Path) -> Non
         check=False,
     )
 
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["slots"] == 2
-    fit = told["fits"][0]
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout.splitlines()[-1])
+    assert result["slots"] == 2
+    fit = result["fits"][0]
     assert fit["rows"] == [ROWS] * 2
     assert len(fit["executors"]) == 2
-    assert all(Path(one).is_relative_to(home / "work") for one in fit["folders"])
+    assert all(Path(folder).is_relative_to(home / "work") for folder in fit["folders"])

@@ -1,4 +1,4 @@
-"""Two hosts that share no loopback: network namespaces with a cable between them."""
+"""Tests with driver and worker in separate network namespaces."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tests.cluster.standalone import Cluster, Host, run_driver, standalone
 
 pytestmark = pytest.mark.slow
 
-# Nobody else is there to have taken them. Those of docs/cluster.md.
+# The ports of docs/cluster.md. They are free in a new namespace.
 DRIVER_PORT, BLOCK_MANAGER_PORT, PARAMETER_SERVER_PORT = 7078, 7079, 7080
 
 
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[tuple[Host, Host]]:
-    """Two hosts of this module's own, 10.77.0.1 and 10.77.0.2; nothing outside is touched."""
+    """Two connected network namespaces, 10.77.0.1 and 10.77.0.2."""
     if shutil.which("ip") is None:
-        pytest.skip("two hosts need the command `ip` (Debian: apt install iproute2)")
+        pytest.skip("requires the command `ip` (Debian: apt install iproute2)")
     if os.geteuid() != 0:
-        pytest.skip("only root may make network namespaces")
+        pytest.skip("requires root, to create network namespaces")
     names = [f"gs{os.getpid()}{side}" for side in "ab"]
     with ExitStack() as stack:
         for name in names:
-            made = ip("netns", "add", name)
-            if made.returncode != 0:
-                pytest.skip(f"no network namespace can be made here: {made.stderr.strip()}")
+            added = ip("netns", "add", name)
+            if added.returncode != 0:
+                pytest.skip(f"cannot create a network namespace: {added.stderr.strip()}")
             stack.callback(ip, "netns", "del", name)
-        one, other = names
-        steps = [["link", "add", one, "netns", one, "type", "veth"]]
-        steps[0] += ["peer", "name", other, "netns", other]
+        first, second = names
+        steps = [["link", "add", first, "netns", first, "type", "veth"]]
+        steps[0] += ["peer", "name", second, "netns", second]
         for number, name in enumerate(names, start=1):
             steps += [
                 ["-n", name, "address", "add", f"10.77.0.{number}/24", "dev", name],
@@ -46,8 +46,8 @@ def hosts() -> Iterator[tuple[Host, Host]]:
                 ["-n", name, "link", "set", "lo", "up"],
             ]
         for step in steps:
-            done = ip(*step)
-            assert done.returncode == 0, f"ip {' '.join(step)}: {done.stderr}"
+            process = ip(*step)
+            assert process.returncode == 0, f"ip {' '.join(step)}: {process.stderr}"
         driver, worker = (
             Host(f"10.77.0.{number}", ("ip", "netns", "exec", name))
             for number, name in enumerate(names, start=1)
@@ -59,10 +59,10 @@ def hosts() -> Iterator[tuple[Host, Host]]:
 def cluster(
     hosts: tuple[Host, Host], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Cluster]:
-    """A master beside the driver on one host, a worker with two cores on the other."""
+    """A master on the driver's host, and a worker with two cores on the other host."""
     driver, worker = hosts
     settings = {
-        # As behind an address translation: it listens here, and is reached by another name.
+        # The driver listens on all addresses, as behind a network address translation.
         "spark.driver.bindAddress": "0.0.0.0",
         "spark.driver.port": str(DRIVER_PORT),
         "spark.driver.blockManager.port": str(BLOCK_MANAGER_PORT),
@@ -72,21 +72,21 @@ def cluster(
         yield cluster
 
 
-def test_a_worker_on_another_host_reaches_the_driver_by_its_ports_alone(
+def test_a_worker_on_another_host_needs_only_the_documented_ports(
     cluster: Cluster, hosts: tuple[Host, Host]
 ) -> None:
-    fit_there = command(cluster.master, {"mode": "asynchronous", "port": PARAMETER_SERVER_PORT})
-    done = run_driver(cluster, fit_there, host=hosts[0], PYTHONPATH=PYTHONPATH)
-    assert done.returncode == 0, done.stderr
-    fit: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["fits"][0]
+    program = command(cluster.master, {"mode": "asynchronous", "port": PARAMETER_SERVER_PORT})
+    process = run_driver(cluster, program, host=hosts[0], PYTHONPATH=PYTHONPATH)
+    assert process.returncode == 0, process.stderr
+    fit: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])["fits"][0]
     assert set(fit["rows"]) == {ROWS}
     assert fit["scored"] == ROWS
-    # All that others can reach on the driver's host, the master's own ports aside.
-    master = {int(port) for port in re.findall(r"on port (\d+)\.", cluster.log)}
-    wanted = {DRIVER_PORT, BLOCK_MANAGER_PORT, PARAMETER_SERVER_PORT}
-    assert set(fit["listening"]) - master == wanted
+    # All ports of the driver's host that other hosts can reach, except those of the master.
+    master_ports = {int(port) for port in re.findall(r"on port (\d+)\.", cluster.log)}
+    documented = {DRIVER_PORT, BLOCK_MANAGER_PORT, PARAMETER_SERVER_PORT}
+    assert set(fit["listening"]) - master_ports == documented
 
 
 def ip(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``ip``."""
+    """Run the command ``ip``."""
     return subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
