@@ -21,7 +21,7 @@ from glasses_spark.evaluation.metrics import Metrics, metrics_of
 from glasses_spark.evaluation.scores import Scores, scores_of
 from glasses_spark.reports.notebook import show_curves, show_faces
 from glasses_spark.runs.result import Result
-from glasses_spark.scoring.history_list import Epochs
+from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.training.model import build_cnn
 
@@ -129,7 +129,7 @@ SHOWN: dict[str, Any] = {
     "configuration": lambda: Config.load(None, ["training.epochs=3"]),
     "metrics": metrics,
     "model": model,
-    "history": lambda: Epochs(history()),
+    "history": lambda: HistoryList(history()),
     "curves": lambda: show_curves({"test": make_curves(scores())}, {"test": metrics()}),
     "faces": lambda: show_faces([face()], height=8, width=16),
 }
@@ -181,7 +181,7 @@ def test_what_comes_from_outside_is_shown_as_text() -> None:
     shown = [
         result(HOSTILE)._repr_html_(),
         Config.load(None, [f"data.images={HOSTILE}"])._repr_html_(),
-        Epochs(hostile)._repr_html_(),
+        HistoryList(hostile)._repr_html_(),
         cells.cell(HOSTILE, cells.table([HOSTILE], [[HOSTILE, HOSTILE]])),
         show_faces([face()], height=8, width=16, title=HOSTILE).html,
     ]
@@ -194,7 +194,7 @@ def test_what_comes_from_outside_is_shown_as_text() -> None:
 
 
 def test_a_history_shows_where_each_metric_came_from_and_got_to() -> None:
-    html = Epochs(history(val_loss=[0.9, 0.5, 0.45]))._repr_html_()
+    html = HistoryList(history(val_loss=[0.9, 0.5, 0.45]))._repr_html_()
 
     assert "loss through the epochs: training from 0.8000 to 0.2667; validation from 0.9000" in html
     assert html.count("<svg") == 2
@@ -226,7 +226,7 @@ def test_the_lowest_and_the_highest_value_are_at_the_ends_of_the_axis() -> None:
 def test_any_history_can_be_charted(losses: list[float], marks: int) -> None:
     records = [{"epoch": n, "loss": loss} for n, loss in enumerate(losses, start=1)]
 
-    html = Epochs(records)._repr_html_()
+    html = HistoryList(records)._repr_html_()
 
     assert html.count("<circle") == marks
     places = re.findall(r'(?:points|c[xy]|[xy])="([^"]*)"', html)

@@ -24,6 +24,6 @@ IS_VALIDATION: Final = "is_validation"  # boolean: whether a row of a fit is in 
 
 MAX_ID: Final = 2**31 - 1
 
-PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], as Elephas has it
+PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], in the form of Elephas
 RAW_PREDICTION: Final = "rawPrediction"  # double: the logit of that probability
 PREDICTED_LABEL: Final = "predicted_label"  # double: 1.0 where it reaches the threshold

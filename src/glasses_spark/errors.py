@@ -1,14 +1,14 @@
-"""Errors: everything that this library raises on purpose."""
+"""Errors that this library raises."""
 
 from __future__ import annotations
 
 
 class GlassesSparkError(Exception):
-    """The base of the family: the work failed, and the message says what to do."""
+    """Base class of all errors; the message says what to do."""
 
 
 class ConfigError(GlassesSparkError):
-    """A call, an option or a configuration key is wrong."""
+    """A call, an option or a configuration key is invalid."""
 
 
 class SetupError(GlassesSparkError):
@@ -16,31 +16,31 @@ class SetupError(GlassesSparkError):
 
 
 class DataError(GlassesSparkError):
-    """The images or the labels cannot be used."""
+    """Images or labels cannot be used."""
 
 
 class FetchError(DataError):
-    """Images or labels cannot be downloaded, or what came cannot be unpacked."""
+    """Images or labels cannot be downloaded or unpacked."""
 
 
 class LabelsError(DataError):
-    """The labels file is missing, malformed or contradicts itself."""
+    """The labels file is missing, malformed or inconsistent."""
 
 
 class ImagesError(DataError):
-    """The images are missing, ambiguous, or too many of them cannot be read."""
+    """Images are missing or ambiguous, or too many of them cannot be read."""
 
 
 class DecodeError(DataError):
-    """One image cannot be decoded; the message is the reason kept in the quarantine."""
+    """An image cannot be decoded; the message is the reason in the quarantine."""
 
 
 class TrainingError(GlassesSparkError):
-    """A fit cannot start, or did not do what it promised."""
+    """A fit cannot start, or its result is not valid."""
 
 
 class WorkerError(TrainingError):
-    """A training worker failed; the message carries the worker's own error."""
+    """A training worker failed; the message contains the worker's error."""
 
 
 class ScoringError(GlassesSparkError):
@@ -48,4 +48,4 @@ class ScoringError(GlassesSparkError):
 
 
 class TrackingError(GlassesSparkError):
-    """A finished run could not be recorded elsewhere; its run folder is complete."""
+    """A finished run could not be sent to a tracking server; its run folder is complete."""

@@ -1,4 +1,4 @@
-"""Seeds: every random choice of a run has its own, derived by name from the run's one seed."""
+"""Seeds: one for each random choice of a run, derived by name from the run's seed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ def derive_seed(seed: int, *names: str | int) -> int:
 
     Args:
         seed: Seed of the run.
-        names: What the seed is for, from the general to the particular, as in
+        names: Purpose of the seed, from general to specific, as in
             ``derive_seed(0, "shuffle", worker, epoch)``.
 
     Returns:
-        A whole number in [0, 2**31), the same on every machine and in every
-        version of Python; it fits every generator in use here.
+        An integer in [0, 2**31), a range that all random generators accept. It is the
+        same on each machine and in each version of Python.
     """
     text = "/".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

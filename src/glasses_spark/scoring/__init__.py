@@ -1,1 +1,1 @@
-"""Scoring: a fitted model applied to DataFrames and files."""
+"""Fitted models: prediction on DataFrames, saving and loading."""

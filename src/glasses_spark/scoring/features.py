@@ -1,4 +1,4 @@
-"""Features: the user's column, as the model takes it, whatever its type."""
+"""Features column: conversion of the accepted column types to arrays."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ Matrix = npt.NDArray[Any]
 
 
 def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, str]:
-    """Make the features column that Arrow carries.
+    """Convert the features column to a type that Arrow transfers.
 
     Args:
         frame: The user's frame.
-        name: Its column of features: grey pixels (binary), a Spark ML vector,
-            or an array of numbers.
-        dtype: Floating-point type of the model's input.
+        name: Name of the features column: grey pixels (binary), a Spark ML vector or
+            an array of numbers.
+        dtype: Floating-point type of the model's input, ``float32`` or ``float64``.
 
     Returns:
-        The column, and the type of its numbers in a worker's file: pixels stay
-        uint8 up to the model, an eighth or a quarter of the size.
+        The column, and the NumPy type of its numbers. Pixels remain uint8 up to the
+        model, which saves three quarters or more of the space.
 
     Raises:
-        DataError: There is no such column, or it has another type.
+        DataError: The column is missing or has another type.
     """
     if name not in frame.columns:
         raise DataError(
-            f"features: expected a column {name!r}, got the columns {', '.join(frame.columns)}"
+            f"features column {name!r} not found, the columns are {', '.join(frame.columns)}. "
+            "Set featuresCol to one of them"
         )
     column = frame[f"`{name}`"]
     kind = frame.schema[name].dataType
@@ -50,11 +51,11 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
 
 
 def is_vector(kind: DataType) -> bool:
-    """Whether a column's type is that of Spark ML's vectors or of the older MLlib's.
+    """Return whether a column's type is a vector of Spark ML or of the older MLlib.
 
-    Elephas' own adapters make the latter.
+    Elephas' own adapters make vectors of MLlib.
     """
-    # Imported here, and below: `matrix` serves workers, which do without Spark ML.
+    # Imported here and below because workers use `matrix` without Spark ML.
     from pyspark.ml.linalg import VectorUDT
     from pyspark.mllib.linalg import VectorUDT as MLlibVectorUDT
 
@@ -62,20 +63,28 @@ def is_vector(kind: DataType) -> bool:
 
 
 def vector_array(column: Column, dtype: str) -> Column:
-    """Make arrays of ``float32`` or ``float64`` of a column of vectors."""
+    """Convert a column of vectors to arrays of ``float32`` or ``float64``."""
     from pyspark.ml.functions import vector_to_array
 
     return vector_to_array(column, dtype)
 
 
-def matrix(column: Any, size: int, what: str) -> Matrix:
-    """View an Arrow column of equally long binaries or lists as ``(rows, size)``.
+def matrix(column: Any, size: int, name: str) -> Matrix:
+    """View an Arrow column of binaries or lists of equal length as a matrix.
+
+    Args:
+        column: Arrow array of binaries (uint8) or of lists of numbers.
+        size: Count of numbers in a row.
+        name: Name of the column for error messages.
+
+    Returns:
+        Matrix ``(rows, size)``, which shares the memory of the column.
 
     Raises:
         DataError: A row is null or has another length.
     """
     if column.null_count:
-        raise DataError(f"{what}: expected a value in every row, got {column.null_count} nulls")
+        raise DataError(f"{name}: expected a value in every row, got {column.null_count} nulls")
     if not len(column):
         return np.zeros((0, size))
     offset_type = np.dtype(np.int64 if str(column.type).startswith("large") else np.int32)
@@ -88,7 +97,7 @@ def matrix(column: Any, size: int, what: str) -> Matrix:
     lengths = np.diff(starts)
     if (lengths != size).any():
         wrong = int(lengths[lengths != size][0])
-        raise DataError(f"{what}: expected {size} numbers in every row, got {wrong}")
+        raise DataError(f"{name}: expected {size} numbers in every row, got {wrong}")
     if str(column.type).endswith("binary"):
         values = np.frombuffer(column.buffers()[2], np.uint8)[starts[0] : starts[-1]]
     else:

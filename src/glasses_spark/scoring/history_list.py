@@ -1,4 +1,4 @@
-"""Epochs: the history of a fit, a list that shows itself in a notebook."""
+"""History list: the history of a fit, shown with curves in a notebook."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from glasses_spark.notebook_html import cell, epochs_table, folded, learning_charts
 
 
-class Epochs(list[dict[str, Any]]):
-    """One dictionary an epoch, as ``history.json`` has it."""
+class HistoryList(list[dict[str, Any]]):
+    """List of one dictionary per epoch, in the form of ``history.json``."""
 
     def _repr_html_(self) -> str:
         count = f"{len(self)} epoch{'' if len(self) == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Layers: what a network is made of, read from its description without building it."""
+"""Layer table: name, type and settings of a network's layers, read without building it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def layer_rows(config: str) -> list[list[str]]:
     """List the layers of a network.
 
     Args:
-        config: The architecture, as ``model.to_json()`` gives it.
+        config: The architecture, as returned by ``model.to_json()``.
 
     Returns:
-        Name, kind and settings of each layer, in their order.
+        One row per layer, in the order of the architecture: name, type and settings.
     """
-    described = json.loads(config).get("config", {})
-    layers = described.get("layers", []) if isinstance(described, Mapping) else []
+    network = json.loads(config).get("config", {})
+    layers = network.get("layers", []) if isinstance(network, Mapping) else []
     return [
         [
             str(layer.get("config", {}).get("name", "")),
@@ -29,14 +29,14 @@ def layer_rows(config: str) -> list[list[str]]:
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[str]:
-    """What tells layers of one kind apart, in the order in which people say it."""
+    """Yield the main settings of a layer, the most important first."""
     if shape := config.get("batch_shape"):
         yield _size(shape[1:])
     for key in ("filters", "units"):
         if config.get(key) is not None:
             yield f"{config[key]} {key if config[key] != 1 else key.removesuffix('s')}"
     if config.get("rate") is not None:
-        yield f"{config['rate']} dropped"
+        yield f"rate {config['rate']}"
     for key in ("kernel_size", "pool_size"):
         if config.get(key) is not None:
             yield _size(config[key])

@@ -1,4 +1,4 @@
-"""Predictor: a Keras model, built once in a process, that scores batch after batch."""
+"""Predictor: a Keras model, built once per process, that scores batches of rows."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import numpy.typing as npt
 
 from glasses_spark.errors import ScoringError
 from glasses_spark.runtime.gpu import take_granted_gpu
-from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.workers import threads_of_this_process
+from glasses_spark.scoring.model_input import model_input
 
-# Python workers live on between Spark's tasks; so do the models built in them.
+# Python workers outlive Spark's tasks, so a process keeps the models it used last.
 MODELS_KEPT: Final = 2
 _predictors: OrderedDict[str, Predictor] = OrderedDict()
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained model as it travels to the executors.
+    """A trained model in the form that Spark sends to the executors.
 
     Attributes:
-        digest: Names the architecture and the weights, for the cache.
-        config: The architecture, as ``model.to_json()`` gives it.
-        weights: The weights, as ``model.get_weights()`` gives them.
-        custom_objects: Classes and functions that the architecture names.
-        temperature: Number above 0 by which the built model's logits are divided.
+        digest: Key of architecture, weights and temperature in the cache.
+        config: The architecture, as returned by ``model.to_json()``.
+        weights: The weights, as returned by ``model.get_weights()``.
+        custom_objects: Classes and functions that the architecture refers to.
+        temperature: Number above 0 by which the built model divides its logits.
     """
 
     digest: str
@@ -39,15 +40,13 @@ class TrainedModel:
     temperature: float = 1.0
 
     def build(self) -> Any:
-        """Build the Keras model; Keras is imported here.
+        """Build the Keras model; imports Keras.
 
         Raises:
-            ScoringError: There is a temperature, and the model does not end in one
-                sigmoid unit of a dense layer.
+            ScoringError: The temperature is not 1, and the model does not end in a
+                dense layer of one sigmoid unit.
         """
-        keras = import_keras()
-        with keras.utils.custom_object_scope(dict(self.custom_objects)):
-            model = keras.models.model_from_json(self.config)
+        model = build_from_config(self.config, self.custom_objects)
         model.set_weights(list(self.weights))
         if self.temperature != 1.0:
             _divide_logits(model, self.temperature)
@@ -58,12 +57,16 @@ class Predictor:
     """Scores rows with a trained model.
 
     Args:
-        model: Built Keras model of one input and one output.
-        with_logits: Whether logits are wanted beside the probabilities. The
-            model must then end in one sigmoid unit.
+        model: Built Keras model with one input and one output.
+        with_logits: Whether to compute logits as well. The model must then end in
+            one sigmoid unit, and the predictor changes the model's last activation.
+
+    Attributes:
+        feature_size: Count of numbers in a row.
 
     Raises:
-        ScoringError: Logits are wanted, and the model ends otherwise.
+        ScoringError: ``with_logits`` is true, and the model does not end in one
+            sigmoid unit.
     """
 
     def __init__(self, model: Any, *, with_logits: bool) -> None:
@@ -76,24 +79,21 @@ class Predictor:
             _drop_sigmoid(model)
 
         def score(x: Any) -> tuple[Any, Any]:
-            # A model of whole numbers takes pixels as they are.
-            scaled = x.dtype == tf.uint8 and "float" in dtype
-            x = tf.reshape(tf.cast(x, dtype), [-1, *self._shape])
-            out = model(x / tf.cast(255, dtype) if scaled else x, training=False)
-            out = tf.reshape(out, [-1, int(np.prod(model.output_shape[1:]))])
-            return (tf.sigmoid(out), out) if with_logits else (out, out)
+            output = model(model_input(x, self._shape, dtype), training=False)
+            output = tf.reshape(output, [-1, int(np.prod(model.output_shape[1:]))])
+            return (tf.sigmoid(output), output) if with_logits else (output, output)
 
-        self._traced = score
+        self._score = score
         self._functions: dict[str, Any] = {}
 
     def _function(self, dtype: str) -> Any:
-        """The model for features of a type, traced once for batches of any length."""
+        """Return the model for a type of features, traced once for batches of any length."""
         import tensorflow as tf
 
         if dtype not in self._functions:
             signature = [tf.TensorSpec((None, self.feature_size), dtype)]
             self._functions[dtype] = tf.function(
-                self._traced, input_signature=signature, autograph=False
+                self._score, input_signature=signature, autograph=False
             )
         return self._functions[dtype]
 
@@ -103,11 +103,14 @@ class Predictor:
         """Score rows.
 
         Args:
-            features: ``(rows, feature_size)``: grey pixels as uint8, or numbers.
+            features: Grey pixels as uint8, or numbers, ``(rows, feature_size)``.
 
         Returns:
-            What the model gives, ``(rows, outputs)``, and the logits of it,
-            ``(rows, outputs)``, where they are wanted.
+            The model's predictions and their logits, both ``(rows, outputs)``.
+            Without ``with_logits`` the second array equals the first.
+
+        Raises:
+            ScoringError: The rows have another length than ``feature_size``.
         """
         if features.ndim != 2 or features.shape[1] != self.feature_size:
             raise ScoringError(
@@ -120,11 +123,14 @@ class Predictor:
 
 
 def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
-    """The predictor of a model in this process, built on its first use.
+    """Return this process's predictor of a model; build it on first use.
 
     Args:
         trained: The model.
         with_logits: See `Predictor`.
+
+    Raises:
+        ScoringError: See `TrainedModel.build` and `Predictor`.
     """
     key = f"{trained.digest}/{with_logits}"
     if key not in _predictors:
@@ -138,30 +144,30 @@ def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
 
 
 def _divide_logits(model: Any, temperature: float) -> None:
-    """Divide the logits by a temperature, in the weights that make them.
+    """Divide the logits by a temperature, in the weights of the last layer.
 
-    A logit is linear in kernel and bias of the last layer, so that this is the division
-    itself, and holds wherever the Keras model goes, with nothing to remember.
+    A logit is linear in kernel and bias of the last layer. With the division in the
+    weights, an exported Keras model includes the temperature.
     """
     import keras
 
     last = model.layers[-1]
     if not isinstance(last, keras.layers.Dense) or not _is_one_sigmoid(model):
         raise ScoringError(
-            f"temperature: expected a model that ends in a dense layer of one sigmoid unit, got "
-            f"{_ending(model)}. Leave it at 1"
+            f"temperature={temperature} needs a model that ends in a dense layer of one sigmoid "
+            f"unit, found {_ending(model)}. Set temperature to 1"
         )
     last.set_weights([weight / temperature for weight in last.get_weights()])
 
 
 def _drop_sigmoid(model: Any) -> None:
-    """Make the model give logits: a probability of 1 in float32 has no logit any more."""
+    """Make the model return logits, because a probability rounded to 1 has no finite logit."""
     import keras
 
     if not _is_one_sigmoid(model):
         raise ScoringError(
-            "rawPredictionCol: logits are known for a model that ends in one sigmoid unit; "
-            f"this one ends in {_ending(model)}. Leave it unset"
+            "rawPredictionCol needs a model that ends in one sigmoid unit, found "
+            f"{_ending(model)}. Clear rawPredictionCol"
         )
     model.layers[-1].activation = keras.activations.linear
 

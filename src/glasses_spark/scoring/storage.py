@@ -1,7 +1,7 @@
-"""Storage: a Spark ML stage's weights and metadata, at any place that Spark can write to.
+"""Storage: weights and metadata of a saved Spark ML stage, at any path or URI.
 
-They are written and read by the driver, in the form in which Spark itself does it: a
-task would write them to the disk of its own machine.
+The driver writes and reads them, in Spark's own format. A Spark task would use the disk
+of its own machine.
 """
 
 from __future__ import annotations
@@ -31,52 +31,60 @@ SCHEMA: Final = pa.schema(
         ("numbers", pa.binary()),
     ]
 )
-# Nothing but plain numbers is ever made out of bytes that were read.
-NUMBERS: Final = ("float16", "float32", "float64", "bool")
-WHOLE_NUMBERS: Final = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+# The only types that are loaded, so that a file cannot contain objects with code.
+FLOATS_AND_BOOL: Final = ("float16", "float32", "float64", "bool")
+INTEGERS: Final = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 Arrays = Sequence[npt.NDArray[Any]]
 
 
 def write_weights(spark: SparkSession, path: str, weights: Arrays) -> None:
-    """Write weights to a folder that must not exist, one row a weight."""
+    """Write weights to a new folder, one row per weight.
+
+    Raises:
+        ScoringError: The folder exists or cannot be written.
+    """
     rows = [
         {
-            "place": place,
+            "place": index,
             "dtype": str(array.dtype),
             "shape": list(array.shape),
             "numbers": np.ascontiguousarray(array).tobytes(),
         }
-        for place, array in enumerate(weights)
+        for index, array in enumerate(weights)
     ]
-    with _written(spark, path) as folder:
+    with _new_folder(spark, path) as folder:
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / "part-00000.parquet")
 
 
 def read_weights(spark: SparkSession, path: str) -> list[npt.NDArray[Any]]:
-    """Read what `write_weights` wrote.
+    """Read weights that `write_weights` has written.
 
     Raises:
-        ScoringError: There is nothing to read, or a row is no weight.
+        ScoringError: The folder cannot be read, or a row is not a valid weight.
     """
-    with _read(spark, path) as folder:
+    with _local_copy(spark, path) as folder:
         rows = pq.read_table(folder, columns=SCHEMA.names).to_pylist()
     return [_array(path, row) for row in sorted(rows, key=lambda row: int(row["place"]))]
 
 
 def write_metadata(spark: SparkSession, path: str, metadata: str) -> None:
-    """Write the metadata of a stage, one line of JSON, to a folder that must not exist."""
-    with _written(spark, path) as folder:
+    """Write the metadata of a stage, one line of JSON, to a new folder.
+
+    Raises:
+        ScoringError: The folder exists or cannot be written.
+    """
+    with _new_folder(spark, path) as folder:
         (folder / "part-00000.txt").write_text(metadata + "\n", encoding="utf-8")
 
 
 def read_metadata(spark: SparkSession, path: str) -> str:
-    """Read what `write_metadata`, or Spark ML, wrote.
+    """Read metadata that `write_metadata` or Spark ML has written.
 
     Raises:
-        ScoringError: There is nothing to read.
+        ScoringError: The folder cannot be read or has no metadata.
     """
-    with _read(spark, path) as folder:
+    with _local_copy(spark, path) as folder:
         parts = sorted(folder.glob("part-*"))
         text = "".join(part.read_text(encoding="utf-8") for part in parts).strip()
     if not text:
@@ -85,26 +93,27 @@ def read_metadata(spark: SparkSession, path: str) -> str:
 
 
 @contextmanager
-def _written(spark: SparkSession, path: str) -> Iterator[Path]:
-    """Give a folder to write into, which is then copied to its place."""
+def _new_folder(spark: SparkSession, path: str) -> Iterator[Path]:
+    """Yield a temporary folder to write to, then copy it to the path."""
     with TemporaryDirectory(prefix="glasses-spark-stage-") as temporary:
         folder = Path(temporary) / "stage"
         folder.mkdir()
         yield folder
-        (folder / "_SUCCESS").touch()  # as Spark marks what is complete
+        (folder / "_SUCCESS").touch()  # Spark's mark of a complete folder
         try:
             hadoop.put(spark, folder, path)
         except FileExistsError:
             raise ScoringError(
-                f"{path}: is there already. Name another place, or use write().overwrite()"
+                f"{path} exists already. Use another path, or write().overwrite()"
             ) from None
         except hadoop.error_types() as error:
             reason = hadoop.reason_of(error)
-            raise ScoringError(f"{path}: cannot be written ({reason})") from error
+            raise ScoringError(f"{path} cannot be written: {reason}") from error
 
 
 @contextmanager
-def _read(spark: SparkSession, path: str) -> Iterator[Path]:
+def _local_copy(spark: SparkSession, path: str) -> Iterator[Path]:
+    """Yield a temporary folder with a copy of the folder at the path."""
     with TemporaryDirectory(prefix="glasses-spark-stage-") as temporary:
         folder = Path(temporary) / "stage"
         try:
@@ -112,27 +121,27 @@ def _read(spark: SparkSession, path: str) -> Iterator[Path]:
         except hadoop.error_types() as error:
             reason = hadoop.reason_of(error)
             raise ScoringError(
-                f"{path}: expected a saved stage, and it cannot be read ({reason})"
+                f"{path}: expected a saved stage, but the folder cannot be read: {reason}"
             ) from error
         yield folder
 
 
 def digest(config: str, weights: Arrays) -> str:
-    """Name an architecture and its weights: the first 16 digits of a SHA-256."""
-    total = hashlib.sha256(config.encode())
+    """Return a digest of architecture and weights: 16 hexadecimal digits of a SHA-256."""
+    sha256 = hashlib.sha256(config.encode())
     for array in weights:
-        total.update(f"{array.dtype}{array.shape}".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
-    return total.hexdigest()[:16]
+        sha256.update(f"{array.dtype}{array.shape}".encode())
+        sha256.update(np.ascontiguousarray(array).tobytes())
+    return sha256.hexdigest()[:16]
 
 
 def _array(path: str, row: Mapping[str, Any]) -> npt.NDArray[Any]:
     dtype, shape, numbers = row["dtype"], row["shape"], row["numbers"]
-    if dtype not in NUMBERS + WHOLE_NUMBERS:
+    if dtype not in FLOATS_AND_BOOL + INTEGERS:
         raise ScoringError(f"{path}: expected numbers, got a weight of the type {dtype!r}")
-    wanted = prod(shape) * np.dtype(dtype).itemsize
-    if any(side < 0 for side in shape) or len(numbers) != wanted:
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if any(side < 0 for side in shape) or len(numbers) != size:
         raise ScoringError(
-            f"{path}: expected {wanted} bytes for a weight of the shape {shape}, got {len(numbers)}"
+            f"{path}: expected {size} bytes for a weight of the shape {shape}, got {len(numbers)}"
         )
     return np.frombuffer(numbers, dtype).reshape(shape)

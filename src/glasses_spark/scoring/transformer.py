@@ -1,4 +1,4 @@
-"""Transformer: a fitted model as a Spark ML stage that adds predictions to a frame."""
+"""Transformer: a fitted model as a Spark ML stage that adds predictions to a DataFrame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from glasses_spark.runtime.location import SCHEME
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
-from glasses_spark.scoring.history_list import Epochs
+from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.storage import (
@@ -45,30 +45,30 @@ from glasses_spark.scoring.storage import (
 )
 from glasses_spark.scoring.udf import scoring_function
 
-# Files with these endings are in Elephas' own form; anything else is a Spark ML folder.
+# Files with these suffixes have Elephas' own format; any other path is a Spark ML folder.
 ELEPHAS_SUFFIXES: Final = (".h5", ".hdf5")
 
-# Rows that the model sees at once where `inference_batch_size` is not set.
+# Rows in one call of the model, unless `inference_batch_size` is set.
 INFERENCE_BATCH: Final = 256
 
 
 class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadable["GlassesModel"]):
-    """A fitted Keras model; drop-in for Elephas' ``ElephasTransformer``.
+    """A fitted Keras model; a drop-in replacement for Elephas' ``ElephasTransformer``.
 
-    ``transform`` adds the column ``outputCol``: for classification an
-    array<double> of what the model gives, where ``prediction[0]`` of a binary
-    model is the probability of class 1; for regression a double. With
-    ``rawPredictionCol`` set, it also adds that column: the logit, a double.
+    ``transform`` adds the column ``outputCol``. For classification it is an
+    array<double> of the model's outputs, and ``prediction[0]`` of a binary model is
+    the probability of class 1. For regression it is a double. If ``rawPredictionCol``
+    is set, ``transform`` also adds this column: the logit, a double.
 
-    The features column may hold grey pixels (binary), a Spark ML vector or an
-    array of numbers. Each row is scored beside its other columns, in one pass;
-    a prediction can not end up in another row.
+    The features column may contain grey pixels (binary), a Spark ML vector or an
+    array of numbers. ``transform`` scores each row together with its other columns in
+    one pass, so predictions and rows cannot get mixed up.
 
     A ``temperature`` other than 1 divides the logits before the sigmoid, here and
-    in `keras_model`; ``weights`` stay those of the fit.
+    in `keras_model`. ``weights`` remain the weights of the fit.
 
     Attributes:
-        weights: The weights, as ``model.get_weights()`` gives them.
+        weights: The weights, as returned by ``model.get_weights()``.
     """
 
     temperature: Param[float] = Param(
@@ -82,33 +82,33 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._setDefault(rawPredictionCol="", outputCol="prediction", temperature=1.0)
-        self._shipped: tuple[str, Broadcast[Any]] | None = None
+        self._broadcast: tuple[str, Broadcast[Any]] | None = None
 
     @property
-    def history(self) -> Epochs:
-        """One dictionary an epoch, as ``history.json`` has it."""
-        return Epochs(self._history)
+    def history(self) -> HistoryList:
+        """One dictionary per epoch, in the form of ``history.json``."""
+        return HistoryList(self._history)
 
     def keras_model(self) -> Any:
-        """The fitted Keras model, with its weights, for use outside Spark."""
+        """Return the fitted Keras model with its weights, for use outside Spark."""
         return self._trained().build()
 
     def set_raw_prediction_col(self, value: str) -> GlassesModel:
-        """Set the column for logits; an empty name leaves it out."""
+        """Set the column of logits; an empty name means no such column."""
         self._set(rawPredictionCol=value)
         return self
 
     def get_temperature(self) -> float:
-        """The number by which logits are divided before the sigmoid; 1 by default."""
+        """Return the number that divides the logits before the sigmoid; 1 by default."""
         return float(self.getOrDefault(self.temperature))
 
     def set_temperature(self, value: float) -> GlassesModel:
-        """Set the number, above 0, by which logits are divided before the sigmoid."""
+        """Set the number, above 0, that divides the logits before the sigmoid."""
         self._set(temperature=value)
         return self
 
     def get_config(self) -> dict[str, Any]:
-        """The parameters as Elephas keeps them, without the weights, which are kept apart."""
+        """Return the parameters in Elephas' form, without the weights."""
         config = super().get_config()
         del config["weights"]
         return {
@@ -119,39 +119,47 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         }
 
     def save(self, path: str) -> None:
-        """Save the model: ``.h5`` in Elephas' form, else as a Spark ML folder.
+        """Save the model: as a Spark ML folder, or in Elephas' format if the path ends in ``.h5``.
 
         Args:
-            path: File or folder. A Spark ML folder must not exist yet; see
-                ``write().overwrite()``.
+            path: Folder (path or URI), or local file. A folder must not exist yet;
+                see ``write().overwrite()``.
+
+        Raises:
+            ScoringError: The folder exists or cannot be written, or an ``.h5`` file
+                is not on a local disk.
         """
         if not str(path).endswith(ELEPHAS_SUFFIXES):
             self.write().save(path)
             return
         if SCHEME.match(str(path)):
             raise ScoringError(
-                f"{path}: an HDF5 file lies on this machine's disk. Name a path, or a folder, "
-                "which may be at any URI"
+                f"{path}: an HDF5 file can only be saved to a local disk. Use a local path, or a "
+                "folder without this suffix, which may be at any URI"
             )
         with h5py.File(path, mode="w") as file:
             config = {"class_name": type(self).__name__, "config": self.get_config()}
             file.attrs["distributed_config"] = json.dumps(config, cls=ModelTypeEncoder)
             file.attrs["history"] = json.dumps(self.history)
-            for place, array in enumerate(getattr(self, "weights", [])):
-                file.create_dataset(f"weights/{place:05d}", data=array)
+            for index, array in enumerate(getattr(self, "weights", [])):
+                file.create_dataset(f"weights/{index:05d}", data=array)
 
     def write(self) -> MLWriter:
-        """A writer for a Spark ML folder, also inside a ``PipelineModel``."""
+        """Return a writer of Spark ML folders, also used by ``PipelineModel``."""
         return _ModelWriter(self)
 
     @classmethod
     def read(cls) -> MLReader[Any]:
-        """A reader of what `write` wrote."""
+        """Return a reader of Spark ML folders."""
         return _ModelReader()
 
     @classmethod
     def load(cls, path: str) -> GlassesModel:
-        """Load a model from a Spark ML folder, or from an ``.h5`` file in Elephas' form."""
+        """Load a model from a Spark ML folder, or from an ``.h5`` file in Elephas' format.
+
+        Raises:
+            ScoringError: The path cannot be read or contains no model.
+        """
         if str(path).endswith(ELEPHAS_SUFFIXES):
             return load_ml_transformer(path)
         model: GlassesModel = cls.read().load(path)
@@ -160,8 +168,8 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
     def _repr_html_(self) -> str:
         weights = getattr(self, "weights", None)
         size = "no weights" if weights is None else f"{_count(weights):,} parameters"
-        given = filter(None, (self.getOutputCol(), self.getRawPredictionCol()))
-        columns = f"From {self.getFeaturesCol()} to {', '.join(given)}"
+        outputs = filter(None, (self.getOutputCol(), self.getRawPredictionCol()))
+        columns = f"From {self.getFeaturesCol()} to {', '.join(outputs)}"
         if self.get_temperature() != 1.0:
             columns += f"; logits divided by {number(self.get_temperature())}"
         layers = (
@@ -174,17 +182,17 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             paragraph(columns),
             learning_charts(self.history),
             folded(
-                f"{len(layers)} layers", table(["layer", "kind", "settings"], layers, kind="text")
+                f"{len(layers)} layers", table(["layer", "type", "settings"], layers, kind="text")
             ),
         )
 
     def _trained(self) -> TrainedModel:
         config, weights = self.get_keras_model_config(), getattr(self, "weights", None)
         if weights is None:
-            raise ScoringError("expected a model with weights, got one without; fit or load it")
+            raise ScoringError("the model has no weights. Fit an estimator, or load a model")
         temperature = self.get_temperature()
         if not 0 < temperature < math.inf:
-            raise ScoringError(f"temperature: expected a number above 0, got {temperature}")
+            raise ScoringError(f"temperature: expected a finite number above 0, got {temperature}")
         weights = [np.asarray(array) for array in weights]
         return TrainedModel(
             digest=f"{digest(config, weights)}/{temperature}",
@@ -199,29 +207,29 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         for name in filter(None, (output, raw)):
             if name in frame.columns:
                 raise ScoringError(
-                    f"outputCol: expected a new name, got {name!r}, which the frame has already; "
-                    f"drop that column or choose another name"
+                    f"output column {name!r} exists already. Drop this column, or set outputCol "
+                    "or rawPredictionCol to another name"
                 )
         feature, _ = features_column(frame, self.getFeaturesCol(), "float32")
         regression = getattr(self, "model_type", None) == ModelType.REGRESSION
         trained = self._trained()
         score = scoring_function(
-            # Custom objects travel in the task: a broadcast cannot hold functions.
+            # The UDF contains custom objects: a broadcast cannot hold functions.
             replace(trained, weights=()),
-            self._ship(trained, frame.sparkSession.sparkContext),
+            self._broadcast_weights(trained, frame.sparkSession.sparkContext),
             with_logits=bool(raw),
             regression=regression,
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
-        kind = "double" if regression else "array<double>"
-        # pyspark's types list the kinds of functions by number; this kind is read from `score`.
+        prediction_type = "double" if regression else "array<double>"
+        # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
         make_udf: Any = pandas_udf
-        scored = make_udf(score, f"prediction {kind}, raw double")
+        scored = make_udf(score, f"prediction {prediction_type}, raw double")
         context = frame.sparkSession.sparkContext
         threads = worker_threads(context, at_once=task_slots(frame.sparkSession))
         with worker_environment(context, threads=threads):
             scored_features = scored(feature)
-        # One struct, so that prediction and logit come from one pass of the model.
+        # One struct, so that one pass of the model gives prediction and logit.
         scores = "__glasses_spark_scores"
         columns = [F.col(f"`{name}`") for name in frame.columns]
         added = [F.col(scores)["prediction"].alias(output)]
@@ -229,15 +237,15 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             added.append(F.col(scores)["raw"].alias(raw))
         return frame.withColumn(scores, scored_features).select(*columns, *added)
 
-    def _ship(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
-        """Send the weights to the executors, once for a model and a Spark."""
-        if self._shipped is not None:
-            digest_there, there = self._shipped
-            if digest_there == trained.digest and there._sc is context:
-                return there
-        shipped: Broadcast[Any] = context.broadcast(list(trained.weights))
-        self._shipped = (trained.digest, shipped)
-        return shipped
+    def _broadcast_weights(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
+        """Broadcast the weights, once per model and Spark context."""
+        if self._broadcast is not None:
+            model_digest, weights = self._broadcast
+            if model_digest == trained.digest and weights._sc is context:
+                return weights
+        weights = context.broadcast(list(trained.weights))
+        self._broadcast = (trained.digest, weights)
+        return weights
 
 
 def _count(weights: Sequence[Any]) -> int:
@@ -245,23 +253,28 @@ def _count(weights: Sequence[Any]) -> int:
 
 
 def load_ml_transformer(file_name: str) -> GlassesModel:
-    """Load a model from an ``.h5`` file, written here or by Elephas.
+    """Load a model from an ``.h5`` file, saved by this library or by Elephas.
+
+    Args:
+        file_name: Path of the file.
 
     Raises:
-        ScoringError: The file is not there or holds no such model.
+        ScoringError: The file is missing or contains no model.
     """
     if not Path(file_name).is_file():
-        raise ScoringError(f"{file_name}: expected a saved model, got no such file")
+        raise ScoringError(f"{file_name}: expected a saved model, but the file does not exist")
     with h5py.File(file_name, mode="r") as file:
         stored = file.attrs.get("distributed_config")
         if stored is None:
-            raise ScoringError(f"{file_name}: expected a model saved by Elephas, got other HDF5")
+            raise ScoringError(
+                f"{file_name}: expected a model saved by Elephas, found HDF5 of another kind"
+            )
         config = json.loads(stored, object_hook=as_enum)["config"]
         history = json.loads(file.attrs.get("history", "[]"))
         weights = [np.asarray(weight) for weight in config.pop("weights", [])]
         if "weights" in file:
             weights = [file["weights"][name][()] for name in sorted(file["weights"])]
-    # Elephas writes every parameter, the unset ones as null.
+    # Elephas writes all parameters; null stands for a parameter that is not set.
     config = {name: value for name, value in config.items() if value is not None}
     if weights:
         config["weights"] = weights
@@ -276,7 +289,7 @@ class _ModelWriter(MLWriter):
     def saveImpl(self, path: str) -> None:
         model = self._model
         stage = model.copy()
-        # Functions and classes have no place in JSON; they are set again after loading.
+        # JSON cannot hold functions and classes; users set them again after loading.
         stage.clear(stage.custom_objects)
         model_type = getattr(model, "model_type", None)
         extra = {

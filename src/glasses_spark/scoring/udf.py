@@ -1,6 +1,6 @@
-"""Task: what Spark's Python workers do with a column of features, which is to score it.
+"""UDF: the function with which Spark's Python workers score a column of features.
 
-Each worker imports this module, and so it imports little: not Elephas and not Spark ML.
+Each worker imports this module, so it imports neither Elephas nor Spark ML.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ def scoring_function(
     """Make the function of a pandas UDF that scores a column.
 
     Args:
-        trained: The model, without its weights.
-        weights: These, as Spark has sent them to every executor.
-        with_logits: Whether the logit before the last sigmoid is wanted.
-        regression: Whether a prediction is a number, and not an array of them.
-        batch_size: Rows that the model sees at once, at least 1.
+        trained: The model without its weights.
+        weights: Broadcast weights of the model.
+        with_logits: Whether to compute the logit before the last sigmoid.
+        regression: Whether a prediction is a number instead of an array.
+        batch_size: Rows in one call of the model, at least 1.
 
     Returns:
-        A function from series of features (bytes or arrays) to frames of ``prediction``
-        and ``raw``, the logit, NaN where it is not wanted.
+        A function from series of features (bytes or arrays) to frames with the columns
+        ``prediction`` and ``raw``, the logit; NaN without ``with_logits``.
     """
 
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
@@ -47,13 +47,13 @@ def scoring_function(
         for series in batches:
             predictions, logits = [], []
             for start in range(0, len(series), batch_size):
-                part = _matrix_of_series(series[start : start + batch_size])
-                prediction, logit = predictor.predict(part)
+                features = _matrix_of_series(series[start : start + batch_size])
+                prediction, logit = predictor.predict(features)
                 predictions.append(prediction)
                 logits.append(logit)
             yield _scores(predictions, logits, with_logits=with_logits, regression=regression)
 
-    # Spark reads the kind of the function from its types, which are only names here.
+    # Spark takes the kind of UDF from the types; the annotations above are only strings.
     score.__annotations__ = {
         "batches": Iterator[pd.Series],
         "return": Iterator[pd.DataFrame],
@@ -64,9 +64,10 @@ def scoring_function(
 def _scores(
     predictions: list[Any], logits: list[Any], *, with_logits: bool, regression: bool
 ) -> pd.DataFrame:
-    found = np.concatenate(predictions) if predictions else np.zeros((0, 1))
-    raw = np.concatenate(logits)[:, 0] if with_logits and logits else np.full(len(found), np.nan)
-    return pd.DataFrame({"prediction": found[:, 0] if regression else list(found), "raw": raw})
+    outputs = np.concatenate(predictions) if predictions else np.zeros((0, 1))
+    raw = np.concatenate(logits)[:, 0] if with_logits and logits else np.full(len(outputs), np.nan)
+    prediction = outputs[:, 0] if regression else list(outputs)
+    return pd.DataFrame({"prediction": prediction, "raw": raw})
 
 
 def _matrix_of_series(series: pd.Series) -> Any:

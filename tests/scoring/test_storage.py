@@ -1,0 +1,75 @@
+"""Tests for glasses_spark.scoring.storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.storage import (
+    digest,
+    read_metadata,
+    read_weights,
+    write_metadata,
+    write_weights,
+)
+
+
+def test_weights_are_read_as_written(spark: SparkSession, tmp_path: Path) -> None:
+    weights = [
+        np.arange(6, dtype=np.float32).reshape(2, 3),
+        np.array(3, np.int64),
+        np.zeros((0, 2), np.float16),
+    ]
+    write_weights(spark, str(tmp_path / "weights"), weights)
+    loaded = read_weights(spark, str(tmp_path / "weights"))
+    assert [array.dtype for array in loaded] == [np.float32, np.int64, np.float16]
+    assert [array.shape for array in loaded] == [(2, 3), (), (0, 2)]
+    assert loaded[0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_metadata_is_read_as_written(spark: SparkSession, tmp_path: Path) -> None:
+    write_metadata(spark, str(tmp_path / "metadata"), '{"uid": "ä"}')
+    assert read_metadata(spark, str(tmp_path / "metadata")) == '{"uid": "ä"}'
+
+
+def test_an_existing_folder_is_not_overwritten(spark: SparkSession, tmp_path: Path) -> None:
+    write_metadata(spark, str(tmp_path / "metadata"), "{}")
+    with pytest.raises(ScoringError, match=r"metadata exists already\. Use another path"):
+        write_metadata(spark, str(tmp_path / "metadata"), "{}")
+
+
+def test_empty_metadata_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "metadata").mkdir()
+    with pytest.raises(ScoringError, match="expected the metadata of a saved stage, found none"):
+        read_metadata(spark, str(tmp_path / "metadata"))
+
+
+def test_weights_of_other_types_or_sizes_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    path = str(tmp_path / "weights")
+    write_weights(spark, path, [np.arange(6, dtype=np.float32).reshape(2, 3)])
+    rows = spark.read.parquet(path)
+    rows.withColumn("dtype", F.lit("object")).write.parquet(f"{path}-object")
+    with pytest.raises(ScoringError, match="a weight of the type 'object'"):
+        read_weights(spark, f"{path}-object")
+    rows.withColumn("shape", F.array(F.lit(2), F.lit(4))).write.parquet(f"{path}-longer")
+    with pytest.raises(ScoringError, match=r"expected 32 bytes .* got 24"):
+        read_weights(spark, f"{path}-longer")
+
+
+def test_the_digest_depends_on_architecture_numbers_type_and_shape() -> None:
+    ones = np.ones(4, np.float32)
+    digests = {
+        digest("{}", [ones]),
+        digest("[]", [ones]),
+        digest("{}", [2 * ones]),
+        digest("{}", [ones.astype(np.float64)]),
+        digest("{}", [ones.reshape(2, 2)]),
+    }
+    assert len(digests) == 5
+    assert digest("{}", [ones]) == digest("{}", [ones.copy()])
+    assert all(len(text) == 16 for text in digests)
