@@ -53,6 +53,11 @@ def read_result(name: str) -> Any:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def format_or_dash(value: float | None, form: str) -> str:
+    """Format a number for a table; a missing one becomes a dash."""
+    return "-" if value is None else form.format(value)
+
+
 def has_class_archive() -> bool:
     """Return whether the JVM of Spark has a class archive, as after several runs."""
     jars = Path(str(distribution("pyspark").locate_file("pyspark/jars")))
