@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glasses_spark.config import Config
-    from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+    from glasses_spark.datasets.drawn.draw_faces import draw_faces
+    from glasses_spark.datasets.drawn.labels import make_labels, write_labels
     from glasses_spark.errors import (
         ConfigError,
         DataError,
@@ -102,7 +103,8 @@ __all__ = [
 # TensorFlow, so that `glasses-spark --help` answers at once.
 _MODULES = {
     "config": ("Config",),
-    "datasets.drawn.draw_faces": ("draw_faces", "make_labels", "write_labels"),
+    "datasets.drawn.draw_faces": ("draw_faces",),
+    "datasets.drawn.labels": ("make_labels", "write_labels"),
     "errors": (
         "ConfigError",
         "DataError",

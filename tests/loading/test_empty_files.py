@@ -16,24 +16,26 @@ from glasses_spark.loading.listing import Listing
 from tests.faces import noise_png, write_faces, write_labels
 
 
-def test_empty_files_of_any_name_are_found(spark: SparkSession, tmp_path: Path) -> None:
+def test_empty_files_with_unusual_names_are_found(spark: SparkSession, tmp_path: Path) -> None:
     names = ["face-2.png", "a+b ü 100%20 [x]/it's ?*#-3.png"]
     write_faces(tmp_path, {"face-1.png": noise_png(), **dict.fromkeys(names, b""), "x.txt": b""})
     images = open_images(spark, str(tmp_path))
 
-    found = find_empty_files(scan(images), Listing(images)).collect()
+    rows = find_empty_files(scan(images), Listing(images)).collect()
 
-    assert {row["path"] for row in found} == {f"file:{tmp_path}/{name}" for name in names}
+    assert {row["path"] for row in rows} == {f"file:{tmp_path}/{name}" for name in names}
 
 
-def test_too_many_empty_files_are_refused(
+def test_too_many_empty_files_are_rejected(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(empty_files, "MAX_EMPTY_FILES", 3)
     write_faces(tmp_path, {f"face-{number}.png": b"" for number in range(4)})
     images = open_images(spark, str(tmp_path))
 
-    with pytest.raises(ImagesError, match=r"4 image files are empty, more than 3: .*face-0\.png"):
+    with pytest.raises(
+        ImagesError, match=r"4 image files are empty, at most 3 are accepted: .*face-0\.png"
+    ):
         find_empty_files(scan(images), Listing(images))
 
 

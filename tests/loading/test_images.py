@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading import images as images_module
 from glasses_spark.loading.images import (
-    are_named,
+    is_cheaper_by_name,
     list_images,
     locate_files,
     open_images,
@@ -61,7 +61,7 @@ def test_a_number_in_the_extension_or_a_folder_is_not_the_id(
     assert ids(spark, tmp_path, glob="*") == {"face-1.jp2": 1, "two.mp4": None}
 
 
-def test_listing_gives_what_binary_file_gives_without_content(
+def test_a_listing_has_the_columns_of_binary_file_without_content(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     write_faces(tmp_path, {"face-7.png": b"12345"})
@@ -82,7 +82,7 @@ def test_listing_gives_what_binary_file_gives_without_content(
     )
 
 
-def test_sub_folders_are_searched_and_give_no_columns(spark: SparkSession, tmp_path: Path) -> None:
+def test_subfolders_are_listed_and_add_no_columns(spark: SparkSession, tmp_path: Path) -> None:
     write_faces(tmp_path, ["1.png", "label=1/2.png", "deep/er/3.png", "4.PNG", "5.txt", "_6.png"])
 
     assert sorted(ids(spark, tmp_path)) == ["1.png", "2.png", "3.png"]
@@ -105,7 +105,7 @@ def test_a_pattern_of_folders_is_a_glob(spark: SparkSession, tmp_path: Path) -> 
     assert sorted(ids(spark, f"{tmp_path}/s*")) == ["1.png", "2.png"]
 
 
-def test_a_relative_folder_is_one_of_the_current_folder(
+def test_a_relative_folder_is_resolved_in_the_current_folder(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_faces(tmp_path / "faces", ["1.png"])
@@ -119,86 +119,88 @@ def test_a_relative_folder_is_one_of_the_current_folder(
     [
         ("/nowhere/faces", "^/nowhere/faces: no such folder. Give the folder, glob or URI"),
         ("/nowhere/*", r"^/nowhere/\*: no such folder"),
-        ("", "^no images given: set data.images"),
+        ("", "^no images given. Set data.images"),
         ("nosuchfs://host/faces", "cannot be listed .*nosuchfs"),
     ],
 )
-def test_a_location_where_nothing_is_is_named(
+def test_a_location_that_does_not_exist_is_an_error(
     spark: SparkSession, location: str, message: str
 ) -> None:
     with pytest.raises(ImagesError, match=message):
         list_images(spark, location)
 
 
-def test_a_folder_without_matching_files_is_named_with_its_glob(
+def test_a_folder_without_matching_files_is_an_error_that_shows_the_glob(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     for files in ([], ["face-1.jpg"]):
         write_faces(tmp_path, files)
-        with pytest.raises(ImagesError, match=r"no file matches '\*.png'.*data.glob") as refusal:
+        with pytest.raises(ImagesError, match=r"no file matches '\*.png'.*data.glob") as error:
             list_images(spark, str(tmp_path))
-        assert str(refusal.value).startswith(f"{tmp_path}: ")
+        assert str(error.value).startswith(f"{tmp_path}: ")
 
 
-def test_two_files_with_one_number_are_both_named(spark: SparkSession, tmp_path: Path) -> None:
+def test_two_files_with_the_same_number_are_an_error_that_names_both(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     write_faces(tmp_path, ["a/face-7.png", "b/face-007.png", "face-8.png", "x.png", "y.png"])
 
-    with pytest.raises(ImagesError, match="two files have one number") as refusal:
+    with pytest.raises(ImagesError, match="two files have the same number") as error:
         list_images(spark, str(tmp_path))
 
     assert f"file:{tmp_path}/a/face-7.png and file:{tmp_path}/b/face-007.png (7)" in str(
-        refusal.value
+        error.value
     )
 
 
-def test_a_colon_in_a_name_is_refused_before_hadoop_fails_on_it(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_a_colon_in_a_name_is_an_error(spark: SparkSession, tmp_path: Path) -> None:
     write_faces(tmp_path, ["face:1.png", "face-2.png"])
 
-    with pytest.raises(ImagesError, match=r"face:1\.png: Spark cannot open a name with a colon"):
+    with pytest.raises(
+        ImagesError, match=r"face:1\.png: Spark cannot open a name that contains a colon"
+    ):
         list_images(spark, str(tmp_path))
 
 
-def test_only_the_named_files_are_opened(spark: SparkSession, tmp_path: Path) -> None:
+def test_only_the_needed_files_are_opened(spark: SparkSession, tmp_path: Path) -> None:
     names = ["face-1.png", "100%20 [2] ü's.png", "gone-3.png"]
     write_faces(tmp_path, {name: noise_png(seed=len(name)) for name in names})
     images = open_images(spark, str(tmp_path))
     listed = Listing(images)
-    needed = list(listed.where(listed.numbers() != 3))
-    # Opening this one would fail now.
+    needed = list(listed.select(listed.ids() != 3))
+    # Opening this file would fail now.
     (tmp_path / "gone-3.png").unlink()
 
     rows = read_contents(images, needed, count=2).collect()
 
-    found = {row["path"].rpartition("/")[2]: (row["id"], bytes(row["content"])) for row in rows}
-    assert found == {
+    contents = {row["path"].rpartition("/")[2]: (row["id"], bytes(row["content"])) for row in rows}
+    assert contents == {
         "face-1.png": (1, noise_png(seed=10)),
         "100%20 [2] ü's.png": (2, noise_png(seed=18)),
     }
 
 
-def test_files_are_named_only_where_that_is_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not are_named(9, of=10)
-    assert are_named(8, of=10)
+def test_files_are_read_by_name_if_that_is_cheaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_cheaper_by_name(9, of=10)
+    assert is_cheaper_by_name(8, of=10)
     monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 7)
-    assert not are_named(8, of=10)
+    assert not is_cheaper_by_name(8, of=10)
 
 
-def test_many_small_files_are_read_in_a_few_tasks_for_each_slot(
+def test_small_files_are_combined_into_a_few_tasks_per_slot(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     write_faces(tmp_path, {f"{number}.png": b"x" for number in range(600)})
     images = open_images(spark, str(tmp_path))
 
-    # Spark alone plans 20 tasks here; the session has two slots.
+    # Spark by itself plans 20 tasks here. The session has two slots.
     assert read_contents(images, None, count=600).rdd.getNumPartitions() == 8
     assert read_contents(images, None, count=1300).rdd.getNumPartitions() == 11
     assert scan(images).rdd.getNumPartitions() == 8
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_located_files_have_the_paths_and_numbers_of_a_scan(
+def test_located_files_have_the_paths_and_ids_of_a_scan(
     spark: SparkSession, tmp_path: Path, named: bool
 ) -> None:
     names = [
@@ -226,7 +228,7 @@ def test_located_files_have_the_paths_and_numbers_of_a_scan(
 
 
 @pytest.mark.parametrize(("count", "tasks"), [(1, 1), (3, 3), (512, 4), (513, 6), (1300, 12)])
-def test_each_slot_has_as_many_tasks_to_locate_files_but_none_that_is_empty(
+def test_located_files_are_spread_evenly_over_slots_without_empty_tasks(
     spark: SparkSession, tmp_path: Path, count: int, tasks: int
 ) -> None:
     write_faces(tmp_path, {"1.png": b"x"})

@@ -24,7 +24,7 @@ from glasses_spark.preprocessing.quarantine import (
     Counts,
     QuarantinedImage,
     count_images,
-    counted,
+    observe_counts,
     quarantine_images,
 )
 from tests.faces import GREY_ALPHA, PALETTE, any_png, noise_png, write_faces, write_labels
@@ -235,7 +235,7 @@ def test_images_are_counted_by_part_in_a_query_of_their_own_or_on_the_way(
 ) -> None:
     frame = decoded(spark, 1, 6)
     part = F.when(F.col("id") % 2 == 0, "even").otherwise("odd")
-    on_the_way, read = counted(frame, part, ("even", "odd", "none"))
+    on_the_way, read = observe_counts(frame, part, ("even", "odd", "none"))
 
     on_the_way.write.parquet(str(tmp_path / "written"))
 

@@ -1,1 +1,1 @@
-"""Data sets: downloaded from Kaggle, or drawn."""
+"""Sources of images: drawn faces and data sets from Kaggle."""

@@ -1,1 +1,1 @@
-"""Loading: image files and labels into one DataFrame, and an account of what was left out."""
+"""Loading of image files and labels into one DataFrame."""

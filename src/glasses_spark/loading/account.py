@@ -1,4 +1,4 @@
-"""Account: how many files went where."""
+"""Counts of the images and labels that a dataset uses and leaves out."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ MAX_EXAMPLES: Final = 5
 
 @dataclass(frozen=True)
 class Account:
-    """How many rows went where; ``images`` is the sum of the other counts of images.
+    """Counts of images and labels.
+
+    Each image is counted in exactly one of ``used``, ``undefined_label``, ``unlabelled``
+    and ``beyond_limit``.
 
     Attributes:
-        images: Image files found.
-        labels: Rows of the labels file, undefined ones included.
-        used: Images that go on.
+        images: Image files in the listing.
+        labels: Rows of the labels file, undefined labels included.
+        used: Images with a defined label that are used.
         undefined_label: Images whose label is empty or ``nan``.
-        unlabelled: Images that no row of the labels file is about.
-        unnumbered: Those of the unlabelled that have no number in their name, or
-            one above an int.
+        unlabelled: Images without a row in the labels file.
+        unnumbered: Unlabelled images without a number in their name, or with a number
+            above ``MAX_ID``.
         beyond_limit: Images left out because of ``limit``.
-        label_without_image: Rows of the labels file whose image is not there.
-        undefined_label_names: A few base names of such images.
-        unlabelled_names: A few base names of such images.
-        label_without_image_ids: A few numbers of such rows.
+        label_without_image: Rows of the labels file without an image.
+        undefined_label_names: Base names of up to ``MAX_EXAMPLES`` such images.
+        unlabelled_names: Base names of up to ``MAX_EXAMPLES`` such images.
+        label_without_image_ids: Ids of up to ``MAX_EXAMPLES`` such rows.
     """
 
     images: int
@@ -44,33 +47,34 @@ class Account:
 
 
 def log_account(account: Account) -> None:
+    """Log the counts; images without a row in the labels file and the reverse are warnings."""
     logger.info(
         "%d images, %d labels: %d images used", account.images, account.labels, account.used
     )
     if account.undefined_label:
         logger.info(
-            "%d images left out, their label is undefined: %s",
+            "%d images left out because their label is undefined: %s",
             account.undefined_label,
-            _few(account.undefined_label_names, account.undefined_label),
+            _format_examples(account.undefined_label_names, account.undefined_label),
         )
     if account.unlabelled:
         logger.warning(
-            "%d images left out, no row of the labels file is about them (%d have no usable "
+            "%d images left out because the labels file has no row for them (%d have no usable "
             "number in their name): %s",
             account.unlabelled,
             account.unnumbered,
-            _few(account.unlabelled_names, account.unlabelled),
+            _format_examples(account.unlabelled_names, account.unlabelled),
         )
     if account.label_without_image:
         logger.warning(
-            "%d labels have no image, such as index %s",
+            "%d labels have no image: index %s",
             account.label_without_image,
-            _few(account.label_without_image_ids, account.label_without_image),
+            _format_examples(account.label_without_image_ids, account.label_without_image),
         )
     if account.beyond_limit:
-        logger.info("%d images left out by data.limit", account.beyond_limit)
+        logger.info("%d images left out because of data.limit", account.beyond_limit)
 
 
-def _few(examples: tuple[object, ...], count: int) -> str:
+def _format_examples(examples: tuple[object, ...], count: int) -> str:
     more = ", ..." if count > len(examples) else ""
     return ", ".join(str(example) for example in examples) + more

@@ -1,68 +1,46 @@
-"""Dataset: images joined with their labels, and an account of every row left out."""
+"""Dataset: images joined with their labels, and counts of what was left out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-from urllib.parse import unquote
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
+from glasses_spark.columns import CONTENT, FILE_PATH, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.loading.account import Account, log_account
-from glasses_spark.loading.empty_files import FILE_PATH
 from glasses_spark.loading.images import (
-    are_named,
-    empty_files,
+    check_listing,
+    is_cheaper_by_name,
     locate_files,
     open_images,
     read_contents,
-    require_usable,
     scan,
+    scan_empty_files,
 )
 from glasses_spark.loading.labelled import LabelledFiles
-from glasses_spark.loading.labels import label_of_each, labels_frame
-from glasses_spark.loading.limit import choose_below_limit
+from glasses_spark.loading.labels import labels_frame, load_labels
+from glasses_spark.loading.limit import limit_condition
 from glasses_spark.loading.listing import Listing
-from glasses_spark.runtime.location import is_on_disk, state_on_disk
+from glasses_spark.runtime.location import is_on_disk
 from glasses_spark.runtime.master import is_local
 
 logger = logging.getLogger(__name__)
 
 
-class FileState(NamedTuple):
-    """One image file as it is now.
-
-    Attributes:
-        name: Its ``file_path``.
-        path: Its name as Spark writes it, not URL-encoded.
-        length: In bytes; None where it cannot be looked at any more.
-        time: Its ``modificationTime`` in microseconds; None where it is empty as well.
-        used: Whether it is one of the labelled images.
-    """
-
-    name: str
-    path: str
-    length: int | None
-    time: int | None
-    used: bool
-
-
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images, not read yet.
+    """Labelled images whose files are not read yet.
 
     Attributes:
-        labels: ``id`` (int) and ``label`` (double, 0.0 or 1.0) of the rows that are used.
-        account: What was found and what was left out.
-        location: Where the images were looked for, and
-        glob: which names were looked at.
+        labels: ``id`` (int) and ``label`` (double, 0.0 or 1.0) of the used images.
+        account: Counts of the used images and of those left out.
+        location: Location of the images, as the user gave it.
+        glob: Pattern of their base names.
         on_disk: Whether tasks can open the images by their paths.
     """
 
@@ -72,19 +50,17 @@ class Dataset:
     glob: str
     on_disk: bool
     _source: DataFrame
-    _listed: Listing
+    _listing: Listing
     _empty: DataFrame | None
     _needed: Sequence[str] | None
-    _numbers: NDArray[np.int64]
-    _used: NDArray[np.bool_]
 
     @property
     def listing(self) -> DataFrame:
-        """Every image file found, used or not, as Spark lists it.
+        """All image files, used or not.
 
         Returns:
-            ``path``, ``modificationTime``, ``length``, ``id`` and ``file_path`` (the name
-            URL-encoded).
+            ``path``, ``modificationTime``, ``length``, ``id`` and ``file_path``
+            (URL-encoded).
         """
         scanned = scan(self._source)
         return scanned if self._empty is None else scanned.unionByName(self._empty)
@@ -95,8 +71,7 @@ class Dataset:
 
         Returns:
             ``path``, ``modificationTime``, ``length``, ``content``, ``id`` (int) and
-            ``label`` (double, 0.0 or 1.0); the files are read when it is used, each
-            time it is used.
+            ``label`` (double, 0.0 or 1.0). Each use of the frame reads the files.
         """
         columns = [PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL]
         return (
@@ -107,61 +82,47 @@ class Dataset:
 
     @property
     def undecoded(self) -> DataFrame:
-        """The same for ``to_pixels``: of images that tasks can open, ``path`` in place of content.
+        """The labelled images for ``to_pixels``: without content if tasks can open the files.
 
-        Image bytes that Spark reads cross from Java to Python, which takes as long as
-        decoding them does.
+        Image bytes that Spark reads are copied from Java to Python, which takes as long as
+        decoding them.
         """
         files = self.files(self._needed, count=self.account.used)
         return files.join(F.broadcast(self.labels), ID)
 
     @property
     def undecoded_files(self) -> DataFrame:
-        """The rows of ``undecoded`` without their labels: no join where every image has one."""
+        """The rows of ``undecoded`` without labels; no join if all images have a label."""
         files = self.files(self._needed, count=self.account.used)
         if self._needed is not None or self.account.used == self.account.images:
             return files
         return files.join(F.broadcast(self.labels.select(ID)), ID, "left_semi")
 
     def files(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
-        """Give some of the files, labelled or not, to be decoded.
+        """Return files, labelled or not, for decoding. Nothing is read before it is used.
 
         Args:
-            names: Their ``file_path``, or None for all.
-            count: How many files that is.
+            names: ``file_path`` of the files, or None for all.
+            count: Number of these files.
 
         Returns:
-            ``path`` and ``id``; where tasks cannot open the images, ``modificationTime``,
-            ``length`` and ``content`` as well. Nothing is read before it is used.
+            ``path`` and ``id``; if tasks cannot open the images, also
+            ``modificationTime``, ``length`` and ``content``.
         """
         if self.on_disk:
-            return locate_files(self._source, self._listed, names, count=count)
+            return locate_files(self._source, self._listing, names, count=count)
         return self._read(names, count=count)
 
-    def states(self) -> Iterator[FileState]:
-        """Look at every file, used or not, from the driver: without a query if they are on disk."""
-        if self.on_disk:
-            names = (name for chunk in self._listed.chunks() for name in chunk)
-            for name, used in zip(names, self._used.tolist(), strict=True):
-                path = unquote(name)
-                yield FileState(name, path, *state_on_disk(path), used)
-        else:
-            used_ids = set(self._numbers[self._used].tolist())
-            time = F.unix_micros(MODIFICATION_TIME)
-            listed = self.listing.select(FILE_PATH, PATH, LENGTH, time, ID)
-            for name, path, length, at, number in listed.collect():
-                yield FileState(name, path, length, at, number in used_ids)
-
     def _read(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
-        found = read_contents(self._source, names, count=count)
+        contents = read_contents(self._source, names, count=count)
         if self._empty is None:
-            return found
-        # Empty files go on too: they end where all bad files end, in the quarantine.
+            return contents
+        # Empty files are decoded like others, and quarantined.
         empty = self._empty
         if names is not None:
             empty = empty.where(F.col(FILE_PATH).isin(list(names)))
         empty = empty.drop(FILE_PATH).withColumn(CONTENT, F.lit(bytearray()))
-        return found.unionByName(empty)
+        return contents.unionByName(empty)
 
 
 def load_dataset(
@@ -174,20 +135,20 @@ def load_dataset(
     limit: int | None = None,
     seed: int = 0,
 ) -> Dataset:
-    """List the images, join them with their labels, and read only the labelled ones.
+    """List the images and join them with their labels; only labelled images are read.
 
     Args:
         spark: Session that loads them.
-        images: Folder, glob or URI, sub-folders included.
+        images: Folder, glob or URI; subfolders are included.
         labels: CSV file; path, URI or http(s) URL.
-        labels_sha256: What its SHA-256 must be; empty for any.
+        labels_sha256: Expected SHA-256 of the labels file; empty to accept any file.
         glob: Pattern of the base names.
-        limit: Use at most so many images, at least 2: of each label as large a part
-            as it has in the whole, chosen by a hash of seed and id.
-        seed: Chooses other images for the limit.
+        limit: Largest number of images to use, at least 2; each label keeps its share.
+            The choice depends on a hash of seed and id.
+        seed: Seed of that choice.
 
     Returns:
-        The images and the account. What was left out is logged as well.
+        The images and the counts, which are also logged.
 
     Raises:
         ConfigError: The limit is below 2.
@@ -197,36 +158,25 @@ def load_dataset(
     """
     if limit is not None and limit < 2:
         raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
-    label_of = label_of_each(spark, labels, sha256=labels_sha256)
+    label_of = load_labels(spark, labels, sha256=labels_sha256)
     source = open_images(spark, images, glob=glob)
-    listed = Listing(source)
-    numbers = listed.numbers()
-    require_usable(listed, numbers, images, glob=glob)
-    labelled = LabelledFiles(numbers, label_of)
-    account = labelled.account(listed, limit)
-    if account.used == 0:
-        raise DataError(
-            f"no image has a label: {account.images} images in {images}, {account.labels} "
-            f"labels in {labels}, {account.undefined_label} of them undefined for these "
-            "images. The last number of a file name must be the index of a label"
-        )
+    listing = Listing(source)
+    ids = listing.ids()
+    check_listing(listing, ids, images, glob=glob)
+    labelled = LabelledFiles(ids, label_of)
+    account = labelled.account(listing, limit)
+    _require_labelled(account, images, labels)
     chosen, used = labels_frame(spark, labelled.label_of), labelled.defined
     if account.beyond_limit:
-        chosen = chosen.where(choose_below_limit(chosen, labelled.sizes, account.used, seed))
-        used = np.isin(numbers, [row[ID] for row in chosen.select(ID).collect()])
-    needed: list[str] | None = None
-    if are_named(account.used, of=account.images):
-        needed = list(listed.where(used))
-    empty = empty_files(source, listed)
+        chosen = chosen.where(limit_condition(chosen, labelled.sizes, account.used, seed))
+        used = np.isin(ids, [row[ID] for row in chosen.select(ID).collect()])
+    by_name = is_cheaper_by_name(account.used, of=account.images)
+    needed = list(listing.select(used)) if by_name else None
+    empty = scan_empty_files(source, listing)
     log_account(account)
     on_disk = is_on_disk(spark, images)
-    if on_disk and not images.startswith("file:") and not is_local(spark.sparkContext):
-        logger.warning(
-            "data.images is %s, a path on this machine's disk: every executor must find the same "
-            "files there. Where all share that disk, say so with file:; else name a place that "
-            "all of them reach, such as hdfs:///faces",
-            images,
-        )
+    if on_disk:
+        _warn_if_not_shared(spark, images)
     return Dataset(
         labels=chosen,
         account=account,
@@ -234,9 +184,26 @@ def load_dataset(
         glob=glob,
         on_disk=on_disk,
         _source=source,
-        _listed=listed,
+        _listing=listing,
         _empty=empty,
         _needed=needed,
-        _numbers=numbers,
-        _used=used,
     )
+
+
+def _require_labelled(account: Account, images: str, labels: str) -> None:
+    if account.used == 0:
+        raise DataError(
+            f"no image has a label: found {account.images} images in {images} and "
+            f"{account.labels} labels in {labels}, {account.undefined_label} of them undefined "
+            "for these images. The last number of a file name must be the index of a label"
+        )
+
+
+def _warn_if_not_shared(spark: SparkSession, images: str) -> None:
+    if not images.startswith("file:") and not is_local(spark.sparkContext):
+        logger.warning(
+            "data.images is %s, a path on this machine's disk. Every executor must find the same "
+            "files there. If all machines share that disk, begin the path with file:, else use a "
+            "location that all of them reach, such as hdfs:///faces",
+            images,
+        )

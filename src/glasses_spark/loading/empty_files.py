@@ -1,4 +1,4 @@
-"""Empty files: those that Spark's file sources hide, found again."""
+"""Empty files, which Spark's file sources hide."""
 
 from __future__ import annotations
 
@@ -9,42 +9,40 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from glasses_spark.columns import PATH
+from glasses_spark.columns import FILE_PATH, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.listing import Listing
 
-# Spark's URL-encoded name of a file.
-FILE_PATH: Final = "file_path"
-
-# They are named in the driver. So many mean a broken copy, not a few bad images.
+# Their names are collected in the driver. More than this means a broken copy, not a few
+# bad images.
 MAX_EMPTY_FILES: Final = 10_000
 
 _EXAMPLES: Final = 3
 
 
-def find_empty_files(scanned: DataFrame, listed: Listing) -> DataFrame:
+def find_empty_files(scanned: DataFrame, listing: Listing) -> DataFrame:
     """Find the files of length 0, which no scan of Spark returns.
 
-    A broken copy leaves such files behind. Without this they would vanish without
-    a trace: neither used nor counted nor put aside.
+    An interrupted copy leaves such files behind. Without this step they would be neither
+    used nor counted nor quarantined.
 
     Args:
         scanned: ``file_path`` of each file that a scan returns.
-        listed: What Spark has listed for it.
+        listing: Spark's listing of the same files.
 
     Returns:
-        ``path`` (not URL-encoded) and ``file_path`` of each other file.
+        ``path`` (not URL-encoded) and ``file_path`` of each file missing from ``scanned``.
 
     Raises:
         ImagesError: There are more than ``MAX_EMPTY_FILES``.
     """
-    if listed.hidden > MAX_EMPTY_FILES:
+    if listing.hidden > MAX_EMPTY_FILES:
+        examples = ", ".join(map(unquote, _hidden_names(scanned, listing, _EXAMPLES)))
         raise ImagesError(
-            f"{listed.hidden} image files are empty, more than {MAX_EMPTY_FILES}: "
-            f"{', '.join(unquote(name) for name in _hidden(scanned, listed, _EXAMPLES))}, ... "
-            "Copy the images again"
+            f"{listing.hidden} image files are empty, at most {MAX_EMPTY_FILES} are accepted: "
+            f"{examples}, ... Copy the images again"
         )
-    names = _hidden(scanned, listed, MAX_EMPTY_FILES)
+    names = _hidden_names(scanned, listing, MAX_EMPTY_FILES)
     table = pa.table(
         [
             pa.array([unquote(name) for name in names], pa.string()),
@@ -55,9 +53,9 @@ def find_empty_files(scanned: DataFrame, listed: Listing) -> DataFrame:
     return scanned.sparkSession.createDataFrame(table)
 
 
-def _hidden(scanned: DataFrame, listed: Listing, most: int) -> list[str]:
-    names = pa.table({FILE_PATH: pa.array(sorted(chain.from_iterable(listed.chunks())))})
+def _hidden_names(scanned: DataFrame, listing: Listing, limit: int) -> list[str]:
+    names = pa.table({FILE_PATH: pa.array(sorted(chain.from_iterable(listing.chunks())))})
     missing = scanned.sparkSession.createDataFrame(names).join(
         scanned.select(FILE_PATH), FILE_PATH, "left_anti"
     )
-    return [row[FILE_PATH] for row in missing.orderBy(FILE_PATH).take(most)]
+    return [row[FILE_PATH] for row in missing.orderBy(FILE_PATH).take(limit)]

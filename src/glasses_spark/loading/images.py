@@ -1,4 +1,4 @@
-"""Images: which files there are, and the content of those that are needed."""
+"""Listing of image files, and reading of their content."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import CONTENT, ID, LENGTH, MODIFICATION_TIME, PATH
+from glasses_spark.columns import CONTENT, FILE_PATH, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
-from glasses_spark.loading.empty_files import FILE_PATH, find_empty_files
+from glasses_spark.loading.empty_files import find_empty_files
 from glasses_spark.loading.listing import LISTED_LOCAL, UNNUMBERED, Listing, base_name
+from glasses_spark.runtime.hadoop import reason_of
 from glasses_spark.runtime.location import spark_path
 
-# Spark plans 24 to 31 small files a task, because it charges 4 MB for opening each.
-# Starting a task then costs as much as its work. 128 faces of the Kaggle set take
-# a task a few seconds and, streamed in small batches, no memory to speak of.
+# Spark plans 24 to 31 small files per task, because it charges 4 MB for opening each.
+# Starting a task then costs as much as its work. 128 images of the Kaggle set take a
+# task a few seconds and, streamed in small batches, little memory.
 IMAGES_PER_TASK: Final = 128
 
-# Enough to even out slow tasks where there are few images, of which Spark makes tasks of
+# Enough to even out slow tasks if there are few images, which Spark divides into tasks of
 # very different sizes.
 TASKS_PER_SLOT: Final = 4
 
-# Where all tasks have as many. Each costs 0.05 s in which its slot does not decode.
+# For tasks with equally many images. Each costs 0.05 s in which its slot does not decode.
 EVEN_TASKS_PER_SLOT: Final = 2
 
-# Naming one file in a query costs the driver 0.3 ms; reading one face that is not
-# needed costs the executors 1.2 MB. Beyond this many names the query itself grows
-# unwieldy, and the whole folder is read instead.
+# Naming one file in a query costs the driver 0.3 ms; reading one unneeded image costs the
+# executors 1.2 MB. With more names than this the query becomes too large, and the whole
+# folder is read instead.
 MAX_NAMED_FILES: Final = 10_000
 
-# Where nearly every file is needed, reading all is cheaper than choosing.
+# If more than this fraction of the files is needed, reading all is cheaper than choosing.
 NEARLY_ALL: Final = 0.9
 
-# Spark's own URL-encoded name of the file, known before the file is opened: a
-# condition on it keeps the scan from opening the others. (`path` is not: it is
-# compared after the content was read. Giving Spark the paths one by one is worse
-# still: it lists each with a task of its own, 17 s for 5,000 local files.)
+# Spark's URL-encoded name of a file, known before the file is opened: a condition on it
+# keeps a scan from opening the other files. (A condition on `path` is evaluated after the
+# content is read. Giving Spark each path separately is slower still: it lists each in a
+# task of its own, 17 s for 5,000 local files.)
 _METADATA: Final = "_metadata.file_path"
 
 _EXAMPLES: Final = 3
@@ -53,30 +54,29 @@ def list_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
 
     Args:
         spark: Session that lists the files.
-        location: Folder, glob or URI; folders are searched with their sub-folders.
-            Spark skips names that begin with ``.`` or ``_``.
-        glob: Pattern that the base name must match; case matters.
+        location: Folder, glob or URI; subfolders are included. Spark skips names that
+            begin with ``.`` or ``_``.
+        glob: Pattern that the base name must match, case-sensitive.
 
     Returns:
-        One row a file: ``path`` (as Spark writes it, not URL-encoded),
+        One row per file: ``path`` (as Spark writes it, not URL-encoded),
         ``modificationTime`` (null for an empty file), ``length`` (bytes) and ``id``
-        (int, the last number in the base name; null where there is none or it exceeds
-        an int).
+        (int, the last number in the base name; null without one or above ``MAX_ID``).
 
     Raises:
-        ImagesError: There is no such folder, nothing in it matches, two files have
-            one number, or a name has a colon, which Hadoop cannot open.
+        ImagesError: The folder does not exist, no name matches, two files have the same
+            number, or a name contains a colon, which Hadoop cannot open.
     """
     images = open_images(spark, location, glob=glob)
-    listed = Listing(images)
-    require_usable(listed, listed.numbers(), location, glob=glob)
-    scanned, empty = scan(images), empty_files(images, listed)
-    listing = scanned if empty is None else scanned.unionByName(empty)
-    return listing.select(PATH, MODIFICATION_TIME, LENGTH, ID)
+    listing = Listing(images)
+    check_listing(listing, listing.ids(), location, glob=glob)
+    scanned, empty = scan(images), scan_empty_files(images, listing)
+    files = scanned if empty is None else scanned.unionByName(empty)
+    return files.select(PATH, MODIFICATION_TIME, LENGTH, ID)
 
 
 def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> DataFrame:
-    """Find image files: the names are listed here and now, and once.
+    """List the names of image files once, and return them as a frame.
 
     Args:
         spark: Session that lists the files.
@@ -85,14 +85,14 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
 
     Returns:
         Spark's ``binaryFile`` columns ``path``, ``modificationTime``, ``length`` and
-        ``content``; selecting the last reads the files. Empty files are not among
-        them (see ``find_empty_files``).
+        ``content``; selecting ``content`` reads the files. Empty files are missing (see
+        ``find_empty_files``).
 
     Raises:
-        ImagesError: There is no such folder or file.
+        ImagesError: The folder or file does not exist or cannot be listed.
     """
     if not location:
-        raise ImagesError("no images given: set data.images to a folder, glob or URI")
+        raise ImagesError("no images given. Set data.images to a folder, glob or URI")
     reader = (
         spark.read.format("binaryFile")
         .option("pathGlobFilter", glob)
@@ -107,21 +107,21 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
                 f"{location}: no such folder. Give the folder, glob or URI of the images as "
                 "data.images"
             ) from error
-        reason = str(getattr(error, "java_exception", error)).strip().splitlines()[0]
         raise ImagesError(
-            f"{location}: cannot be listed ({reason}). Check the address and the right to read it"
+            f"{location}: cannot be listed ({reason_of(error)}). Check the address and your "
+            "permission to read it"
         ) from error
 
 
 def scan(images: DataFrame) -> DataFrame:
-    """Leave the content of the files unread and add the numbers in their names.
+    """Drop the content of the files, unread, and add the ids from their names.
 
     Args:
-        images: As ``open_images`` returns it.
+        images: Frame from ``open_images``.
 
     Returns:
-        The columns of ``list_images`` and ``file_path``, by which ``read_contents``
-        chooses; without empty files, which Spark hides.
+        The columns of ``list_images`` and ``file_path``; without empty files, which Spark
+        hides.
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     return images.select(
@@ -129,16 +129,20 @@ def scan(images: DataFrame) -> DataFrame:
     ).coalesce(TASKS_PER_SLOT * slots)
 
 
-def numbered(empty: DataFrame) -> DataFrame:
-    """Give empty files the columns of ``scan``.
+def scan_empty_files(images: DataFrame, listing: Listing) -> DataFrame | None:
+    """Return the empty files, which Spark hides.
 
     Args:
-        empty: ``path`` and ``file_path``.
+        images: Frame from ``open_images``.
+        listing: Its listing.
 
     Returns:
-        The same files with a length of 0 and no time, which Spark does not tell.
+        The columns of ``scan``, with a length of 0 and a null time, which Spark does not
+        report; None if there are no empty files.
     """
-    return empty.select(
+    if not listing.hidden:
+        return None
+    return find_empty_files(scan(images), listing).select(
         PATH,
         F.lit(None).cast("timestamp").alias(MODIFICATION_TIME),
         F.lit(0).cast("bigint").alias(LENGTH),
@@ -147,60 +151,49 @@ def numbered(empty: DataFrame) -> DataFrame:
     )
 
 
-def empty_files(images: DataFrame, listed: Listing) -> DataFrame | None:
-    """The columns of ``scan`` for the empty files, which Spark hides; None where there are none.
+def check_listing(listing: Listing, ids: NDArray[np.int64], location: str, *, glob: str) -> None:
+    """Check that a listing is neither empty nor ambiguous.
 
     Args:
-        images: As ``open_images`` returns it.
-        listed: What Spark has listed for it.
-    """
-    return numbered(find_empty_files(scan(images), listed)) if listed.hidden else None
-
-
-def require_usable(
-    listed: Listing, numbers: NDArray[np.int64], location: str, *, glob: str
-) -> None:
-    """Refuse a listing that is empty or ambiguous.
-
-    Args:
-        listed: The files.
-        numbers: In their names.
-        location: Where they were looked for, for the message.
-        glob: What their names had to match, for the message.
+        listing: The files.
+        ids: Their ids, from ``Listing.ids``.
+        location: Where the files are, for error messages.
+        glob: Pattern of their names, for error messages.
 
     Raises:
         ImagesError: As for ``list_images``.
     """
-    if not len(listed):
+    if not len(listing):
         raise ImagesError(
-            f"{location}: no file matches {glob!r} there or in its sub-folders. Check data.images, "
-            "or set data.glob to the names of your files (case matters)"
+            f"{location}: no file matches {glob!r} in this folder or its subfolders. Check "
+            "data.images, or set data.glob to a pattern of your file names (case-sensitive)"
         )
-    # The local file system of Hadoop lists such a name, and fails when it opens it.
-    colon = next((n for names in listed.chunks() for n in names if ":" in base_name(n)), None)
+    # Hadoop's local file system lists such a name, but fails to open it.
+    colon = next((n for names in listing.chunks() for n in names if ":" in base_name(n)), None)
     if colon:
-        raise ImagesError(f"{unquote(colon)}: Spark cannot open a name with a colon. Rename it")
-    found, counts = np.unique(numbers[numbers != UNNUMBERED], return_counts=True)
-    repeated = found[counts > 1][:_EXAMPLES]
+        raise ImagesError(
+            f"{unquote(colon)}: Spark cannot open a name that contains a colon. Rename the file"
+        )
+    distinct, counts = np.unique(ids[ids != UNNUMBERED], return_counts=True)
+    repeated = distinct[counts > 1][:_EXAMPLES]
     if len(repeated):
         raise ImagesError(
-            f"{location}: two files have one number, so that their label is unclear: "
-            f"{_repeated(listed, numbers, repeated)}. Rename one of each, or narrow data.images or "
-            "data.glob"
+            f"{location}: two files have the same number, so their label is ambiguous: "
+            f"{_format_repeated(listing, ids, repeated)}. Rename one of each pair, or restrict "
+            "data.images or data.glob"
         )
 
 
 def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int) -> DataFrame:
-    """Read the content of the files that are needed.
+    """Read the content of the needed files when the result is used.
 
-    Nothing is read before the result is used. The number of tasks follows the
-    number of images: about ``IMAGES_PER_TASK`` in each, at least ``TASKS_PER_SLOT``
-    for each task slot, and never more than Spark's own plan has.
+    The number of tasks follows the number of images: about ``IMAGES_PER_TASK`` per task,
+    at least ``TASKS_PER_SLOT`` tasks per slot, and at most as many as Spark's own plan has.
 
     Args:
-        images: As ``open_images`` returns it.
+        images: Frame from ``open_images``.
         needed: ``file_path`` of the files, or None for all.
-        count: How many files that is.
+        count: Number of needed files.
 
     Returns:
         ``path``, ``modificationTime``, ``length``, ``content`` and ``id``.
@@ -208,72 +201,65 @@ def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int
     slots = images.sparkSession.sparkContext.defaultParallelism
     tasks = max(TASKS_PER_SLOT * slots, -(-count // IMAGES_PER_TASK))
     chosen = images if needed is None else images.where(F.col(_METADATA).isin(list(needed)))
-    # coalesce joins tasks where they are planned; repartition would send the image
-    # bytes over the network.
+    # coalesce merges partitions in the plan; repartition would send the image bytes over
+    # the network.
     columns = [PATH, MODIFICATION_TIME, LENGTH, CONTENT]
     return chosen.select(*columns, _id_of(F.col(PATH))).coalesce(tasks)
 
 
 def locate_files(
-    images: DataFrame, listed: Listing, names: Sequence[str] | None, *, count: int
+    images: DataFrame, listing: Listing, names: Sequence[str] | None, *, count: int
 ) -> DataFrame:
-    """Give the files that tasks are to open themselves, as many to each task.
+    """Return the paths of files that the tasks open themselves, equally many per task.
 
-    At most ``IMAGES_PER_TASK``, and each task slot has the same number of tasks, at least
-    ``EVEN_TASKS_PER_SLOT``; but no task is without a file.
+    A task has at most ``IMAGES_PER_TASK`` files and at least one; each slot has the same
+    number of tasks, at least ``EVEN_TASKS_PER_SLOT`` if there are enough files.
 
     Args:
-        images: As ``open_images`` returns it.
-        listed: What Spark has listed for it.
-        names: ``file_path`` of the files, or None for all; empty ones may be among them.
-        count: How many files that is.
+        images: Frame from ``open_images``.
+        listing: Its listing.
+        names: ``file_path`` of the files, empty ones included, or None for all.
+        count: Number of these files.
 
     Returns:
         ``path`` and ``id``.
     """
     slots = images.sparkSession.sparkContext.defaultParallelism
     rounds = max(EVEN_TASKS_PER_SLOT, -(-count // (IMAGES_PER_TASK * slots)))
-    # One new file must not start a Python worker on each core of a cluster.
-    files = listed.frame(names, tasks=min(rounds * slots, count))
+    # One new file must not start a Python worker on every core of a cluster.
+    files = listing.to_frame(names, tasks=min(rounds * slots, count))
     return files.select(_path_of(F.col("value")).alias(PATH)).select(PATH, _id_of(F.col(PATH)))
 
 
-def are_named(count: int, *, of: int) -> bool:
-    """Decide how to read a choice of files: by their names, or with all others.
+def is_cheaper_by_name(count: int, *, of: int) -> bool:
+    """Return whether reading some files by their names is cheaper than reading all files.
 
     Args:
-        count: How many files are needed.
-        of: How many there are in all.
-
-    Returns:
-        False where it is cheaper to read all files and drop what is not needed: nearly
-        all are needed, or more than ``MAX_NAMED_FILES``.
+        count: Number of needed files.
+        of: Number of all files.
     """
     return count < NEARLY_ALL * of and count <= MAX_NAMED_FILES
 
 
-def _repeated(listed: Listing, numbers: NDArray[np.int64], repeated: NDArray[np.int64]) -> str:
+def _format_repeated(listing: Listing, ids: NDArray[np.int64], repeated: NDArray[np.int64]) -> str:
     examples = []
     for number in repeated:
-        paths = sorted(unquote(name) for name in listed.where(numbers == number))
+        paths = sorted(unquote(name) for name in listing.select(ids == number))
         examples.append(f"{paths[0]} and {paths[-1]} ({number})")
     return "; ".join(examples)
 
 
 def _path_of(name: Column) -> Column:
-    """Undo the encoding of a name, as it is listed or as scans tell it."""
-    # A plus stands for itself in a path, and for a space in the forms that this is made for.
+    """Decode a URL-encoded name, as in the listing or as in scans, to a path."""
+    # url_decode is made for web forms, in which a plus means a space; in a path it does not.
     plain = F.url_decode(F.replace(name, F.lit("+"), F.lit("%2B")))
     return F.regexp_replace(plain, LISTED_LOCAL.pattern, "$1:/")
 
 
 def _id_of(path: Column) -> Column:
-    """Take the last number of the base name; the extension may hold another (``.jp2``)."""
-    stem = F.regexp_replace(_name_of(path), r"\.[A-Za-z][A-Za-z0-9]*$", "")
+    """Extract the last number of the base name; the extension may hold another (``.jp2``)."""
+    name = F.substring_index(path, "/", -1)
+    stem = F.regexp_replace(name, r"\.[A-Za-z][A-Za-z0-9]*$", "")
     digits = F.regexp_extract(stem, r"([0-9]+)[^0-9]*$", 1)
-    # No digits give "", too many a number above an int: both become null.
+    # Without digits "", with too many a number above an int: both become null.
     return digits.try_cast("int").alias(ID)
-
-
-def _name_of(path: Column) -> Column:
-    return F.substring_index(path, "/", -1)

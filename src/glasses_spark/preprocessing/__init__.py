@@ -1,1 +1,1 @@
-"""Preprocessing: image bytes to grey pixels, and the split into train and test."""
+"""Decoding of image files to grey pixels, the pixel store, near-duplicates and the split."""

@@ -1,4 +1,4 @@
-"""Digest: the data of a run as one number, which changes with any image or label."""
+"""Digest of a run's data, which changes with any image or label."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from glasses_spark.columns import ID, LABEL, PIXELS
 
 
 def data_digest(pixels: DataFrame) -> str:
-    """Name the images and labels of a run.
+    """Return the digest of the images and labels of a run.
 
     Args:
         pixels: ``id`` (unique), ``label`` and ``pixels``, in any order.
 
     Returns:
         16 hexadecimal digits: the exclusive or of a 64-bit hash of every row (Spark's
-        ``xxhash64``). It tells data apart that differ by accident, not by intent.
+        ``xxhash64``). It detects accidental differences, not deliberate ones.
     """
     row = pixels.agg(F.bit_xor(F.xxhash64(ID, LABEL, PIXELS))).first()
-    # Java's numbers are signed; without a row there is none.
+    # Java's integers are signed; the value is null if there are no rows.
     return f"{(row[0] if row and row[0] is not None else 0) % 2**64:016x}"

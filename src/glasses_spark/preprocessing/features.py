@@ -1,9 +1,9 @@
-"""Features: pixels as Spark ML vectors in [0, 1]."""
+"""Spark ML vectors of pixels, scaled to [0, 1]."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,20 +24,19 @@ from glasses_spark.columns import (
     PIXELS,
 )
 from glasses_spark.preprocessing.decoding.batches import (
-    decoded,
-    settle_in,
-    viewed_file,
+    configure_worker,
+    decode_column,
+    view_bytes,
 )
-from glasses_spark.preprocessing.pixels import check_size, warn_of_large_batches
-
-_WHITE: Final = 255.0
+from glasses_spark.preprocessing.pixels import check_size, warn_about_large_batches
+from glasses_spark.scoring.model_input import scale_pixels
 
 
 def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
-    """Decode each image into a Spark ML vector, for other estimators of Spark ML.
+    """Decode each image to a Spark ML vector, for other estimators of Spark ML.
 
-    A vector takes ``8 * height * width`` bytes, 131 KB at the default size, where the
-    pixels of ``to_pixels`` take 16 KB: our own training does without.
+    A vector takes ``8 * height * width`` bytes, 131 KB at the default size. The pixels of
+    ``to_pixels``, which this library trains on, take 16 KB.
 
     Args:
         frame: ``path``, ``modificationTime``, ``length``, ``content``, ``id``, ``label``.
@@ -46,12 +45,15 @@ def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> Dat
 
     Returns:
         The same columns and ``features``: a DenseVector of ``height * width`` doubles in
-        [0, 1], row by row; null where the image cannot be decoded (see ``to_pixels``
-        for the reason).
+        [0, 1], row by row; null if the image cannot be decoded (``to_pixels`` returns the
+        reason).
+
+    Raises:
+        ConfigError: Height or width is below 1.
     """
     check_size(height, width)
-    warn_of_large_batches(frame)
-    # A column UDF, not mapInArrow: only the content goes to Python, and comes not back.
+    warn_about_large_batches(frame)
+    # A column UDF, not mapInArrow: the content goes to Python, but not back.
     return frame.select(
         PATH,
         MODIFICATION_TIME,
@@ -64,23 +66,23 @@ def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> Dat
 
 
 def pixels_to_features(frame: DataFrame) -> DataFrame:
-    """Add the Spark ML vector made of the pixels.
+    """Add a Spark ML vector of the pixels.
 
     Args:
         frame: Any frame with the column ``pixels`` (binary).
 
     Returns:
-        The same columns and ``features``, a DenseVector of as many doubles in [0, 1]
-        as ``pixels`` has bytes; null where ``pixels`` is null.
+        The same columns and ``features``, a DenseVector with one double in [0, 1] for each
+        byte of ``pixels``; null where ``pixels`` is null.
     """
     return frame.withColumn(FEATURES, _vector(_scaled_pixels()(PIXELS)))
 
 
 def _scaled_content(height: int, width: int) -> Callable[[str], Column]:
     def scaled(batches: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        settle_in()
+        configure_worker()
         for contents in batches:
-            pixels, _ = decoded(pa.array(contents, pa.binary()), height, width, viewed_file)
+            pixels, _ = decode_column(pa.array(contents, pa.binary()), height, width, view_bytes)
             yield _scaled_series(pixels)
 
     return _array_udf(scaled)
@@ -94,7 +96,7 @@ def _scaled_pixels() -> Callable[[str], Column]:
 
 
 def _array_udf(function: Any) -> Callable[[str], Column]:
-    # PySpark's types know no UDF of Iterator[Series] that comes without a decorator.
+    # PySpark's type hints lack a UDF of Iterator[Series] made without the decorator.
     make_udf: Any = pandas_udf
     udf: Callable[[str], Column] = make_udf(function, "array<double>")
     return udf
@@ -102,11 +104,11 @@ def _array_udf(function: Any) -> Callable[[str], Column]:
 
 def _scaled_series(pixels: list[bytes | None]) -> pd.Series:
     return pd.Series(
-        [None if row is None else np.frombuffer(row, np.uint8) / _WHITE for row in pixels],
+        [None if row is None else scale_pixels(np.frombuffer(row, np.uint8)) for row in pixels],
         dtype=object,
     )
 
 
 def _vector(values: Column) -> Column:
-    # array_to_vector fails on a null.
+    # array_to_vector fails on nulls.
     return F.when(values.isNotNull(), array_to_vector(values))

@@ -1,4 +1,4 @@
-"""Preprocessing: Spark around the decoder, and the quarantine of what cannot be decoded."""
+"""Decoding of a frame of image files to pixels, in Spark."""
 
 from __future__ import annotations
 
@@ -28,20 +28,16 @@ from glasses_spark.columns import (
     PIXELS,
 )
 from glasses_spark.errors import ConfigError
-from glasses_spark.preprocessing.decoding.batches import (
-    SOURCE,
-    pixels_decoder,
-)
+from glasses_spark.preprocessing.decoding.batches import SOURCE, make_decoder
 
 logger = logging.getLogger(__name__)
 
-# What one Arrow batch may hold while a row holds a whole image file: 1,024 faces of
-# the Kaggle set are 1.2 GB.
+# Largest number of image files in one Arrow batch: 1,024 of the Kaggle set take 1.2 GB.
 _MANY_RECORDS: Final = 1024
 _RECORDS_KEY: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
-# What the tasks can tell of files that they open.
-_TOLD: Final = {
+# The columns that tasks can add from the files that they open.
+_STATE_FIELDS: Final = {
     LENGTH: StructField(LENGTH, LongType()),
     MODIFICATION_TIME: StructField(MODIFICATION_TIME, TimestampType()),
 }
@@ -50,68 +46,78 @@ _TOLD: Final = {
 def to_pixels(frame: DataFrame, *, height: int = 128, width: int = 128) -> DataFrame:
     """Decode each image to grey and resize it.
 
-    An image that cannot be decoded stays, with an error in place of pixels. The
-    content does not go on: from here a face takes ``height * width`` bytes.
+    An image that cannot be decoded keeps its row, with an error in place of pixels. The
+    content is dropped: each row then takes ``height * width`` bytes.
 
     Args:
-        frame: ``path``, ``id``, ``label`` and ``content`` (a whole PNG file); where there
-            is no ``content``, the task opens the file at ``path``, on a disk that it has.
+        frame: ``path``, ``id``, ``label`` and ``content`` (a complete PNG file); without
+            ``content`` the tasks open the files at ``path`` on their disks.
         height: Rows of the result, at least 1.
         width: Columns of the result, at least 1.
 
     Returns:
         ``path``, ``id`` (int), ``label`` (double), ``pixels`` (binary, ``height * width``
-        bytes, uint8 grey row by row; null where the image cannot be decoded) and
-        ``error`` (string, the reason; null where it can).
+        bytes, uint8 grey row by row; null if the image cannot be decoded) and ``error``
+        (string, the reason; else null).
+
+    Raises:
+        ConfigError: Height or width is below 1.
     """
     return decode_contents(frame, [PATH, ID, LABEL], height=height, width=width)
 
 
-def decode_contents(frame: DataFrame, kept: Sequence[str], *, height: int, width: int) -> DataFrame:
-    """Put pixels, or an error, in place of the content of each image.
+def decode_contents(
+    frame: DataFrame, columns: Sequence[str], *, height: int, width: int
+) -> DataFrame:
+    """Replace the content of each image by its pixels, or by an error.
 
     Args:
-        frame: The columns to keep, and ``content`` or, to be opened, ``path``. The
-            ``length`` and ``modificationTime`` of files that are to be opened may be
-            missing: they are told as they are then.
-        kept: Names of the columns to keep, in the order of the result.
+        frame: ``content``, or ``path`` of the files to open, and the other columns of the
+            result. For files to open, ``length`` and ``modificationTime`` may be missing:
+            they are read when the file is opened.
+        columns: Names of the columns to keep, in the order of the result.
         height: Rows of the result, at least 1.
         width: Columns of the result, at least 1.
 
     Returns:
-        The kept columns, ``pixels`` and ``error``, as ``to_pixels`` has them.
+        These columns, ``pixels`` and ``error``, as in ``to_pixels``.
+
+    Raises:
+        ConfigError: Height or width is below 1.
     """
     check_size(height, width)
-    opened = CONTENT not in frame.columns
-    if not opened:
-        warn_of_large_batches(frame)
-    told = [name for name in _TOLD if opened and name in kept and name not in frame.columns]
-    there = [name for name in kept if name not in told]
-    rows = frame.select(*there, F.col(PATH if opened else CONTENT).alias(SOURCE))
+    from_paths = CONTENT not in frame.columns
+    if not from_paths:
+        warn_about_large_batches(frame)
+    missing = [name for name in columns if name not in frame.columns]
+    state_columns = [name for name in _STATE_FIELDS if from_paths and name in missing]
+    present = [name for name in columns if name not in state_columns]
+    rows = frame.select(*present, F.col(PATH if from_paths else CONTENT).alias(SOURCE))
     schema = StructType(
         [
             *rows.schema.fields[:-1],
-            *(_TOLD[name] for name in told),
+            *(_STATE_FIELDS[name] for name in state_columns),
             StructField(PIXELS, BinaryType()),
             StructField(ERROR, StringType()),
         ]
     )
-    decode = pixels_decoder(height, width, opened=opened, told=told)
-    return rows.mapInArrow(decode, schema).select(*kept, PIXELS, ERROR)
+    decode = make_decoder(height, width, from_paths=from_paths, state_columns=state_columns)
+    return rows.mapInArrow(decode, schema).select(*columns, PIXELS, ERROR)
 
 
 def check_size(height: int, width: int) -> None:
+    """Raise ConfigError if the height or the width of the pixels is below 1."""
     for key, size in (("image.height", height), ("image.width", width)):
         if size < 1:
-            raise ConfigError(f"{key} is {size}: give a number of pixels from 1 up")
+            raise ConfigError(f"{key} is {size}: give at least 1 pixel")
 
 
-def warn_of_large_batches(frame: DataFrame) -> None:
-    """Say so when a session that is not ours would gather gigabytes in one batch."""
+def warn_about_large_batches(frame: DataFrame) -> None:
+    """Log a warning if a session configured elsewhere may put gigabytes into one batch."""
     records = int(frame.sparkSession.conf.get(_RECORDS_KEY, "0") or 0)
     if not 0 < records <= _MANY_RECORDS:
         logger.warning(
-            "%s is %d: a Python worker may hold so many image files at once. Set it to 64",
+            "%s is %d: a Python worker may hold that many image files in memory. Set it to 64",
             _RECORDS_KEY,
             records,
         )

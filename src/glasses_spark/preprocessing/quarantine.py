@@ -1,4 +1,4 @@
-"""Quarantine: images that could not be decoded, each with a reason."""
+"""Quarantine of images that could not be decoded, with a reason for each."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import (
-    ERROR,
-    ID,
-    LABEL,
-    PATH,
-    PIXELS,
-)
+from glasses_spark.columns import ERROR, ID, LABEL, PATH, PIXELS
 from glasses_spark.errors import ConfigError, ImagesError
 
 logger = logging.getLogger(__name__)
 
 _EXAMPLES: Final = 3
 
+# Columns of the counts.
+_IMAGES: Final = "images"
+_BAD: Final = "bad"
+_PART: Final = "part"
+
 
 @dataclass(frozen=True)
 class QuarantinedImage:
-    """One image that cannot be decoded.
+    """An image that cannot be decoded.
 
     Attributes:
-        path: The file, as Spark writes it.
-        id: The number in its name.
-        reason: What is wrong with it, in a few words.
+        path: Path of the file, as Spark writes it.
+        id: Number in its name.
+        reason: Short description of the problem.
     """
 
     path: str
@@ -41,12 +40,12 @@ class QuarantinedImage:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many images there are after decoding.
+    """Counts of decoded images.
 
     Attributes:
-        images: All.
-        bad: Those that cannot be decoded.
-        parts: The good ones by the name of their part, where parts were given.
+        images: All images.
+        bad: Images that could not be decoded.
+        parts: Number of good images by part of the split; empty if no parts were given.
     """
 
     images: int
@@ -56,11 +55,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class QuarantineResult:
-    """Images that were decoded, and those that could not be.
+    """Good images and the quarantine.
 
     Attributes:
-        good: ``path``, ``id``, ``label`` and ``pixels``, none of them null.
-        quarantine: The others, ordered by path.
+        good: Decoded images: ``path``, ``id``, ``label`` and ``pixels``, none of them null.
+        quarantine: Images that could not be decoded, ordered by path.
     """
 
     good: DataFrame
@@ -71,71 +70,70 @@ def count_images(frame: DataFrame, part: Column | None = None) -> Counts:
     """Count decoded images.
 
     Args:
-        frame: As ``to_pixels`` returns it.
-        part: A name for each row, by which good ones are to be counted.
+        frame: Frame from ``to_pixels``.
+        part: Part of each row, by which to count the good images; None for no parts.
     """
     by_part = F.lit("all") if part is None else part
     rows = (
-        frame.groupBy(by_part.alias("part"))
-        .agg(F.count("*").alias("images"), F.count(ERROR).alias("bad"))
+        frame.groupBy(by_part.alias(_PART))
+        .agg(F.count("*").alias(_IMAGES), F.count(ERROR).alias(_BAD))
         .collect()
     )
-    images, bad = (sum(row[name] for row in rows) for name in ("images", "bad"))
-    parts = {} if part is None else {row["part"]: row["images"] - row["bad"] for row in rows}
+    images, bad = (sum(row[name] for row in rows) for name in (_IMAGES, _BAD))
+    parts = {} if part is None else {row[_PART]: row[_IMAGES] - row[_BAD] for row in rows}
     return Counts(images, bad, parts)
 
 
-def counted(
+def observe_counts(
     frame: DataFrame, part: Column | None = None, names: Sequence[str] = ()
 ) -> tuple[DataFrame, Callable[[], Counts]]:
-    """Have decoded images counted by whatever uses them first.
+    """Count decoded images as a side effect of the first use of the frame.
 
     Args:
         frame: As for ``count_images``.
         part: As for ``count_images``.
-        names: All that ``part`` can be.
+        names: All values that ``part`` can have.
 
     Returns:
-        The frame to be used, once and wholly, and a function that gives the counts after
-        that.
+        The frame to use, once and completely, and a function that returns the counts
+        afterwards.
     """
     observation = Observation()
     good = F.col(ERROR).isNull()
     by_part = [] if part is None else [F.count_if(good & (part == name)) for name in names]
     observed = frame.observe(
         observation,
-        F.count("*").alias("images"),
-        F.count(ERROR).alias("bad"),
+        F.count("*").alias(_IMAGES),
+        F.count(ERROR).alias(_BAD),
         *(count.alias(name) for count, name in zip(by_part, names, strict=False)),
     )
 
-    def read() -> Counts:
-        found = observation.get
-        parts = {} if part is None else {name: found[name] for name in names}
-        return Counts(found["images"], found["bad"], parts)
+    def read_counts() -> Counts:
+        values = observation.get
+        parts = {} if part is None else {name: values[name] for name in names}
+        return Counts(values[_IMAGES], values[_BAD], parts)
 
-    return observed, read
+    return observed, read_counts
 
 
 def quarantine_images(
     frame: DataFrame, *, max_bad_fraction: float = 0.01, counts: Counts | None = None
 ) -> QuarantineResult:
-    """Part the images that were decoded from those that could not be.
+    """Separate the images that could not be decoded from the good ones.
 
     Args:
-        frame: As ``to_pixels`` returns it, persisted or read back from a store by the
-            caller: it is used twice here and again by whoever uses the result, and
-            each use of a frame that is neither decodes every image anew.
-        max_bad_fraction: Largest share of images that may be bad, in [0, 1].
-        counts: How many there are, where that is known; else they are counted.
+        frame: Frame from ``to_pixels``, persisted or read from a store. It is used twice
+            here and again with the result; otherwise each use would decode all images.
+        max_bad_fraction: Largest allowed fraction of images that could not be decoded, in
+            [0, 1].
+        counts: Counts of the frame, if known; else they are counted.
 
     Returns:
-        The good rows and the quarantine, which is at most ``max_bad_fraction`` of all
-        rows and comes to the driver.
+        The good images, and the quarantine, which is collected in the driver.
 
     Raises:
         ConfigError: ``max_bad_fraction`` is not in [0, 1].
-        ImagesError: More images are bad, or there is no good one.
+        ImagesError: More images could not be decoded than allowed, or none could.
     """
     if not 0 <= max_bad_fraction <= 1:
         raise ConfigError(
@@ -145,41 +143,43 @@ def quarantine_images(
         counts = count_images(frame)
     images, bad = counts.images, counts.bad
     if images == 0:
-        raise ImagesError("there are no images: nothing is left to work on. Check data.images")
+        raise ImagesError("found no images, wanted at least one. Check data.images")
     quarantine: list[QuarantinedImage] = []
     if bad:
         bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
-        _check_bad(images, bad, bad_rows, max_bad_fraction)
+        _check_bad_fraction(images, bad, bad_rows, max_bad_fraction)
         quarantine = [
             QuarantinedImage(path=row[PATH], id=row[ID], reason=row[ERROR])
             for row in bad_rows.collect()
         ]
         logger.warning(
-            "%d of %d images put aside: %s",
+            "%d of %d images quarantined: %s",
             bad,
             images,
-            _examples([(image.path, image.reason) for image in quarantine]),
+            _format_examples([(image.path, image.reason) for image in quarantine]),
         )
     good = frame.where(F.col(ERROR).isNull()).select(PATH, ID, LABEL, PIXELS)
     return QuarantineResult(good, quarantine)
 
 
-def _check_bad(images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float) -> None:
+def _check_bad_fraction(
+    images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float
+) -> None:
     if bad < images and bad <= max_bad_fraction * images:
         return
-    examples = _examples([(row[PATH], row[ERROR]) for row in bad_rows.take(_EXAMPLES + 1)])
+    examples = _format_examples([(row[PATH], row[ERROR]) for row in bad_rows.take(_EXAMPLES + 1)])
     if bad == images:
         raise ImagesError(
-            f"none of the {images} images can be decoded: {examples}. Give 8 or 16 bit PNG files "
-            "as data.images"
+            f"none of the {images} images can be decoded: {examples}. Give 8-bit or 16-bit PNG "
+            "files as data.images"
         )
     raise ImagesError(
-        f"{bad} of {images} images cannot be decoded, more than data.max_bad_fraction = "
-        f"{max_bad_fraction} allows: {examples}. Replace or remove these files, or raise "
-        "data.max_bad_fraction"
+        f"{bad} of {images} images cannot be decoded, more than "
+        f"data.max_bad_fraction={max_bad_fraction} allows: {examples}. Replace or remove these "
+        "files, or raise data.max_bad_fraction"
     )
 
 
-def _examples(bad: list[tuple[str, str]]) -> str:
-    few = "; ".join(f"{path} ({reason})" for path, reason in bad[:_EXAMPLES])
-    return few + (" and more" if len(bad) > _EXAMPLES else "")
+def _format_examples(bad: list[tuple[str, str]]) -> str:
+    examples = "; ".join(f"{path} ({reason})" for path, reason in bad[:_EXAMPLES])
+    return examples + (" and more" if len(bad) > _EXAMPLES else "")

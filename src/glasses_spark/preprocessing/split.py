@@ -1,4 +1,4 @@
-"""Split: which rows train, which validate, which test."""
+"""Split of the images into training set, validation set and test set."""
 
 from __future__ import annotations
 
@@ -15,32 +15,31 @@ VALIDATION: Final = "validation"
 TEST: Final = "test"
 PARTS: Final = (TRAIN, VALIDATION, TEST)
 
-# The hash's upper 53 bits: as many as a double holds exactly.
+# The upper bits of the hash, as many as a double represents exactly.
 _BITS: Final = 53
 
 
 def split_column(*, test: float, validation: float = 0.0, seed: int, key: str = ID) -> Column:
-    """Assign each row of a frame with the column ``id`` to a part.
+    """Return the column that assigns each row to a part of the split.
 
-    The part of a row follows from the seed and its id alone: neither the order of
-    the files nor the partitions nor other rows matter, so that a file added later
-    moves no other file. This is also why the fractions are met in expectation and
-    not exactly, within each label as well as overall: of 1,000 rows of one label
-    200 are expected in a ``test`` of 0.2, give or take 25 (two standard deviations).
+    The part of a row depends only on the seed and its id. The order of the files, the
+    partitions and other rows do not matter, so a new file moves no other file to another
+    part. The fractions are therefore met in expectation, overall and within each label: of
+    1,000 rows, 200 +- 25 (two standard deviations) are in a test set of 0.2.
 
     Args:
-        test: Fraction of all rows for the test, in [0, 1).
-        validation: Fraction of all rows for the validation, in [0, 1); with
-            ``test`` below 1.
-        seed: Chooses another split; any integer of 64 bits.
-        key: Column of whole numbers in place of the id, whose rows of one number are in
-            one part; see ``split_key``.
+        test: Fraction of all rows in the test set, in [0, 1).
+        validation: Fraction of all rows in the validation set, in [0, 1); the sum with
+            ``test`` is below 1.
+        seed: Seed of the split, a 64-bit integer.
+        key: Integer column to split by; rows with equal values are in the same part. See
+            ``split_key``.
 
     Returns:
         A string column: ``"train"``, ``"validation"`` or ``"test"``.
 
     Raises:
-        ConfigError: A fraction is out of range, or nothing is left to train on.
+        ConfigError: A fraction is out of range, or no rows are left to train on.
     """
     _check_fractions(test, validation)
     chance = _chance(seed, key)
@@ -48,16 +47,18 @@ def split_column(*, test: float, validation: float = 0.0, seed: int, key: str = 
 
 
 def split_by_id(frame: DataFrame, *, test: float, seed: int) -> tuple[DataFrame, DataFrame]:
-    """Split a frame in two by the ids of its rows, or by their clusters where it has them.
+    """Split a frame into a training set and a test set.
+
+    Rows are assigned by ``id``, or by ``cluster`` if the frame has that column.
 
     Args:
         frame: Any frame with the column ``id``.
-        test: Fraction of the rows for the test, above 0 and below 1, met in
+        test: Fraction of the rows in the test set, above 0 and below 1, met in
             expectation (see ``split_column``).
-        seed: Chooses another split.
+        seed: Seed of the split, a 64-bit integer.
 
     Returns:
-        The rows to train on and the rows to test on, with the columns of ``frame``.
+        The training set and the test set, with the columns of ``frame``.
 
     Raises:
         ConfigError: ``test`` is not between 0 and 1.
@@ -69,18 +70,18 @@ def split_by_id(frame: DataFrame, *, test: float, seed: int) -> tuple[DataFrame,
 
 
 def split_key(frame: DataFrame) -> str:
-    """Name the column by which to split: ``cluster`` where the frame has it, else ``id``.
+    """Return the name of the column to split by: ``cluster`` if the frame has it, else ``id``.
 
-    An image without near-duplicates is in the cluster of its own id, thus in the same
-    part either way.
+    The cluster of an image without near-duplicates is its own id, so both give it the same
+    part.
     """
     return CLUSTER if CLUSTER in frame.columns else ID
 
 
 def _chance(seed: int, key: str) -> Column:
-    """Give each key a number in [0, 1), uniform over keys and independent between seeds."""
-    # The name keeps this draw independent of any other draw by seed and id. The
-    # cast matters: Spark hashes an int and a bigint of the same value differently.
+    """Return a number in [0, 1) for each key, uniform over keys, independent between seeds."""
+    # The name makes these numbers independent of others by seed and id. The cast matters:
+    # Spark hashes an int and a bigint of the same value differently.
     mixed = F.xxhash64(F.lit(seed).cast("bigint"), F.lit("split"), F.col(key).cast("bigint"))
     return F.shiftrightunsigned(mixed, 64 - _BITS) / F.lit(float(2**_BITS))
 
@@ -88,9 +89,9 @@ def _chance(seed: int, key: str) -> Column:
 def _check_fractions(test: float, validation: float) -> None:
     for key, fraction in (("split.test", test), ("split.validation", validation)):
         if not 0 <= fraction < 1:
-            raise ConfigError(f"{key} is {fraction}: give a fraction from 0 up to, not with, 1")
+            raise ConfigError(f"{key} is {fraction}: give a fraction of at least 0 and below 1")
     if test + validation >= 1:
         raise ConfigError(
-            f"split.test {test} and split.validation {validation} leave nothing to train on: "
-            "their sum must stay below 1"
+            f"split.test={test} and split.validation={validation} leave no rows to train on. "
+            "Their sum must be below 1"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glasses_spark.preprocessing.duplicates.clusters import cluster_places
+from glasses_spark.preprocessing.duplicates.clusters import cluster_hashes
 from glasses_spark.preprocessing.duplicates.perceptual_hash import DISTANCE
 
 
@@ -16,7 +16,7 @@ def test_a_cluster_is_what_a_chain_of_near_hashes_connects() -> None:
         words[step + 1, step] = 2**DISTANCE - 1
     far = np.full((1, 4), -1, np.int64)
 
-    assert cluster_places(np.concatenate([words, far, far])[[4, 3, 1, 0, 2, 5]]).tolist() == [
+    assert cluster_hashes(np.concatenate([words, far, far])[[4, 3, 1, 0, 2, 5]]).tolist() == [
         0,
         1,
         1,
@@ -24,4 +24,4 @@ def test_a_cluster_is_what_a_chain_of_near_hashes_connects() -> None:
         1,
         0,
     ]
-    assert cluster_places(words[[0, 2]]).tolist() == [0, 1]
+    assert cluster_hashes(words[[0, 2]]).tolist() == [0, 1]

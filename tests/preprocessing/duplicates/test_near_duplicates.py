@@ -16,7 +16,7 @@ from glasses_spark.preprocessing.duplicates.near_duplicates import (
     NearDuplicates,
     find_near_duplicates,
     list_duplicates,
-    with_clusters,
+    add_clusters,
 )
 from glasses_spark.preprocessing.split import split_column, split_key
 
@@ -104,7 +104,7 @@ def test_near_duplicates_are_clustered_by_their_smallest_id(
 def test_near_duplicates_are_in_one_part_and_others_where_their_id_puts_them(
     images: DataFrame,
 ) -> None:
-    clustered = with_clusters(images, find(images, 1))
+    clustered = add_clusters(images, find(images, 1))
     for seed in range(4):
         column = split_column(test=0.4, seed=seed, key=split_key(clustered))
         parts = {row.id: row.part for row in clustered.select("id", column.alias("part")).collect()}
@@ -125,7 +125,7 @@ def test_without_near_duplicates_each_image_is_its_own_cluster(
     found = find(images.where("id % 10 = 0"), rows)
 
     assert found == NearDuplicates(None, 0, 0, 0)
-    clustered = with_clusters(images, found)
+    clustered = add_clusters(images, found)
     assert clustered.columns == [*images.columns, "cluster"]
     assert clustered.where("cluster <> id").isEmpty()
 

@@ -21,7 +21,7 @@ from glasses_spark.preprocessing.quarantine import count_images
 from glasses_spark.preprocessing.split import split_column
 from glasses_spark.preprocessing.store import changed_files as comparison_module
 from glasses_spark.preprocessing.store import pixel_store as store_module
-from glasses_spark.preprocessing.store.pixel_store import PixelStore, Stored, usable_root
+from glasses_spark.preprocessing.store.pixel_store import PixelStore, StoredPixels, resolve_root
 from tests.faces import noise_png, write_faces, write_labels
 
 pytestmark = pytest.mark.slow
@@ -46,11 +46,11 @@ class Place:
         return load_dataset(self._spark, str(self.faces), str(self.labels), limit=limit)
 
     def store(self, size: int = SIZE) -> PixelStore:
-        root = usable_root(self._spark, str(self.root))
+        root = resolve_root(self._spark, str(self.root))
         assert root is not None
         return PixelStore(self._spark, root, location=str(self.faces), height=size, width=size)
 
-    def update(self, limit: int | None = None) -> Stored:
+    def update(self, limit: int | None = None) -> StoredPixels:
         return self.store().update(self.dataset(limit))
 
     def parts(self) -> list[str]:
@@ -76,7 +76,7 @@ def comparing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     return str(request.param)
 
 
-def rows(stored: Stored) -> dict[int, Any]:
+def rows(stored: StoredPixels) -> dict[int, Any]:
     return {row["id"]: row for row in stored.frame.collect()}
 
 

@@ -58,7 +58,7 @@ def run(arguments: Namespace) -> None:
             keep=archive if arguments.keep_zip else None,
             counter=make_progress().counter,
         )
-        news = f"{fetched.fresh:,} fetched now" if fetched.fresh else "already complete"
+        news = f"{fetched.written:,} fetched now" if fetched.written else "already complete"
         print(f"{folder}: {fetched.files:,} files, {fetched.size / 1e9:.2f} GB; {news}")
 
 

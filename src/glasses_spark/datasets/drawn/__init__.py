@@ -1,1 +1,1 @@
-"""Drawn faces, for the demo and the tests."""
+"""Drawn faces, for the demo and for tests."""

@@ -1,7 +1,7 @@
-"""A canvas in face units, and the curves and colours that a drawing is made of.
+"""Canvas in face units, and the curves and colours of drawings.
 
-Points are float64 arrays of shape (n, 2) in face units; colours are RGB, 0 to 255. Only
-whoever writes the file knows OpenCV's BGR.
+Points are float64 arrays of shape (n, 2) in face units; colours are RGB, 0 to 255. OpenCV's
+BGR is used only where a file is written.
 """
 
 from __future__ import annotations
@@ -19,16 +19,22 @@ Colour = tuple[int, int, int]
 
 
 class Canvas:
-    """An image and the affine map from face units to its pixels."""
+    """An image and the affine map from face units to its pixels.
+
+    Attributes:
+        image: uint8, ``(size, size, 3)`` or ``(size, size)``.
+        matrix: Affine map, ``(2, 3)``.
+        unit: Pixels per face unit.
+    """
 
     def __init__(self, image: Image, matrix: Points) -> None:
         self.image = image
-        self.matrix = matrix  # (2, 3)
-        self.unit = float(np.hypot(matrix[0, 0], matrix[1, 0]))  # pixels to one face unit
+        self.matrix = matrix
+        self.unit = float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
     @classmethod
     def posed(cls, size: int, rng: np.random.Generator) -> Canvas:
-        """An empty canvas of size x size px, the head on it a little off, near, or tilted."""
+        """Return an empty canvas of size x size px with random position, scale and tilt."""
         unit = size * rng.uniform(0.32, 0.37)
         turn = math.radians(float(np.clip(rng.normal(0, 4), -10, 10)))
         x, y = size * rng.uniform([0.47, 0.45], [0.53, 0.51])
@@ -37,7 +43,7 @@ class Canvas:
         return cls(np.zeros((size, size, 3), np.uint8), matrix)
 
     def layer(self, shrink: int, value: int) -> Canvas:
-        """A smaller grey canvas over the same scene, filled with one value."""
+        """Return a grey canvas of the same scene, smaller by ``shrink``, filled with a value."""
         side = self.image.shape[0] // shrink
         return Canvas(np.full((side, side), value, np.uint8), self.matrix / shrink)
 
@@ -48,13 +54,13 @@ class Canvas:
     def stroke(
         self, points: Points, colour: Colour | int, width: float, *, closed: bool = False
     ) -> None:
-        """Draw a line of a width in face units, at least one pixel wide."""
+        """Draw a line; the width is in face units, and at least one pixel."""
         thickness = max(1, round(width * self.unit))
         pixels = self._pixels(points)
         cv2.polylines(self.image, [pixels], closed, _channels(colour), thickness, cv2.LINE_AA, 4)
 
     def glaze(self, points: Points, colour: Colour, strength: float) -> None:
-        """Fill with a see-through colour; strength 0 is invisible, 1 opaque."""
+        """Fill a closed shape with a transparent colour; strength 0 is invisible, 1 opaque."""
         pixels = self._pixels(points)
         x, y, w, h = cv2.boundingRect(pixels // 16)
         side = self.image.shape[0]
@@ -69,9 +75,9 @@ class Canvas:
         self.image[y0:y1, x0:x1] = painted
 
     def _pixels(self, points: Points) -> npt.NDArray[np.int32]:
-        placed: Points = points @ self.matrix[:, :2].T + self.matrix[:, 2]
-        # 4 fractional bits, as the last argument of OpenCV's drawing calls says.
-        fixed: npt.NDArray[np.int32] = np.round(placed * 16).astype(np.int32)
+        pixels: Points = points @ self.matrix[:, :2].T + self.matrix[:, 2]
+        # 4 fractional bits: the last argument of OpenCV's drawing calls.
+        fixed: npt.NDArray[np.int32] = np.round(pixels * 16).astype(np.int32)
         return fixed
 
 
@@ -80,32 +86,32 @@ def _channels(colour: Colour | int) -> Sequence[int]:
 
 
 def between(palette: Sequence[Colour], rng: np.random.Generator) -> Colour:
-    """A colour somewhere along a palette."""
-    place = rng.uniform(0, len(palette) - 1)
-    first = int(place)
-    share = place - first
+    """Return a random colour between neighbours of a palette."""
+    position = rng.uniform(0, len(palette) - 1)
+    first = int(position)
+    share = position - first
     return mix(palette[first], palette[min(first + 1, len(palette) - 1)], share)
 
 
-def mix(one: Colour, other: Colour, share: float) -> Colour:
-    """A colour between two: the first at share 0, the other at 1."""
-    r, g, b = (round(a + (c - a) * share) for a, c in zip(one, other, strict=True))
+def mix(start: Colour, end: Colour, share: float) -> Colour:
+    """Return a colour between two: the first at share 0, the second at 1."""
+    r, g, b = (round(a + (c - a) * share) for a, c in zip(start, end, strict=True))
     return r, g, b
 
 
 def jitter(colour: Colour, rng: np.random.Generator, by: float) -> Colour:
-    """A colour near another, at most `by` away in each channel."""
+    """Return a random colour near another, at most `by` away in each channel."""
     r, g, b = (int(c) for c in np.clip(np.array(colour) + rng.uniform(-by, by, 3), 0, 255))
     return r, g, b
 
 
 def grey(colour: Colour) -> float:
-    """How light a colour is, 0 to 255."""
+    """Return the grey level of a colour, 0 to 255."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
 def oval(x: float, y: float, rx: float, ry: float, power: float = 2.0) -> Points:
-    """An ellipse; a higher power squares it off."""
+    """Return an ellipse; a higher power makes it more rectangular."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack(
@@ -118,7 +124,7 @@ def oval(x: float, y: float, rx: float, ry: float, power: float = 2.0) -> Points
 
 
 def curve(*through: tuple[float, float], steps: int = 16) -> Points:
-    """A Bezier curve with the given control points; it touches the first and the last."""
+    """Return a Bezier curve with these control points; it passes through first and last."""
     t = np.linspace(0, 1, steps)[:, None, None]
     points = np.array(through)[None]
     while points.shape[1] > 1:

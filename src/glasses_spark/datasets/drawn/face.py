@@ -1,24 +1,18 @@
-"""One drawn face: a portrait made of OpenCV shapes, with or without glasses.
+"""Drawing of one face, with or without glasses, from OpenCV shapes.
 
-Lengths are in face units until they meet the canvas: the origin lies between the eyes'
-height and the nose, x to the right, y down, the chin near (0, 1). A head is about 1.4 wide.
+Lengths are in face units: the origin lies between the height of the eyes and the nose, x
+points right, y down, the chin is near (0, 1). A head is about 1.4 units wide.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import cv2
 import numpy as np
 
-from glasses_spark.datasets.drawn.canvas import (
-    Canvas,
-    Image,
-    curve,
-    jitter,
-    mix,
-    oval,
-)
+from glasses_spark.datasets.drawn.canvas import Canvas, Image, curve, jitter, mix, oval
 from glasses_spark.datasets.drawn.features import draw_features, draw_front_hair
 from glasses_spark.datasets.drawn.glasses import (
     RIMS,
@@ -26,28 +20,30 @@ from glasses_spark.datasets.drawn.glasses import (
     draw_doubtful_glasses,
     draw_glasses,
 )
-from glasses_spark.datasets.drawn.sitter import CLOTHES, Chance, Sitter
+from glasses_spark.datasets.drawn.sitter import CLOTHES, Generators, Sitter
 from glasses_spark.errors import ConfigError
 
-SMALLEST, LARGEST = 64, 1024  # px; below 64 a thin rim is gone, above 1024 no one has asked
+# Sizes in pixels. Below 64 a thin rim is not visible.
+SMALLEST: Final = 64
+LARGEST: Final = 1024
 
 
 def draw_face(index: int, label: float | None, *, size: int, seed: int) -> Image:
     """Draw one face.
 
-    The label decides over the glasses and over nothing else: with the same index, size and
-    seed, two pictures of different label are equal outside the glasses and their shade.
+    The label affects only the glasses: with the same index, size and seed, two images with
+    different labels are equal outside the glasses and their shadow.
 
     Args:
         index: Number of the face, at least 0.
-        label: 1.0 with glasses, 0.0 without; None or NaN for a face of which it is hard to
-            tell: glasses pushed up into the hair, behind a strand of hair, or rimless.
+        label: 1.0 with glasses, 0.0 without; None or NaN for an ambiguous face: glasses
+            pushed up into the hair, behind a strand of hair, or rimless.
         size: Height and width in pixels, 64 to 1024. All sizes show the same face.
-        seed: Seed of the collection, at least 0.
+        seed: Seed of the set of drawings, at least 0.
 
     Returns:
-        The picture, uint8 RGB of shape (size, size, 3). It depends on the arguments alone
-        (and on the release of OpenCV and NumPy that draws it).
+        The image, uint8 RGB of shape (size, size, 3). It depends only on the arguments and
+        on the versions of OpenCV and NumPy.
 
     Raises:
         ConfigError: The size, the seed or the index is out of range, or the label is none of
@@ -59,23 +55,23 @@ def draw_face(index: int, label: float | None, *, size: int, seed: int) -> Image
         raise ConfigError(f"seed is {seed} and index {index}: expected both to be 0 or more")
     undefined = label is None or math.isnan(label)
     if not undefined and label not in (0.0, 1.0):
-        raise ConfigError(f"label is {label}: expected 0.0, 1.0, or None where nobody could tell")
+        raise ConfigError(f"label is {label}: expected 0.0, 1.0, or None (undefined)")
 
-    chance = Chance(seed, index)
-    sitter = Sitter.random(chance.of("sitter"))
-    # Twice the detail of the usual 256 px, so that thin rims keep their thickness at any size.
-    canvas = Canvas.posed(max(512, size), chance.of("pose"))
-    _background(canvas, chance.of("background"))
-    _body(canvas, sitter, chance.of("body"))
+    generators = Generators(seed, index)
+    sitter = Sitter.random(generators.of("sitter"))
+    # Twice the default size of 256 px, so that thin rims keep their thickness at any size.
+    canvas = Canvas.posed(max(512, size), generators.of("pose"))
+    _background(canvas, generators.of("background"))
+    _body(canvas, sitter, generators.of("body"))
     _head(canvas, sitter)
-    _shade(canvas, sitter, chance.of("shade"))
-    draw_features(canvas, sitter, chance.of("features"))
+    _shade(canvas, sitter, generators.of("shade"))
+    draw_features(canvas, sitter, generators.of("features"))
     if label == 1.0:
-        draw_glasses(canvas, GlassesFrame.random(chance.of("glasses"), sitter), sitter)
-    draw_front_hair(canvas, sitter, chance.of("front hair"))
+        draw_glasses(canvas, GlassesFrame.random(generators.of("glasses"), sitter), sitter)
+    draw_front_hair(canvas, sitter, generators.of("front hair"))
     if undefined:
-        draw_doubtful_glasses(canvas, sitter, chance.of("glasses"))
-    return _photograph(canvas.image, size, chance.of("light"))
+        draw_doubtful_glasses(canvas, sitter, generators.of("glasses"))
+    return _photograph(canvas.image, size, generators.of("light"))
 
 
 def _background(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -100,7 +96,7 @@ def _background(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _body(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
-    """Hair behind the head, shoulders, neck, ears and what is worn there."""
+    """Draw the hair behind the head, shoulders, neck, ears, scarf and earrings."""
     if sitter.hair_style == "long":
         reach = rng.uniform(0.9, 1.5)
         canvas.fill(
@@ -164,7 +160,7 @@ def _head(canvas: Canvas, sitter: Sitter) -> None:
 
 
 def _shade(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
-    """Multiply soft shadows into the skin, some of them in the places of frames."""
+    """Multiply soft shadows into the skin, some of them at the positions of frames."""
     shade = canvas.layer(4, 255)
     side = rng.choice([-1, 1])
     for step in range(4):  # the side away from the light
@@ -208,7 +204,7 @@ def _shade(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
 
 
 def _photograph(image: Image, size: int, rng: np.random.Generator) -> Image:
-    """Light, focus and the grain of the film."""
+    """Apply light, blur and film grain."""
     if image.shape[0] != size:
         image = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
     blur = rng.uniform(0.0, 1.0) * size / 256
@@ -218,7 +214,7 @@ def _photograph(image: Image, size: int, rng: np.random.Generator) -> Image:
     tone, coarse = rng.uniform(-12, 12, 3), rng.uniform(1, 5)
     ramp = np.linspace(-1, 1, size)
     light = (level + across * ramp[None] + down * ramp[:, None]).astype(np.float32)
-    # Drawn last: how many numbers it takes depends on the size, and nothing else may.
+    # Drawn last, because the number of random values depends on the size.
     grain = rng.standard_normal((size, size), dtype=np.float32) * np.float32(coarse)
     lit = image * light[..., None] + (grain[..., None] + tone.astype(np.float32))
     developed: Image = np.clip(np.rint(lit), 0, 255).astype(np.uint8)

@@ -1,21 +1,15 @@
-"""Features: eyes, brows, mouth and hair of a drawn face."""
+"""Drawings of eyes, brows, nose, mouth and hair."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from glasses_spark.datasets.drawn.canvas import (
-    Canvas,
-    between,
-    curve,
-    jitter,
-    mix,
-    oval,
-)
+from glasses_spark.datasets.drawn.canvas import Canvas, between, curve, jitter, mix, oval
 from glasses_spark.datasets.drawn.sitter import Sitter
 
 
 def draw_features(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
+    """Draw the features of a face, all but the hair."""
     dark = mix(sitter.skin, (50, 10, 10), 0.6)
     _eyes(canvas, sitter, rng)
     _brows(canvas, sitter, rng)
@@ -35,7 +29,7 @@ def draw_features(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> N
     if rng.random() < 0.3:  # freckles
         for x, y in rng.uniform([-0.45, 0.1], [0.45, 0.38], (14, 2)):
             canvas.glaze(oval(x, y, 0.016, 0.016), dark, 0.5)
-    if rng.random() < 0.35:  # lines of laughing or of age
+    if rng.random() < 0.35:  # wrinkles beside the mouth
         for x in (-1, 1):
             canvas.stroke(
                 curve((x * 0.2, 0.3), (x * 0.34, 0.42), (x * 0.34, 0.58)),
@@ -51,7 +45,7 @@ def _eyes(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
     powder = jitter((70, 50, 80), rng, 40)
     for side in (-1, 1):
         x, y, r = side * sitter.eye_x, sitter.eye_y, sitter.eye_size
-        if made_up:  # eye shadow: a dark patch where a lens would be
+        if made_up:  # eye shadow: a dark patch at the position of a lens
             canvas.glaze(oval(x, y - 0.04, r * 1.55, r * 1.2), powder, 0.5)
         canvas.fill(oval(x, y, r, r * open_), (242, 240, 236))
         centre = x + gaze * r * 0.8
@@ -76,7 +70,7 @@ def _brows(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
         canvas.stroke(
             curve((inner, y + slope), (side * 0.34, y - arch), (outer, y + 0.05)), colour, thick
         )
-    if rng.random() < 0.1:  # brows that meet, as a bridge would
+    if rng.random() < 0.1:  # brows that meet, similar to the bridge of glasses
         canvas.stroke(
             np.array([[-0.14, sitter.brow_y + slope], [0.14, sitter.brow_y + slope]]),
             colour,
@@ -88,7 +82,7 @@ def _mouth(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
     lips = mix(sitter.skin, (170, 40, 54), rng.uniform(0.35, 0.7))
     wide, smile, y = rng.uniform(0.2, 0.3), rng.uniform(-0.03, 0.12), rng.uniform(0.54, 0.6)
     low = y + rng.uniform(0.1, 0.2)
-    if rng.random() < 0.2:  # a beard, below everything else of the mouth
+    if rng.random() < 0.2:  # a beard, drawn before the mouth
         jaw = sitter.outline(-0.01)[:37]
         upper = curve(
             (-sitter.width, 0.1),
@@ -117,6 +111,7 @@ def _mouth(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
 
 
 def draw_front_hair(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
+    """Draw the hair over the forehead, and the hat."""
     if sitter.hair_style != "bald":
         _hairline(canvas, sitter, rng)
     if sitter.hat is not None:
@@ -128,7 +123,7 @@ def draw_front_hair(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) ->
 
 
 def _hairline(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
-    """The hair over the forehead: its lower edge is what tells one cut from another."""
+    """Draw the hair over the forehead; its lower edge depends on the hair style."""
     w = sitter.width
     low = {
         "fringe": rng.uniform(-0.4, -0.2),

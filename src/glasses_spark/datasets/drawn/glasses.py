@@ -1,4 +1,4 @@
-"""Glasses: frames of many shapes, drawn on a face."""
+"""Drawings of glasses of many shapes on a face."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from glasses_spark.datasets.drawn.canvas import (
-    Canvas,
-    Colour,
-    curve,
-    grey,
-    jitter,
-    mix,
-    oval,
-)
+from glasses_spark.datasets.drawn.canvas import Canvas, Colour, curve, grey, jitter, mix, oval
 from glasses_spark.datasets.drawn.sitter import Sitter
 
 RIMS = (
@@ -33,7 +25,7 @@ RIM_SHARES = (0.28, 0.16, 0.12, 0.12, 0.08, 0.08, 0.08, 0.08)
 
 @dataclass(frozen=True)
 class GlassesFrame:
-    """A pair of glasses."""
+    """Shape and colours of a pair of glasses. Lengths are in face units."""
 
     rim: Colour
     thickness: float
@@ -48,9 +40,10 @@ class GlassesFrame:
 
     @classmethod
     def random(cls, rng: np.random.Generator, sitter: Sitter) -> GlassesFrame:
+        """Return random glasses that fit a person."""
         kind = str(rng.choice(["full", "thin", "dark"], p=[0.43, 0.27, 0.3]))
         rim = jitter(RIMS[rng.choice(len(RIMS), p=RIM_SHARES)], rng, 12)
-        if abs(grey(rim) - grey(sitter.skin)) < 75:  # people choose a frame that shows
+        if abs(grey(rim) - grey(sitter.skin)) < 75:  # keep the frame visible
             rim = mix(rim, (20, 20, 24) if grey(sitter.skin) > 110 else (250, 246, 235), 0.8)
         width = rng.uniform(0.23, 0.29)
         return cls(
@@ -68,6 +61,7 @@ class GlassesFrame:
 
 
 def draw_glasses(canvas: Canvas, frame: GlassesFrame, sitter: Sitter) -> None:
+    """Draw glasses on a face."""
     y, inner = frame.lens_y, frame.lens_x - frame.rx
     for side in (-1, 1):
         x = side * frame.lens_x
@@ -88,7 +82,7 @@ def draw_glasses(canvas: Canvas, frame: GlassesFrame, sitter: Sitter) -> None:
 
 
 def draw_doubtful_glasses(canvas: Canvas, sitter: Sitter, rng: np.random.Generator) -> None:
-    """Glasses of which one may say either: does that count as wearing them?"""
+    """Draw ambiguous glasses: pushed up, partly behind hair, or rimless."""
     kind = str(rng.choice(["pushed up", "behind hair", "rimless"]))
     frame = GlassesFrame.random(rng, sitter)
     if kind == "pushed up":
@@ -96,9 +90,9 @@ def draw_doubtful_glasses(canvas: Canvas, sitter: Sitter, rng: np.random.Generat
     elif kind == "behind hair":
         draw_glasses(canvas, frame, sitter)
         side = rng.choice([-1, 1])
-        for x in np.linspace(-0.55, 0.7, 26):  # a mane that leaves one rim in sight
+        for x in np.linspace(-0.55, 0.7, 26):  # hair over one lens
             lock = curve((side * 0.1, -0.95), (side * x, -0.7), (side * x, rng.uniform(0.2, 0.5)))
             canvas.stroke(lock, mix(sitter.hair, (0, 0, 0), rng.uniform(0, 0.25)), 0.1)
-    else:  # all that is left is a bridge, two glints and the temples' ends
+    else:  # only the bridge, two glints and the ends of the temples are visible
         skin = mix(sitter.skin, frame.rim, 0.35)
         draw_glasses(canvas, replace(frame, rim=skin, thickness=0.008, tint_strength=0.06), sitter)

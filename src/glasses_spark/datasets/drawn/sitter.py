@@ -1,4 +1,4 @@
-"""Sitter: the random properties of one drawn face."""
+"""Sitter: random properties of the person in a drawn face."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glasses_spark.datasets.drawn.canvas import (
-    Colour,
-    Points,
-    between,
-    jitter,
-)
+from glasses_spark.datasets.drawn.canvas import Colour, Points, between, jitter
 from glasses_spark.seeds import derive_seed
 
 SKINS = (
@@ -45,19 +40,27 @@ CLOTHES = (
 )
 
 
-class Chance:
-    """Independent generators by name: a part left out does not shift the draws of another."""
+class Generators:
+    """Independent random generators by part of the drawing.
+
+    A part that is not drawn does not change the random numbers of another.
+
+    Args:
+        seed: Seed of the set of drawings.
+        index: Number of the face.
+    """
 
     def __init__(self, seed: int, index: int) -> None:
         self._seed, self._index = seed, index
 
     def of(self, part: str) -> np.random.Generator:
+        """Return a new generator for a part of the drawing."""
         return np.random.default_rng(derive_seed(self._seed, "face", self._index, part))
 
 
 @dataclass(frozen=True)
 class Sitter:
-    """What is true of a person, with or without glasses."""
+    """Properties of a person that do not depend on glasses. Lengths are in face units."""
 
     skin: Colour
     hair: Colour
@@ -72,6 +75,7 @@ class Sitter:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Sitter:
+        """Return a random person."""
         hat = rng.random() < 0.14
         styles = ["short", "fringe", "parted", "long", "curly", "bald"]
         return cls(
@@ -88,7 +92,7 @@ class Sitter:
         )
 
     def outline(self, grow: float = 0.0) -> Points:
-        """The head's edge, clockwise from the right ear, `grow` units outside."""
+        """Return the outline of the head, clockwise from the right ear, `grow` units larger."""
         angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
         down = np.clip(np.sin(angle), 0, 1)
         half = (self.width + grow) * (1 - self.jaw * 0.45 * down**2.5)

@@ -1,4 +1,4 @@
-"""Fetch: a data set of Kaggle's and its labels, brought to this machine once."""
+"""Fetch of a Kaggle data set and its labels to this machine, resumable and done once."""
 
 from __future__ import annotations
 
@@ -15,38 +15,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from glasses_spark.datasets.kaggle.download import PASSING, Counter, download
+from glasses_spark.datasets.kaggle.download import RETRIED_STATUSES, Counter, download
 from glasses_spark.datasets.kaggle.kaggle_archive import locate_archive
-from glasses_spark.datasets.kaggle.unpack import BrokenArchiveError, Unpacked, missing_bytes, unpack
+from glasses_spark.datasets.kaggle.unpack import (
+    BrokenArchiveError,
+    UnpackedFile,
+    missing_bytes,
+    unpack,
+)
 from glasses_spark.errors import FetchError
-from glasses_spark.loading.labels import check_digest, check_size, parse_labels, without_secrets
+from glasses_spark.loading.labels_file import check_digest, check_size, parse_labels, redact_url
 
 logger = logging.getLogger(__name__)
 
-# As `sha256sum --check` reads it, in the folder of the images; Kaggle gives no checksums.
+# In the folder of the images, in the format of `sha256sum --check`. Kaggle has no checksums.
 MANIFEST: Final = "SHA256SUMS"
 _SUMMARY: Final = re.compile(r"# (\S+): (\d+) files, (\d+) bytes")
 
-# What a signed address answers once its time is over; the next attempt has a new one.
+# Answers for an expired signed address; the next attempt has a new one.
 _EXPIRED: Final = frozenset({400, 401, 403})
 
-# Room that is left to others on the disk.
+# Bytes of the disk that must stay free.
 _RESERVE: Final = 256 * 2**20
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What lies in a folder now.
+class FetchResult:
+    """The files of a data set in a folder.
 
     Attributes:
-        files: How many files of the data set.
-        size: Their bytes.
-        fresh: How many of them were written now.
+        files: Number of files.
+        size: Their total size in bytes.
+        written: Number of files written by this call.
     """
 
     files: int
     size: int
-    fresh: int
+    written: int
 
 
 def fetch_dataset(
@@ -57,50 +62,49 @@ def fetch_dataset(
     keep: Path | None = None,
     counter: Counter,
     pause: Callable[[float], None] = time.sleep,
-) -> Fetched:
-    """Download a data set of Kaggle's, and unpack its PNG and CSV files into a folder.
+) -> FetchResult:
+    """Download a Kaggle data set, and unpack its PNG and CSV files into a folder.
 
-    While it works, everything lies in a hidden folder beside that one; a call that
-    was interrupted, or killed, is taken up by the next one. What is there already
-    stays; of a complete folder nothing is asked of anybody.
+    Intermediate files are in a hidden folder beside it, where the next call resumes an
+    interrupted one. Existing files stay. A complete folder needs no request.
 
     Args:
         dataset: ``OWNER/NAME`` or ``OWNER/NAME/VERSION``.
-        folder: Where to. It appears in one step where it is missing or empty; to
-            other files the new ones are added one by one.
-        archive: Zip file of the data set; taken where it is there, in place of a
-            download, and left alone.
-        keep: Where a downloaded zip file goes in the end; None removes it.
-        counter: Encloses the parts of the work that take long.
-        pause: Waits so many seconds before another attempt.
+        folder: Target folder. If it is missing or empty it appears in one step; otherwise
+            the new files are moved into it one by one.
+        archive: Zip file of the data set, used instead of a download if it exists, and not
+            changed.
+        keep: Path to move a downloaded zip file to; None to delete it.
+        counter: Shows the progress of the long steps.
+        pause: Waits for a number of seconds before a retry.
 
     Returns:
-        What lies there now.
+        The files in the folder.
 
     Raises:
-        FetchError: It cannot be had, or must not be unpacked; the message says why.
-        SetupError: Kaggle's client cannot be used.
+        FetchError: The download failed, or the archive must not be unpacked.
+        SetupError: Kaggle's client is not installed or cannot start.
     """
     folder = folder.expanduser().resolve()
     work = folder.with_name(f".{folder.name}.fetch")
     downloaded = work / "archive.zip"
-    fetched = _complete(folder, dataset)
-    # It is there still where a call was killed after all else was done.
-    if fetched and not work.exists():
-        return fetched
-    with _written(folder), _alone(work):
-        if not fetched:
+    result = _read_complete(folder, dataset)
+    # The work folder remains if a call was killed at the very end.
+    if result and not work.exists():
+        return result
+    with _convert_write_errors(folder), _locked(work):
+        if not result:
             if archive.is_file():
-                logger.info("Taking %s in place of a download", archive)
+                logger.info("Using %s instead of a download", archive)
             elif not downloaded.is_file():
                 _download(dataset, downloaded, counter, pause)
             files = _unpack(archive, downloaded, work / "files", folder, counter)
-            _settle(files, dataset, work / "files", folder)
-            fetched = Fetched(len(files), _total(files), sum(one.fresh for one in files))
+            _move_into_place(files, dataset, work / "files", folder)
+            result = FetchResult(len(files), _total(files), sum(file.written for file in files))
         if keep and downloaded.is_file():
             downloaded.replace(keep)
         shutil.rmtree(work)
-    return fetched
+    return result
 
 
 def fetch_labels(
@@ -115,67 +119,71 @@ def fetch_labels(
 
     Args:
         url: Its http(s) address.
-        path: Where to; what is there already is checked and stays.
-        sha256: Its SHA-256, 64 hex digits; empty where nobody knows it.
+        path: Target file; an existing file is checked and stays.
+        sha256: Expected SHA-256, 64 hex digits; empty to accept any file.
         counter: As for ``fetch_dataset``.
         pause: As for ``fetch_dataset``.
 
     Returns:
-        Whether it was downloaded now.
+        Whether the file was downloaded by this call.
 
     Raises:
-        FetchError: It cannot be had.
-        LabelsError: It is another file than the SHA-256 says, or no labels file.
+        FetchError: The download failed.
+        LabelsError: The file has another SHA-256, or is not a labels file.
+        SetupError: The package requests is not installed.
     """
-    with _written(path):
+    name = redact_url(url)
+    with _convert_write_errors(path):
         if path.is_file():
             check_digest(path.read_bytes(), sha256, name=str(path))
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Under another name until it was looked at.
-        fresh = path.with_name(f".{path.name}.fetch")
+        # Under another name until it is validated.
+        unchecked = path.with_name(f".{path.name}.fetch")
         try:
             download(
                 lambda: url,
-                fresh,
-                name=without_secrets(url),
+                unchecked,
+                name=name,
                 counter=counter,
-                accept=lambda total, missing: check_size(total, without_secrets(url)),
+                accept=lambda total, missing: check_size(total, name),
                 pause=pause,
             )
-            content = fresh.read_bytes()
-            check_digest(content, sha256, name=without_secrets(url))
-            parse_labels(content, without_secrets(url))
-            fresh.replace(path)
+            content = unchecked.read_bytes()
+            check_digest(content, sha256, name=name)
+            parse_labels(content, name)
+            unchecked.replace(path)
         finally:
-            fresh.unlink(missing_ok=True)
+            unchecked.unlink(missing_ok=True)
     return True
 
 
-def _complete(folder: Path, dataset: str) -> Fetched | None:
-    """Return what a finished fetch has left, if it is all there; sizes are compared."""
+def _read_complete(folder: Path, dataset: str) -> FetchResult | None:
+    """Return the result of a finished fetch if all files still exist; compares their sizes."""
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return None
-    summary, *lines = manifest.read_text(encoding="utf-8").splitlines() or [""]
-    found = _SUMMARY.fullmatch(summary)
-    if not found:
+    first, *lines = manifest.read_text(encoding="utf-8").splitlines() or [""]
+    summary = _SUMMARY.fullmatch(first)
+    if not summary:
         raise FetchError(f"{manifest}: not written by `glasses-spark fetch`. Move it away")
-    if found[1] != dataset:
+    if summary[1] != dataset:
         raise FetchError(
-            f"{folder}: found the data set {found[1]} there, wanted {dataset}. Name another folder "
+            f"{folder}: contains the data set {summary[1]}, wanted {dataset}. Give another folder "
             "as data.images"
         )
     paths = [folder / line.partition("  ")[2] for line in lines]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        logger.warning("%s: %d files are gone, such as %s", folder, len(missing), missing[0].name)
+        logger.warning(
+            "%s: %d files are missing, for example %s", folder, len(missing), missing[0].name
+        )
         return None
     size = sum(path.stat().st_size for path in paths)
-    if size != int(found[3]):
-        logger.warning("%s: found %d bytes there, wanted %s", folder, size, found[3])
+    if size != int(summary[3]):
+        logger.warning("%s: found files of %d bytes, wanted %s", folder, size, summary[3])
         return None
-    return Fetched(len(paths), size, fresh=0)
+    return FetchResult(len(paths), size, written=0)
 
 
 def _download(dataset: str, target: Path, counter: Counter, pause: Callable[[float], None]) -> None:
@@ -184,79 +192,81 @@ def _download(dataset: str, target: Path, counter: Counter, pause: Callable[[flo
         target,
         name=dataset,
         counter=counter,
-        # Images hardly shrink in a zip file: they take its size once more.
-        accept=lambda total, missing: _require_room(target.parent.parent, missing + total),
-        passing=PASSING | _EXPIRED,
+        # Zip hardly compresses images: unpacked they need about the same space again.
+        accept=lambda total, missing: _require_space(target.parent.parent, missing + total),
+        retried=RETRIED_STATUSES | _EXPIRED,
         pause=pause,
     )
 
 
 def _unpack(
     archive: Path, downloaded: Path, files: Path, folder: Path, counter: Counter
-) -> list[Unpacked]:
+) -> list[UnpackedFile]:
     source = archive if archive.is_file() else downloaded
     try:
-        _require_room(folder.parent, missing_bytes(source, files, present=folder))
+        _require_space(folder.parent, missing_bytes(source, files, present=folder))
         return unpack(source, files, present=folder, counter=counter)
     except BrokenArchiveError as error:
         if source == archive:
             raise FetchError(f"{error}. Delete it, and fetch again") from error
         downloaded.unlink()
         raise FetchError(
-            f"{error}: so it came from Kaggle, and was deleted. Fetch again"
+            f"{error}. It was damaged when it came from Kaggle and has been deleted. Fetch again"
         ) from error
 
 
-def _settle(files: Sequence[Unpacked], dataset: str, fresh: Path, folder: Path) -> None:
-    """Put the unpacked files in their place; the manifest, which says that all are there, last."""
+def _move_into_place(
+    files: Sequence[UnpackedFile], dataset: str, unpacked: Path, folder: Path
+) -> None:
+    """Move the unpacked files to the folder; the manifest, which marks it as complete, last."""
     summary = f"# {dataset}: {len(files)} files, {_total(files)} bytes\n"
-    lines = "".join(f"{one.sha256}  {one.name}\n" for one in files)
-    (fresh / MANIFEST).write_text(summary + lines, encoding="utf-8")
+    lines = "".join(f"{file.sha256}  {file.name}\n" for file in files)
+    (unpacked / MANIFEST).write_text(summary + lines, encoding="utf-8")
     try:
-        fresh.rename(folder)
+        unpacked.rename(folder)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        for name in [*(one.name for one in files), MANIFEST]:
-            if (fresh / name).exists():
-                (fresh / name).replace(folder / name)
+        for name in [*(file.name for file in files), MANIFEST]:
+            if (unpacked / name).exists():
+                (unpacked / name).replace(folder / name)
 
 
-def _total(files: Sequence[Unpacked]) -> int:
-    return sum(one.size for one in files)
+def _total(files: Sequence[UnpackedFile]) -> int:
+    return sum(file.size for file in files)
 
 
-def _require_room(folder: Path, wanted: int) -> None:
+def _require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
-    if free < wanted + _RESERVE:
+    if free < needed + _RESERVE:
         raise FetchError(
-            f"{folder}: found {free / 1e9:.1f} GB free on this disk, wanted "
-            f"{(wanted + _RESERVE) / 1e9:.1f} GB for the zip file and the images. Make room, or "
-            "name a folder on another disk as data.images"
+            f"{folder}: found {free / 1e9:.1f} GB of free space, wanted "
+            f"{(needed + _RESERVE) / 1e9:.1f} GB for the zip file and the images. Free some space, "
+            "or give a folder on another disk as data.images"
         )
 
 
 @contextmanager
-def _written(folder: Path) -> Iterator[None]:
+def _convert_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise FetchError(
-            f"{folder}: cannot be written ({error.strerror}: {error.filename}). Check the disk and "
-            "the right to write there"
+            f"{path}: cannot be written ({error.strerror}: {error.filename}). Check the disk and "
+            "your permission to write there"
         ) from error
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Make the folder for the work, and keep other calls out of it."""
+def _locked(work: Path) -> Iterator[None]:
+    """Create the work folder, and lock it against other calls."""
     work.mkdir(parents=True, exist_ok=True)
     handle = os.open(work, os.O_RDONLY)
     try:
-        # The system lets go of it when this process ends, however it ends.
+        # The system releases the lock when this process ends, in whatever way.
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise FetchError(f"{work}: another fetch is at work there. Wait for it to end") from None
+        raise FetchError(f"{work}: in use by another fetch. Wait until it ends") from None
     finally:
         os.close(handle)

@@ -1,4 +1,4 @@
-"""Unpack: the images and tables of a zip archive that nobody has vouched for."""
+"""Extraction of images and tables from an untrusted zip archive."""
 
 from __future__ import annotations
 
@@ -18,88 +18,89 @@ from typing import IO, Any, Final
 from glasses_spark.datasets.kaggle.download import Counter
 from glasses_spark.errors import FetchError
 
-TAKEN: Final = (".png", ".csv")
+SUFFIXES: Final = (".png", ".csv")
 
-# The 5,000 faces take 1.2 MB each, 6.1 GB in all. What is beyond these is no set of faces.
+# The 5,000 images of the Kaggle data set take 1.2 MB each, 6.1 GB in total. Archives beyond
+# these limits are rejected.
 MAX_ENTRIES: Final = 100_000
 MAX_ENTRY_BYTES: Final = 64 * 2**20
 MAX_TOTAL_BYTES: Final = 64 * 2**30
 MAX_DIRECTORY_BYTES: Final = 64 * 2**20
 
-# The records at the end of a zip file: its signature; the length, or the place, that is asked for.
+# Records at the end of a zip file. Each has a signature and the length of the directory, or
+# (locator) the position of the zip64 record.
 _END: Final = struct.Struct("<4s8xI6x")
 _LOCATOR: Final = struct.Struct("<4s4xQ4x")
 _LARGE_END: Final = struct.Struct("<4s36xQ8x")
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
-_PIECE: Final = 1 << 20
+_CHUNK_BYTES: Final = 1 << 20
 
-# Letters that no name of a face needs, and that one system or another reads in its own way.
-_ODD: Final = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+# Characters that some file systems or shells interpret.
+_UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 
 
 class BrokenArchiveError(FetchError):
-    """The file is no zip archive, or not a whole one."""
+    """The file is not a complete zip archive."""
 
 
 @dataclass(frozen=True)
-class Unpacked:
-    """A file that is on the disk as it is in the archive.
+class UnpackedFile:
+    """A file on the disk with the content that it has in the archive.
 
     Attributes:
-        name: Its base name.
-        sha256: Of its content, 64 hex digits.
-        size: In bytes.
-        fresh: Whether it was written now.
+        name: Base name.
+        sha256: SHA-256 of the content, 64 hex digits.
+        size: Bytes.
+        written: Whether this call has written it.
     """
 
     name: str
     sha256: str
     size: int
-    fresh: bool
+    written: bool
 
 
-def unpack(archive: Path, folder: Path, *, present: Path, counter: Counter) -> list[Unpacked]:
-    """Write the PNG and CSV files of an archive side by side into one folder.
+def unpack(archive: Path, folder: Path, *, present: Path, counter: Counter) -> list[UnpackedFile]:
+    """Write the PNG and CSV files of an archive into one folder, without subfolders.
 
-    Nothing is written before all entries were looked at; each file appears whole
-    or not at all. Files that are there already, in either folder, are compared
-    with the archive and left alone.
+    All entries are validated before anything is written. Each file is written completely or
+    not at all. Files that exist in either folder are compared with the archive and stay.
 
     Args:
         archive: The zip file.
-        folder: Where to; made where it is missing.
-        present: Another folder, where some of the files may lie already.
-        counter: Told how many files are done.
+        folder: Target folder; created if missing.
+        present: Another folder that may contain some of the files.
+        counter: Shows the number of files done.
 
     Returns:
-        The files, by name, in both folders.
+        The files of the archive, in both folders.
 
     Raises:
-        BrokenArchiveError: It is not a whole zip archive.
-        FetchError: It holds what no set of faces holds, a file of the same name
-            but another content is present, or the disk is too small.
+        BrokenArchiveError: It is not a complete zip archive.
+        FetchError: An entry is unsafe, a limit is exceeded, or a file of the same name with
+            other content exists.
     """
     with _opened(archive) as bundle:
         entries = _entries(bundle, archive)
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".*.part"):  # of a call that was killed
+        for leftover in folder.glob(".*.part"):  # from an interrupted call
             leftover.unlink()
-        done = []
+        files = []
         with counter(f"Unpacking {len(entries):,} files", len(entries)) as show:
             for name, entry in entries.items():
-                done.append(_take(bundle, entry, name, folder, present))
-                show(len(done))
-    return done
+                files.append(_extract(bundle, entry, name, folder, present))
+                show(len(files))
+    return files
 
 
 def missing_bytes(archive: Path, folder: Path, *, present: Path) -> int:
-    """Return how many bytes ``unpack`` would write; the rest as there."""
+    """Return the number of bytes that ``unpack`` would write, with the same arguments."""
     with _opened(archive) as bundle:
         return sum(
             entry.file_size
             for name, entry in _entries(bundle, archive).items()
-            if not any((place / name).exists() for place in (folder, present))
+            if not any((parent / name).exists() for parent in (folder, present))
         )
 
 
@@ -108,141 +109,142 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     size = _directory_bytes(archive)
     if size > MAX_DIRECTORY_BYTES:
         raise FetchError(
-            f"{archive}: found a directory of {size} bytes in it, wanted at most "
-            f"{MAX_DIRECTORY_BYTES}; this is no archive of faces"
+            f"{archive}: found a directory of {size} bytes, wanted at most {MAX_DIRECTORY_BYTES}. "
+            "This is not an archive of faces"
         )
     try:
         with zipfile.ZipFile(archive) as bundle:
             yield bundle
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise BrokenArchiveError(f"{archive}: not a whole zip archive ({error})") from error
+        raise BrokenArchiveError(f"{archive}: not a complete zip archive ({error})") from error
 
 
 def _directory_bytes(archive: Path) -> int:
-    """Return the length of the list of entries, as the end of the archive has it; 0 without one.
+    """Return the length of the directory of an archive from its end record; 0 without one.
 
-    The standard library takes the whole list into memory, a thousand bytes an entry, before it
-    lets itself be asked. The record at the end is looked for as there: after the list, a
-    comment of at most 65,535 bytes behind it, and its large form (zip64) before it.
+    ``zipfile`` reads the whole directory into memory, a thousand bytes per entry, before the
+    number of entries is known. Like ``zipfile``, this function searches the end record before
+    a comment of up to 65,535 bytes, and its zip64 form before that record.
     """
     with archive.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
         start = max(0, length - _END.size - 0xFFFF)
         file.seek(start)
         tail = file.read()
-        place = len(tail) - _END.size
-        if not (tail[max(0, place) :].startswith(b"PK\5\6") and tail.endswith(b"\0\0")):
-            place = tail.rfind(b"PK\5\6")
-        if place < 0 or len(tail) < place + _END.size:
+        position = len(tail) - _END.size
+        if not (tail[max(0, position) :].startswith(b"PK\5\6") and tail.endswith(b"\0\0")):
+            position = tail.rfind(b"PK\5\6")
+        if position < 0 or len(tail) < position + _END.size:
             return 0
-        sizes = [int(_END.unpack_from(tail, place)[1])]
-        locator = _read_at(file, start + place - _LOCATOR.size, _LOCATOR)
+        sizes = [int(_END.unpack_from(tail, position)[1])]
+        locator_position = start + position - _LOCATOR.size
+        locator = _read_at(file, locator_position, _LOCATOR)
         if locator and locator[0] == b"PK\6\7":
-            # Some releases of Python go where it points to, others look right before it.
-            for where in (locator[1], start + place - _LOCATOR.size - _LARGE_END.size):
-                record = _read_at(file, where, _LARGE_END)
+            # Depending on its version, Python reads the record that the locator points to or
+            # the one directly before the locator.
+            for record_position in (locator[1], locator_position - _LARGE_END.size):
+                record = _read_at(file, record_position, _LARGE_END)
                 sizes += [record[1]] if record and record[0] == b"PK\6\6" else []
         return max(sizes[1:] or sizes)
 
 
-def _read_at(file: IO[bytes], place: int, record: struct.Struct) -> tuple[Any, ...] | None:
-    if not 0 <= place < 2**63:
+def _read_at(file: IO[bytes], position: int, record: struct.Struct) -> tuple[Any, ...] | None:
+    if not 0 <= position < 2**63:
         return None
-    file.seek(place)
+    file.seek(position)
     content = file.read(record.size)
     return record.unpack(content) if len(content) == record.size else None
 
 
 def _entries(bundle: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
-    """Look at every entry, and return those that are taken, by base name."""
+    """Validate all entries, and return the PNG and CSV files by base name."""
     entries = bundle.infolist()
     if len(entries) > MAX_ENTRIES:
         raise FetchError(
-            f"{archive}: found {len(entries)} entries, wanted at most {MAX_ENTRIES}; this is no "
-            "archive of faces"
+            f"{archive}: found {len(entries)} entries, wanted at most {MAX_ENTRIES}. This is not "
+            "an archive of faces"
         )
-    taken: dict[str, zipfile.ZipInfo] = {}
-    names: dict[str, str] = {}
+    files: dict[str, zipfile.ZipInfo] = {}
+    full_names: dict[str, str] = {}
     for entry in entries:
         problem = _problem(entry)
         if problem:
             raise FetchError(
-                f"{archive}: refused, nothing is unpacked: the entry {entry.filename[:80]!r} "
-                f"{problem}. Delete it, and do not trust where it came from"
+                f"{archive}: unsafe, nothing is unpacked: the entry {entry.filename[:80]!r} "
+                f"{problem}. Delete the archive, and do not trust its source"
             )
         name = PurePosixPath(entry.filename).name
-        if entry.is_dir() or name.startswith((".", "_")) or not name.lower().endswith(TAKEN):
+        if entry.is_dir() or name.startswith((".", "_")) or not name.lower().endswith(SUFFIXES):
             continue
-        # Some disks do not tell upper from lower case.
-        other = names.setdefault(name.casefold(), entry.filename)
-        if other != entry.filename or name in taken:
+        # Some file systems ignore case.
+        earlier = full_names.setdefault(name.casefold(), entry.filename)
+        if earlier != entry.filename or name in files:
             raise FetchError(
-                f"{archive}: two entries have one name, {other!r} and {entry.filename!r}, and "
-                "would lie in one place. Unpack it by hand"
+                f"{archive}: two entries have the same base name, {earlier!r} and "
+                f"{entry.filename!r}. Unpack the archive yourself"
             )
-        taken[name] = entry
-    if not any(name.lower().endswith(".png") for name in taken):
-        raise FetchError(f"{archive}: found no PNG file in it, wanted faces. Check data.dataset")
-    total = sum(entry.file_size for entry in taken.values())
+        files[name] = entry
+    if not any(name.lower().endswith(".png") for name in files):
+        raise FetchError(f"{archive}: contains no PNG file. Check data.dataset")
+    total = sum(entry.file_size for entry in files.values())
     if total > MAX_TOTAL_BYTES:
         raise FetchError(
-            f"{archive}: would unpack to {total} bytes, wanted at most {MAX_TOTAL_BYTES}; this is "
-            "no archive of faces"
+            f"{archive}: would unpack to {total} bytes, wanted at most {MAX_TOTAL_BYTES}. This is "
+            "not an archive of faces"
         )
-    return taken
+    return files
 
 
 def _problem(entry: zipfile.ZipInfo) -> str | None:
-    """Return what is wrong with an entry, if anything; it may be one that is not taken."""
+    """Return what is unsafe about an entry, extracted or not; None if nothing is."""
     path = PurePosixPath(entry.filename)
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts:
-        return "leads out of the folder"
-    if _ODD.search(entry.filename):
-        return "has a letter in its name that no file of a data set has"
+        return "is outside the folder"
+    if _UNSAFE.search(entry.filename):
+        return "has an unsafe character in its name"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return "is a link or a device, not a file"
     if entry.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if entry.compress_type not in _METHODS:
-        return f"is compressed by the method {entry.compress_type}, not by deflate"
+        return f"is compressed with method {entry.compress_type}, not with deflate"
     if entry.file_size > MAX_ENTRY_BYTES:
         return f"would unpack to {entry.file_size} bytes, more than {MAX_ENTRY_BYTES}"
     return None
 
 
-def _take(
+def _extract(
     bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, folder: Path, present: Path
-) -> Unpacked:
+) -> UnpackedFile:
     for path in (present / name, folder / name):
         if path.is_symlink() or path.exists():
-            return _compared(path, entry)
-    total = hashlib.sha256()
+            return _compare_existing(path, entry)
+    sha256 = hashlib.sha256()
     part = folder / f".{name}.part"
     with bundle.open(entry) as source, part.open("wb") as file:
-        # zipfile itself gives no more than the size that was looked at, and checks the CRC.
-        for piece in _pieces(source):
-            total.update(piece)
-            file.write(piece)
+        # zipfile returns at most the validated size, and checks the CRC.
+        for chunk in _read_chunks(source):
+            sha256.update(chunk)
+            file.write(chunk)
     part.replace(folder / name)
-    return Unpacked(name, total.hexdigest(), entry.file_size, fresh=True)
+    return UnpackedFile(name, sha256.hexdigest(), entry.file_size, written=True)
 
 
-def _compared(path: Path, entry: zipfile.ZipInfo) -> Unpacked:
-    total, crc = hashlib.sha256(), 0
+def _compare_existing(path: Path, entry: zipfile.ZipInfo) -> UnpackedFile:
+    sha256, crc = hashlib.sha256(), 0
     if path.is_file() and path.stat().st_size == entry.file_size:
         with path.open("rb") as file:
-            for piece in _pieces(file):
-                total.update(piece)
-                crc = zlib.crc32(piece, crc)
+            for chunk in _read_chunks(file):
+                sha256.update(chunk)
+                crc = zlib.crc32(chunk, crc)
         if crc == entry.CRC:
-            return Unpacked(path.name, total.hexdigest(), entry.file_size, fresh=False)
+            return UnpackedFile(path.name, sha256.hexdigest(), entry.file_size, written=False)
     raise FetchError(
-        f"{path}: found another file there than the archive holds under this name. Move it away, "
-        "and fetch again"
+        f"{path}: differs from the file of this name in the archive. Move it away, and fetch again"
     )
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
-        yield piece
+def _read_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk

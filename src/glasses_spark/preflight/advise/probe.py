@@ -191,10 +191,10 @@ def _run_forks(
 
 def _decode(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
     from glasses_spark.errors import DecodeError
-    from glasses_spark.preprocessing.decoding.batches import settle_in
+    from glasses_spark.preprocessing.decoding.batches import configure_worker
     from glasses_spark.preprocessing.decoding.decode import decode
 
-    settle_in()
+    configure_worker()
 
     def decode_next(number: int) -> None:
         # Different files, because one file would stay in the processor's cache.

@@ -15,9 +15,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
-from glasses_spark.loading.labels import MAX_BYTES, parse_labels
+from glasses_spark.loading.labels_file import MAX_BYTES, parse_labels
 from glasses_spark.loading.listing import number_in
-from glasses_spark.preprocessing.decoding.png_file import SIGNATURE
+from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE
 from glasses_spark.runtime.location import SCHEME, local_path
 
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
@@ -153,10 +153,10 @@ def not_png(paths: Iterable[str]) -> Tally:
     for path in paths:
         try:
             with open(path, "rb") as file:
-                start = file.read(len(SIGNATURE))
+                start = file.read(len(PNG_SIGNATURE))
         except OSError:
             start = b""
-        if start != SIGNATURE:
+        if start != PNG_SIGNATURE:
             tally.add(os.path.basename(path))
     return tally
 

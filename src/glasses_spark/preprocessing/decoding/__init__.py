@@ -1,1 +1,1 @@
-"""Decoding: PNG bytes to grey pixels, equal to OpenCV's."""
+"""Decoding of PNG files to grey pixels, bit for bit as OpenCV does it."""

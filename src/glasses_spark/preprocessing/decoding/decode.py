@@ -1,4 +1,4 @@
-"""Decoding: the bytes of one PNG file become a small grey image; no Spark in it."""
+"""Decoding of one PNG file to a small grey image, without Spark."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from glasses_spark.preprocessing.decoding.checksum import clear_wide_registers
 from glasses_spark.preprocessing.decoding.fast_png import decode_fast
 from glasses_spark.preprocessing.decoding.png_file import read_png_file
 
-# Names what `decode` makes of a file: kept pixels are decoded anew when it changes.
-# Raise the number when the pixels change; which way they are computed does not count.
+# Version of the pixels that `decode` returns. Stored pixels of another version are decoded
+# again. Raise the number when the pixels change, not when the implementation does.
 DECODER_VERSION: Final = f"1/opencv-{cv2.__version__.partition('.')[0]}"
 
 
 def decode(content: bytes | memoryview, height: int = 128, width: int = 128) -> NDArray[np.uint8]:
     """Decode a PNG file to grey and resize it.
 
-    Equal bit for bit to ``cv2.resize(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE),
-    (width, height))``. The file is checked before OpenCV sees it: OpenCV chooses
-    its decoder by the content and not by the name, and how much of a cut file it
-    accepts depends on its version. Ordinary files do not need OpenCV's decoder at
-    all and take less than half its time (see ``fast_png``).
+    The result equals ``cv2.resize(cv2.imdecode(content, cv2.IMREAD_GRAYSCALE), (width,
+    height))`` bit for bit. The file is validated first, because OpenCV chooses its decoder
+    by the content, and how much of a truncated file it accepts depends on its version.
+    Ordinary files take a path of their own in less than half of OpenCV's time (see
+    ``fast_png``).
 
     Args:
-        content: The whole file.
+        content: The complete file.
         height: Rows of the result, at least 1.
         width: Columns of the result, at least 1.
 
@@ -36,7 +36,7 @@ def decode(content: bytes | memoryview, height: int = 128, width: int = 128) -> 
         uint8 of shape ``(height, width)``, 0 black to 255 white.
 
     Raises:
-        DecodeError: The bytes are not one whole PNG file, or claim more than
+        DecodeError: The bytes are not one complete PNG file, or declare more than
             ``MAX_PIXELS``. The message is a short reason without the file's name.
     """
     data = memoryview(content)

@@ -1,4 +1,4 @@
-"""PNG files: taken apart into chunks and checked, before anything decodes them."""
+"""Validation of PNG files: chunks, lengths and checksums, before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 from glasses_spark.errors import DecodeError
 from glasses_spark.preprocessing.decoding.checksum import crc32
 
-SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 
-# 256 MB as RGBA, about 60 times a face of the Kaggle set. A file of a few bytes
-# can claim any size, and the decoder allocates what it claims.
+# 256 MB as RGBA, about 60 times an image of the Kaggle set. A file of a few bytes can
+# declare any size, and the decoder allocates what the file declares.
 MAX_PIXELS: Final = 64 * 1024 * 1024
 
-# Around the data of a chunk: its length and type before, and its CRC after.
+# Length and type come before the data of a chunk, the CRC after it.
 _CHUNK_START: Final = struct.Struct(">I4s")
 _CHUNK_END: Final = struct.Struct(">I")
 _CHUNK_OVERHEAD: Final = 12
@@ -23,17 +23,17 @@ _CHUNK_OVERHEAD: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class PngFile:
-    """What the chunks of a whole PNG file say, before any pixel is decoded.
+    """Header and chunks of a complete PNG file.
 
     Attributes:
         width: Columns, at least 1.
         height: Rows, at least 1; ``width * height`` is at most ``MAX_PIXELS``.
-        depth: Bits of a sample, as the header says; not checked.
-        colour: Colour type, as the header says; not checked.
+        depth: Bits per sample, as in the header; not validated.
+        colour: Colour type, as in the header; not validated.
         methods: The last three bytes of the header: compression, filter, interlace.
-        kinds: The types of the chunks in their order; IDAT next to IDAT counts once.
-        longest: Bytes of the longest chunk.
-        data: What each IDAT chunk holds, in order; views of the file.
+        kinds: Types of the chunks in order; consecutive IDAT chunks count once.
+        longest: Length of the longest chunk in bytes.
+        data: Data of each IDAT chunk in order, as views of the file.
     """
 
     width: int
@@ -47,20 +47,20 @@ class PngFile:
 
 
 def read_png_file(content: memoryview) -> PngFile:
-    """Walk the chunks from the signature to IEND and check the CRC of each.
+    """Read the chunks from the signature to IEND and check the CRC of each.
 
     Args:
-        content: The whole file; what follows IEND is not looked at.
+        content: The complete file; bytes after IEND are ignored.
 
     Raises:
-        DecodeError: The bytes are not one whole PNG file, or claim more than
+        DecodeError: The bytes are not one complete PNG file, or declare more than
             ``MAX_PIXELS``. The message is a short reason without the file's name.
     """
     if len(content) == 0:
         raise DecodeError("empty file")
-    if bytes(content[: len(SIGNATURE)]) != SIGNATURE:
+    if bytes(content[: len(PNG_SIGNATURE)]) != PNG_SIGNATURE:
         raise DecodeError(f"not a PNG file (starts with {bytes(content[:8])!r})")
-    kind, header, position = _next_chunk(content, len(SIGNATURE))
+    kind, header, position = _next_chunk(content, len(PNG_SIGNATURE))
     width, height = _size(kind, header)
     kinds, longest, data = [kind], len(header), []
     while kind != b"IEND":
@@ -85,7 +85,7 @@ def read_png_file(content: memoryview) -> PngFile:
 
 
 def _next_chunk(content: memoryview, position: int) -> tuple[bytes, memoryview, int]:
-    """Return the type and the data of the chunk at ``position``, and where the next starts."""
+    """Return type and data of the chunk at ``position``, and the position of the next."""
     if position + _CHUNK_OVERHEAD > len(content):
         raise DecodeError("truncated PNG file")
     length, kind = _CHUNK_START.unpack_from(content, position)

@@ -1,1 +1,1 @@
-"""Near-duplicates: images that are nearly the same, in clusters."""
+"""Search for near-duplicate images, and their clusters."""

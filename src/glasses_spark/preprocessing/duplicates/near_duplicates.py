@@ -1,8 +1,8 @@
-"""Duplicates: images that are nearly the same, and the clusters that they make.
+"""Clusters of near-duplicate images.
 
-A face that is in the training and, scaled or compressed once more, in the test tells
-nothing of faces that the model has not seen. Whatever is near to something of a cluster
-belongs to it, so that no two parts of a split share a picture.
+An image in the training set whose rescaled or recompressed copy is in the test set makes the
+test result too good. A cluster contains every image that is near one of its images, so a
+split by clusters keeps all copies of an image in one part.
 """
 
 from __future__ import annotations
@@ -21,41 +21,35 @@ from glasses_spark.columns import CLUSTER, CONFLICTING, ID, LABEL, PATH, PIXELS
 from glasses_spark.preprocessing.duplicates.clusters import (
     FIRST,
     HASH_WORDS,
-    cluster_in_spark,
-    cluster_places,
-    release,
+    cluster_hashes,
+    unpersist_checkpoint,
 )
 from glasses_spark.preprocessing.duplicates.perceptual_hash import hash_pixels
 
 logger = logging.getLogger(__name__)
 
-# Up to so many rows the hashes, 32 bytes each, are compared in the driver: one Spark job
-# where the comparison in Spark takes a dozen.
-MOST_IN_DRIVER: Final = 50_000
-
-# Clusters this large are no copies of one picture, but pictures too alike for the hash:
-# kept together they would leave a part of the split without images.
+# A larger cluster does not hold copies of one image, but images that the hash cannot tell
+# apart. Keeping them together could leave a part of the split empty.
 LARGEST_FRACTION: Final = 0.1
 LARGEST_COUNT: Final = 10
-_MEMBERS_NAMED: Final = 5
+_EXAMPLES: Final = 5
 _HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
-_OTHER: Final = "other"
+_MEMBER: Final = "member"
 _SIZE: Final = "size"
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Clusters of images that are nearly the same.
+    """Clusters of near-duplicate images.
 
     Attributes:
-        members: One row an image that is in a cluster with others: ``id`` (int),
-            ``cluster`` (int, the smallest id in it) and ``conflicting`` (boolean,
-            whether labels in its cluster differ); None where there is no such image.
-            Usable until ``unpersist()``.
-        images: How many they are.
-        clusters: In how many clusters.
-        conflicting: How many of these have labels that differ.
-        checkpoint: The frame behind ``members`` where Spark keeps one.
+        members: One row per image in a cluster of at least two: ``id`` (int), ``cluster``
+            (int, the smallest id in it) and ``conflicting`` (boolean, whether the labels in
+            the cluster differ). None if there are no clusters. Valid until ``unpersist()``.
+        images: Number of these images.
+        clusters: Number of clusters.
+        conflicting: Number of clusters whose labels differ.
+        checkpoint: The local checkpoint behind ``members``, if there is one.
     """
 
     members: DataFrame | None
@@ -65,65 +59,63 @@ class NearDuplicates:
     checkpoint: DataFrame | None = field(default=None, repr=False)
 
     def unpersist(self) -> None:
-        """Let go of what Spark keeps for ``members``, if anything."""
+        """Unpersist the checkpoint behind ``members``, if there is one."""
         if self.checkpoint is not None:
-            release(self.checkpoint)
+            unpersist_checkpoint(self.checkpoint)
 
 
-def find_near_duplicates(
-    pixels: DataFrame, *, rows: int, height: int, width: int
-) -> NearDuplicates:
-    """Find the images that are nearly the same, in one pass over the pixels.
+def find_near_duplicates(pixels: DataFrame, *, height: int, width: int) -> NearDuplicates:
+    """Find near-duplicate images in one pass over the pixels.
 
     Args:
         pixels: ``id`` (int, unique), ``label`` and ``pixels``, none of them null.
-        rows: How many rows that is, or a few more; decides where hashes are compared.
         height: Rows of the pixels.
         width: Columns of the pixels.
 
     Returns:
-        The clusters, without those that hold more than a tenth of all images, and more
-        than 10: their images count as different ones, and the log says so.
+        The clusters, except those with more than 10 images and more than a tenth of all
+        images: these images count as different, and a warning is logged.
     """
     hashed = pixels.select(ID, LABEL, PIXELS).mapInArrow(_hasher(height, width), _HASHED)
-    found = _in_driver(hashed) if rows <= MOST_IN_DRIVER else _in_spark(hashed)
-    if found.clusters:
+    duplicates = _cluster(hashed)
+    if duplicates.clusters:
         logger.info(
-            "%d images are near-duplicates, in %d clusters: each stays on one side of a split",
-            found.images,
-            found.clusters,
+            "%d images are near-duplicates, in %d clusters. Each cluster stays in one part of the "
+            "split",
+            duplicates.images,
+            duplicates.clusters,
         )
-    if found.members is not None and found.conflicting:
+    if duplicates.members is not None and duplicates.conflicting:
         logger.warning(
-            "%d clusters of near-duplicates have labels that differ, such as those of the images "
-            "%s",
-            found.conflicting,
-            _examples(found.members),
+            "%d clusters of near-duplicates have different labels, for example images %s",
+            duplicates.conflicting,
+            _format_examples(duplicates.members),
         )
-    return found
+    return duplicates
 
 
-def with_clusters(pixels: DataFrame, found: NearDuplicates) -> DataFrame:
-    """Add the column ``cluster`` (int): the smallest id in a row's cluster, or its own."""
-    if found.members is None:
+def add_clusters(pixels: DataFrame, duplicates: NearDuplicates) -> DataFrame:
+    """Add the column ``cluster`` (int): the smallest id in the cluster of a row, or its own id."""
+    if duplicates.members is None:
         return pixels.withColumn(CLUSTER, F.col(ID))
-    members = F.broadcast(found.members.select(F.col(ID).alias(_OTHER), CLUSTER))
+    members = F.broadcast(duplicates.members.select(F.col(ID).alias(_MEMBER), CLUSTER))
     return (
-        pixels.join(members, pixels[ID] == members[_OTHER], "left")
+        pixels.join(members, pixels[ID] == members[_MEMBER], "left")
         .withColumn(CLUSTER, F.coalesce(CLUSTER, ID))
-        .drop(_OTHER)
+        .drop(_MEMBER)
     )
 
 
 def list_duplicates(pixels: DataFrame, members: DataFrame) -> DataFrame:
-    """List the clusters, for people to look at.
+    """List the images of all clusters for users to inspect.
 
     Args:
         pixels: ``id``, ``path`` and ``label``.
-        members: As in ``NearDuplicates``.
+        members: Members from ``NearDuplicates``.
 
     Returns:
-        ``cluster``, ``id``, ``path``, ``label`` and ``conflicting``, in this order.
+        ``cluster``, ``id``, ``path``, ``label`` and ``conflicting``, ordered by cluster and
+        id.
     """
     return (
         pixels.select(ID, PATH, LABEL)
@@ -148,69 +140,19 @@ def _hasher(
     return hash_batches
 
 
-def _in_driver(hashed: DataFrame) -> NearDuplicates:
-    """Compare the hashes of at most ``MOST_IN_DRIVER`` rows in this process."""
-    table = hashed.toArrow().sort_by(ID)
-    ids, labels, *words = (table[name].to_numpy() for name in (ID, LABEL, *HASH_WORDS))
-    places = cluster_places(np.stack(words, axis=1))
-    sizes = np.bincount(places, minlength=len(ids))
-    limit = _limit(len(ids))
-    if (sizes > limit).any():
-        _warn_of_large(int((sizes > limit).sum()), int(sizes.max()), limit, len(ids))
-    kept = np.flatnonzero((sizes[places] > 1) & (sizes[places] <= limit))
-    positives = np.bincount(places, weights=labels, minlength=len(ids))
-    conflicting = (positives > 0) & (positives < sizes)
-    if not len(kept):
-        return NearDuplicates(None, 0, 0, 0)
-    rows = pa.table(
-        {
-            ID: ids[kept],
-            CLUSTER: ids[places[kept]],
-            CONFLICTING: conflicting[places[kept]],
-        }
-    )
-    in_use = np.unique(places[kept])
-    return NearDuplicates(
-        members=hashed.sparkSession.createDataFrame(rows),
-        images=len(kept),
-        clusters=len(in_use),
-        conflicting=int(conflicting[in_use].sum()),
-    )
-
-
-def _in_spark(hashed: DataFrame) -> NearDuplicates:
-    """Compare the hashes of any number of rows in Spark."""
+def _cluster(hashed: DataFrame) -> NearDuplicates:
     hashed = hashed.persist()
     try:
-        total = hashed.count()
-        # Equal hashes count once: a thousand of them would be half a million near pairs.
-        distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST))
-        components = cluster_in_spark(distinct)
-        by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
-        places = (
-            hashed.join(distinct, by_word)
-            .select(hashed[ID], hashed[LABEL], distinct[FIRST])
-            .join(components.select(FIRST, CLUSTER), FIRST, "left")
-            .select(ID, LABEL, F.coalesce(CLUSTER, FIRST).alias(CLUSTER))
-        )
-        by_cluster = Window.partitionBy(CLUSTER)
-        checkpoint = (
-            places.withColumn(_SIZE, F.count("*").over(by_cluster))
-            .where(F.col(_SIZE) > 1)
-            .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
-            .select(ID, CLUSTER, CONFLICTING, _SIZE)
-            # Small, and from here without the pixels and the comparison behind it.
-            .localCheckpoint()
-        )
-        release(components)
+        rows = hashed.count()
+        checkpoint = _find_members(hashed)
     finally:
         hashed.unpersist()
-    limit = _limit(total)
+    limit = max(LARGEST_COUNT, int(LARGEST_FRACTION * rows))
     large, largest = checkpoint.agg(
         F.count_distinct(F.when(F.col(_SIZE) > limit, F.col(CLUSTER))), F.max(_SIZE)
     ).collect()[0]
     if large:
-        _warn_of_large(large, largest, limit, total)
+        _warn_about_large_clusters(large, largest, limit, rows)
     members = checkpoint.where(F.col(_SIZE) <= limit).drop(_SIZE)
     images, clusters, conflicting = members.agg(
         F.count("*"),
@@ -218,26 +160,51 @@ def _in_spark(hashed: DataFrame) -> NearDuplicates:
         F.count_distinct(F.when(F.col(CONFLICTING), F.col(CLUSTER))),
     ).collect()[0]
     if not images:
-        release(checkpoint)
+        unpersist_checkpoint(checkpoint)
         return NearDuplicates(None, 0, 0, 0)
     return NearDuplicates(members, images, clusters, conflicting, checkpoint)
 
 
-def _examples(members: DataFrame) -> str:
-    rows = members.where(CONFLICTING).orderBy(CLUSTER, ID).limit(_MEMBERS_NAMED).collect()
+def _find_members(hashed: DataFrame) -> DataFrame:
+    """Return the images of all clusters, with the size of their cluster, as a checkpoint."""
+    # Equal hashes count once: a thousand of them would make half a million near pairs.
+    distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST))
+    components = cluster_hashes(distinct)
+    by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
+    clustered = (
+        hashed.join(distinct, by_word)
+        .select(hashed[ID], hashed[LABEL], distinct[FIRST])
+        .join(components.select(FIRST, CLUSTER), FIRST, "left")
+        .select(ID, LABEL, F.coalesce(CLUSTER, FIRST).alias(CLUSTER))
+    )
+    by_cluster = Window.partitionBy(CLUSTER)
+    checkpoint = (
+        clustered.withColumn(_SIZE, F.count("*").over(by_cluster))
+        .where(F.col(_SIZE) > 1)
+        .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
+        .select(ID, CLUSTER, CONFLICTING, _SIZE)
+        # Small, and cuts the plan off from the pixels and the comparison.
+        .localCheckpoint()
+    )
+    unpersist_checkpoint(components)
+    return checkpoint
+
+
+def _format_examples(members: DataFrame) -> str:
+    rows = members.where(CONFLICTING).orderBy(CLUSTER, ID).limit(_EXAMPLES).collect()
     return ", ".join(str(row[ID]) for row in rows if row[CLUSTER] == rows[0][CLUSTER])
 
 
-def _limit(rows: int) -> int:
-    return max(LARGEST_COUNT, int(LARGEST_FRACTION * rows))
-
-
-def _warn_of_large(clusters: int, largest: int, limit: int, rows: int) -> None:
+def _warn_about_large_clusters(clusters: int, largest: int, limit: int, rows: int) -> None:
     logger.warning(
-        "%d clusters of near-duplicates are not kept together, the largest of %d images: more "
-        "than %d of %d are no copies of one picture, but pictures too alike to be told apart",
+        "%d clusters of near-duplicates are not kept in one part, the largest has %d images. More "
+        "than %d of %d images are not copies of one image, but images too similar for the hash",
         clusters,
         largest,
         limit,
         rows,
     )
+
+
+# Former name, until all callers use the new one.
+with_clusters = add_clusters

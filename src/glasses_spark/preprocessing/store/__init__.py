@@ -1,1 +1,1 @@
-"""Pixel store: decoded pixels kept between runs, in Parquet."""
+"""Store of decoded pixels in Parquet, which later runs reuse."""

@@ -1,10 +1,9 @@
-"""Store: decoded pixels in Parquet, so that an image is decoded once and not once a run.
+"""Pixel store: decoded pixels in Parquet, so that each image is decoded only once.
 
-A store is a folder of Parquet folders, its *parts*: one ``base-…``, and ``delta-…``
-with what came later. A part counts once Spark has marked it as complete, and is never
-changed afterwards: whatever is killed half way leaves the store as it was. Rows that
-are no longer true (their file was changed or deleted) leave by a new base, which takes
-the place of all parts with smaller numbers.
+A store is a folder of Parquet folders, its *parts*: one ``base-...`` and later
+``delta-...`` parts. A part is valid once Spark has marked it as complete, and never changes
+afterwards, so an interrupted run leaves the store as it was. Stale rows, whose file was
+changed or deleted, are removed by a new base, which replaces all parts with smaller numbers.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from glasses_spark.columns import ERROR, ID, LABEL, LENGTH, MODIFICATION_TIME, P
 from glasses_spark.loading.dataset import Dataset
 from glasses_spark.preprocessing.decoding.decode import DECODER_VERSION
 from glasses_spark.preprocessing.pixels import decode_contents
-from glasses_spark.preprocessing.quarantine import Counts, counted
+from glasses_spark.preprocessing.quarantine import Counts, observe_counts
 from glasses_spark.preprocessing.split import PARTS
-from glasses_spark.preprocessing.store.changed_files import FILE, compared, without
+from glasses_spark.preprocessing.store.changed_files import FILE, drop_stale, find_changes
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.location import SCHEME, spark_path
 from glasses_spark.runtime.master import is_local
@@ -41,14 +40,14 @@ SCHEMA: Final = (
     f"{PIXELS} binary, {ERROR} string"
 )
 
-# Each delta is a folder to list and a few small files to open; beyond this many the
-# store is written anew, as one base.
+# Each delta is one more folder to list and a few more small files to open. Beyond this many
+# the store is rewritten as one base.
 MAX_DELTAS: Final = 16
 
-# No two faces have the same pixels: to look for repetitions takes time and finds none.
-# Tasks put their files where they stay, without a second move when all are there: what has
-# no mark of completeness does not count anyway.
-_WRITING: Final = {
+# A dictionary of pixels costs time and saves nothing: no two images are equal. Version 2 of
+# the committer lets tasks write their files in place, without a second move at the end;
+# parts without the completion marker are ignored anyway.
+_WRITE_OPTIONS: Final = {
     f"parquet.enable.dictionary#{PIXELS}": "false",
     "mapreduce.fileoutputcommitter.algorithm.version": "2",
 }
@@ -58,15 +57,15 @@ _COMPLETE: Final = "_SUCCESS"
 
 
 @dataclass(frozen=True)
-class Stored:
-    """The pixels of a data set, all of them in the store.
+class StoredPixels:
+    """The pixels of a dataset, all of them in the store.
 
     Attributes:
-        frame: ``path``, ``id``, ``label``, ``pixels`` and ``error``, as ``to_pixels``
-            gives them, read from Parquet each time it is used.
-        decoded: How many images were decoded for it now.
-        reused: How many were in the store.
-        counts: How many there are, where that came of bringing it up to date.
+        frame: ``path``, ``id``, ``label``, ``pixels`` and ``error``, as from ``to_pixels``.
+            Each use reads them from Parquet.
+        decoded: Number of images decoded by this update.
+        reused: Number of images that were in the store.
+        counts: Counts of the images, if they were counted while the store was filled.
     """
 
     frame: DataFrame
@@ -76,18 +75,21 @@ class Stored:
 
 
 class PixelStore:
-    """The decoded pixels of the images in one place, at one size.
+    """The decoded pixels of the images of one location, in one size.
 
-    Other sizes, other patterns of names and other versions of the decoder have
-    folders of their own below the same root.
+    Other sizes, name patterns and decoder versions have separate folders under the same
+    root.
 
     Args:
-        spark: Session that reads and writes it.
-        root: URI below which stores lie, as ``usable_root`` gives it.
-        location: Where the images are, as for ``load_dataset``.
+        spark: Session that reads and writes the store.
+        root: URI of the folder that holds stores, from ``resolve_root``.
+        location: Location of the images, as for ``load_dataset``.
         glob: Pattern of their names.
         height: Rows of the pixels, at least 1.
         width: Columns of the pixels, at least 1.
+
+    Attributes:
+        folder: URI of this store.
     """
 
     def __init__(
@@ -106,53 +108,50 @@ class PixelStore:
         name = f"{height}x{width}-{hashlib.sha256(source.encode()).hexdigest()[:12]}"
         self.folder = f"{root}/{name}"
 
-    def update(self, dataset: Dataset, part: Column | None = None) -> Stored:
-        """Bring the store up to date with the files, and read what the data set needs.
+    def update(self, dataset: Dataset, part: Column | None = None) -> StoredPixels:
+        """Bring the store up to date with the files, and return the pixels of the dataset.
 
-        Files that are not in the store, or were changed since, are decoded; rows of
-        files that are gone leave it.
+        New and changed files are decoded; rows of deleted files are removed.
 
         Args:
-            dataset: Images of this store's place.
-            part: The part of a split by ``id``, by which good images are to be counted.
+            dataset: Images of this store's location.
+            part: Part of the split by ``id``, by which to count the good images.
 
         Returns:
-            The pixels of the data set's labelled images.
+            The pixels of the dataset's labelled images.
         """
-        parts = self._parts()
-        counts: Counts | None
+        parts = self._list_parts()
+        counts: Counts | None = None
         if parts:
-            decoded, counts = self._renew(dataset, parts, part)
+            decoded = self._update_parts(dataset, parts)
         else:
-            # Nothing to compare with, and nothing else to count: three queries less.
+            # An empty store needs no comparison, and writing it counts the images.
             decoded = dataset.account.used
-            pixels, count = counted(self._decode(dataset.undecoded_files), part, PARTS)
+            pixels, read_counts = observe_counts(self._decode(dataset.undecoded_files), part, PARTS)
             self._write("base", [], pixels)
-            counts = count()
+            counts = read_counts()
         frame = (
-            self._read(self._parts())
+            self._read(self._list_parts())
             .join(F.broadcast(dataset.labels), ID)
             .select(PATH, ID, LABEL, PIXELS, ERROR)
         )
         reused = dataset.account.used - decoded
         logger.info("Pixel store: %d images decoded, %d reused", decoded, reused)
-        return Stored(frame, decoded=decoded, reused=reused, counts=counts)
+        return StoredPixels(frame, decoded=decoded, reused=reused, counts=counts)
 
-    def _renew(
-        self, dataset: Dataset, parts: Sequence[str], part: Column | None
-    ) -> tuple[int, Counts | None]:
-        """Make rows and files agree; returns how many images were decoded for it."""
+    def _update_parts(self, dataset: Dataset, parts: Sequence[str]) -> int:
+        """Write a new part if files changed; return the number of decoded images."""
         stored = self._read(parts)
-        with compared(dataset, stored, part) as found:
-            fresh = None if found.files is None else self._decode(found.files)
-            if found.stale is not None or found.twice or len(parts) > MAX_DELTAS:
-                kept = stored if found.stale is None else without(stored, found.stale)
-                # Two runs at once may have decoded the same files.
-                kept = kept.dropDuplicates([PATH]) if found.twice else kept
-                self._write("base", parts, kept if fresh is None else kept.unionByName(fresh))
+        with find_changes(dataset, stored) as changes:
+            fresh = None if changes.files is None else self._decode(changes.files)
+            if changes.stale is not None or changes.duplicates or len(parts) > MAX_DELTAS:
+                rows = stored if changes.stale is None else drop_stale(stored, changes.stale)
+                # Two runs at the same time may have decoded the same files.
+                rows = rows.dropDuplicates([PATH]) if changes.duplicates else rows
+                self._write("base", parts, rows if fresh is None else rows.unionByName(fresh))
             elif fresh is not None:
                 self._write("delta", parts, fresh)
-        return found.missing, found.counts
+        return changes.missing
 
     def _decode(self, files: DataFrame) -> DataFrame:
         return decode_contents(files, FILE, height=self._height, width=self._width)
@@ -163,54 +162,52 @@ class PixelStore:
 
     def _write(self, kind: str, parts: Sequence[str], rows: DataFrame) -> None:
         number = 1 + max((_number(part) for part in parts), default=0)
-        # A name of its own: two runs that write at once do not meet.
+        # A random suffix: two runs that write at the same time use different names.
         name = f"{kind}-{number:06d}-{uuid.uuid4().hex[:8]}"
-        rows.select(*COLUMNS).write.options(**_WRITING).parquet(f"{self.folder}/{name}")
+        rows.select(*COLUMNS).write.options(**_WRITE_OPTIONS).parquet(f"{self.folder}/{name}")
         if kind == "base":
             for part in parts:
-                self._delete(part)
+                hadoop.delete(self._spark, f"{self.folder}/{part}")
 
-    def _parts(self) -> list[str]:
-        """The parts that count: the newest complete base, and the complete deltas after it."""
+    def _list_parts(self) -> list[str]:
+        """Return the valid parts: the newest complete base and the complete deltas after it."""
         if not hadoop.exists(self._spark, self.folder):
             return []
-        names = hadoop.list_names(self._spark, self.folder)
-        complete = sorted(
+        complete = [
             name
-            for name in names
+            for name in hadoop.list_names(self._spark, self.folder)
             if _PART.fullmatch(name)
             and hadoop.exists(self._spark, f"{self.folder}/{name}/{_COMPLETE}")
-        )
-        bases = [name for name in complete if name.startswith("base-")]
-        newest = bases[-1:]
-        after = _number(newest[0]) if newest else 0
-        deltas = [n for n in complete if n.startswith("delta-") and _number(n) > after]
+        ]
+        newest = [name for name in complete if name.startswith("base-")][-1:]
+        base_number = _number(newest[0]) if newest else 0
+        deltas = [n for n in complete if n.startswith("delta-") and _number(n) > base_number]
         return newest + sorted(deltas, key=_number)
 
-    def _delete(self, part: str) -> None:
-        hadoop.delete(self._spark, f"{self.folder}/{part}")
 
-
-def usable_root(spark: SparkSession, root: str) -> str | None:
-    """Tell where a store can lie, for the driver and the executors alike.
+def resolve_root(spark: SparkSession, root: str) -> str | None:
+    """Return the URI of a folder for stores that the driver and all executors reach.
 
     Args:
         spark: The running session.
-        root: Path or URI; a path is of this machine in local mode, and of Spark's
-            default file system on a cluster.
+        root: Path or URI. A path is on this machine in local mode, and on Spark's default
+            file system on a cluster.
 
     Returns:
-        The URI; None where it would be a local disk, which on a cluster is another one
-        for each machine. A disk that they share is named with ``file:``.
+        The URI; None for a path on a cluster whose default file system is the local disk,
+        which differs between machines. Use ``file:`` for a disk that they share.
     """
     if SCHEME.match(root):
         return root.rstrip("/")
     if is_local(spark.sparkContext):
         return f"file:{Path(root).expanduser().absolute()}"
-    if hadoop.is_disk(spark, root):
-        return None
-    return hadoop.qualify(spark, root)
+    return None if hadoop.is_disk(spark, root) else hadoop.qualify(spark, root)
 
 
 def _number(part: str) -> int:
     return int(part.split("-")[1])
+
+
+# Former names, until all callers use the new ones.
+Stored = StoredPixels
+usable_root = resolve_root
