@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final, NoReturn
 
 from glasses_spark.cli.logs import configure_logging
@@ -41,25 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def program(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run one command as the only work of this process, and end the process.
-
-    After the registered exit functions, the interpreter would delete every object, which
-    takes a second with TensorFlow. The operating system frees the memory at once.
+    """Run one command as the only work of this process, and exit.
 
     Args:
         argv: As for ``main``.
     """
     discard_native_stderr()
-    code: int | str | None
-    try:
-        code = main(argv)
-    except SystemExit as end:  # raised by argparse
-        code = end.code
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # the reader has closed it
-            stream.flush()
-    os._exit(code if isinstance(code, int) else FAILED if code else OK)
+    sys.exit(main(argv))
 
 
 def _guard(work: Callable[[], None], *, debug: bool) -> int:

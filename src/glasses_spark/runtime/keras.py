@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
 
+from glasses_spark.runtime.garbage import collector_paused
 from glasses_spark.runtime.native_stderr import native_stderr_discarded
 
 logger = logging.getLogger(__name__)
-
-# Keras imports these where they are installed, for adapters that this package does not
-# use. They take half of the time of importing Keras.
-_ADAPTED_PACKAGES: Final = ("IPython", "matplotlib", "scipy", "sklearn")
 
 
 def import_keras(*, threads: int | None = None) -> Any:
@@ -64,40 +60,3 @@ def build_from_config(config: str, custom_objects: Mapping[str, Any] | None = No
     keras = import_keras()
     with keras.utils.custom_object_scope(dict(custom_objects or {})):
         return keras.models.model_from_json(config)
-
-
-def import_bare_keras() -> Any:
-    """Import Keras without the packages that it only offers adapters for.
-
-    For processes that run only this package's code, which uses neither ``keras.wrappers``
-    nor ``keras.utils.plot_model``. The packages can be imported afterwards. While this
-    function runs, no other thread may import one of them.
-
-    Returns:
-        The module ``keras``.
-    """
-    absent = [name for name in _ADAPTED_PACKAGES if name not in sys.modules]
-    # Python refuses the import of a module whose entry is None.
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
-    try:
-        return import_keras()
-    finally:
-        for name in absent:
-            del sys.modules[name]
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Disable Python's garbage collector within the block.
-
-    An import of TensorFlow creates half a million objects that stay. The collector scans
-    them again each time their number has grown by a quarter, a fifth of the import's time.
-    """
-    if not gc.isenabled():  # by the user, or by another thread that imports
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

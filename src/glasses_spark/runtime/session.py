@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,6 @@ from glasses_spark.runtime.class_archive import archive_options
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.runtime.master import is_local_master, is_on_this_machine
-from glasses_spark.runtime.meanwhile import run_beside
 from glasses_spark.runtime.spark_home import check_pyspark, find_external_spark
 from glasses_spark.runtime.spark_settings import (
     ARROW_BATCH,
@@ -45,7 +44,6 @@ def build_session(
     ui: bool = False,
     log_level: str = "ERROR",
     keep_classes: bool = False,
-    meanwhile: Callable[[], object] | None = None,
 ) -> SparkSession:
     """Return the running SparkSession, or start one.
 
@@ -63,12 +61,8 @@ def build_session(
         ui: Whether Spark serves its web pages while it runs.
         log_level: log4j level of what the JVM prints, if this function starts it. At
             ``ERROR`` failed tasks are not printed: they raise exceptions in Python.
-        keep_classes: Whether a JVM that is started here for local mode may keep the classes
-            that it has loaded for the next ones (see ``class_archive``): for work that
-            loads most of what others load.
-        meanwhile: Called in a thread of its own once the JVM's process is there: work
-            such as imports, for which the start of the JVM leaves a core and some
-            seconds. Nothing waits for it.
+        keep_classes: Whether a JVM that this function starts for local mode may store its
+            loaded classes for later JVMs: for work that loads most of Spark's classes.
 
     Returns:
         The session. The caller stops it; ``spark_session`` does so itself.
@@ -82,11 +76,9 @@ def build_session(
         find_external_spark()
     check_pyspark()
     if _is_running():
-        with run_beside(meanwhile):
-            return _running_session(conf)
+        return _running_session(conf)
 
-    with run_beside(meanwhile):
-        _start_jvm(master, conf, log_level, keep_classes=keep_classes)
+    _start_jvm(master, conf, log_level, keep_classes=keep_classes)
     settings = session_settings(master, app_name, conf, ui=ui, submitted=submitted)
     return _start_session(settings)
 
@@ -100,7 +92,6 @@ def spark_session(
     ui: bool = False,
     log_level: str = "ERROR",
     keep_classes: bool = False,
-    meanwhile: Callable[[], object] | None = None,
 ) -> Iterator[SparkSession]:
     """Provide a SparkSession for a block, and stop it afterwards if this function started it.
 
@@ -114,7 +105,6 @@ def spark_session(
         ui: See ``build_session``.
         log_level: See ``build_session``.
         keep_classes: See ``build_session``.
-        meanwhile: See ``build_session``.
 
     Yields:
         The session.
@@ -130,7 +120,6 @@ def spark_session(
         ui=ui,
         log_level=log_level,
         keep_classes=keep_classes,
-        meanwhile=meanwhile,
     )
     if was_running:
         batch_before = str(spark.conf.get(ARROW_BATCH))

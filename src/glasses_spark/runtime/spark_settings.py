@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime.machine import LOOPBACK, total_memory
 from glasses_spark.runtime.master import DEFAULT_MASTER, is_on_this_machine
+from glasses_spark.runtime.startup import Optimization, is_enabled
 
 # pyspark is imported inside the functions: an external Spark, named by
 # SPARK_HOME, brings its own, and findspark must come first.
@@ -30,6 +31,9 @@ ARROW_BATCH_BYTES: Final = str(64 * 2**20)
 # Rows that Spark decodes from Parquet at a time. A row has 16 KB of pixels: Spark's default
 # of 4,096 rows would be 64 MB in each task.
 PARQUET_BATCH_ROWS: Final = "256"
+
+DAEMON_SETTING: Final = "spark.python.daemon.module"
+DAEMON_MODULE: Final = "glasses_spark.runtime.python_workers.daemon"
 
 # In local mode the JVM plans, moves bytes and waits for Python. C2 costs more CPU than it
 # saves in a short run, and the parallel collector starts faster than G1.
@@ -53,7 +57,8 @@ def launch_settings(
     java_options = list(java_options)
     if is_on_this_machine(master):
         settings["spark.driver.memory"] = _driver_memory()
-        java_options.append(LOCAL_JVM_OPTIONS)
+        if is_enabled(Optimization.JVM_OPTIONS):
+            java_options.append(LOCAL_JVM_OPTIONS)
     if not _has_own_log_settings():
         level = log_level.lower()
         java_options += [
@@ -121,9 +126,9 @@ def _default_settings(*, local: bool, ui: bool, submitted: bool) -> dict[str, st
     if local:
         defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         defaults["spark.sql.shuffle.partitions"] = str(_shuffle_partitions())
-        if not submitted:
-            # Files that spark-submit ships reach a worker after its daemon has started.
-            defaults["spark.python.daemon.module"] = "glasses_spark.runtime.python_workers.daemon"
+        # Files that spark-submit ships reach a worker after its daemon has started.
+        if not submitted and is_enabled(Optimization.DAEMON):
+            defaults[DAEMON_SETTING] = DAEMON_MODULE
     return defaults
 
 

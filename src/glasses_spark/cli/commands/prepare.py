@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> None:
     config = load_config(arguments)
     if not config.store.dir:
         raise ConfigError("store.dir: expected a folder for the pixel store, got an empty string")
-    with command_session(config, arguments, meanwhile=_import_preprocessing) as spark:
+    with command_session(config, arguments) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         prepared = GlassesPipeline(config, progress=make_progress()).prepare(spark)
@@ -40,7 +40,3 @@ def run(arguments: Namespace) -> None:
             f"{prepared.decoded} decoded now, {prepared.reused} before"
             + (f"; {quarantined} in quarantine" if quarantined else "")
         )
-
-
-def _import_preprocessing() -> None:
-    import glasses_spark.pipeline.pipeline  # noqa: F401

@@ -7,8 +7,8 @@ from argparse import Namespace
 from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
 from glasses_spark.cli.output import make_progress
-from glasses_spark.cli.session import command_session, import_training
-from glasses_spark.runs import folder as run_folder
+from glasses_spark.cli.session import command_session
+from glasses_spark.runs.folder import check_run_folder
 from glasses_spark.runtime.location import local_folder
 
 
@@ -38,12 +38,12 @@ def run(arguments: Namespace) -> None:
     config = load_config(arguments)
     folder = local_folder(config.run.dir)
     if folder is not None:
-        run_folder.check_run_folder(folder)  # before Spark is started
+        check_run_folder(folder)  # before Spark is started
     if config.tracking.mlflow:
         from glasses_spark.runs.tracking.mlflow_run import require_mlflow
 
         require_mlflow()
-    with command_session(config, arguments, meanwhile=import_training, keep_classes=True) as spark:
+    with command_session(config, arguments, keep_classes=True) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=make_progress()).run(spark)

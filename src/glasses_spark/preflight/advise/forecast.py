@@ -115,7 +115,7 @@ class Measurements:
 
     Attributes:
         cores: Cores that are used.
-        spark_start_s: Start of Spark, with TensorFlow imported at the same time.
+        spark_start_s: Start of Spark.
         list_s: Listing of images and labels.
         import_s: Import of TensorFlow.
         decode_s: Decoding of one image, on all cores.

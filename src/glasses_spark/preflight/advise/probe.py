@@ -92,17 +92,14 @@ def measure_spark(task: Task) -> dict[str, Any]:
         task: What to measure.
 
     Returns:
-        ``start_s``, seconds to start Spark, with TensorFlow imported at the same time;
-        ``list_s``, seconds to list images and labels; ``images``, the number of images that
+        ``start_s``, seconds to start Spark; ``list_s``, seconds to list images and labels,
+        with TensorFlow imported at the same time; ``images``, the number of images that
         a run uses.
     """
-    from glasses_spark.runtime.keras import import_bare_keras
     from glasses_spark.runtime.session import spark_session
 
     began = time.perf_counter()
-    with spark_session(
-        master=task.master or None, conf=task.conf, meanwhile=import_bare_keras
-    ) as spark:
+    with spark_session(master=task.master or None, conf=task.conf) as spark:
         from glasses_spark.loading.dataset import load_dataset
         from glasses_spark.runtime.python_workers.warm_up import warm_up
 
@@ -135,9 +132,9 @@ def measure_compute(task: Task) -> dict[str, Any]:
     """
     decoded = _run_forks(_decode, task, task.cores, 1)
     began = time.perf_counter()
-    from glasses_spark.runtime.keras import import_bare_keras
+    from glasses_spark.runtime.keras import import_keras
 
-    import_bare_keras()
+    import_keras()
     import glasses_spark.training.worker.worker  # noqa: F401
 
     import_s = time.perf_counter() - began

@@ -1,11 +1,11 @@
-"""Fork server: a process that has imported TensorFlow before Spark asks for one that has.
+"""Fork server: a process that imports TensorFlow before Spark needs a worker that has it.
 
-Spark makes its Python workers one at a time, under one lock of the whole executor: while a
-daemon imports TensorFlow, no other work gets a worker, not even an idle one. So in local
-mode the import is made in a process of which Spark knows nothing. The daemon that Spark
-starts later hands its pipes over to a fork of that process, and waits for its end.
+Spark starts its Python daemons one at a time, under one lock of the executor. While a daemon
+imports TensorFlow, no other task gets a worker. So in local mode a process that Spark does
+not know of does the import. The daemon that Spark starts later connects to it, passes its
+standard streams to a fork of it, and waits until that fork ends.
 
-The two speak through a socket in a folder of this user alone.
+Both talk over a Unix socket in a folder that only this user can read.
 """
 
 from __future__ import annotations
@@ -30,112 +30,128 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-ADDRESS_VARIABLE: Final = "GLASSES_SPARK_FORK_SERVER"
+ADDRESS_VARIABLE: Final = "GLASSES_SPARK_FORK_SERVER_ADDRESS"
 
-# The daemon's module, which stands above this one and has the imports; and what makes a
-# server of it, before the number of the socket that it listens to.
+# The module that has the imports, and the argument that makes it a server. The number of the
+# socket to listen on follows.
 _DAEMON: Final = "glasses_spark.runtime.python_workers.daemon"
 SERVE: Final = "--serve"
 
-# Variables that count when a package is imported. A daemon with others than the server had
-# imports for itself.
+# Prefixes of variables that have an effect when a package is imported. A daemon with other
+# values than the server's does its own import.
 _IMPORT_TIME: Final = ("CUDA_", "KERAS_", "MKL_", "OMP_", "OPENBLAS_", "PYTHONHASHSEED", "TF_")
-_PIPES: Final = (0, 1, 2)
+_STANDARD_STREAMS: Final = (0, 1, 2)
 _LENGTH: Final = struct.Struct("!I")
-_LONGEST_REQUEST: Final = 1 << 20
-_TAKEN: Final = b"\1"
-_servers: weakref.WeakKeyDictionary[SparkContext, _Server] = weakref.WeakKeyDictionary()
+_MAX_REQUEST_BYTES: Final = 1 << 20
+_ACCEPTED: Final = b"\1"
+_servers: weakref.WeakKeyDictionary[SparkContext, ForkServer] = weakref.WeakKeyDictionary()
 
 
-class _Server:
-    """A running fork server, as this process sees it."""
+class ForkServer:
+    """A running fork server. It ends with this process, or when it is stopped.
+
+    Args:
+        environment: Environment variables of the daemons that will connect.
+
+    Attributes:
+        address: Path of its Unix socket.
+        pid: Its process id.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        folder = tempfile.mkdtemp(prefix="glasses-spark-")  # for this user alone
+        folder = tempfile.mkdtemp(prefix="glasses-spark-")  # readable by this user only
         self.address = str(Path(folder, "fork-server"))
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)
-            # From here on who connects waits until it has imported.
+            # From now on a daemon that connects waits for the import.
             listener.listen()
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", _DAEMON, SERVE, str(listener.fileno())],
-                stdin=subprocess.PIPE,  # its end is the server's
+                stdin=subprocess.PIPE,  # its end stops the server
                 stdout=subprocess.DEVNULL,
-                # What goes wrong goes wrong again in the daemon that then does without.
+                # After a failed import the daemon imports itself, and reports the error.
                 stderr=subprocess.DEVNULL,
                 env=dict(environment),
                 pass_fds=[listener.fileno()],
-                start_new_session=True,  # Ctrl-C is for the driver
+                start_new_session=True,  # Ctrl-C must not reach it
             )
-        self.close = weakref.finalize(self, _close, self._process, folder)
+        self.pid = process.pid
+        self.stop = weakref.finalize(self, _stop, process, folder)
 
 
-def start_fork_server(context: SparkContext, environment: Mapping[str, str]) -> None:
-    """Begin to import what workers train and score with, once for a Spark.
+def start_fork_server(context: SparkContext, environment: Mapping[str, str]) -> ForkServer:
+    """Start the fork server of a Spark, or return the running one.
 
     Args:
-        context: The running Spark, in local mode; the server ends with it or with this
-            process.
-        environment: Variables of the daemons that will hand over to it.
+        context: The running Spark, in local mode. The server ends with it.
+        environment: Environment variables of the daemons that will connect.
     """
     if context not in _servers:
-        _servers[context] = _Server(environment)
+        _servers[context] = ForkServer(environment)
+    return _servers[context]
+
+
+def stop_fork_server(context: SparkContext) -> None:
+    """Stop the fork server of a Spark, if it has one. Later daemons do their own imports."""
+    server = _servers.pop(context, None)
+    if server is not None:
+        server.stop()
 
 
 def fork_server_address(context: SparkContext) -> str | None:
-    """Where the fork server of a Spark listens; None where it has none."""
+    """Return the address of a Spark's fork server; None if it has none."""
     server = _servers.get(context)
     return None if server is None else server.address
 
 
 def import_time(environment: Mapping[str, str]) -> dict[str, str]:
-    """Those variables of an environment that count when packages are imported."""
+    """Return the variables that have an effect when a package is imported."""
     return {name: value for name, value in environment.items() if name.startswith(_IMPORT_TIME)}
 
 
 def hand_over(address: str) -> bool:
-    """Have a fork of the server do this daemon's work, with its pipes, until it has ended.
+    """Let a fork of the server do the work of this daemon, and wait until it ends.
 
     Args:
-        address: Where the server listens.
+        address: Address of the server.
 
     Returns:
-        False where nobody is there who can.
+        False if no server answers, or if it has another Python or environment.
     """
     request = json.dumps(
         {
-            "python": _python(),
+            "python": _python_id(),
             "environment": dict(os.environ),
             "folder": os.getcwd(),
             "path": sys.path,
         }
-    )
+    ).encode()
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(address)
-            socket.send_fds(connection, [_LENGTH.pack(len(request.encode()))], list(_PIPES))
-            connection.sendall(request.encode())
-            taken = connection.recv(len(_TAKEN)) == _TAKEN
+            socket.send_fds(connection, [_LENGTH.pack(len(request))], list(_STANDARD_STREAMS))
+            connection.sendall(request)
+            accepted = connection.recv(len(_ACCEPTED)) == _ACCEPTED
         except OSError:
             return False
-        if taken:
+        if accepted:
             with suppress(OSError):
-                connection.recv(1)  # nothing comes but the end
-        return taken
+                connection.recv(1)  # returns when the fork ends
+        return accepted
 
 
 def serve(
     listener: socket.socket, prepare: Callable[[], object], work: Callable[[], object]
 ) -> NoReturn:
-    """Fork a process for each daemon that connects, until standard input ends.
+    """Fork a process for each daemon that connects, until standard input is closed.
 
     Args:
-        listener: Where they connect.
-        prepare: What to do before the first fork, such as imports.
-        work: What a daemon does.
+        listener: Socket for the connections.
+        prepare: Called once before the first fork, for imports.
+        work: The work of a daemon.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    before = import_time(os.environ)  # to which imports add
+    variables = import_time(os.environ)  # before imports add some
     prepare()
     while True:
         ready, _, _ = select.select([0, listener.fileno()], [], [], 1)
@@ -145,7 +161,7 @@ def serve(
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
-                _work_for(connection, before, work)
+                _work_for(connection, variables, work)
             connection.close()
         with suppress(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
@@ -156,18 +172,12 @@ def _work_for(
 ) -> NoReturn:
     code = 1
     try:
-        request, pipes = _receive(connection)
-        # Spark may have been given another Python for its workers than the driver's.
-        same_python = request["python"] == _python()
+        request, streams = _receive(connection)
+        # Spark's workers may use another Python than the driver.
+        same_python = request["python"] == _python_id()
         if same_python and import_time(request["environment"]) == imported_with:
-            for pipe, place in zip(pipes, _PIPES, strict=True):
-                os.dup2(pipe, place)
-                os.close(pipe)
-            os.environ.clear()
-            os.environ.update(request["environment"])
-            os.chdir(request["folder"])
-            sys.path[:] = request["path"]
-            connection.sendall(_TAKEN)
+            _become(request, streams)
+            connection.sendall(_ACCEPTED)
             work()
         code = 0
     except SystemExit as end:
@@ -178,27 +188,38 @@ def _work_for(
         os._exit(code)
 
 
-def _python() -> list[str]:
-    """What tells this Python and its packages from others."""
+def _become(request: Mapping[str, Any], streams: list[int]) -> None:
+    """Take over the standard streams, variables, folder and import path of a daemon."""
+    for stream, number in zip(streams, _STANDARD_STREAMS, strict=True):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.path[:] = request["path"]
+
+
+def _python_id() -> list[str]:
+    """Return what identifies this Python and its packages."""
     return [sys.version, sys.prefix]
 
 
 def _receive(connection: socket.socket) -> tuple[Any, list[int]]:
-    header, pipes, _, _ = socket.recv_fds(connection, _LENGTH.size, len(_PIPES))
+    header, streams, _, _ = socket.recv_fds(connection, _LENGTH.size, len(_STANDARD_STREAMS))
     (length,) = _LENGTH.unpack(header)
-    if length > _LONGEST_REQUEST:
-        raise ValueError(f"a request of {length} bytes, more than {_LONGEST_REQUEST}")
+    if length > _MAX_REQUEST_BYTES:
+        raise ValueError(f"a request has {length} bytes, at most {_MAX_REQUEST_BYTES} are allowed")
     request = b""
     while len(request) < length:
-        piece = connection.recv(length - len(request))
-        if not piece:
-            raise EOFError("the connection ended within a request")
-        request += piece
-    return json.loads(request), pipes
+        data = connection.recv(length - len(request))
+        if not data:
+            raise EOFError("the connection was closed within a request")
+        request += data
+    return json.loads(request), streams
 
 
-def _close(process: subprocess.Popen[bytes], folder: str) -> None:
-    # The daemons that are forks of it live on, as long as Spark wants them.
+def _stop(process: subprocess.Popen[bytes], folder: str) -> None:
+    # Forks that work as daemons live on until Spark ends them.
     process.terminate()
     process.wait()
     assert process.stdin is not None
