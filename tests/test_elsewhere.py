@@ -109,7 +109,7 @@ def test_on_a_cluster_nobody_needs_the_folder_or_the_disk_of_the_driver(faces: P
         done = GlassesPipeline(Config.load(None, settings)).prepare(spark)
         say(used=done.data["used"], decoded=done.decoded)
         for place in ("my run", "viewfs://faces/mnt/run"):
-            with new_run_place(spark, place) as folder:
+            with new_run_folder_at(spark, place) as folder:
                 (folder / "report.html").write_text("done")
         """,
     )
@@ -161,7 +161,7 @@ def on_cluster(faces: Path, code: str) -> dict[str, Any]:
     script = f"""
 import json, os
 from glasses_spark import Config, GlassesPipeline
-from glasses_spark.runs.remote_folder import new_run_place
+from glasses_spark.runs.remote_folder import new_run_folder_at
 from glasses_spark.runtime.session import spark_session
 
 said = {{}}

@@ -1,19 +1,19 @@
-"""Cells: how this library's objects show themselves in a notebook.
+"""HTML of this library's objects in a notebook.
 
-HTML that loads nothing and runs no script, and takes its colour of text from whatever theme it
-stands in. Notebooks keep what their cells show, so the charts are a few hundred bytes each.
+The HTML loads no external resource, runs no script and inherits its text colour from the theme.
+Notebooks store the output of their cells, so each chart takes only a few hundred bytes.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final, TypeGuard
 
-# Series are as far from white as from black, 4 to 1 and more: themes do not tell in one common
-# way which they are. The names are those that plots are drawn with.
+# The colours of series have a contrast of at least 4:1 with both white and black, because there
+# is no common way to detect a dark theme. The variable names are those of the plots.
 _STYLE: Final = """
 .glasses-spark { --ink: currentColor; --paper: transparent;
   --muted: color-mix(in srgb, currentColor 72%, transparent);
@@ -42,25 +42,28 @@ _STYLE: Final = """
 .glasses-spark summary { cursor: pointer; color: var(--muted); }
 """
 
-# Of a chart, in CSS pixels: its size, and the place of its axes in it.
+# Size of a chart and position of its axes, in CSS pixels.
 _WIDTH: Final = 300
 _HEIGHT: Final = 132
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 292, 10, 108
 _SERIES: Final = ("training", "validation")
 _COLOURS: Final = ("glasses", "none")
 
-# More epochs are a line alone: each mark is an element.
-_MOST_MARKS: Final = 60
+# Longer histories are drawn without markers, because each marker is an element.
+_MAX_MARKERS: Final = 60
+
+# The default of Spark's `spark.redaction.regex`.
+_SECRET: Final = re.compile(r"secret|password|token|access[.]?key", re.IGNORECASE)
 
 
 def cell(title: str, *parts: str) -> str:
-    """Put parts together to what a cell shows.
+    """Return the HTML of a cell.
 
     Args:
-        title: What it is, in a few words.
-        parts: HTML of the functions below.
+        title: Short title.
+        parts: HTML from the functions below.
     """
-    # The style goes with each cell: any of them may be the only one that is shown.
+    # Every cell includes the style, because a notebook may show it alone.
     return (
         f'<div class="glasses-spark"><style>{_STYLE}</style>'
         f"<h4>{escape(title)}</h4>{''.join(parts)}</div>"
@@ -68,120 +71,159 @@ def cell(title: str, *parts: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """A line of text."""
+    """Return a paragraph of escaped text."""
     return f"<p>{escape(text)}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "numbers") -> str:
-    """A table.
+    """Return a table.
 
     Args:
         head: Names of the columns; the first may be empty.
-        rows: Texts of each row, the first of them its name. Of two lines in a text the second
-            is smaller.
-        kind: ``numbers``, to the right, or ``text``, to the left.
+        rows: Texts of each row, the name of the row first. The second and further lines of a
+            text are smaller.
+        kind: ``numbers``, aligned right, or ``text``, aligned left.
     """
     columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
-    lines = "".join(
+    body = "".join(
         f'<tr><th scope="row">{escape(row[0])}</th>'
         f"{''.join(f'<td>{_lines(text)}</td>' for text in row[1:])}</tr>"
         for row in rows
     )
     return (
         f'<div class="wide"><table class="{kind}"><thead><tr>{columns}</tr></thead>'
-        f"<tbody>{lines}</tbody></table></div>"
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 
 def folded(summary: str, *parts: str) -> str:
-    """Parts that are seen after a click."""
+    """Return parts that the reader can expand."""
     return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
 
 
 def side_by_side(figures: Iterable[tuple[str, str]], *, width: int = _WIDTH) -> str:
-    """Figures in rows.
+    """Return figures in rows.
 
     Args:
-        figures: HTML of the caption, and of the figure, each.
-        width: Of one of them, in CSS pixels; on narrow screens they shrink.
+        figures: Pairs of the HTML of a caption and of a figure.
+        width: Width of a figure in CSS pixels; smaller on narrow screens.
     """
-    shown = "".join(
+    items = "".join(
         f'<figure style="flex: 0 1 {width}px"><figcaption>{caption}</figcaption>{figure}</figure>'
         for caption, figure in figures
     )
-    return f'<div class="row">{shown}</div>' if shown else ""
+    return f'<div class="row">{items}</div>' if items else ""
 
 
 def learning_charts(history: Sequence[Mapping[str, Any]]) -> str:
-    """Chart the loss and each metric through the epochs, over training and validation rows.
+    """Return a line chart of the loss and of each metric by epoch, for training and validation.
 
     Args:
-        history: One record an epoch, as in ``history.json``.
+        history: One record per epoch, as in ``history.json``.
 
     Returns:
-        A line chart each; nothing where there is no epoch.
+        HTML; the empty string without epochs.
     """
-    return side_by_side(_learning(history))
+    return side_by_side(_captioned_charts(history))
 
 
 def epochs_table(history: Sequence[Mapping[str, Any]]) -> str:
-    """Lay out the history, a row an epoch."""
+    """Return the history as a table with one row per epoch."""
     names = [name for name in (history[0] if history else {}) if name not in ("epoch", "workers")]
     return table(
         ["epoch", *(name.replace("_", " ") for name in names)],
-        ([str(one["epoch"]), *(number(one.get(name)) for name in names)] for one in history),
+        (
+            [str(record["epoch"]), *(number(record.get(name)) for name in names)]
+            for record in history
+        ),
     )
 
 
 def number(value: Any) -> str:
-    """A number as tables show it: four digits after the point, thousands apart."""
+    """Format a number: four decimals for floats, thousands separated, a dash for None."""
     if value is None:
         return "-"
     return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
 
 
+def is_secret(name: str) -> bool:
+    """Return whether the value of a setting is secret, by Spark's default rule for names."""
+    return _SECRET.search(name) is not None
+
+
+def setting(name: str, value: Any) -> str:
+    """Format the value of a setting; values of secret settings are not shown."""
+    return "(not shown)" if is_secret(name) else str(value)
+
+
 def _lines(text: str) -> str:
-    first, *others = text.split("\n")
-    return escape(first) + "".join(f"<br><small>{escape(other)}</small>" for other in others)
+    first, *further = text.split("\n")
+    return escape(first) + "".join(f"<br><small>{escape(line)}</small>" for line in further)
 
 
-def _learning(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _captioned_charts(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     first = history[0] if history else {}
     for name in first:
         if name in ("epoch", "rows", "workers") or name.startswith("val_"):
             continue
-        series = [[one.get(key) for one in history] for key in (name, f"val_{name}")]
-        epochs = [int(one["epoch"]) for one in history]
-        words = name.replace("_", " ")
-        caption = f"{escape(words[:1].upper() + words[1:])}{''.join(_key(series))}"
-        yield caption, _chart(words, epochs, series)
+        series = [[record.get(key) for record in history] for key in (name, f"val_{name}")]
+        epochs = [int(record["epoch"]) for record in history]
+        title = name.replace("_", " ")
+        caption = f"{escape(title[:1].upper() + title[1:])}{''.join(_legend(series))}"
+        yield caption, _chart(title, epochs, series)
 
 
-def _key(series: Sequence[Sequence[float | None]]) -> Iterator[str]:
+def _legend(series: Sequence[Sequence[float | None]]) -> Iterator[str]:
     for name, colour, values in zip(_SERIES, _COLOURS, series, strict=True):
-        if any(map(_is_known, values)):
+        if any(map(_is_finite, values)):
             yield (
                 f'<small><i style="background: var(--{colour})"></i> {name} '
                 f"{number(values[-1])}</small>"
             )
 
 
-def _chart(words: str, epochs: Sequence[int], series: Sequence[Sequence[float | None]]) -> str:
-    known = [value for values in series for value in values if _is_known(value)]
-    if not known:
-        return paragraph("no finite number")
-    low, high = min(known), max(known)
-    # Of equal numbers the line goes through the middle.
-    rise, wide = (high - low) or 1.0, (epochs[-1] - epochs[0]) or 1
+def _chart(title: str, epochs: Sequence[int], series: Sequence[Sequence[float | None]]) -> str:
+    finite = [value for values in series for value in values if _is_finite(value)]
+    if not finite:
+        return paragraph("no finite values")
+    low, high = min(finite), max(finite)
 
+    # A constant series, or a single epoch, is drawn in the middle.
     def x(epoch: int) -> str:
-        share = (epoch - epochs[0]) / wide if len(epochs) > 1 else 0.5
+        share = (epoch - epochs[0]) / (epochs[-1] - epochs[0]) if len(epochs) > 1 else 0.5
         return f"{_LEFT + share * (_RIGHT - _LEFT):.1f}"
 
     def y(value: float) -> str:
-        share = (value - low) / rise if high > low else 0.5
+        share = (value - low) / (high - low) if high > low else 0.5
         return f"{_BOTTOM - share * (_BOTTOM - _TOP):.1f}"
 
+    parts = _axis_labels(epochs, low, high, x, y)
+    for colour, values in zip(_COLOURS, series, strict=True):
+        points = [
+            (x(epoch), y(value))
+            for epoch, value in zip(epochs, values, strict=True)
+            if _is_finite(value)
+        ]
+        parts += _line(points, colour)
+    ends = "; ".join(
+        f"{name} from {number(values[0])} to {number(values[-1])}"
+        for name, values in zip(_SERIES, series, strict=True)
+        if any(map(_is_finite, values))
+    )
+    return (
+        f'<svg role="img" aria-label="{escape(title)} by epoch: {escape(ends)}" '
+        f'viewBox="0 0 {_WIDTH} {_HEIGHT}">{"".join(parts)}</svg>'
+    )
+
+
+def _axis_labels(
+    epochs: Sequence[int],
+    low: float,
+    high: float,
+    x: Callable[[int], str],
+    y: Callable[[float], str],
+) -> list[str]:
+    """Return grid lines with labels at the lowest and highest value, and the end epochs."""
     parts = []
     for value in sorted({low, high}):
         parts.append(
@@ -192,38 +234,18 @@ def _chart(words: str, epochs: Sequence[int], series: Sequence[Sequence[float | 
         parts.append(
             f'<text x="{x(epoch)}" y="{_HEIGHT - 6}" text-anchor="{anchor}">epoch {epoch}</text>'
         )
-    for colour, values in zip(_COLOURS, series, strict=True):
-        points = [
-            (x(epoch), y(value))
-            for epoch, value in zip(epochs, values, strict=True)
-            if _is_known(value)
+    return parts
+
+
+def _line(points: Sequence[tuple[str, str]], colour: str) -> list[str]:
+    line = " ".join(f"{x},{y}" for x, y in points)
+    parts = [f'<polyline points="{line}" style="stroke: var(--{colour})"/>'] if line else []
+    if len(points) <= _MAX_MARKERS:
+        parts += [
+            f'<circle cx="{x}" cy="{y}" r="2.4" style="fill: var(--{colour})"/>' for x, y in points
         ]
-        line = " ".join(f"{across},{down}" for across, down in points)
-        parts.append(f'<polyline points="{line}" style="stroke: var(--{colour})"/>' if line else "")
-        if len(points) <= _MOST_MARKS:
-            parts += [
-                f'<circle cx="{across}" cy="{down}" r="2.4" style="fill: var(--{colour})"/>'
-                for across, down in points
-            ]
-    said = "; ".join(
-        f"{name} from {number(values[0])} to {number(values[-1])}"
-        for name, values in zip(_SERIES, series, strict=True)
-        if any(map(_is_known, values))
-    )
-    return (
-        f'<svg role="img" aria-label="{escape(words)} through the epochs: {escape(said)}" '
-        f'viewBox="0 0 {_WIDTH} {_HEIGHT}">{"".join(parts)}</svg>'
-    )
+    return parts
 
 
-def _is_known(value: float | None) -> TypeGuard[float]:
+def _is_finite(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
-
-
-# As Spark's own pages have it (`spark.redaction.regex`).
-_SECRET: Final = re.compile(r"secret|password|token|access[.]?key", re.IGNORECASE)
-
-
-def setting(name: str, value: Any) -> str:
-    """The value of a setting as a text; those that are secret by their name are left out."""
-    return "(not shown)" if _SECRET.search(name) else str(value)

@@ -102,7 +102,7 @@ def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
     assert (copy.get_epochs(), copy.get_batch_size(), made.get_epochs()) == (7, 4, 1)
     assert copy.callbacks == (callback,)
     assert copy.initial_weights is made.initial_weights
-    with pytest.raises(ConfigError, match="epochs: expected a whole number of at least 1, got 0"):
+    with pytest.raises(ConfigError, match="epochs: expected a whole number >= 1, got 0"):
         made.copy({made.epochs: 0})
 
 

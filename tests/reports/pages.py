@@ -1,4 +1,4 @@
-"""A made-up run, as large as a page must bear, for tests of plots and of the page."""
+"""A small run, for tests of plots and of the report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from glasses_spark.evaluation.curves import (
     RocPoint,
 )
 from glasses_spark.reports.gallery import Face, Gallery
-
-# Markup, entities, quotes and a line break: what a file may be called.
-HOSTILE = "<img src=x onerror=alert(1)>&amp;\"'\n.png"
+from glasses_spark.reports.report import render_report
+from tests.html_page import HOSTILE
 
 CONFIG = """\
 [split]
@@ -54,7 +53,7 @@ METRICS: dict[str, Any] = {
 
 
 def history(workers: int = 2, *, validation: bool = True) -> list[dict[str, Any]]:
-    """Three epochs, as ``history.json`` has them."""
+    """Return three epochs, as in ``history.json``."""
     return [
         {
             "epoch": epoch,
@@ -78,7 +77,7 @@ def history(workers: int = 2, *, validation: bool = True) -> list[dict[str, Any]
 
 
 def curves() -> Curves:
-    """Few points, easy to find again in a drawing."""
+    """Return curves of a few points."""
     return Curves(
         roc=(RocPoint(0.0, 0.0, 1.1), RocPoint(0.0, 0.9, 0.8), RocPoint(1.0, 1.0, 0.0)),
         precision_recall=(PrecisionRecallPoint(0.0, 1.0, 1.1), PrecisionRecallPoint(1.0, 0.8, 0.2)),
@@ -88,7 +87,7 @@ def curves() -> Curves:
 
 
 def gallery(count: int = 2, side: int = 32) -> Gallery:
-    """Faces of noise, the first with a hostile name; the evidence lies in the upper left."""
+    """Return faces of noise, the first with a hostile name, with evidence in the upper left."""
     random = np.random.default_rng(0)
     evidence = np.zeros((side, side), np.float32)
     evidence[: side // 4, : side // 4] = 1.5
@@ -108,3 +107,16 @@ def gallery(count: int = 2, side: int = 32) -> Gallery:
         mistakes=tuple(face(number) for number in range(count)),
         uncertain=tuple(face(number) for number in range(count, 2 * count)),
     )
+
+
+def render(**changes: Any) -> str:
+    """Return the page of the run, with some arguments of `render_report` replaced."""
+    arguments: dict[str, Any] = {
+        "metrics": METRICS,
+        "history": history(),
+        "quarantine": [],
+        "config": CONFIG,
+        "curves": {"train": curves(), "test": curves()},
+        "gallery": gallery(),
+    }
+    return render_report(**{**arguments, **changes})

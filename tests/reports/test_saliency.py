@@ -13,65 +13,65 @@ from glasses_spark.scoring.predictor import Predictor
 
 
 def bright_spots(pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """A model that knows of two places: one speaks for class 1, the other against it."""
+    """Return logits that depend on two spots: evidence for class 1, and against it."""
     grey = pictures.astype(np.float64) / 255
     return np.asarray(
         2 * grey[:, 4:8, 4:8].mean(axis=(1, 2)) - 3 * grey[:, 20:24, 30:34].mean(axis=(1, 2))
     )
 
 
-def spotted() -> Pictures:
+def spotted_picture() -> Pictures:
     picture = np.zeros((32, 40), np.uint8)
     picture[4:8, 4:8] = 255
     picture[20:24, 30:34] = 255
     return picture[None]
 
 
-def test_blurring_what_the_answer_rests_on_changes_it_most() -> None:
-    [evidence] = occlusion_maps(bright_spots, spotted())
+def test_the_map_is_strongest_at_the_spots() -> None:
+    [evidence] = occlusion_maps(bright_spots, spotted_picture())
 
     assert evidence.shape == (32, 40)
     assert evidence.dtype == np.float32
     y, x = np.unravel_index(evidence.argmax(), evidence.shape)
-    # Within a patch, 6 x 8, that covers the spot.
+    # Within half a patch of 6 x 8.
     assert abs(y - 5.5) <= 3
     assert abs(x - 5.5) <= 5
     y, x = np.unravel_index(evidence.argmin(), evidence.shape)
     assert abs(y - 21.5) <= 3
     assert abs(x - 31.5) <= 5
-    # A spot is as wide as the blur: much of it goes, and no more than there is.
+    # The blur removes a large part of a spot, but no more than all of it.
     assert 0.5 < evidence.max() <= 2
     assert -3 <= evidence.min() < -0.75
 
 
-def test_nothing_is_put_where_there_was_nothing() -> None:
+def test_blurring_a_smooth_region_adds_no_edges() -> None:
     def edges(pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.asarray(np.abs(np.diff(pictures.astype(np.float64))).sum(axis=(1, 2)))
 
-    # A patch of one grey would have an edge on this slope, and look like something.
+    # A patch of constant grey would add edges to this gradient.
     slope = np.tile(np.linspace(0, 234, 40).astype(np.uint8), (32, 1))[None]
     assert np.abs(occlusion_maps(edges, slope)).max() < 0.02 * edges(slope)[0]
 
 
-def test_what_the_answer_does_not_rest_on_is_left_clear() -> None:
-    def blind(pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
+def test_the_overlay_is_transparent_without_evidence() -> None:
+    def constant(pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
         return np.full(len(pictures), 4.0)
 
-    [evidence] = occlusion_maps(blind, spotted())
+    [evidence] = occlusion_maps(constant, spotted_picture())
     assert not evidence.any()
     assert not overlay(evidence, glasses="#ff0000", none="#0000ff")[..., 3].any()
 
 
-def test_each_picture_is_looked_into_by_itself() -> None:
-    one = spotted()
-    other = one[:, ::-1].copy()
-    both = occlusion_maps(bright_spots, np.concatenate([one, other]))
-    assert np.array_equal(both[0], occlusion_maps(bright_spots, one)[0])
-    assert np.array_equal(both[1], occlusion_maps(bright_spots, other)[0])
+def test_each_picture_has_its_own_map() -> None:
+    first = spotted_picture()
+    second = first[:, ::-1].copy()
+    maps = occlusion_maps(bright_spots, np.concatenate([first, second]))
+    assert np.array_equal(maps[0], occlusion_maps(bright_spots, first)[0])
+    assert np.array_equal(maps[1], occlusion_maps(bright_spots, second)[0])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (128, 128), (1024, 17), (300, 1024)])
-def test_every_pixel_is_covered_and_the_work_stays_within_bounds(size: tuple[int, int]) -> None:
+def test_every_pixel_is_covered_with_a_bounded_number_of_pictures(size: tuple[int, int]) -> None:
     scored = 0
 
     def count(pictures: Pictures) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -85,11 +85,11 @@ def test_every_pixel_is_covered_and_the_work_stays_within_bounds(size: tuple[int
     assert 26 <= scored <= 101
 
 
-def test_no_picture_at_all_is_fine() -> None:
+def test_no_pictures_have_no_maps() -> None:
     assert occlusion_maps(bright_spots, np.zeros((0, 32, 40), np.uint8)).shape == (0, 32, 40)
 
 
-def test_the_colour_tells_for_from_against_and_its_density_how_much() -> None:
+def test_the_colour_shows_the_direction_and_the_opacity_the_strength() -> None:
     evidence = np.array([[2.0, -1.0], [0.0, 1.0]], np.float32)
     picture = overlay(evidence, glasses="#0a0b0c", none="#f0f1f2")
 
@@ -99,19 +99,19 @@ def test_the_colour_tells_for_from_against_and_its_density_how_much() -> None:
     assert picture[1, 1].tolist() == [10, 11, 12, 63]
 
 
-def test_a_keras_model_is_asked_for_logits() -> None:
+def test_maps_of_a_keras_model_use_logits() -> None:
     keras = import_keras()
     layer = keras.layers.Dense(1, activation="sigmoid")
     model = keras.Sequential([keras.Input((32, 40, 1)), keras.layers.Flatten(), layer])
     weights = np.zeros((32, 40), np.float32)
-    # So sure that the probability is 1 in float32, with and without the patch.
+    # The probability is 1 in float32, with and without the patch.
     weights[4:8, 4:8] = 10
     layer.set_weights([weights.reshape(-1, 1), np.array([100.0], np.float32)])
     predictor = Predictor(model, with_logits=True)
 
     [evidence] = occlusion_maps(
         lambda pictures: predictor.predict(pictures.reshape(len(pictures), -1))[1][:, 0],
-        spotted(),
+        spotted_picture(),
     )
     assert evidence[5, 5] > 50
     assert evidence[25, 20] == pytest.approx(0, abs=1e-3)

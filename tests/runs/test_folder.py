@@ -22,27 +22,27 @@ from glasses_spark.runs.folder import (
 
 
 def make_run(folder: Path, text: str) -> None:
-    with new_run_folder(folder) as fresh:
-        (fresh / "config.toml").write_text("")
-        (fresh / "metrics.json").write_text(text)
+    with new_run_folder(folder) as temporary:
+        (temporary / "config.toml").write_text("")
+        (temporary / "metrics.json").write_text(text)
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_run_folder_appears_complete_with_the_folders_above_it(tmp_path: Path) -> None:
+def test_a_run_folder_appears_only_when_complete(tmp_path: Path) -> None:
     target = tmp_path / "runs" / "demo"
 
-    with new_run_folder(target) as fresh:
-        (fresh / "metrics.json").write_text("{}")
+    with new_run_folder(target) as temporary:
+        (temporary / "metrics.json").write_text("{}")
         assert not target.exists()
 
     assert names(target) == ["metrics.json"]
     assert names(tmp_path / "runs") == ["demo"]
 
 
-def test_the_run_before_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_an_earlier_run_folder_is_replaced_completely(tmp_path: Path) -> None:
     make_run(tmp_path / "run", "old")
     (tmp_path / "run" / "extra.txt").write_text("old")
 
@@ -53,12 +53,12 @@ def test_the_run_before_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert names(tmp_path) == ["run"]
 
 
-def test_a_failure_leaves_the_run_before_as_it_was(tmp_path: Path) -> None:
+def test_an_earlier_run_folder_survives_a_failure(tmp_path: Path) -> None:
     make_run(tmp_path / "run", "old")
 
     def fail_halfway() -> None:
-        with new_run_folder(tmp_path / "run") as fresh:
-            (fresh / "metrics.json").write_text("half")
+        with new_run_folder(tmp_path / "run") as temporary:
+            (temporary / "metrics.json").write_text("half")
             raise RuntimeError("disk on fire")
 
     with pytest.raises(RuntimeError, match="disk on fire"):
@@ -68,56 +68,60 @@ def test_a_failure_leaves_the_run_before_as_it_was(tmp_path: Path) -> None:
     assert names(tmp_path) == ["run"]
 
 
-def test_an_empty_folder_may_become_a_run_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     make_run(tmp_path / "run", "new")
     assert names(tmp_path / "run") == ["config.toml", "metrics.json"]
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_other_contents_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(ConfigError, match="holds something else than the results of a run"):
+    with pytest.raises(ConfigError, match="is not empty and not a run folder"):
         check_run_folder(tmp_path)
 
 
-def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
+def test_a_file_at_the_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(ConfigError, match="is a file; expected a folder for the results"):
+    with pytest.raises(ConfigError, match=r"expected a folder for the results, but .* is a file"):
         check_run_folder(tmp_path / "run")
 
 
-def test_a_place_where_nothing_can_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(ConfigError, match=r"run\.dir: cannot make .*: Not a directory"),
+        pytest.raises(ConfigError, match=r"run\.dir: cannot create .*: Not a directory"),
         new_run_folder(tmp_path / "file" / "run"),
     ):
         pass
 
 
-@pytest.mark.parametrize(("exists", "found"), [(False, "no such folder"), (True, "without them")])
-def test_a_missing_run_is_named(tmp_path: Path, exists: bool, found: str) -> None:
+@pytest.mark.parametrize(
+    ("exists", "found"), [(False, "no such folder"), (True, "without these files")]
+)
+def test_a_folder_that_is_not_a_run_folder_is_an_error(
+    tmp_path: Path, exists: bool, found: str
+) -> None:
     if exists:
         (tmp_path / "run").mkdir()
     with pytest.raises(ConfigError, match=f"expected a run folder .* found .*{found}"):
         require_run_folder(tmp_path / "run")
 
 
-def test_json_refuses_what_json_does_not_know(tmp_path: Path) -> None:
+def test_json_rejects_nan(tmp_path: Path) -> None:
     write_json(tmp_path / "good.json", {"a": [1, None]})
     assert json.loads((tmp_path / "good.json").read_text()) == {"a": [1, None]}
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "bad.json", float("nan"))
 
 
-def test_csv_keeps_commas_and_quotes(tmp_path: Path) -> None:
+def test_csv_escapes_commas_and_quotes(tmp_path: Path) -> None:
     rows = [["a, b.png", 'not "PNG"']]
     write_csv(tmp_path / "q.csv", ["path", "reason"], rows)
     with (tmp_path / "q.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [["path", "reason"], *rows]
 
 
-def test_a_parquet_file_holds_the_rows_and_types_of_the_frame(
+def test_a_parquet_file_has_the_rows_and_types_of_the_frame(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     schema = "id INT, path STRING, label DOUBLE, prediction ARRAY<DOUBLE>"
@@ -131,6 +135,6 @@ def test_a_parquet_file_holds_the_rows_and_types_of_the_frame(
     assert back.dtypes == frame.dtypes
 
 
-def test_a_parquet_file_of_no_rows_has_the_columns(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_parquet_file_without_rows_has_the_columns(spark: SparkSession, tmp_path: Path) -> None:
     write_parquet(tmp_path / "p.parquet", spark.createDataFrame([], "id INT, label DOUBLE"))
     assert pq.read_table(tmp_path / "p.parquet").column_names == ["id", "label"]

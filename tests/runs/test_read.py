@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from glasses_spark.errors import ConfigError, DataError
-from glasses_spark.runs.read import flat, read_runs
+from glasses_spark.runs.read import flatten, read_runs
 
 METRICS = {
     "train": {"rows": 1, "accuracy": 1.0, "roc_auc": None, "bins": [1, 2]},
@@ -35,7 +35,7 @@ def write_run(
     predicted: Sequence[float] = (1.0, 0.0, 1.0, 0.0),
     metrics: Mapping[str, Any] = METRICS,
 ) -> Path:
-    """Write a run folder as ``train`` does, of four images, the last ones tested on."""
+    """Write a run folder of four images, three of them in the test set."""
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(
         f'[training]\nmode = "{mode}"\nmetrics = ["accuracy", "AUC"]\n\n'
@@ -57,12 +57,12 @@ def write_run(
     return folder
 
 
-def test_a_run_folder_is_read_with_its_rows_in_the_order_of_their_ids(tmp_path: Path) -> None:
+def test_a_run_is_read_with_its_rows_in_the_order_of_ids(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / name) for name in ("a", "b")]
 
-    run, other = read_runs(folders)
+    run, second = read_runs(folders)
 
-    assert (run.name, other.name, run.folder) == ("a", "b", str(tmp_path / "a"))
+    assert (run.name, second.name, run.folder) == ("a", "b", str(tmp_path / "a"))
     assert run.config == {
         "training.mode": "synchronous",
         "training.metrics": "accuracy, AUC",
@@ -90,35 +90,35 @@ def test_a_run_folder_is_read_with_its_rows_in_the_order_of_their_ids(tmp_path: 
         (["a/latest", "b/latest"], ["a/latest", "b/latest"]),
     ],
 )
-def test_runs_are_named_by_what_tells_them_apart(
+def test_runs_are_named_by_the_shortest_distinct_endings(
     tmp_path: Path, folders: list[str], names: list[str]
 ) -> None:
     runs = read_runs([write_run(tmp_path / folder) for folder in folders])
     assert [run.name for run in runs] == names
 
 
-def test_one_run_is_too_few(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected two run folders or more to compare, got 1"):
+def test_a_single_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="compare needs at least two run folders, got 1"):
         read_runs([write_run(tmp_path / "a")])
 
 
-def test_a_run_named_twice_is_refused_also_by_another_path(tmp_path: Path) -> None:
+def test_a_run_given_twice_is_an_error_also_through_a_link(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a")
     (tmp_path / "link").symlink_to(folder)
-    with pytest.raises(ConfigError, match=r"link: expected each run folder once, got it twice"):
+    with pytest.raises(ConfigError, match=r"link: this run folder is given twice"):
         read_runs([folder, tmp_path / "link"])
 
 
-def test_a_folder_that_is_no_run_folder_is_named(tmp_path: Path) -> None:
+def test_a_missing_run_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere: expected a run folder .* no such folder"):
         read_runs([write_run(tmp_path / "a"), tmp_path / "nowhere"])
 
 
 @pytest.mark.parametrize("name", ["history.json", "predictions.parquet"])
-def test_a_run_of_an_earlier_version_is_told_which_file_it_lacks(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
     (folders[1] / name).unlink()
-    with pytest.raises(ConfigError, match=rf"b: expected {name} in this run folder, found none"):
+    with pytest.raises(ConfigError, match=rf"b: this run folder has no {name}"):
         read_runs(folders)
 
 
@@ -131,7 +131,7 @@ def test_a_run_of_an_earlier_version_is_told_which_file_it_lacks(tmp_path: Path,
         ("predictions.parquet", "expected a Parquet file"),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path: Path, name: str, message: str) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, message: str) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
     (folders[1] / name).write_text("{ damaged")
     with pytest.raises(DataError, match=message) as caught:
@@ -139,21 +139,21 @@ def test_a_damaged_file_is_named(tmp_path: Path, name: str, message: str) -> Non
     assert str(folders[1] / name) in str(caught.value)
 
 
-def test_predictions_without_a_column_are_refused(tmp_path: Path) -> None:
+def test_predictions_without_a_column_are_an_error(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
     path = folders[0] / "predictions.parquet"
     pq.write_table(pq.read_table(path).drop(["split"]), path)
-    with pytest.raises(DataError, match=r"found no \['split'\]"):
+    with pytest.raises(DataError, match=r"missing \['split'\]"):
         read_runs(folders)
 
 
-def test_predictions_with_an_id_twice_are_refused(tmp_path: Path) -> None:
+def test_predictions_with_a_repeated_id_are_an_error(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
     path = folders[0] / "predictions.parquet"
     pq.write_table(pa.concat_tables([pq.read_table(path)] * 2), path)
-    with pytest.raises(DataError, match="expected one row for each id, found several"):
+    with pytest.raises(DataError, match="expected one row per id, found several"):
         read_runs(folders)
 
 
-def test_nested_tables_become_one() -> None:
-    assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+def test_nested_tables_are_flattened() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}

@@ -1,1 +1,1 @@
-"""Reports: pages and figures of a run."""
+"""Reports: pages, plots and tables of runs."""

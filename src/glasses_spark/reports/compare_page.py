@@ -1,4 +1,4 @@
-"""Compare, as a page: the tables and the learning curves over each other, in one file."""
+"""Comparison of runs as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from io import StringIO
 from typing import Final
 
 from glasses_spark.evaluation.compare import ALPHA, Comparison, Curve
+from glasses_spark.extras import require_extra
 from glasses_spark.reports.compare_text import (
     curve_ends,
-    seconds,
-    setting,
-    shown,
+    seconds_text,
+    setting_text,
     test_heading,
     test_table,
+    value_text,
     verdict,
 )
 
-# One a run, on white and on dark paper; told apart with any colour vision, and at least
-# 4.5 to 1 against the paper. Further runs take them again with other dashes.
+# One colour per run, for light and dark paper; distinguishable with any type of colour vision,
+# contrast with the paper at least 4.5:1. Further runs repeat them with other dashes.
 _COLOURS: Final = (
     ("#1f5fae", "#86b6f6"),
     ("#b04f0c", "#f2a768"),
@@ -30,26 +31,28 @@ _COLOURS: Final = (
 
 _DASHES: Final = ("-", "--", ":")
 
-# Drawn with, then replaced by CSS variables, so that a plot follows its reader's scheme.
+# Placeholders, replaced by CSS variables, so that a plot follows the reader's colour scheme.
 _INK: Final = "#0f0e00"
 _LINE: Final = "#0f0e01"
-_RUNS: Final = tuple(f"#0f0e{place + 16:02x}" for place in range(len(_COLOURS)))
+_RUNS: Final = tuple(f"#0f0e{index + 16:02x}" for index in range(len(_COLOURS)))
 _WIDTH: Final = 360
 _HEIGHT: Final = 230
 
 
 def render_page(comparison: Comparison) -> str:
-    """Make the page.
+    """Render the page.
 
     Args:
-        comparison: What it is to show.
+        comparison: Comparison to show.
 
     Returns:
-        HTML that loads nothing and runs no script; light or dark as its reader's system is.
-        Whatever comes from outside, such as a folder's name, is shown as text.
-    """
-    import jinja2
+        HTML that loads no external resource and runs no script, in a light or dark scheme as
+        the reader's system prefers. External text, such as folder names, is escaped.
 
+    Raises:
+        SetupError: Jinja2 or matplotlib is not installed.
+    """
+    jinja2 = require_extra("jinja2", extra="report", purpose="the comparison page")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("glasses_spark", "reports/templates"),
         autoescape=True,
@@ -58,7 +61,7 @@ def render_page(comparison: Comparison) -> str:
         undefined=jinja2.StrictUndefined,
     )
     test_head, tests = test_table(comparison)
-    return environment.get_template("compare.html.j2").render(
+    page: str = environment.get_template("compare.html.j2").render(
         names=list(comparison.names),
         folders=list(zip(comparison.names, comparison.folders, strict=True)),
         notes=comparison.notes,
@@ -71,8 +74,8 @@ def render_page(comparison: Comparison) -> str:
                     (
                         line.name.replace("_", " "),
                         [
-                            (shown(value), place in line.best)
-                            for place, value in enumerate(line.values)
+                            (value_text(value), index in line.best)
+                            for index, value in enumerate(line.values)
                         ],
                     )
                     for line in lines
@@ -88,34 +91,37 @@ def render_page(comparison: Comparison) -> str:
             (curve.name.replace("_", " "), _svg(curve, comparison.names))
             for curve in comparison.curves
         ],
-        config=[[line.name, *map(setting, line.values)] for line in comparison.config],
+        config=[[line.name, *map(setting_text, line.values)] for line in comparison.config],
         timings=[
-            [line.name.removesuffix("_s"), *map(seconds, line.values)]
+            [line.name.removesuffix("_s"), *map(seconds_text, line.values)]
             for line in comparison.timings
         ],
-        environment=[[line.name, *map(setting, line.values)] for line in comparison.environment],
+        environment=[
+            [line.name, *map(setting_text, line.values)] for line in comparison.environment
+        ],
     )
+    return page
 
 
 def _svg(curve: Curve, names: Sequence[str]) -> str:
-    """Draw one figure of all runs as an SVG element."""
-    import matplotlib.style
+    """Draw one metric of all runs as an SVG element."""
+    style = require_extra("matplotlib.style", extra="report", purpose="the comparison page")
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     text = StringIO()
-    # Matplotlib's own defaults, whatever is set elsewhere; text stays text.
+    # From matplotlib's defaults, not the user's settings; with text elements, not outlines.
     settings = {"svg.fonttype": "none", "svg.hashsalt": curve.name, "font.size": 11}
-    with matplotlib.style.context(["default", settings]):
-        # 72 to the inch, so that a unit of the SVG is a pixel of the page.
+    with style.context(["default", settings]):
+        # At 72 dpi a unit of the SVG is a pixel of the page.
         figure = Figure((_WIDTH / 72, _HEIGHT / 72), dpi=72, facecolor="none")
         axes = figure.add_axes((0.14, 0.2, 0.83, 0.76), facecolor="none")
-        for place, points in enumerate(curve.points):
-            lap, colour = divmod(place, len(_RUNS))
+        for index, points in enumerate(curve.points):
+            round_, colour = divmod(index, len(_RUNS))
             axes.plot(
                 [epoch for epoch, _ in points],
                 [value for _, value in points],
-                _DASHES[lap % len(_DASHES)],
+                _DASHES[round_ % len(_DASHES)],
                 color=_RUNS[colour],
                 linewidth=1.8,
                 marker="o" if len(points) <= 20 else None,
@@ -129,23 +135,23 @@ def _svg(curve: Curve, names: Sequence[str]) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
         axes.set_xlabel("epoch", color=_INK)
         figure.savefig(text, format="svg", metadata={"Date": None})
-    return _for_a_page(text.getvalue(), curve, names)
+    return _inline(text.getvalue(), curve, names)
 
 
-def _for_a_page(svg: str, curve: Curve, names: Sequence[str]) -> str:
+def _inline(svg: str, curve: Curve, names: Sequence[str]) -> str:
     variables = {_INK: "var(--muted)", _LINE: "var(--line)"}
-    variables |= {colour: f"var(--run-{place})" for place, colour in enumerate(_RUNS)}
+    variables |= {colour: f"var(--run-{index})" for index, colour in enumerate(_RUNS)}
     for colour, variable in variables.items():
         svg = svg.replace(colour, variable)
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    # The page's own font, whose letters are narrower than those that were measured.
+    # The font of the page, which is narrower than the font that matplotlib measured.
     svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{re.sub('[^a-z0-9]+', '-', curve.name)}-", svg)
-    described = "; ".join(
+    ends = "; ".join(
         f"{name} from {first} to {last}"
         for name, (first, last) in zip(names, curve_ends(curve), strict=True)
     )
-    alt = escape(f"{curve.name.replace('_', ' ')} through the epochs: {described}.")
+    alt = escape(f"{curve.name.replace('_', ' ')} by epoch: {ends}.")
     head = (
         f'<svg role="img" aria-label="{alt}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         'xmlns:xlink="http://www.w3.org/1999/xlink">'

@@ -1,4 +1,4 @@
-"""Cross-validation page: the folds and the doubtful labels, to look at."""
+"""Report of a cross-validation, as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt
 # Pixels of images by their ids.
 Pictures: TypeAlias = Mapping[int, npt.NDArray[np.uint8]]
 
-# Doubtful labels shown with their pictures: four rows on a wide page.
+# Labels in doubt that are shown with a picture: four rows on a wide page.
 PICTURES: Final = 24
 
-_WORDS: Final = {
+_TITLES: Final = {
     "accuracy": "accuracy",
-    "log_loss": "log loss, nats an image",
+    "log_loss": "log loss, nats per image",
     "stable_log_loss": "log loss from logits",
     "roc_auc": "area under the ROC curve",
 }
@@ -68,19 +68,19 @@ def fetch_pictures(
     width: int,
     count: int = PICTURES,
 ) -> Pictures:
-    """Fetch the pictures of the most doubtful labels: so many rows come to the driver.
+    """Collect the pictures of the most doubtful labels, at most ``count`` rows.
 
     Args:
         pixels: ``id`` and ``pixels`` (``height * width`` bytes) of at least these images.
         doubted: Labels by rank.
-        height: Rows of a picture.
-        width: Columns of a picture.
+        height: Height of a picture in pixels.
+        width: Width of a picture in pixels.
         count: Most pictures.
 
     Returns:
-        By id, ``(height, width)``, uint8 grey.
+        Pictures by id, each ``(height, width)``, uint8 grey.
     """
-    ids = [one.id for one in doubted[:count]]
+    ids = [label.id for label in doubted[:count]]
     rows = pixels.where(F.col(ID).isin(ids)).select(ID, PIXELS).collect()
     return {row[ID]: np.frombuffer(row[PIXELS], np.uint8).reshape(height, width) for row in rows}
 
@@ -88,38 +88,38 @@ def fetch_pictures(
 def render_cross_validation(
     figures: Mapping[str, Any], doubt: LabelDoubt, pictures: Pictures, config: str
 ) -> str:
-    """Make the page.
+    """Render the page.
 
     Args:
-        figures: What ``cross_validation.json`` holds.
+        figures: Contents of ``cross_validation.json``.
         doubt: The labels in doubt.
         pictures: Pictures of the first of them.
         config: The configuration as TOML.
 
     Returns:
-        HTML that loads nothing and runs no script. Whatever comes from outside, such as
-        a file's name, is shown as text.
+        HTML that loads no external resource and runs no script. External text, such as file
+        names, is escaped.
     """
-    folds, mean, spread = (figures[name] for name in ("folds", "mean", "standard_deviation"))
+    folds, mean, deviation = (figures[name] for name in ("folds", "mean", "standard_deviation"))
     names = [name for name in SHOWN if name in mean]
     count = len(folds)
     sections = [
-        f"<h1>Glasses or no glasses: {count} folds</h1>",
-        f'<p class="verdict">Accuracy {mean["accuracy"]:.4f} &plusmn; {spread["accuracy"]:.4f} '
-        f"and log loss {mean['log_loss']:.4f} &plusmn; {spread['log_loss']:.4f}: mean and "
-        f"standard deviation over {count} folds, each judged by a model that has not seen it."
-        "</p>",
+        f"<h1>Glasses or no glasses: cross-validation with {count} folds</h1>",
+        f'<p class="verdict">Accuracy {mean["accuracy"]:.4f} &plusmn; {deviation["accuracy"]:.4f}, '
+        f"log loss {mean['log_loss']:.4f} &plusmn; {deviation['log_loss']:.4f} (mean and standard "
+        f"deviation over {count} folds). Each fold is scored by a model that was not trained on "
+        "it.</p>",
         "<h2>Folds</h2>",
-        _folds_table(folds, mean, spread, names),
-        f'<div class="plots">{"".join(_plot(folds, mean, spread, name) for name in names)}</div>',
+        _folds_table(folds, mean, deviation, names),
+        f'<div class="plots">{"".join(_plot(folds, mean, deviation, n) for n in names)}</div>',
         "<h2>Labels in doubt</h2>",
         f"<p>{doubt.likely_wrong:,} of {doubt.rows:,} labels are likely wrong: the other label is "
-        "as probable as it is, on average, for the images that bear it. All that are listed are "
-        "in <code>label_doubt.csv</code>; these are the first.</p>",
+        "at least as probable as it is on average for images with that label. The most doubtful "
+        "labels are below; <code>label_doubt.csv</code> lists more.</p>",
         _gallery(doubt.listed, pictures),
         "<h2>Images</h2>",
         _table(["", "images"], figures["data"].items()),
-        "<h2>Seconds</h2>",
+        "<h2>Run time</h2>",
         _table(["", "seconds"], figures["timings"].items()),
         "<h2>Configuration</h2>",
         f"<pre>{escape(config)}</pre>",
@@ -127,7 +127,8 @@ def render_cross_validation(
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Glasses or no glasses: {count} folds</title>\n<style>{_STYLE}</style>\n</head>\n"
+        "<title>Glasses or no glasses: cross-validation</title>\n"
+        f"<style>{_STYLE}</style>\n</head>\n"
         f"<body>\n<main>\n{chr(10).join(sections)}\n</main>\n</body>\n</html>\n"
     )
 
@@ -135,23 +136,29 @@ def render_cross_validation(
 def _folds_table(
     folds: Sequence[Mapping[str, Any]],
     mean: Mapping[str, float],
-    spread: Mapping[str, float],
+    deviation: Mapping[str, float],
     names: Sequence[str],
 ) -> str:
-    head = ["fold", "trained on", "held out", *(_WORDS[name] for name in names), "seconds"]
+    head = [
+        "fold",
+        "training images",
+        "held-out images",
+        *(_TITLES[name] for name in names),
+        "seconds",
+    ]
     rows = [
         [
-            one["fold"] + 1,
-            one["train_rows"],
-            one["rows"],
-            *(one[name] for name in names),
-            f"{one['fit_s']:.1f}",
+            fold["fold"] + 1,
+            fold["train_rows"],
+            fold["rows"],
+            *(fold[name] for name in names),
+            f"{fold['fit_s']:.1f}",
         ]
-        for one in folds
+        for fold in folds
     ]
     foot = [
         ["mean", "", "", *(mean[name] for name in names), ""],
-        ["standard deviation", "", "", *(spread[name] for name in names), ""],
+        ["standard deviation", "", "", *(deviation[name] for name in names), ""],
     ]
     return _table(head, rows, foot)
 
@@ -159,13 +166,13 @@ def _folds_table(
 def _plot(
     folds: Sequence[Mapping[str, Any]],
     mean: Mapping[str, float],
-    spread: Mapping[str, float],
+    deviation: Mapping[str, float],
     name: str,
 ) -> str:
-    """Draw one metric: a dot a fold, a line at the mean, a band of one deviation around it."""
-    values = [one[name] for one in folds]
-    low = min(*values, mean[name] - spread[name])
-    high = max(*values, mean[name] + spread[name])
+    """Draw one metric: a dot per fold, a line at the mean, a band of one standard deviation."""
+    values = [fold[name] for fold in folds]
+    low = min(*values, mean[name] - deviation[name])
+    high = max(*values, mean[name] + deviation[name])
     margin = 0.1 * (high - low) or 0.01
     low, high = low - margin, high + margin
     left, right, top, bottom = 56, 350, 8, 150
@@ -173,51 +180,51 @@ def _plot(
     def y(value: float) -> str:
         return f"{bottom - (bottom - top) * (value - low) / (high - low):.1f}"
 
-    band = float(y(mean[name] - spread[name])) - float(y(mean[name] + spread[name]))
+    band = float(y(mean[name] - deviation[name])) - float(y(mean[name] + deviation[name]))
     step = (right - left) / len(values)
     dots = "".join(
-        f'<circle cx="{left + step * (place + 0.5):.1f}" cy="{y(value)}" r="4.5" '
-        f'fill="var(--dot)"><title>fold {place + 1}: {value:.4f}</title></circle>'
-        f'<text x="{left + step * (place + 0.5):.1f}" y="{bottom + 18}" text-anchor="middle">'
-        f"{place + 1}</text>"
-        for place, value in enumerate(values)
+        f'<circle cx="{left + step * (index + 0.5):.1f}" cy="{y(value)}" r="4.5" '
+        f'fill="var(--dot)"><title>fold {index + 1}: {value:.4f}</title></circle>'
+        f'<text x="{left + step * (index + 0.5):.1f}" y="{bottom + 18}" text-anchor="middle">'
+        f"{index + 1}</text>"
+        for index, value in enumerate(values)
     )
-    marks = "".join(
+    tick_labels = "".join(
         f'<text x="{left - 6}" y="{y(value)}" dy="4" text-anchor="end">{value:.4f}</text>'
         for value in (low, mean[name], high)
     )
     alt = (
-        f"{_WORDS[name]} by fold: "
+        f"{_TITLES[name]} by fold: "
         + ", ".join(f"{value:.4f}" for value in values)
-        + f"; mean {mean[name]:.4f}, standard deviation {spread[name]:.4f}"
+        + f"; mean {mean[name]:.4f}, standard deviation {deviation[name]:.4f}"
     )
     return (
         f'<figure><svg viewBox="0 0 360 176" role="img" aria-label="{escape(alt)}" '
         'font-size="11" fill="var(--muted)">'
-        f'<rect x="{left}" y="{y(mean[name] + spread[name])}" width="{right - left}" '
+        f'<rect x="{left}" y="{y(mean[name] + deviation[name])}" width="{right - left}" '
         f'height="{band:.1f}" fill="var(--dot)" opacity="0.15"/>'
         f'<line x1="{left}" x2="{right}" y1="{y(mean[name])}" y2="{y(mean[name])}" '
         'stroke="var(--dot)" stroke-dasharray="4 3"/>'
         f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="var(--line)"/>'
-        f"{marks}{dots}</svg>"
-        f"<figcaption>{escape(_WORDS[name])}, by fold; mean and one standard deviation"
+        f"{tick_labels}{dots}</svg>"
+        f"<figcaption>{escape(_TITLES[name])} by fold, with mean and standard deviation"
         "</figcaption></figure>"
     )
 
 
 def _gallery(doubted: Sequence[DoubtedLabel], pictures: Pictures) -> str:
-    items = [_face(one, pictures[one.id]) for one in doubted if one.id in pictures]
+    items = [_face(label, pictures[label.id]) for label in doubted if label.id in pictures]
     return f'<ol class="faces">\n{"".join(items)}</ol>' if items else "<p>None.</p>"
 
 
-def _face(one: DoubtedLabel, picture: npt.NDArray[np.uint8]) -> str:
-    label, name = _LABELS[one.label], escape(one.path.rsplit("/", 1)[-1])
-    mark = '<br><span class="likely">likely wrong</span>' if one.likely_wrong else ""
+def _face(doubted: DoubtedLabel, picture: npt.NDArray[np.uint8]) -> str:
+    label, name = _LABELS[doubted.label], escape(doubted.path.rsplit("/", 1)[-1])
+    mark = '<br><span class="likely">likely wrong</span>' if doubted.likely_wrong else ""
     return (
         f'<li><img src="{_png(picture)}" width="{picture.shape[1]}" height="{picture.shape[0]}" '
-        f'alt="Image {one.id}, labelled {label}">'
-        f"<p>{one.rank}. {name}<br>labelled <strong>{label}</strong><br>"
-        f"probability of glasses {one.probability:.4f}{mark}</p></li>\n"
+        f'alt="Image {doubted.id}, label {label}">'
+        f"<p>{doubted.rank}. {name}<br>label <strong>{label}</strong><br>"
+        f"probability of glasses {doubted.probability:.4f}{mark}</p></li>\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Gallery: the few faces that a person should look at, with their pictures."""
+"""Gallery: the most confident errors and the least certain predictions, with pictures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import ID, LABEL, PATH, PIXELS, PREDICTED_LABEL, PREDICTION
 from glasses_spark.reports.saliency import Score, occlusion_maps
 
-# Faces of a kind: two rows of six on a wide page, and soon looked through.
+# Faces of each kind: two rows of six on a wide page.
 FACES: Final = 12
 _PROBABILITY: Final = "probability"
 _DISTANCE: Final = "distance"
@@ -24,17 +24,17 @@ _KIND: Final = "kind"
 
 @dataclass(frozen=True)
 class Face:
-    """One face to look at.
+    """One image of the gallery.
 
     Attributes:
-        id: Number of the image.
-        path: Where its file lies, as Spark names it.
+        id: Id of the image.
+        path: Path of its file, as Spark writes it.
         label: 1.0 with glasses, 0.0 without.
-        predicted_label: What the model took it for.
-        probability: Probability of glasses that the model gave, in [0, 1].
-        picture: ``(height, width)``, uint8 grey, as the model saw it.
-        evidence: ``(height, width)``, float32, what the answer rests on (see
-            `occlusion_maps`); None where that was not asked for.
+        predicted_label: 1.0 or 0.0.
+        probability: Predicted probability of glasses, in [0, 1].
+        picture: ``(height, width)``, uint8 grey, as the model receives it.
+        evidence: ``(height, width)``, float32, the occlusion map (see `occlusion_maps`); None
+            if it was not computed.
     """
 
     id: int
@@ -51,8 +51,8 @@ class Gallery:
     """The faces of a report.
 
     Attributes:
-        mistakes: Those that were judged wrongly, the surest first.
-        uncertain: Those whose probability is nearest to one half, the nearest first.
+        mistakes: Misclassified images, the most confident first.
+        uncertain: Images with a probability close to 0.5, the closest first.
     """
 
     mistakes: tuple[Face, ...]
@@ -62,20 +62,20 @@ class Gallery:
 def choose_faces(
     predictions: DataFrame, pixels: DataFrame, *, height: int, width: int, count: int = FACES
 ) -> Gallery:
-    """Choose the worst mistakes and the least certain answers, and fetch their pictures.
+    """Select the most confident errors and the least certain predictions, with their pictures.
 
-    Two Spark jobs; no more than ``2 * count`` rows come to the driver.
+    Runs two Spark jobs and collects at most ``2 * count`` rows.
 
     Args:
-        predictions: One row an image: ``id``, ``path``, ``label``, ``prediction`` and
-            ``predicted_label``. Read twice: better kept in memory.
+        predictions: One row per image: ``id``, ``path``, ``label``, ``prediction`` and
+            ``predicted_label``. Read twice, so persist it.
         pixels: ``id`` and ``pixels`` (``height * width`` bytes) of at least these images.
-        height: Rows of a picture.
-        width: Columns of a picture.
-        count: Most faces of either kind.
+        height: Height of a picture in pixels.
+        width: Width of a picture in pixels.
+        count: Most faces of each kind.
 
     Returns:
-        The gallery, without evidence.
+        The gallery, without occlusion maps.
     """
     rows = predictions.select(
         ID,
@@ -84,23 +84,23 @@ def choose_faces(
         PREDICTED_LABEL,
         F.get(PREDICTION, 0).cast("double").alias(_PROBABILITY),
     )
-    # The id decides between equals, so that the same run shows the same faces.
+    # Ordered by id on ties, so that the same run shows the same faces.
     wrong = (
         rows.where(F.col(LABEL) != F.col(PREDICTED_LABEL))
         .withColumn(_DISTANCE, -F.abs(F.col(LABEL) - F.col(_PROBABILITY)))
         .withColumn(_KIND, F.lit("mistakes"))
     )
-    unsure = rows.withColumn(_DISTANCE, F.abs(F.col(_PROBABILITY) - 0.5)).withColumn(
+    uncertain = rows.withColumn(_DISTANCE, F.abs(F.col(_PROBABILITY) - 0.5)).withColumn(
         _KIND, F.lit("uncertain")
     )
     chosen = [
         row.asDict()
         for row in wrong.orderBy(_DISTANCE, ID)
         .limit(count)
-        .union(unsure.orderBy(_DISTANCE, ID).limit(count))
+        .union(uncertain.orderBy(_DISTANCE, ID).limit(count))
         .collect()
     ]
-    pictures = _pictures(pixels, {row[ID] for row in chosen}, height, width)
+    pictures = _fetch_pictures(pixels, {row[ID] for row in chosen}, height, width)
 
     def faces(kind: str) -> tuple[Face, ...]:
         of_kind = [row for row in chosen if row[_KIND] == kind]
@@ -120,38 +120,39 @@ def choose_faces(
 
 
 def with_evidence(gallery: Gallery, score: Score) -> Gallery:
-    """Add to each face what the answer rests on.
+    """Add an occlusion map to each face.
 
     Args:
         gallery: Faces of one size.
-        score: Gives the logits ``(batch,)`` of pictures ``(batch, height, width)``, uint8.
+        score: Returns the logits ``(batch,)`` of pictures ``(batch, height, width)``, uint8.
     """
-    # A face may be in both rows; it is looked into once.
+    # A face of both kinds is scored once.
     faces = {face.id: face for face in (*gallery.mistakes, *gallery.uncertain)}
     if not faces:
         return gallery
     maps = occlusion_maps(score, np.stack([face.picture for face in faces.values()]))
-    seen = dict(zip(faces, maps, strict=True))
+    map_by_id = dict(zip(faces, maps, strict=True))
 
-    def added(row: Iterable[Face]) -> tuple[Face, ...]:
-        return tuple(replace(face, evidence=seen[face.id]) for face in row)
+    def add_maps(row: Iterable[Face]) -> tuple[Face, ...]:
+        return tuple(replace(face, evidence=map_by_id[face.id]) for face in row)
 
-    return Gallery(added(gallery.mistakes), added(gallery.uncertain))
+    return Gallery(add_maps(gallery.mistakes), add_maps(gallery.uncertain))
 
 
 def png(picture: npt.NDArray[np.uint8]) -> bytes:
     """Encode a picture as PNG.
 
     Args:
-        picture: ``(height, width)`` grey, or ``(height, width, 4)`` red, green, blue, opacity.
+        picture: uint8, ``(height, width)`` grey or ``(height, width, 4)`` red, green, blue and
+            alpha.
     """
     if picture.ndim == 3:
-        picture = picture[..., [2, 1, 0, 3]]  # OpenCV's order of colours
+        picture = picture[..., [2, 1, 0, 3]]  # OpenCV's channel order
     _, encoded = cv2.imencode(".png", picture)
     return bytes(encoded)
 
 
-def _pictures(
+def _fetch_pictures(
     pixels: DataFrame, ids: Iterable[int], height: int, width: int
 ) -> dict[int, npt.NDArray[np.uint8]]:
     rows = pixels.where(F.col(ID).isin(sorted(ids))).select(ID, PIXELS).collect()

@@ -1,4 +1,4 @@
-"""Notebook: curves and faces to look at in a cell."""
+"""Curves and faces as notebook output."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from glasses_spark.evaluation.curves import Curves
     from glasses_spark.evaluation.metrics import Metrics
 
-# In CSS pixels.
+# Widths in CSS pixels.
 _PLOT_WIDTH: Final = 400
 _FACE_WIDTH: Final = 128
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a cell shows when it is the cell's value.
+    """Output of a notebook cell.
 
     Attributes:
-        html: An element that loads nothing and runs no script.
-        text: The same for terminals, in a line.
+        html: An HTML element that loads no external resource and runs no script.
+        text: One line of text for terminals.
     """
 
     html: str
@@ -45,22 +45,30 @@ class Shown:
 
 
 def show_curves(curves: Mapping[str, Curves], metrics: Mapping[str, Metrics]) -> Shown:
-    """Show how well the parts are told apart, and how far probabilities can be trusted.
+    """Show ROC, precision-recall and reliability curves and the histogram in a notebook.
 
     Args:
-        curves: Curves by the name of their part, ``test`` among them.
-        metrics: Metrics by the name of their part; those of ``test`` mark the threshold.
+        curves: Curves by part, ``test`` among them.
+        metrics: Metrics by part; those of ``test`` mark the threshold.
+
+    Raises:
+        SetupError: matplotlib is not installed.
     """
     return Shown(
-        cell("Curves of the test images", curve_figures(curves, metrics)),
+        cell("Curves of the test set", curve_figures(curves, metrics)),
         f"Curves of {', '.join(curves)}",
     )
 
 
 def curve_figures(curves: Mapping[str, Curves], metrics: Mapping[str, Metrics]) -> str:
-    """The same as a part of a cell."""
-    found = {part: one.as_dict() for part, one in metrics.items()}
-    plots = curve_plots(curves, found)
+    """Return the plots of `show_curves` as HTML for a cell.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    plots = curve_plots(
+        curves, {part: part_metrics.as_dict() for part, part_metrics in metrics.items()}
+    )
     return side_by_side(
         ((escape(plot.title), inline_svg(plot)) for plot in plots), width=_PLOT_WIDTH
     )
@@ -69,17 +77,17 @@ def curve_figures(curves: Mapping[str, Curves], metrics: Mapping[str, Metrics]) 
 def show_faces(
     rows: Iterable[Mapping[str, Any]], *, height: int, width: int, title: str = "Faces"
 ) -> Shown:
-    """Show faces with their label, and the probability of glasses where they were given one.
+    """Show faces with their label and, if present, the predicted probability of glasses.
 
     Args:
-        rows: ``id``, ``label``, ``pixels`` and, where there is one, ``prediction`` of each
-            face, as rows of Spark or dictionaries: as many as one wants to look at.
-        height: Rows of pixels in a face.
-        width: Pixels in such a row.
-        title: What is to be seen.
+        rows: ``id``, ``label``, ``pixels`` and optionally ``prediction`` of each face, as Spark
+            rows or dictionaries.
+        height: Height of a face in pixels.
+        width: Width of a face in pixels.
+        title: Title of the output.
 
     Raises:
-        ScoringError: Pixels are of another size.
+        ScoringError: The pixels do not have this height and width.
     """
     faces = list(rows)
     figures = side_by_side(_faces(faces, height, width), width=_FACE_WIDTH)
@@ -91,12 +99,12 @@ def _faces(rows: Sequence[Any], height: int, width: int) -> Iterator[tuple[str, 
         pixels = bytes(row[PIXELS])
         if len(pixels) != height * width:
             raise ScoringError(
-                f"pixels: expected {height} x {width} = {height * width} bytes a face, got "
-                f"{len(pixels)}; give the height and width that the images were brought to"
+                f"pixels: expected {height} x {width} = {height * width} bytes per face, got "
+                f"{len(pixels)}. Use the height and width of the preprocessed images"
             )
-        said = "glasses" if row[LABEL] == 1 else "none"
-        alt = f"face {row[ID]}, label {said}"
-        caption = f"{row[ID]}: {said}"
+        label = "glasses" if row[LABEL] == 1 else "no glasses"
+        alt = f"image {row[ID]}, label {label}"
+        caption = f"{row[ID]}: {label}"
         if PREDICTION in row:
             caption += f"<small>p = {float(row[PREDICTION][0]):.3f}</small>"
         picture = _png(np.frombuffer(pixels, np.uint8).reshape(height, width))
@@ -108,7 +116,7 @@ def _faces(rows: Sequence[Any], height: int, width: int) -> Iterator[tuple[str, 
 
 
 def _png(pixels: Any) -> str:
-    # Imported here: who only judges predictions does without.
+    # Imported here, because showing curves does not need OpenCV.
     import cv2
 
     _, encoded = cv2.imencode(".png", pixels)

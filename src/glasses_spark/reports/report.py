@@ -1,4 +1,4 @@
-"""Report: what a run has brought, as one page that needs nothing else to be read."""
+"""Report of a run, as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from glasses_spark.extras import require_extra
 from glasses_spark.reports.gallery import Gallery
 from glasses_spark.reports.plots.curves import curve_plots
 from glasses_spark.reports.plots.palette import DARK, LIGHT
@@ -16,7 +17,7 @@ from glasses_spark.reports.report_faces import gallery_sections
 from glasses_spark.reports.report_metrics import (
     confusion_section,
     curves_section,
-    metrics_table_rows,
+    metrics_section,
     thresholds_section,
     value_text,
 )
@@ -29,14 +30,39 @@ from glasses_spark.reports.report_origin import (
 )
 from glasses_spark.reports.report_training import learning_section, workers_section
 from glasses_spark.reports.report_verdict import (
-    cards_html,
-    comparison_section,
+    comparison_text,
     lead_text,
+    metric_cards,
     summary_text,
 )
 
 if TYPE_CHECKING:
     from glasses_spark.evaluation.curves import Curves
+
+# Anchors and titles of the sections, in order.
+_CONTENTS: Final = (
+    ("result", "Result"),
+    ("confusion", "Confusion matrix"),
+    ("learning", "Learning curves"),
+    ("workers", "Workers"),
+    ("curves", "Ranking and calibration"),
+    ("mistakes", "Most confident errors"),
+    ("uncertain", "Least certain predictions"),
+    ("images", "Images"),
+    ("time", "Run time"),
+    ("origin", "Provenance"),
+    ("configuration", "Configuration"),
+)
+
+
+def require_report_packages() -> None:
+    """Check that the packages which write a report are installed.
+
+    Raises:
+        SetupError: Jinja2 or matplotlib is not installed; the message names the extra.
+    """
+    for module in ("jinja2", "matplotlib"):
+        require_extra(module, extra="report", purpose="the report")
 
 
 def render_report(
@@ -48,21 +74,79 @@ def render_report(
     curves: Mapping[str, Curves] | None = None,
     gallery: Gallery | None = None,
 ) -> str:
-    """Make the page.
+    """Render the report of a run.
 
     Args:
-        metrics: What ``metrics.json`` holds.
-        history: What ``history.json`` holds.
-        quarantine: Path of each image that was put aside, and why.
+        metrics: Contents of ``metrics.json``.
+        history: Contents of ``history.json``.
+        quarantine: Path and reason of each quarantined image.
         config: The configuration as TOML.
-        curves: Curves by the name of their part, ``test`` among them; None leaves them out.
-        gallery: Faces of the test part to look at; None leaves them out.
+        curves: Curves by part, ``test`` among them; None omits them.
+        gallery: Faces of the test set; None omits them.
 
     Returns:
-        HTML that loads nothing and runs no script. Whatever comes from outside,
-        such as a file's name, is shown as text.
+        HTML that loads no external resource and runs no script. External text, such as file
+        names, is escaped.
+
+    Raises:
+        SetupError: Jinja2 or matplotlib is not installed.
     """
-    # Imported here: only who writes a page needs it.
+    require_report_packages()
+    settings = tomllib.loads(config)
+    page: str = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            light=asdict(LIGHT),
+            dark=asdict(DARK),
+            contents=_CONTENTS,
+            titles=dict(_CONTENTS),
+            lead=lead_text(metrics["test"]),
+            summary=summary_text(settings),
+            cards=list(metric_cards(metrics)),
+            comparison=comparison_text(metrics["data"]),
+            metrics=metrics_section(metrics),
+            confusion=confusion_section(metrics["test"]),
+            thresholds=thresholds_section(metrics.get("thresholds")),
+            learning=learning_section(history),
+            workers=workers_section(history, settings),
+            curves=curves_section(curves, metrics),
+            galleries=[*gallery_sections(gallery)],
+            images=images_table(metrics["data"]),
+            quarantine={
+                "caption": quarantine_caption(len(quarantine)),
+                "rows": quarantine[:MAX_QUARANTINED],
+            },
+            time=time_table(metrics["timings"]),
+            origin=origin_section(metrics, settings),
+            settings=config.strip().split("\n\n") if config.strip() else [],
+        )
+    )
+    return page
+
+
+def report_plots(
+    metrics: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    *,
+    curves: Mapping[str, Curves] | None = None,
+) -> list[Plot]:
+    """Return the plots of the report, in its order, to be written as files.
+
+    Args:
+        metrics: Contents of ``metrics.json``.
+        history: Contents of ``history.json``.
+        curves: Curves by part; None omits them.
+    """
+    return [
+        *learning_plots(history),
+        *worker_plots(history),
+        *(curve_plots(curves, metrics) if curves else []),
+    ]
+
+
+def _environment() -> Any:
+    # Imported here, because Jinja2 is part of an extra.
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -74,65 +158,6 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters["number"] = value_text
-    # What is drawn here, with all text in it escaped, may stand as it is.
+    # Safe as markup: `inline_svg` escapes all text.
     environment.filters["svg"] = lambda plot: Markup(inline_svg(plot))
-    settings = tomllib.loads(config)
-    return environment.get_template("report.html.j2").render(
-        light=asdict(LIGHT),
-        dark=asdict(DARK),
-        contents=_CONTENTS,
-        lead=lead_text(metrics["test"]),
-        summary=summary_text(settings),
-        cards=list(cards_html(metrics)),
-        comparison=comparison_section(metrics["data"]),
-        figures=metrics_table_rows(metrics),
-        confusion=confusion_section(metrics["test"]),
-        thresholds=thresholds_section(metrics.get("thresholds")),
-        learning=learning_section(history),
-        workers=workers_section(history, settings),
-        curves=curves_section(curves, metrics),
-        galleries=[*gallery_sections(gallery)],
-        images=images_table(metrics["data"]),
-        quarantine={
-            "caption": quarantine_caption(len(quarantine)),
-            "rows": quarantine[:MAX_QUARANTINED],
-        },
-        time=time_table(metrics["timings"]),
-        origin=origin_section(metrics, settings),
-        settings=config.strip().split("\n\n") if config.strip() else [],
-    )
-
-
-def report_plots(
-    metrics: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]],
-    *,
-    curves: Mapping[str, Curves] | None = None,
-) -> list[Plot]:
-    """Return the plots of the page, in its order, to be written as files.
-
-    Args:
-        metrics: What ``metrics.json`` holds.
-        history: What ``history.json`` holds.
-        curves: Curves by the name of their part; None leaves them out.
-    """
-    return [
-        *learning_plots(history),
-        *worker_plots(history),
-        *(curve_plots(curves, metrics) if curves else []),
-    ]
-
-
-_CONTENTS: Final = (
-    ("verdict", "Verdict"),
-    ("confusion", "Right and wrong"),
-    ("learning", "Learning"),
-    ("workers", "Workers"),
-    ("curves", "Ranking and trust"),
-    ("mistakes", "Worst mistakes"),
-    ("uncertain", "Least certain"),
-    ("images", "Images"),
-    ("time", "Time"),
-    ("origin", "Origin"),
-    ("configuration", "Configuration"),
-)
+    return environment

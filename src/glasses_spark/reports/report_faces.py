@@ -1,9 +1,9 @@
-"""Report, faces: the most wrong and the most certain images."""
+"""Face sections of the report: the most confident errors and the least certain predictions."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import cv2
@@ -14,78 +14,83 @@ from glasses_spark.reports.gallery import Face, Gallery, png
 from glasses_spark.reports.plots.palette import LIGHT
 from glasses_spark.reports.saliency import overlay
 
-# Longest side of a picture in pixels: more would make the page too large, too.
+# Longest side of a picture in pixels, to limit the size of the page.
 _PICTURE_SIDE: Final = 192
+
+_LEGEND: Final = (
+    "Occlusion map: one region of the image after another is blurred; the colour is dense where "
+    "this changes the logit most, relative to the other regions of the same image."
+)
+_NO_PICTURES: Final = "This run has no pictures."
 
 
 def gallery_sections(gallery: Gallery | None) -> Iterator[dict[str, Any]]:
-    mistakes = gallery.mistakes if gallery else ()
-    uncertain = gallery.uncertain if gallery else ()
-    absent = "This run has kept no pictures."
-    yield {
-        "anchor": "mistakes",
-        "title": "Worst mistakes",
-        "faces": [_face(face) for face in mistakes],
-        "legend": _LEGEND if any(face.evidence is not None for face in mistakes) else "",
-        "note": absent
-        if gallery is None
-        else "The test images on which the model was surest and wrong. Look at the label first: "
-        "it may be the one that is wrong."
-        if mistakes
-        else "There are none: every test image was told rightly.",
-    }
-    yield {
-        "anchor": "uncertain",
-        "title": "Least certain",
-        "faces": [_face(face) for face in uncertain],
-        "legend": _LEGEND if any(face.evidence is not None for face in uncertain) else "",
-        "note": absent
-        if gallery is None
-        else "The test images whose probability of glasses is nearest to one half, right or wrong.",
-    }
+    """Yield the sections of both kinds of faces, with notes instead of missing faces."""
+    mistakes, uncertain = (gallery.mistakes, gallery.uncertain) if gallery else ((), ())
+    if gallery is None:
+        mistakes_note = uncertain_note = _NO_PICTURES
+    else:
+        mistakes_note = (
+            "The misclassified test images with the most confident predictions. Check the label "
+            "first: it may be wrong."
+            if mistakes
+            else "Every test image is classified correctly."
+        )
+        uncertain_note = (
+            "The test images whose probability of glasses is closest to 0.5, whether classified "
+            "correctly or not."
+        )
+    yield _section("mistakes", mistakes, mistakes_note)
+    yield _section("uncertain", uncertain, uncertain_note)
 
 
-_LEGEND: Final = (
-    "The picture was blurred in one place after the other; the colour is dense where that changed "
-    "the answer most, each picture by its own measure."
-)
+def _section(anchor: str, faces: Sequence[Face], note: str) -> dict[str, Any]:
+    return {
+        "anchor": anchor,
+        "faces": [_face(face) for face in faces],
+        "legend": _LEGEND if any(face.evidence is not None for face in faces) else "",
+        "note": note,
+    }
 
 
 def _face(face: Face) -> dict[str, Any]:
     height, width = face.picture.shape
-    label = "glasses" if face.label == 1 else "no glasses"
-    said = "glasses" if face.predicted_label == 1 else "no glasses"
-    colours = {"glasses": LIGHT.glasses, "none": LIGHT.none}
-    return {
+    label = _label_text(face.label)
+    values = {
         "path": face.path,
         "name": face.path.rsplit("/", 1)[-1],
         "label": label,
         "glasses": face.label == 1,
-        "said": f"Taken for {said}",
+        "predicted": f"Predicted {_label_text(face.predicted_label)}",
         "probability": f"{face.probability:.4f}",
         "percent": round(100 * face.probability, 2),
         "aspect": f"{width} / {height}",
-        "alt": f"Face {face.id}: labelled {label}, probability of glasses {face.probability:.4f}",
+        "alt": f"Image {face.id}: label {label}, probability of glasses {face.probability:.4f}",
         "picture": _data_uri(face.picture),
-        "overlay": _data_uri(overlay(face.evidence, **colours))
-        if face.evidence is not None
-        else "",
-        "overlay_alt": f"What the answer for face {face.id} rests on: {_strongest(face.evidence)}"
-        if face.evidence is not None
-        else "",
+        "overlay": "",
+        "overlay_alt": "",
     }
+    if face.evidence is not None:
+        colours = {"glasses": LIGHT.glasses, "none": LIGHT.none}
+        values["overlay"] = _data_uri(overlay(face.evidence, **colours))
+        values["overlay_alt"] = f"Occlusion map of image {face.id}: {_strongest(face.evidence)}"
+    return values
+
+
+def _label_text(label: float) -> str:
+    return "glasses" if label == 1 else "no glasses"
 
 
 def _strongest(evidence: npt.NDArray[np.float32]) -> str:
-    """Say in words where a map is strongest."""
+    """Describe the strongest region of a map."""
     height, width = evidence.shape
     y, x = np.unravel_index(int(np.abs(evidence).argmax()), evidence.shape)
     if not evidence[y, x]:
-        return "no place in particular"
-    down = ("upper", "middle", "lower")[min(2, int(3 * y / height))]
-    across = ("left", "centre", "right")[min(2, int(3 * x / width))]
-    way = "for" if evidence[y, x] > 0 else "against"
-    return f"most on the {down} {across}, which spoke {way} glasses"
+        return "no region changes the logit"
+    vertical = ("upper", "middle", "lower")[min(2, int(3 * y / height))]
+    horizontal = ("left", "centre", "right")[min(2, int(3 * x / width))]
+    direction = "for" if evidence[y, x] > 0 else "against"
+    return f"strongest in the {vertical} {horizontal}, evidence {direction} glasses"
 
 
 def _data_uri(picture: npt.NDArray[np.uint8]) -> str:

@@ -1,4 +1,4 @@
-"""Report, metrics: tables, confusion counts, thresholds and calibration."""
+"""Metric sections of the report: tables, confusion matrix, thresholds and calibration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from glasses_spark.reports.plots.curves import curve_plots
 if TYPE_CHECKING:
     from glasses_spark.evaluation.curves import Curves
 
-# What counts comes first, where narrow screens show it.
-_PARTS: Final = ("test", "validation", "train")
+# The test set first, where narrow screens show it.
+_PARTS: Final = {"test": "test set", "validation": "validation set", "train": "training set"}
 
-# From the names of metrics.json to words.
+# Names in metrics.json and their titles.
 _METRICS: Final = {
     "rows": "images",
     "threshold": "threshold",
@@ -25,38 +25,53 @@ _METRICS: Final = {
     "f1": "F1",
     "mcc": "Matthews correlation",
     "roc_auc": "area under the ROC curve",
-    "pr_auc": "area under precision over recall",
-    "log_loss": "log loss, nats an image",
+    "pr_auc": "area under the precision-recall curve",
+    "log_loss": "log loss, nats per image",
     "stable_log_loss": "log loss from logits",
     "brier_score": "Brier score",
     "expected_calibration_error": "expected calibration error",
-    "tp": "glasses, found",
-    "fn": "glasses, missed",
-    "fp": "no glasses, taken for some",
-    "tn": "no glasses, seen as such",
+    "tp": "true positives",
+    "fn": "false negatives",
+    "fp": "false positives",
+    "tn": "true negatives",
 }
 
 
-def interval_text(part: Mapping[str, Any], name: str) -> tuple[float, float] | None:
-    found = part.get("intervals", {}).get(name)
-    return (found[0], found[1]) if found else None
+def value_text(value: Any) -> str:
+    """Format a value: a dash for None, four decimals for floats, thousands separated."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def metrics_table_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def interval_bounds(part: Mapping[str, Any], name: str) -> tuple[float, float] | None:
+    """Return the 95 % interval of a metric, or None if it has none."""
+    bounds = part.get("intervals", {}).get(name)
+    return (bounds[0], bounds[1]) if bounds else None
+
+
+def metrics_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of all metrics, with one column per part of the split.
+
+    Args:
+        metrics: Contents of ``metrics.json``.
+    """
     parts = [part for part in _PARTS if part in metrics]
 
     def cell(part: str, name: str) -> dict[str, str]:
-        interval = interval_text(metrics[part], name)
+        interval = interval_bounds(metrics[part], name)
         return {
             "value": value_text(metrics[part].get(name)),
             "interval": f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
         }
 
     return {
-        "parts": parts,
+        "parts": [_PARTS[part] for part in parts],
         "rows": [
-            {"name": words, "cells": [cell(part, name) for part in parts]}
-            for name, words in _METRICS.items()
+            {"name": title, "cells": [cell(part, name) for part in parts]}
+            for name, title in _METRICS.items()
             if any(name in metrics[part] for part in parts)
         ],
         "has_intervals": any(metrics[part].get("intervals") for part in parts),
@@ -64,6 +79,7 @@ def metrics_table_rows(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def confusion_section(test: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the confusion matrix of the test set, or None without confusion counts."""
     if not all(name in test for name in ("tp", "fp", "tn", "fn")):
         return None
 
@@ -75,30 +91,38 @@ def confusion_section(test: Mapping[str, Any]) -> dict[str, Any] | None:
             "cells": [
                 {
                     "count": f"{count:,}",
-                    "words": words,
-                    "right": right,
+                    "name": name,
+                    "correct": correct,
                     "share": round(count / total, 4) if total else 0,
                     "percent": f"{100 * count / total:.1f} %" if total else "-",
                 }
-                for count, words, right in cells
+                for count, name, correct in cells
             ],
         }
 
+    positives = [(test["tp"], "true positives", True), (test["fn"], "false negatives", False)]
+    negatives = [(test["fp"], "false positives", False), (test["tn"], "true negatives", True)]
     return {
         "threshold": value_text(test.get("threshold")),
-        "rows": [
-            row("glasses", [(test["tp"], "found", True), (test["fn"], "missed", False)]),
-            row("no glasses", [(test["fp"], "false alarm", False), (test["tn"], "right", True)]),
-        ],
+        "rows": [row("glasses", positives), row("no glasses", negatives)],
     }
 
 
-def thresholds_section(found: Mapping[str, Any] | None) -> list[tuple[str, Any, Any, Any, Any]]:
-    """A row a threshold, what it gives on the test images; none where none was chosen."""
-    if not found:
+def thresholds_section(
+    thresholds: Mapping[str, Any] | None,
+) -> list[tuple[str, Any, Any, Any, Any]]:
+    """Return one row per threshold with its results on the test set; empty without thresholds.
+
+    Args:
+        thresholds: Entry ``thresholds`` of ``metrics.json``, if present.
+    """
+    if not thresholds:
         return []
-    choices = {"as configured": found["configured"]}
-    choices |= {f"best {name.replace('_', ' ')}": one for name, one in found["best"].items()}
+    choices = {"configured": thresholds["configured"]}
+    choices |= {
+        f"best {criterion.replace('_', ' ')}": choice
+        for criterion, choice in thresholds["best"].items()
+    }
     rows = []
     for name, choice in choices.items():
         test = choice["outcomes"]["test"]
@@ -106,42 +130,40 @@ def thresholds_section(found: Mapping[str, Any] | None) -> list[tuple[str, Any, 
     return rows
 
 
-def _calibration(found: Mapping[str, Any] | None) -> list[str]:
-    if not found:
-        return []
-    if found.get("temperature") is None:
-        return ["The validation images tell no temperature: the probabilities are as they were."]
-    before, after = (
-        found[when]["test"]["expected_calibration_error"] for when in ("before", "after")
-    )
-    return [
-        f"The logits were divided by a temperature of {found['temperature']:.4f}, found on "
-        f"{found['fitted_on']:,} validation images: the expected calibration error of the test "
-        f"images was {before:.4f} and is {after:.4f}."
-    ]
-
-
 def curves_section(
     curves: Mapping[str, Curves] | None, metrics: Mapping[str, Any]
 ) -> dict[str, Any]:
+    """Return plots of the curves, with notes.
+
+    Args:
+        curves: Curves by part, ``test`` among them, if present.
+        metrics: Contents of ``metrics.json``.
+    """
     if not curves:
         return {"plots": [], "notes": ["This run has no curves."]}
-    plots = curve_plots(curves, metrics)
     notes = [
-        "How well the probabilities rank the images, and whether they can be taken at their word.",
-        *_calibration(metrics.get("calibration")),
+        "How well the probabilities rank the images, and how well they match the observed "
+        "frequencies.",
+        *_calibration_notes(metrics.get("calibration")),
     ]
     if not curves["test"].roc:
         notes.append(
-            "All test images have one label, so there is neither a ROC curve nor precision over "
-            "recall: give images of both labels."
+            "The ROC and precision-recall curves are undefined, because all test images have the "
+            "same label."
         )
-    return {"plots": plots, "notes": notes}
+    return {"plots": curve_plots(curves, metrics), "notes": notes}
 
 
-def value_text(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _calibration_notes(calibration: Mapping[str, Any] | None) -> list[str]:
+    if not calibration:
+        return []
+    if calibration.get("temperature") is None:
+        return ["The validation set determines no temperature: the probabilities are unchanged."]
+    before, after = (
+        calibration[when]["test"]["expected_calibration_error"] for when in ("before", "after")
+    )
+    return [
+        f"The logits are divided by a temperature of {calibration['temperature']:.4f}, fitted on "
+        f"{calibration['fitted_on']:,} validation images. This changes the expected calibration "
+        f"error of the test set from {before:.4f} to {after:.4f}."
+    ]

@@ -1,4 +1,4 @@
-"""Report, origin: images, seconds, versions and settings."""
+"""Provenance sections of the report: image counts, run time, versions and digests."""
 
 from __future__ import annotations
 
@@ -7,51 +7,54 @@ from typing import Any, Final
 
 from glasses_spark.reports.report_metrics import value_text
 
-# Longer lists would make the page too large for a browser, and nobody reads them there.
+# A longer list would make the page slow; quarantine.csv has all.
 MAX_QUARANTINED: Final = 100
 
+# Names in metrics.json and their titles.
 _DATA: Final = {
     "images": "found",
-    "used": "used, for training, validation and test",
-    "undefined_label": "left out: the label is empty or nan",
-    "unlabelled": "left out: no label for the number in the name",
-    "quarantined": "left out: cannot be decoded",
-    "beyond_limit": "left out: more than data.limit",
+    "used": "used in the training, validation and test sets",
+    "undefined_label": "excluded: the label is empty or nan",
+    "unlabelled": "excluded: no label for the number in the file name",
+    "quarantined": "quarantined: cannot be decoded",
+    "beyond_limit": "excluded: beyond data.limit",
     "label_without_image": "labels without an image",
 }
 
 _STAGES: Final = {
     "preprocess_s": "listing and decoding",
     "fit_s": "training",
-    "score_s": "scoring and metrics",
-    "total_s": "all",
+    "score_s": "scoring and evaluation",
 }
 
 
 def images_table(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    known = [(words, data[name]) for name, words in _DATA.items() if name in data]
-    others = [
+    """Return the title and number of each count of images."""
+    titled = [(title, data[name]) for name, title in _DATA.items() if name in data]
+    untitled = [
         (name.replace("_", " "), value)
         for name, value in data.items()
         if name not in _DATA and isinstance(value, int | float)
     ]
-    return known + others
+    return titled + untitled
 
 
 def quarantine_caption(count: int) -> str:
-    caption = "Images that were put aside because they cannot be decoded"
+    """Return the caption of the list of quarantined images, given their number."""
     if count <= MAX_QUARANTINED:
-        return f"{caption}."
-    return f"{caption}: the first {MAX_QUARANTINED} of {count:,}; quarantine.csv has all."
+        return "Quarantined images."
+    return (
+        f"Quarantined images: the first {MAX_QUARANTINED} of {count:,}; quarantine.csv lists all."
+    )
 
 
 def time_table(timings: Mapping[str, float]) -> list[dict[str, Any]]:
-    total = timings.get("total_s") or sum(timings.values())
-    stages = dict(timings)
-    rest = total - sum(value for name, value in timings.items() if name != "total_s")
-    rows = [(_STAGES.get(name, name), value) for name, value in stages.items() if name != "total_s"]
+    """Return name, seconds and percentage of each stage, the rest, and the total."""
+    stages = {name: seconds for name, seconds in timings.items() if name != "total_s"}
+    total = timings.get("total_s") or sum(stages.values())
+    rows = [(_STAGES.get(name, name), seconds) for name, seconds in stages.items()]
     if "total_s" in timings:
-        rows += [("all else", max(0.0, rest)), (_STAGES["total_s"], total)]
+        rows += [("other", max(0.0, total - sum(stages.values()))), ("total", total)]
     return [
         {
             "name": name,
@@ -63,6 +66,12 @@ def time_table(timings: Mapping[str, float]) -> list[dict[str, Any]]:
 
 
 def origin_section(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return groups of names and values that identify the inputs and the environment.
+
+    Args:
+        metrics: Contents of ``metrics.json``.
+        settings: The parsed configuration.
+    """
     environment = metrics["environment"]
     run = [("seed", settings["run"]["seed"])] if "seed" in settings.get("run", {}) else []
     digests = [(f"{name} digest", value) for name, value in metrics.get("digests", {}).items()]

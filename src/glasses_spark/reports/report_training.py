@@ -1,4 +1,4 @@
-"""Report, training: learning curves and workers."""
+"""Training sections of the report: learning curves and workers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from glasses_spark.reports.plots.training import learning_plots, worker_plots
 
 
 def learning_section(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    plots = learning_plots(history)
+    """Return learning curves, notes and the table of epochs.
+
+    Args:
+        history: Contents of ``history.json``.
+    """
     notes = []
     if not history:
-        notes.append("The model was not trained in this run, so there is no epoch to show.")
+        notes.append("The model was not trained in this run, so there are no epochs.")
     elif not any(name.startswith("val_") for name in history[0]):
         notes.append(
-            "There are no validation rows: set split.validation, to 0.1 say, to see beside these "
-            "how the model does on images that it does not learn from."
+            "This run has no validation set. Set split.validation, for example to 0.1, to compare "
+            "the training loss with the validation loss."
         )
     names = [name for name in history[0] if name not in ("epoch", "workers")] if history else []
     return {
-        "plots": plots,
+        "plots": learning_plots(history),
         "notes": notes,
         "head": ["epoch", *(name.replace("_", " ") for name in names)],
         "rows": [(record["epoch"], *(record.get(name) for name in names)) for record in history],
@@ -30,46 +34,52 @@ def learning_section(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def workers_section(
     history: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    plots, notes = worker_plots(history), []
-    if not plots:
-        notes.append("The history names no workers.")
-    else:
-        notes.append(
-            "The rows of a worker do not change; its seconds contain what it waited for the "
-            "parameter server."
-        )
-        if not any(plot.name == "workers-staleness" for plot in plots):
-            mode = settings.get("training", {}).get("mode", "")
-            notes.append(
-                "No update was stale: in synchronous mode each waits for all workers."
-                if mode == "synchronous"
-                else "No update was stale: none met another between its pull and its push."
-            )
-        else:
-            notes.append(
-                "Staleness is the mean number of updates by others between a worker's pull of the "
-                "weights and its push."
-            )
+    """Return plots, notes and the table of workers.
+
+    Args:
+        history: Contents of ``history.json``.
+        settings: The parsed configuration.
+    """
+    plots = worker_plots(history)
     shares: dict[int, list[Mapping[str, Any]]] = {}
     for record in history:
         for share in record.get("workers", ()):
             shares.setdefault(share["worker"], []).append(share)
-
-    def total(of: Sequence[Mapping[str, Any]], name: str) -> float:
-        return float(sum(share.get(name, 0) for share in of))
-
     return {
         "plots": plots,
-        "notes": notes,
-        "head": ["worker", "rows", "seconds", "of them waiting", "mean staleness"],
+        "notes": [
+            "The seconds of a worker include the time it waits for the parameter server.",
+            _staleness_note(
+                is_stale=any(plot.name == "workers-staleness" for plot in plots),
+                mode=settings.get("training", {}).get("mode", ""),
+            ),
+        ]
+        if plots
+        else ["The history has no data on workers."],
+        "head": ["worker", "rows", "seconds", "waiting seconds", "mean staleness"],
         "rows": [
             (
                 worker,
-                int(total(of, "rows")),
-                total(of, "seconds"),
-                total(of, "waiting_seconds"),
-                total(of, "staleness") / len(of),
+                int(_total(records, "rows")),
+                _total(records, "seconds"),
+                _total(records, "waiting_seconds"),
+                _total(records, "staleness") / len(records),
             )
-            for worker, of in sorted(shares.items())
+            for worker, records in sorted(shares.items())
         ],
     }
+
+
+def _staleness_note(*, is_stale: bool, mode: str) -> str:
+    if is_stale:
+        return (
+            "Staleness is the mean number of updates of other workers between a worker's pull and "
+            "its push."
+        )
+    if mode == "synchronous":
+        return "The staleness is 0: in synchronous mode each update waits for all workers."
+    return "The staleness is 0: no worker's update fell between another worker's pull and push."
+
+
+def _total(records: Sequence[Mapping[str, Any]], name: str) -> float:
+    return float(sum(record.get(name, 0) for record in records))

@@ -1,1 +1,1 @@
-"""Run folders: written, read and recorded."""
+"""Run folders: writing, reading, comparing and tracking the results of runs."""

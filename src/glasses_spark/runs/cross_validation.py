@@ -1,4 +1,4 @@
-"""Cross-validation folder: what a cross-validation leaves on disk, complete or not at all."""
+"""Result of a cross-validation, and its folder."""
 
 from __future__ import annotations
 
@@ -24,20 +24,31 @@ from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt
 from glasses_spark.evaluation.metrics import Metrics
 from glasses_spark.preprocessing.duplicates.near_duplicates import NearDuplicates, list_duplicates
 from glasses_spark.reports.cross_validation_page import Pictures, render_cross_validation
-from glasses_spark.runs import folder as run_folder
+from glasses_spark.runs.folder import (
+    CONFIG,
+    CROSS_VALIDATION,
+    CROSS_VALIDATION_PAGE,
+    DUPLICATES,
+    LABEL_DOUBT,
+    OUT_OF_FOLD,
+    new_run_folder,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 
 
 @dataclass(frozen=True, repr=False)
 class CrossValidation:
-    """What ``GlassesPipeline.cross_validate`` has brought.
+    """Result of ``GlassesPipeline.cross_validate``.
 
     Attributes:
-        folds: What each fold has brought; its predictions are in ``run_dir``.
-        out_of_fold: Metrics over all images, each judged when it was held out.
-        doubt: The labels most likely wrong.
-        data: Where the images went, as in ``metrics.json``.
+        folds: Results of the folds; their predictions are in ``run_dir``.
+        out_of_fold: Metrics of the out-of-fold predictions of all images.
+        doubt: The labels most likely to be wrong.
+        data: Counts of images, as in ``metrics.json``.
         timings: Seconds by stage: ``preprocess_s``, ``folds_s``, ``total_s``.
-        run_dir: The folder of the results.
+        run_dir: Folder of the results.
     """
 
     folds: Folds
@@ -65,23 +76,22 @@ def write_cross_validation(
     duplicates: NearDuplicates | None,
     environment: Mapping[str, Any],
 ) -> None:
-    """Write the folder ``result.run_dir`` in one go; see docs/cross-validation.md.
+    """Write the folder ``result.run_dir`` atomically; see docs/cross-validation.md.
 
     Args:
-        result: What there is to write; its predictions are still kept.
+        result: Result to write; its predictions are still persisted.
         config: The configuration as TOML.
-        pictures: Pictures of the first doubtful labels.
-        duplicates: Near-duplicates, where they were looked for.
-        environment: Where it was done, ready for JSON.
+        pictures: Pictures of the most doubtful labels.
+        duplicates: Near-duplicates; None if they were not searched for.
+        environment: Versions and the machine, ready for JSON.
 
     Raises:
-        ConfigError: There is something else in that place, or it cannot be written to.
+        ConfigError: The folder holds something else, or is not writable.
     """
-    name = run_folder.CROSS_VALIDATION
-    with run_folder.new_run_folder(result.run_dir, results=name) as folder:
-        (folder / run_folder.CONFIG).write_text(config, encoding="utf-8")
+    with new_run_folder(result.run_dir, results=CROSS_VALIDATION) as folder:
+        (folder / CONFIG).write_text(config, encoding="utf-8")
         figures = {
-            "folds": [one.as_dict() for one in result.folds.results],
+            "folds": [fold.as_dict() for fold in result.folds.results],
             "mean": result.folds.mean(),
             "standard_deviation": result.folds.standard_deviation(),
             "out_of_fold": result.out_of_fold.as_dict(),
@@ -90,34 +100,34 @@ def write_cross_validation(
             "timings": result.timings,
             "environment": environment,
         }
-        run_folder.write_json(folder / name, figures)
+        write_json(folder / CROSS_VALIDATION, figures)
         predictions = result.folds.predictions.select(
             ID, PATH, LABEL, FOLD, PREDICTION, PREDICTED_LABEL
         )
-        run_folder.write_parquet(folder / run_folder.OUT_OF_FOLD, predictions.orderBy(ID))
-        run_folder.write_csv(
-            folder / run_folder.LABEL_DOUBT,
+        write_parquet(folder / OUT_OF_FOLD, predictions.orderBy(ID))
+        write_csv(
+            folder / LABEL_DOUBT,
             [field.name for field in fields(DoubtedLabel)],
-            ([_text(value) for value in astuple(one)] for one in result.doubt.listed),
+            ([_text(value) for value in astuple(label)] for label in result.doubt.listed),
         )
         write_duplicates(folder, predictions, duplicates)
         page = render_cross_validation(figures, result.doubt, pictures, config)
-        (folder / run_folder.CROSS_VALIDATION_PAGE).write_text(page, encoding="utf-8")
+        (folder / CROSS_VALIDATION_PAGE).write_text(page, encoding="utf-8")
 
 
-def write_duplicates(folder: Path, images: DataFrame, found: NearDuplicates | None) -> None:
-    """Write ``duplicates.csv``, where there are near-duplicates.
+def write_duplicates(folder: Path, images: DataFrame, duplicates: NearDuplicates | None) -> None:
+    """Write ``duplicates.csv`` if there are near-duplicates.
 
     Args:
-        folder: Where to.
-        images: ``id``, ``path`` and ``label`` of at least these.
-        found: None where they were not looked for.
+        folder: Target folder.
+        images: ``id``, ``path`` and ``label`` of at least these images.
+        duplicates: Near-duplicates; None if they were not searched for.
     """
-    if found is None or found.members is None:
+    if duplicates is None or duplicates.members is None:
         return
-    rows = list_duplicates(images, found.members).toLocalIterator()
-    run_folder.write_csv(
-        folder / run_folder.DUPLICATES,
+    rows = list_duplicates(images, duplicates.members).toLocalIterator()
+    write_csv(
+        folder / DUPLICATES,
         [CLUSTER, ID, PATH, LABEL, CONFLICTING],
         ([_text(value) for value in row] for row in rows),
     )

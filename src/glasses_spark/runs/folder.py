@@ -1,4 +1,4 @@
-"""Run folder: where the results of one run lie, complete or not at all."""
+"""Run folder: the results of one run, written atomically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.runtime.location import local_folder
 
-# pyspark is not imported here: a place is checked before Spark is found and started.
+# pyspark is not imported here, because the folder is checked before Spark starts.
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -35,146 +35,146 @@ MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
 TENSORBOARD: Final = "tensorboard"
 
-# Rows that the driver holds at once while it writes a Parquet file.
+# Rows in the driver at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
 
 
 def cross_validation_folder(run_dir: str) -> Path:
-    """Return where a cross-validation goes: beside a run with the same configuration.
+    """Return the default folder of a cross-validation: ``run.dir`` with a suffix.
 
     Raises:
-        ConfigError: That run lies at a URI, and not on this machine.
+        ConfigError: ``run.dir`` is not on this machine.
     """
     folder = local_folder(run_dir)
     if folder is None:
         raise ConfigError(
-            "expected a folder on this machine for the results of a cross-validation, got "
-            f"run.dir = {run_dir}; name one with --out (in Python: out=)"
+            "a cross-validation needs a folder on this machine for its results, got "
+            f"run.dir = {run_dir}. Pass one with --out (in Python: out=)"
         )
     return folder.with_name(f"{folder.name}-cross-validation")
 
 
 def check_run_folder(folder: Path, *, results: str = METRICS) -> None:
-    """Refuse a place where the results of a run cannot go.
+    """Check that the results of a run may be written to a folder.
 
     Args:
-        folder: May be missing, empty, or the run folder of an earlier run.
-        results: Name of the file by which runs of the same kind are known.
+        folder: A missing folder, an empty one, or the run folder of an earlier run.
+        results: Name of the file that identifies runs of the same kind.
 
     Raises:
-        ConfigError: It is a file, or a folder with anything else in it.
+        ConfigError: It is a file, or a folder with other contents.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise ConfigError(f"run.dir: {folder} is a file; expected a folder for the results")
+        raise ConfigError(f"run.dir: expected a folder for the results, but {folder} is a file")
     if any(folder.iterdir()) and not is_run_folder(folder, results=results):
         raise ConfigError(
-            f"run.dir: {folder} holds something else than the results of a run (it has no "
-            f"{CONFIG} and {results}), and is not replaced; name another folder"
+            f"run.dir: {folder} is not empty and not a run folder (it has no {CONFIG} and "
+            f"{results}), so it is not replaced. Use another folder"
         )
 
 
 def is_run_folder(folder: Path, *, results: str = METRICS) -> bool:
-    """Return whether a run has left its results there."""
+    """Return whether a folder holds the results of a run."""
     return all((folder / name).is_file() for name in (CONFIG, results))
 
 
 def require_run_folder(folder: Path) -> None:
-    """Refuse a folder that does not hold the results of a run.
+    """Check that a folder holds the results of a run.
 
     Raises:
-        ConfigError: There is no run folder.
+        ConfigError: It is not a run folder.
     """
     if not is_run_folder(folder):
-        found = "a folder without them" if folder.is_dir() else "no such folder"
-        raise no_run_folder(str(folder), found)
+        raise not_a_run_folder(str(folder), exists=folder.is_dir())
 
 
-def no_run_folder(location: str, found: str) -> ConfigError:
-    """Return the error for a place without the results of a run."""
+def not_a_run_folder(location: str, *, exists: bool) -> ConfigError:
+    """Return the error for a location that is not a run folder."""
+    found = "a folder without these files" if exists else "no such folder"
     return ConfigError(
-        f"{location}: expected a run folder with {CONFIG} and {METRICS}, as `glasses-spark "
-        f"train` writes, found {found}"
+        f"{location}: expected a run folder with {CONFIG} and {METRICS}, as written by "
+        f"`glasses-spark train`, found {found}"
     )
 
 
 @contextmanager
 def new_run_folder(folder: Path, *, results: str = METRICS) -> Iterator[Path]:
-    """Make a run folder in one go.
+    """Write a run folder atomically.
 
     Args:
-        folder: Where it is to lie; an earlier run folder there is replaced.
-        results: Name of the file by which runs of the same kind are known.
+        folder: Target folder; an earlier run folder at this path is replaced.
+        results: Name of the file that identifies runs of the same kind.
 
     Yields:
-        An empty folder beside it to write into. It takes the place of
-        ``folder`` when the block ends well, and is removed when it does not.
+        An empty temporary folder to write to. It is renamed to ``folder`` after the block, or
+        removed if the block raises.
 
     Raises:
-        ConfigError: As for ``check_run_folder``, or the folder cannot be made.
+        ConfigError: As for ``check_run_folder``, or the folder cannot be created.
     """
     check_run_folder(folder, results=results)
     folder = folder.absolute()
-    mark = uuid.uuid4().hex[:8]
-    # Beside it, thus on the same file system, where renaming is one step.
-    fresh = folder.with_name(f".{folder.name}.{mark}.new")
-    old = folder.with_name(f".{folder.name}.{mark}.old")
+    token = uuid.uuid4().hex[:8]
+    # In the same parent folder and so on the same file system, where a rename is atomic.
+    temporary = folder.with_name(f".{folder.name}.{token}.new")
+    previous = folder.with_name(f".{folder.name}.{token}.old")
     try:
-        fresh.mkdir(parents=True)
+        temporary.mkdir(parents=True)
     except OSError as error:
-        raise ConfigError(f"run.dir: cannot make {folder}: {error.strerror}") from error
+        raise ConfigError(f"run.dir: cannot create {folder}: {error.strerror}") from error
     try:
-        yield fresh
+        yield temporary
         if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
+            folder.rename(previous)
+        temporary.rename(folder)
     except BaseException:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
+        if previous.exists() and not folder.exists():
+            previous.rename(folder)
         raise
     finally:
-        for leftover in (fresh, old):
+        for leftover in (temporary, previous):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON for people and programs; NaN and infinity are refused."""
+    """Write a value as indented JSON; NaN and infinity are a ValueError."""
     text = json.dumps(value, indent=2, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read what ``write_json`` has written into a run folder.
+    """Read a JSON file of a run folder.
 
     Raises:
-        ConfigError: The run folder lacks the file.
-        DataError: The file is not JSON.
+        ConfigError: The run folder does not have the file.
+        DataError: The file is not valid JSON.
     """
     require_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(
-            f"{path}: expected JSON as `glasses-spark train` writes, {error}"
+            f"{path}: expected JSON as written by `glasses-spark train`: {error}"
         ) from error
 
 
 def require_file(path: Path) -> None:
-    """Refuse a run folder that lacks a file.
+    """Check that a run folder has a file.
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: The file is missing.
     """
     if not path.is_file():
         raise ConfigError(
-            f"{path.parent}: expected {path.name} in this run folder, found none; the run was "
-            "made by an earlier version, or the file was removed: train it again"
+            f"{path.parent}: this run folder has no {path.name}, because it was written by an "
+            "earlier version or the file was deleted. Train the model again"
         )
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of text under a header."""
+    """Write rows of strings below a header."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
@@ -184,8 +184,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 def write_parquet(path: Path, frame: DataFrame) -> None:
     """Write a frame to one Parquet file on the driver's machine.
 
-    Row by row through the driver, so that it works where the executors do not
-    see the driver's disk; one partition is held at a time.
+    The rows pass through the driver, one partition at a time, because executors may have no
+    access to the driver's disk.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -193,11 +193,11 @@ def write_parquet(path: Path, frame: DataFrame) -> None:
 
     schema = to_arrow_schema(frame.schema)
     with pq.ParquetWriter(path, schema) as writer:
-        for rows in _groups(row.asDict() for row in frame.toLocalIterator()):
+        for rows in _row_groups(row.asDict() for row in frame.toLocalIterator()):
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
 
 
-def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+def _row_groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     group: list[Mapping[str, Any]] = []
     for row in rows:
         group.append(row)

@@ -1,4 +1,4 @@
-"""Saved run: what a run folder holds, read without Spark and without TensorFlow."""
+"""Reading of run folders, without Spark and without TensorFlow."""
 
 from __future__ import annotations
 
@@ -12,107 +12,112 @@ import numpy as np
 from glasses_spark.columns import ID, LABEL, PREDICTED_LABEL, SPLIT
 from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.evaluation.compare import TEST, Rows, Run
-from glasses_spark.runs import folder as run_folder
+from glasses_spark.runs.folder import (
+    CONFIG,
+    HISTORY,
+    METRICS,
+    PREDICTIONS,
+    read_json,
+    require_file,
+    require_run_folder,
+)
 
 _COLUMNS: Final = [ID, LABEL, SPLIT, PREDICTED_LABEL]
 
-# Rows of a file that are held as Arrow, with their texts, at once.
+# Rows of a file in memory at once as Arrow, with their paths.
 _BATCH_ROWS: Final = 65_536
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Read runs that are to be compared.
+    """Read runs for a comparison.
 
-    Of each row only 11 bytes are kept, so that runs over millions of images fit.
+    Keeps 11 bytes per image in memory.
 
     Args:
-        folders: Run folders that ``glasses-spark train`` wrote, at least two.
+        folders: At least two run folders.
 
     Returns:
-        The runs in this order, named by as much of the end of their paths as tells them
-        apart.
+        The runs in the same order, named by the shortest path endings that distinguish them.
 
     Raises:
-        ConfigError: There are fewer than two, one is named twice, or one is not a run folder
-            or lacks a file.
+        ConfigError: There are fewer than two folders, a folder occurs twice, or is not a run
+            folder, or lacks a file.
         DataError: A file cannot be read.
     """
     if len(folders) < 2:
-        raise ConfigError(f"expected two run folders or more to compare, got {len(folders)}")
+        raise ConfigError(f"compare needs at least two run folders, got {len(folders)}")
     for folder in folders:
-        run_folder.require_run_folder(folder)
+        require_run_folder(folder)
     resolved = [folder.resolve() for folder in folders]
-    for place, folder in enumerate(resolved):
-        if folder in resolved[:place]:
-            raise ConfigError(
-                f"{folders[place]}: expected each run folder once, got it twice; name another one"
-            )
+    for index, folder in enumerate(resolved):
+        if folder in resolved[:index]:
+            raise ConfigError(f"{folders[index]}: this run folder is given twice")
     names = _names([folder.absolute() for folder in folders])
     return [_read_run(folder, name) for folder, name in zip(folders, names, strict=True)]
 
 
-def flat(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested tables as one, with the names of the levels joined by dots."""
-    return dict(_flattened("", table))
+def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten nested tables; the names of the levels are joined by dots."""
+    return dict(_flat_items("", table))
 
 
 def _read_run(folder: Path, name: str) -> Run:
-    metrics = run_folder.read_json(folder / run_folder.METRICS)
-    history = run_folder.read_json(folder / run_folder.HISTORY)
+    metrics = read_json(folder / METRICS)
+    history = read_json(folder / HISTORY)
     try:
-        config = tomllib.loads((folder / run_folder.CONFIG).read_text(encoding="utf-8"))
+        config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{folder / run_folder.CONFIG} is not a TOML file: {error}") from error
+        raise DataError(f"{folder / CONFIG} is not a TOML file: {error}") from error
     return Run(
         name=name,
         folder=str(folder),
-        config={key: _listed(value) for key, value in flat(config).items()},
+        config={key: _join_list(value) for key, value in flatten(config).items()},
         metrics={
             part: _with_intervals(table)
             for part, table in metrics.items()
-            # A part of the rows: other tables are about images, seconds, versions.
+            # Other tables hold image counts, timings and versions.
             if isinstance(table, dict) and "accuracy" in table
         },
         timings=metrics.get("timings", {}),
         environment={
-            **flat(metrics.get("environment", {})),
-            # Of pixels and labels; runs of earlier versions have none.
+            **flatten(metrics.get("environment", {})),
+            # Missing in runs of early versions.
             "data digest": metrics.get("digests", {}).get("data"),
         },
         history=history,
-        rows=_read_rows(folder / run_folder.PREDICTIONS),
+        rows=_read_rows(folder / PREDICTIONS),
     )
 
 
 def _read_rows(path: Path) -> Rows:
-    # Imported here: other readers of this module's names do without.
+    # Imported here, because other functions of this module do not need Arrow.
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    run_folder.require_file(path)
+    require_file(path)
     batches: list[tuple[np.ndarray[Any, Any], ...]] = []
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in _COLUMNS if name not in file.schema_arrow.names]
             if missing:
-                raise DataError(f"{path}: expected the columns {_COLUMNS}, found no {missing}")
+                raise DataError(f"{path}: expected the columns {_COLUMNS}, missing {missing}")
             for batch in file.iter_batches(_BATCH_ROWS, columns=_COLUMNS):
                 label, predicted = (_column(batch, name) for name in (LABEL, PREDICTED_LABEL))
                 in_test = pc.equal(batch.column(SPLIT), TEST).to_numpy(zero_copy_only=False)
                 ids = _column(batch, ID).astype(np.int64)
                 batches.append((ids, label == 1.0, label == predicted, in_test))
     except pa.ArrowException as error:
-        raise DataError(f"{path}: expected a Parquet file, {error}") from error
+        raise DataError(f"{path}: expected a Parquet file: {error}") from error
     if not batches:
-        raise DataError(f"{path}: expected a row for each image, found none")
-    ids, with_glasses, right, in_test = (
+        raise DataError(f"{path}: expected one row per image, found no rows")
+    ids, with_glasses, correct, in_test = (
         np.concatenate(arrays) for arrays in zip(*batches, strict=True)
     )
     order = np.argsort(ids, kind="stable")
     if np.any(np.diff(ids[order]) == 0):
-        raise DataError(f"{path}: expected one row for each {ID}, found several")
-    return Rows(ids[order], with_glasses[order], right[order], in_test[order])
+        raise DataError(f"{path}: expected one row per {ID}, found several")
+    return Rows(ids[order], with_glasses[order], correct[order], in_test[order])
 
 
 def _column(batch: Any, name: str) -> np.ndarray[Any, Any]:
@@ -121,35 +126,35 @@ def _column(batch: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of different paths that tell them apart."""
+    """Return the shortest endings that distinguish the paths."""
     longest = max(len(folder.parts) for folder in folders)
-    ends = (
+    candidates = (
         ["/".join(folder.parts[-parts:]) for folder in folders] for parts in range(1, longest + 1)
     )
-    return next(names for names in ends if len(set(names)) == len(names))
+    return next(names for names in candidates if len(set(names)) == len(names))
 
 
 def _with_intervals(table: Mapping[str, Any]) -> dict[str, float | str | None]:
-    """Return numbers by name, each followed by its 95 % interval where it has one."""
+    """Return the metrics by name, each followed by its 95 % interval if it has one."""
     intervals = table.get("intervals", {})
-    found: dict[str, float | str | None] = {}
+    metrics: dict[str, float | str | None] = {}
     for name, value in table.items():
-        # Other tables within have no place on a line.
+        # Skips the nested table of intervals.
         if isinstance(value, int | float | None):
-            found[name] = value
+            metrics[name] = value
         if intervals.get(name):
             low, high = intervals[name]
-            found[f"{name}, 95 %"] = f"{low:.4f}-{high:.4f}"
-    return found
+            metrics[f"{name}, 95 %"] = f"{low:.4f}-{high:.4f}"
+    return metrics
 
 
-def _listed(value: Any) -> Any:
-    return ", ".join(str(one) for one in value) if isinstance(value, list) else value
+def _join_list(value: Any) -> Any:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else value
 
 
-def _flattened(prefix: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat_items(prefix: str, table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _flattened(f"{prefix}{name}.", value)
+            yield from _flat_items(f"{prefix}{name}.", value)
         else:
             yield f"{prefix}{name}", value

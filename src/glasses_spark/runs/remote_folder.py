@@ -1,4 +1,4 @@
-"""Run place: the run folder where the configuration wants it, on this machine or at a URI."""
+"""Run folders at a path or at a URI that Hadoop reaches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from glasses_spark.errors import ConfigError
-from glasses_spark.runs import folder as run_folder
+from glasses_spark.runs.folder import (
+    CONFIG,
+    METRICS,
+    check_run_folder,
+    new_run_folder,
+    not_a_run_folder,
+)
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.location import local_folder
 
@@ -19,111 +25,111 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def check_run_place(spark: SparkSession, location: str) -> None:
-    """Refuse a place where the results of a run cannot go.
+def check_run_location(spark: SparkSession, location: str) -> None:
+    """Check that the results of a run may be written to a location.
 
     Args:
-        spark: Session that reaches it.
-        location: Path on this machine, or URI; what is there as for ``check_run_folder``.
+        spark: Session with access to the location.
+        location: Path on this machine, or URI; its contents as for ``check_run_folder``.
 
     Raises:
-        ConfigError: It cannot be reached, or holds something else.
+        ConfigError: It cannot be reached, or has other contents.
     """
     folder = local_folder(location)
     if folder is not None:
-        return run_folder.check_run_folder(folder)
+        return check_run_folder(folder)
     if not urlsplit(location).path.strip("/"):
-        raise ConfigError(f"run.dir: expected a folder, got {location}; name one in it")
-    with _reached(location):
+        raise ConfigError(f"run.dir: expected a folder, got {location}. Use a folder below it")
+    with _explain_failures(location):
         if not hadoop.exists(spark, location):
             return None
         if not hadoop.is_folder(spark, location):
-            raise ConfigError(f"run.dir: {location} is a file; expected a folder for the results")
+            raise ConfigError(
+                f"run.dir: expected a folder for the results, but {location} is a file"
+            )
         names = hadoop.list_names(spark, location)
-    if names and not {run_folder.CONFIG, run_folder.METRICS} <= set(names):
+    if names and not {CONFIG, METRICS} <= set(names):
         raise ConfigError(
-            f"run.dir: {location} holds something else than the results of a run (it has no "
-            f"{run_folder.CONFIG} and {run_folder.METRICS}), and is not replaced; name another "
-            "folder"
+            f"run.dir: {location} is not empty and not a run folder (it has no {CONFIG} and "
+            f"{METRICS}), so it is not replaced. Use another folder"
         )
     return None
 
 
 @contextmanager
-def new_run_place(spark: SparkSession, location: str) -> Iterator[Path]:
-    """Make a run folder in one go, wherever it is to lie.
+def new_run_folder_at(spark: SparkSession, location: str) -> Iterator[Path]:
+    """Write a run folder atomically, at a path or URI.
 
     Args:
-        spark: Session that reaches it.
+        spark: Session with access to the location.
         location: Path on this machine, or URI; an earlier run folder there is replaced.
 
     Yields:
-        An empty folder on this machine to write into. When the block ends well it
-        takes the place of ``location``; for a URI it is copied beside it first.
+        An empty folder on this machine to write to. After the block it replaces ``location``;
+        for a URI it is first uploaded to a temporary folder in the same parent.
 
     Raises:
-        ConfigError: As for ``check_run_place``, or it cannot be written.
+        ConfigError: As for ``check_run_location``, or the location is not writable.
     """
     folder = local_folder(location)
     if folder is not None:
-        with run_folder.new_run_folder(folder) as fresh:
-            yield fresh
+        with new_run_folder(folder) as temporary:
+            yield temporary
         return
-    check_run_place(spark, location)
+    check_run_location(spark, location)
     with TemporaryDirectory(prefix="glasses-spark-run-") as staging:
         staged = Path(staging) / "run"
         staged.mkdir()
         yield staged
-        with _reached(location):
+        with _explain_failures(location):
             _replace(spark, staged, location.rstrip("/"))
 
 
 @contextmanager
-def configuration_of(spark: SparkSession, location: str) -> Iterator[Path]:
-    """Copy the configuration of a run at a URI to this machine while the block runs.
+def local_configuration(spark: SparkSession, location: str) -> Iterator[Path]:
+    """Yield a temporary local copy of the configuration of a run at a URI.
 
     Raises:
-        ConfigError: There is no run folder.
+        ConfigError: The location is not a run folder, or cannot be reached.
     """
     with TemporaryDirectory(prefix="glasses-spark-run-") as folder:
-        with _reached(location):
-            there = hadoop.is_folder(spark, location)
-            for name in (run_folder.CONFIG, run_folder.METRICS):
-                if not there or not hadoop.exists(spark, f"{location}/{name}"):
-                    found = "a folder without them" if there else "no such folder"
-                    raise run_folder.no_run_folder(location, found)
-            copy = Path(folder) / run_folder.CONFIG
-            hadoop.get(spark, f"{location}/{run_folder.CONFIG}", copy)
+        with _explain_failures(location):
+            exists = hadoop.is_folder(spark, location)
+            for name in (CONFIG, METRICS):
+                if not exists or not hadoop.exists(spark, f"{location}/{name}"):
+                    raise not_a_run_folder(location, exists=exists)
+            copy = Path(folder) / CONFIG
+            hadoop.get(spark, f"{location}/{CONFIG}", copy)
         yield copy
 
 
 def _replace(spark: SparkSession, staged: Path, location: str) -> None:
     parent, _, name = location.rpartition("/")
-    mark = uuid.uuid4().hex[:8]
-    # Beside it, thus on the same file system, where renaming is one step (on most).
-    fresh, old = f"{parent}/.{name}.{mark}.new", f"{parent}/.{name}.{mark}.old"
+    token = uuid.uuid4().hex[:8]
+    # In the same parent folder, where most file systems rename atomically.
+    temporary, previous = f"{parent}/.{name}.{token}.new", f"{parent}/.{name}.{token}.old"
     try:
-        hadoop.put(spark, staged, fresh)
+        hadoop.put(spark, staged, temporary)
         if hadoop.exists(spark, location):
-            hadoop.move(spark, location, old)
-        hadoop.move(spark, fresh, location)
+            hadoop.move(spark, location, previous)
+        hadoop.move(spark, temporary, location)
     except BaseException:
-        if hadoop.exists(spark, old) and not hadoop.exists(spark, location):
-            hadoop.move(spark, old, location)
+        if hadoop.exists(spark, previous) and not hadoop.exists(spark, location):
+            hadoop.move(spark, previous, location)
         raise
     finally:
-        for leftover in (fresh, old):
-            with suppress(Exception):  # the results matter more
+        for leftover in (temporary, previous):
+            with suppress(Exception):  # the results are complete even if this fails
                 hadoop.delete(spark, leftover)
 
 
 @contextmanager
-def _reached(location: str) -> Iterator[None]:
+def _explain_failures(location: str) -> Iterator[None]:
     try:
         yield
     except hadoop.error_types() as error:
         reason = hadoop.reason_of(error)
         raise ConfigError(
             f"{location}: cannot be used for the results of a run ({reason}). Check the address "
-            "and the rights there"
+            "and the permissions"
         ) from error

@@ -1,4 +1,4 @@
-"""Result of a training run."""
+"""Results of a training run and of data preparation."""
 
 from __future__ import annotations
 
@@ -9,23 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 
-from glasses_spark.errors import ConfigError
-from glasses_spark.evaluation.calibration import (
-    Calibration,
-)
+from glasses_spark.errors import ConfigError, SetupError
+from glasses_spark.evaluation.calibration import Calibration
 from glasses_spark.evaluation.curves import Curves
-from glasses_spark.evaluation.metrics import (
-    Metrics,
-    metrics_html,
-    metrics_table,
-)
+from glasses_spark.evaluation.metrics import Metrics, metrics_html, metrics_table
 from glasses_spark.evaluation.threshold import Thresholds
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
-from glasses_spark.preprocessing.split import (
-    TEST,
-    TRAIN,
-    VALIDATION,
-)
+from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION
 from glasses_spark.runtime.location import local_folder
 
 if TYPE_CHECKING:
@@ -34,27 +24,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What a run has brought.
+    """Result of a training run.
 
     Attributes:
-        train: Metrics over the images that were trained on.
-        test: Metrics over the images that were held back.
-        validation: Metrics over those that the training was watched with, on which
-            thresholds and temperature were chosen; None without ``split.validation``.
-        curves: What there is to draw, by part.
-        thresholds: Other thresholds and what they give; None without validation images.
-        calibration: The temperature, and what it changed; None without ``evaluation.calibrate``.
-        data: Where the images went, as in ``metrics.json``: ``images`` found;
-            ``used``, for training, validation and test; the others left out.
+        train: Metrics of the training set.
+        test: Metrics of the test set.
+        validation: Metrics of the validation set, on which thresholds and temperature are
+            chosen; None without ``split.validation``.
+        curves: Curves by part.
+        thresholds: The best thresholds on the validation set; None without one.
+        calibration: The temperature and its effect; None without ``evaluation.calibrate``.
+        data: Counts of images, as in ``metrics.json``: ``images`` found, ``used`` in the three
+            sets, and the excluded ones by reason.
         timings: Seconds by stage: ``preprocess_s``, ``fit_s``, ``score_s``, ``total_s``.
-        history: One record an epoch, as in ``history.json``.
+        history: One record per epoch, as in ``history.json``.
         model: The fitted Spark ML model, with its temperature.
         predictions: ``id``, ``path``, ``label``, ``split``, ``prediction`` and
-            ``predicted_label`` of all images used; kept in Spark's memory or on its
-            disks until ``predictions.unpersist()``.
-        location: Where the run folder lies: a path or a URI, as ``run.dir`` has it.
-        decoded: How many images were decoded in this run.
-        reused: How many came from the pixel store.
+            ``predicted_label`` of all used images; persisted until
+            ``predictions.unpersist()``.
+        location: Path or URI of the run folder, as in ``run.dir``.
+        decoded: Number of images that were decoded in this run.
+        reused: Number of images that were read from the pixel store.
     """
 
     train: Metrics
@@ -80,15 +70,16 @@ class Result:
 
     @property
     def run_dir(self) -> Path:
-        """The run folder on this machine.
+        """Path of the run folder on this machine.
 
         Raises:
-            ConfigError: It lies elsewhere, at the URI ``location``.
+            ConfigError: The run folder is at a URI.
         """
         folder = local_folder(self.location)
         if folder is None:
             raise ConfigError(
-                f"the run folder is not on this machine, it lies at {self.location}: use location"
+                f"the run folder {self.location} is not on this machine. Use location instead of "
+                "run_dir"
             )
         return folder
 
@@ -101,9 +92,6 @@ class Result:
         )
 
     def _repr_html_(self) -> str:
-        # Imported here: matplotlib takes half a second.
-        from glasses_spark.reports.notebook import curve_figures
-
         return cell(
             f"Test accuracy {number(self.test.accuracy)} on {self.test.rows:,} images",
             paragraph(
@@ -113,20 +101,29 @@ class Result:
             ),
             metrics_html(self.parts),
             learning_charts(self.history),
-            curve_figures(self.curves, self.parts),
-            folded("Images", table(["", "images"], _texts(self.data))),
-            folded("Seconds", table(["", "seconds"], _texts(self.timings))),
+            self._curves_html(),
+            folded("Images", table(["", "images"], _table_rows(self.data))),
+            folded("Run time", table(["", "seconds"], _table_rows(self.timings))),
         )
+
+    def _curves_html(self) -> str:
+        # Imported here, because it imports OpenCV and the plots.
+        from glasses_spark.reports.notebook import curve_figures
+
+        try:
+            return curve_figures(self.curves, self.parts)
+        except SetupError as error:  # without matplotlib the rest is still shown
+            return paragraph(str(error))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What ``GlassesPipeline.prepare`` has brought.
+    """Result of ``GlassesPipeline.prepare``.
 
     Attributes:
-        data: Where the images went, as in ``metrics.json``.
-        decoded: How many images were decoded now.
-        reused: How many were in the pixel store.
+        data: Counts of images, as in ``metrics.json``.
+        decoded: Number of images that were decoded.
+        reused: Number of images that were already in the pixel store.
     """
 
     data: Mapping[str, int]
@@ -134,5 +131,5 @@ class Prepared:
     reused: int
 
 
-def _texts(numbers: Mapping[str, Any]) -> list[list[str]]:
-    return [[name.replace("_", " "), number(value)] for name, value in numbers.items()]
+def _table_rows(values: Mapping[str, Any]) -> list[list[str]]:
+    return [[name.replace("_", " "), number(value)] for name, value in values.items()]

@@ -1,43 +1,53 @@
-"""Write: the files of a run folder."""
+"""Writing of a run folder: configuration, metrics, predictions, models and report."""
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 from pyspark.sql import SparkSession
 
-from glasses_spark.columns import (
-    ID,
-    PATH,
-)
+from glasses_spark.columns import ID, PATH
 from glasses_spark.config.config import Config
+from glasses_spark.errors import SetupError
 from glasses_spark.preprocessing.duplicates.near_duplicates import NearDuplicates
 from glasses_spark.preprocessing.quarantine import QuarantinedImage
 from glasses_spark.reports.gallery import Gallery, with_evidence
 from glasses_spark.reports.plots.plot import write_plots
-from glasses_spark.reports.report import render_report, report_plots
+from glasses_spark.reports.report import render_report, report_plots, require_report_packages
 from glasses_spark.reports.saliency import Score
-from glasses_spark.runs import folder as run_folder
-from glasses_spark.runs import remote_folder as run_place
-from glasses_spark.runs.cross_validation import (
-    write_duplicates,
+from glasses_spark.runs.cross_validation import write_duplicates
+from glasses_spark.runs.folder import (
+    CONFIG,
+    CURVES,
+    HISTORY,
+    KERAS_MODEL,
+    METRICS,
+    MODEL,
+    PLOTS,
+    PREDICTIONS,
+    QUARANTINE,
+    REPORT,
+    write_csv,
+    write_json,
+    write_parquet,
 )
+from glasses_spark.runs.remote_folder import new_run_folder_at
 from glasses_spark.runs.result import Result
+from glasses_spark.scoring.storage import digest
+
+logger = logging.getLogger(__name__)
 
 _PACKAGES: Final = ("glasses-spark", "pyspark", "elephas", "tensorflow", "keras", "numpy")
 
 
-def _choices(result: Result) -> dict[str, Any]:
-    """What was chosen on the validation images, if anything."""
-    chosen = {"thresholds": result.thresholds, "calibration": result.calibration}
-    return {name: one.as_dict() for name, one in chosen.items() if one is not None}
-
-
 def describe_environment(spark: SparkSession) -> dict[str, Any]:
+    """Return versions and the machine, as ``environment`` of ``metrics.json``."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -59,57 +69,95 @@ def write_run(
     data_digest: str,
     gallery: Gallery,
 ) -> None:
-    from glasses_spark.scoring.storage import digest
+    """Write the run folder at ``result.location`` atomically.
 
-    model = result.model
-    with run_place.new_run_place(spark, result.location) as folder:
-        (folder / run_folder.CONFIG).write_text(config.to_toml(), encoding="utf-8")
-        metrics = {
-            **{part: one.as_dict() for part, one in result.parts.items()},
-            **_choices(result),
-            "data": result.data,
-            "store": {"decoded": result.decoded, "reused": result.reused},
-            "timings": result.timings,
-            "environment": environment,
-            "digests": {
-                "data": data_digest,
-                "weights": digest(model.get_keras_model_config(), model.weights),
-            },
-        }
-        run_folder.write_json(folder / run_folder.METRICS, metrics)
-        curves = {part: one.as_dict() for part, one in result.curves.items()}
-        run_folder.write_json(folder / run_folder.CURVES, curves)
-        run_folder.write_json(folder / run_folder.HISTORY, result.history)
-        bad = [(image.path, image.reason) for image in quarantine]
-        run_folder.write_parquet(folder / run_folder.PREDICTIONS, result.predictions.orderBy(ID))
-        run_folder.write_csv(
-            folder / run_folder.QUARANTINE,
-            [PATH, "reason"],
-            bad,
+    Without the packages of the extra ``report`` the folder has no ``report.html`` and no plots,
+    and a warning names the extra.
+
+    Args:
+        spark: Session with access to the location.
+        result: Result of the run; its predictions are still persisted.
+        config: Configuration of the run.
+        quarantine: Images that cannot be decoded.
+        duplicates: Near-duplicates; None if they were not searched for.
+        environment: Return value of ``describe_environment``.
+        data_digest: Digest of ids, labels and pixels.
+        gallery: Faces for the report.
+
+    Raises:
+        ConfigError: The location holds something else, or is not writable.
+    """
+    rejected = [(image.path, image.reason) for image in quarantine]
+    metrics = _metrics(result, environment, data_digest)
+    with new_run_folder_at(spark, result.location) as folder:
+        (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        write_json(folder / METRICS, metrics)
+        write_json(
+            folder / CURVES, {part: curves.as_dict() for part, curves in result.curves.items()}
         )
+        write_json(folder / HISTORY, result.history)
+        write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
+        write_csv(folder / QUARANTINE, [PATH, "reason"], rejected)
         write_duplicates(folder, result.predictions, duplicates)
-        # With a scheme: where HDFS is Spark's default, a plain path would be one in HDFS. Not
-        # encoded, as Hadoop takes a URI for a plain text.
-        model.write().save(f"file:{folder / run_folder.MODEL}")
-        network = model.keras_model()
-        network.save(folder / run_folder.KERAS_MODEL)
-        # Last: all that it shows is there already, and the page alone takes a second or two.
-        page = render_report(
-            metrics,
-            result.history,
-            bad,
-            config.to_toml(),
-            curves=result.curves,
-            gallery=with_evidence(gallery, _logits(network)),
-        )
-        (folder / run_folder.REPORT).write_text(page, encoding="utf-8")
-        if config.run.plots:
-            plots = report_plots(metrics, result.history, curves=result.curves)
-            write_plots(plots, folder / run_folder.PLOTS)
+        # With a scheme, because a plain path would be in HDFS if that is Spark's default file
+        # system. Not percent-encoded, because Hadoop does not decode it.
+        result.model.write().save(f"file:{folder / MODEL}")
+        network = result.model.keras_model()
+        network.save(folder / KERAS_MODEL)
+        # Last, because rendering modifies the network.
+        _write_report(folder, result, config, metrics, rejected, gallery, network)
 
 
-def _logits(network: Any) -> Score:
-    """The logits of pictures by a network, which is changed for it."""
+def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -> dict[str, Any]:
+    """Return the contents of ``metrics.json``."""
+    model = result.model
+    optional = {"thresholds": result.thresholds, "calibration": result.calibration}
+    return {
+        **{part: part_metrics.as_dict() for part, part_metrics in result.parts.items()},
+        **{name: value.as_dict() for name, value in optional.items() if value is not None},
+        "data": result.data,
+        "store": {"decoded": result.decoded, "reused": result.reused},
+        "timings": result.timings,
+        "environment": environment,
+        "digests": {
+            "data": data_digest,
+            "weights": digest(model.get_keras_model_config(), model.weights),
+        },
+    }
+
+
+def _write_report(
+    folder: Path,
+    result: Result,
+    config: Config,
+    metrics: Mapping[str, Any],
+    quarantine: Sequence[tuple[str, str]],
+    gallery: Gallery,
+    network: Any,
+) -> None:
+    try:
+        require_report_packages()
+    except SetupError as error:
+        # Not an error: the run may have taken hours, and its results are complete.
+        skipped = f"{REPORT} and {PLOTS}" if config.run.plots else REPORT
+        logger.warning("%s skipped: %s", skipped, error)
+        return
+    page = render_report(
+        metrics,
+        result.history,
+        quarantine,
+        config.to_toml(),
+        curves=result.curves,
+        gallery=with_evidence(gallery, _logit_function(network)),
+    )
+    (folder / REPORT).write_text(page, encoding="utf-8")
+    if config.run.plots:
+        plots = report_plots(metrics, result.history, curves=result.curves)
+        write_plots(plots, folder / PLOTS)
+
+
+def _logit_function(network: Any) -> Score:
+    """Return a function that computes the logits of pictures; modifies the network."""
     from glasses_spark.scoring.predictor import Predictor
 
     predictor = Predictor(network, with_logits=True)

@@ -120,8 +120,8 @@ def test_tracking_without_mlflow_fails_before_any_work(
     monkeypatch.setitem(sys.modules, "mlflow", None)  # makes its import fail
     assert main(["train", "--set", "tracking.mlflow=true"]) == 1
     assert capsys.readouterr().err == (
-        "error: MLflow is not installed: add it with `pip install 'glasses-spark[mlflow]'`, or "
-        "set tracking.mlflow to false\n"
+        "error: logging runs to MLflow needs the package mlflow, which is not installed. "
+        'Install it: pip install "glasses-spark[mlflow]"\n'
     )
 
 

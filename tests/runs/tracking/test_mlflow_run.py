@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run folder and what MLflow has of it."""
+    """A run folder and its MLflow run."""
 
     folder: Path
     uri: str
@@ -48,8 +48,8 @@ class Recorded:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     import_keras()
-    place = tmp_path_factory.mktemp("mlflow")
-    folder = write_run(place / "runs" / "demo")
+    root = tmp_path_factory.mktemp("mlflow")
+    folder = write_run(root / "runs" / "demo")
     (folder / "config.toml").write_text(
         '[training]\nepochs = 2\nstaleness_aware = true\n\n[data]\nlabels = "https://me:pw@host/l"'
         f'\n\n[spark.conf]\n"spark.hadoop.fs.s3a.secret.key" = "{SECRET}"\n'
@@ -61,13 +61,13 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     build_cnn(32, 32, seed=1).save(folder / "model.keras")
     before = dict(os.environ)
 
-    run_id = log_run(folder, uri=str(place / "mlruns"), experiment="faces")
+    run_id = log_run(folder, uri=str(root / "mlruns"), experiment="faces")
 
     assert dict(os.environ) == before
     from mlflow import MlflowClient
 
-    uri = (place / "mlruns").as_uri()
-    # The tests look into the store with MLflow's own client.
+    uri = (root / "mlruns").as_uri()
+    # The tests read the store with MLflow's own client.
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -76,14 +76,14 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         yield Recorded(folder, uri, client, client.get_run(run_id))
 
 
-def test_the_run_has_the_name_of_its_folder_and_is_finished(recorded: Recorded) -> None:
+def test_the_mlflow_run_is_named_after_the_folder_and_finished(recorded: Recorded) -> None:
     assert recorded.run.info.run_name == "demo"
     assert recorded.run.info.status == "FINISHED"
     experiment = recorded.client.get_experiment_by_name("faces")
     assert recorded.run.info.experiment_id == experiment.experiment_id
 
 
-def test_the_configuration_is_its_parameters_without_secrets(recorded: Recorded) -> None:
+def test_the_configuration_is_logged_as_parameters_without_secrets(recorded: Recorded) -> None:
     assert recorded.run.data.params == {
         "training.epochs": "2",
         "training.staleness_aware": "true",
@@ -99,17 +99,17 @@ def test_each_epoch_is_a_step_of_its_metrics(recorded: Recorded) -> None:
         assert found == [(record["epoch"], record[name]) for record in HISTORY]
 
 
-def test_final_metrics_and_versions_go_by_their_levels(recorded: Recorded) -> None:
+def test_final_metrics_and_versions_are_named_by_their_levels(recorded: Recorded) -> None:
     metrics = recorded.run.data.metrics
     assert metrics["test.accuracy"] == pytest.approx(2 / 3)
     assert metrics["train.rows"] == 1
     assert metrics["timings.fit_s"] == 1.5
-    assert "train.roc_auc" not in metrics  # undefined, and not 0
+    assert "train.roc_auc" not in metrics  # undefined
     assert recorded.run.data.tags["environment.packages.keras"] == "3.15.1"
 
 
-def test_the_files_of_the_run_folder_are_its_artifacts(recorded: Recorded) -> None:
-    names = [one.path for one in recorded.client.list_artifacts(recorded.run.info.run_id)]
+def test_the_files_of_the_run_folder_are_artifacts(recorded: Recorded) -> None:
+    names = [artifact.path for artifact in recorded.client.list_artifacts(recorded.run.info.run_id)]
     assert sorted(names) == [
         "config.toml",
         "history.json",
@@ -132,19 +132,19 @@ def test_no_file_of_the_store_holds_a_secret(recorded: Recorded) -> None:
         assert SECRET.encode() not in content
         assert b"me:pw@" not in content
     assert recorded.artifact("report.html").count(REDACTED) == 1
-    assert SECRET in (recorded.folder / "report.html").read_text()  # the run keeps its own
+    assert SECRET in (recorded.folder / "report.html").read_text()  # the run folder is unchanged
 
 
-def test_the_model_loads_back_with_its_signature_and_predicts_the_same(
+def test_the_logged_model_has_a_signature_and_predicts_the_same(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import mlflow
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", recorded.uri)
     model = mlflow.pyfunc.load_model(f"runs:/{recorded.run.info.run_id}/model")
-    (given,), (taken,) = model.metadata.signature.inputs, model.metadata.signature.outputs
-    assert (given.type, given.shape) == (np.dtype("float32"), (-1, 32, 32, 1))
-    assert (taken.type, taken.shape) == (np.dtype("float32"), (-1, 1))
+    (inputs,), (outputs,) = model.metadata.signature.inputs, model.metadata.signature.outputs
+    assert (inputs.type, inputs.shape) == (np.dtype("float32"), (-1, 32, 32, 1))
+    assert (outputs.type, outputs.shape) == (np.dtype("float32"), (-1, 1))
 
     images = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)
     network = import_keras().models.load_model(recorded.folder / "model.keras", compile=False)
@@ -160,7 +160,7 @@ def test_a_second_run_joins_the_experiment(recorded: Recorded) -> None:
     assert {run.info.run_id for run in found} == {again, recorded.run.info.run_id}
 
 
-def test_the_environment_names_the_store_where_nothing_else_does(
+def test_the_store_defaults_to_the_environment_variable_then_to_mlruns(
     recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "named").as_uri())
@@ -173,9 +173,9 @@ def test_the_environment_names_the_store_where_nothing_else_does(
     assert (tmp_path / "mlruns").is_dir()
 
 
-def test_what_fails_halfway_is_marked_as_failed(recorded: Recorded, tmp_path: Path) -> None:
+def test_a_partial_mlflow_run_is_marked_as_failed(recorded: Recorded, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "no-model")
-    with pytest.raises(TrackingError, match=r"no-model: .*expected model\.keras in this run fold"):
+    with pytest.raises(TrackingError, match=r"no-model to MLflow .* has no model\.keras"):
         log_run(folder, uri=recorded.uri, experiment="halfway")
     experiment = recorded.client.get_experiment_by_name("halfway")
     (run,) = recorded.client.search_runs([experiment.experiment_id])
@@ -185,15 +185,15 @@ def test_what_fails_halfway_is_marked_as_failed(recorded: Recorded, tmp_path: Pa
 def test_an_error_names_the_store_without_user_and_password(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No server listens on the port for discarding what comes.
+    # No server listens on port 9, the discard port.
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:pw@127.0.0.1:9/store")
-    with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9/store did") as caught:
+    with pytest.raises(TrackingError, match=r"MLflow at http://127\.0\.0\.1:9/store: ") as caught:
         log_run(recorded.folder)
     assert "me:pw" not in str(caught.value)
     assert caught.value.__cause__ is None
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a run folder"):
         log_run(tmp_path)

@@ -7,14 +7,13 @@ import pytest
 from glasses_spark.runs.tracking.redact import (
     REDACTED,
     holds_password,
-    is_secret,
     secrets_in,
     without_credentials,
 )
 
 
 @pytest.mark.parametrize(
-    ("name", "secret"),
+    ("name", "is_secret"),
     [
         ("spark.conf.spark.hadoop.fs.s3a.secret.key", True),
         ("spark.conf.spark.hadoop.fs.s3a.access.key", True),
@@ -23,17 +22,16 @@ from glasses_spark.runs.tracking.redact import (
         ("training.epochs", False),
     ],
 )
-def test_settings_are_secret_by_sparks_own_rule(name: str, secret: bool) -> None:
-    assert is_secret(name) is secret
-    assert secrets_in({name: "value"}) == ({"value"} if secret else set())
+def test_settings_are_secret_by_sparks_rule(name: str, is_secret: bool) -> None:
+    assert secrets_in({name: "value"}) == ({"value"} if is_secret else set())
 
 
-def test_switches_with_a_secret_name_are_no_secrets() -> None:
+def test_switches_and_empty_values_are_not_secret() -> None:
     assert secrets_in({"a.token.on": "true", "b.password": "", "c.secret": "false"}) == set()
 
 
 @pytest.mark.parametrize(
-    ("text", "safe"),
+    ("text", "redacted"),
     [
         ("see https://me:pw@host/a", "see https://host/a"),
         ("https://token@host/a and s3a://k:s@bucket", "https://host/a and s3a://bucket"),
@@ -42,12 +40,12 @@ def test_switches_with_a_secret_name_are_no_secrets() -> None:
         ("mail me@host", "mail me@host"),
     ],
 )
-def test_users_and_passwords_are_taken_out_of_uris(text: str, safe: str) -> None:
-    assert without_credentials(text) == safe
-    assert holds_password(text) == (text != safe)
+def test_users_and_passwords_in_uris_are_removed(text: str, redacted: str) -> None:
+    assert without_credentials(text) == redacted
+    assert holds_password(text) == (text != redacted)
 
 
-def test_secrets_are_taken_out_however_the_text_spells_them() -> None:
+def test_secrets_are_redacted_in_every_spelling() -> None:
     secret = 'p"&\\ss'
     texts = [f"plain {secret}", 'toml = "p\\"&\\\\ss"', "html p&quot;&amp;\\ss"]
     for text in texts:

@@ -60,30 +60,30 @@ def test_each_epoch_is_a_step_of_its_scalars(run: Path) -> None:
     assert scalars(events, "worker_1/seconds") == [(1, 1.5), (2, 1.5)]
 
 
-def test_validation_has_charts_of_the_same_names(run: Path) -> None:
+def test_validation_scalars_have_the_same_names(run: Path) -> None:
     events = read(run / "tensorboard" / "validation")
     assert events.Tags()["tensors"] == ["epoch_loss"]
-    # Kept as float32.
+    # Stored as float32.
     assert dict(scalars(events, "epoch_loss")) == pytest.approx({1: 0.85, 2: 0.35})
 
 
-def test_the_configuration_is_there_as_text_without_secrets(run: Path) -> None:
+def test_the_configuration_is_logged_as_text_without_secrets(run: Path) -> None:
     (event,) = read(run / "tensorboard" / "train").Tensors("config")
     (text,) = event.tensor_proto.string_val
     assert b'    mode = "synchronous"' in text
     assert b"hunter2" not in text
 
 
-def test_written_again_they_replace_what_was_there(run: Path) -> None:
+def test_event_files_are_replaced(run: Path) -> None:
     write_event_files(run)
     assert len(list((run / "tensorboard" / "train").iterdir())) == 1
 
 
-def test_a_run_without_validation_has_no_folder_for_it(tmp_path: Path) -> None:
+def test_a_run_without_validation_has_no_validation_folder(tmp_path: Path) -> None:
     write_event_files(write_run(tmp_path / "run"))
     assert [path.name for path in (tmp_path / "run" / "tensorboard").iterdir()] == ["train"]
 
 
-def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a run folder"):
         write_event_files(tmp_path)

@@ -1,4 +1,4 @@
-"""Axes: figures and axes in the style of the report."""
+"""Figures and axes in the style of the report."""
 
 from __future__ import annotations
 
@@ -8,47 +8,55 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Final
 
+from glasses_spark.extras import require_extra
 from glasses_spark.reports.plots.palette import LIGHT, Palette
 
-# matplotlib takes half a second to import, so it is imported where something is drawn.
+# matplotlib takes half a second to import and belongs to an extra, so the functions below
+# import it when they draw.
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-# In CSS pixels: three small ones or two others beside one another on a wide page. On the
-# smallest screens one fills the width, at nearly its own size, so that its text can be read.
+# In CSS pixels: three small or two medium plots fit side by side on a wide page. On a phone a
+# plot fills the width at nearly its own size, so that its text stays readable.
 SMALL: Final = (320, 214)
 _MEDIUM: Final = (380, 244)
 TEXT_SIZE: Final = 11.5
 
-# More workers are a band from the lowest to the highest: nobody tells more lines apart.
+# More workers are drawn as a band from the lowest to the highest value.
 MAX_LINES: Final = len(LIGHT.series)
 
-# More epochs are lines alone: each mark is an element of the page.
-_MOST_MARKS: Final = 60
+# Longer histories are drawn without markers: each marker is an element of the page.
+_MAX_MARKERS: Final = 60
+
+_UNIT_TICKS: Final = ([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
 
 
 @contextmanager
-def style_of() -> Iterator[None]:
-    """Matplotlib's own defaults and what ours differ in; what was set before comes back."""
-    import matplotlib.style
+def plot_style() -> Iterator[None]:
+    """Apply the report's matplotlib settings while the block runs.
 
-    ours = {
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    style = require_extra("matplotlib.style", extra="report", purpose="drawing a plot")
+    settings = {
         "axes.linewidth": 0.8,
         "font.size": TEXT_SIZE,
         "lines.linewidth": 1.8,
         "lines.markersize": 4.5,
-        "svg.fonttype": "none",  # text stays text
-        "svg.hashsalt": "glasses_spark",  # the same ids each time
+        "svg.fonttype": "none",  # text elements instead of outlines
+        "svg.hashsalt": "glasses_spark",  # reproducible ids
     }
-    with matplotlib.style.context(["default", ours]):
+    with style.context(["default", settings]):
         yield
 
 
 def svg_text(figure: Figure, **options: Any) -> str:
+    """Return a figure as SVG; ``options`` are those of ``Figure.savefig``."""
     text = StringIO()
-    # Without the time: the same plot is the same text.
+    # Without the date, so that the same plot gives the same bytes.
     figure.savefig(text, format="svg", metadata={"Date": None}, **options)
     return text.getvalue()
 
@@ -56,21 +64,30 @@ def svg_text(figure: Figure, **options: Any) -> str:
 def new_figure(
     palette: Palette, size: tuple[int, int] = _MEDIUM, *, top: float = 0.88, bottom: float = 0.17
 ) -> tuple[Figure, Axes]:
+    """Return a new figure with one pair of axes.
+
+    Args:
+        palette: Colours of the axes.
+        size: Width and height in CSS pixels.
+        top: Upper edge of the axes, as a fraction of the height.
+        bottom: Lower edge of the axes, as a fraction of the height.
+    """
     from matplotlib.figure import Figure
 
-    # 72 to the inch, so that a unit of the SVG is a pixel of the page.
+    # At 72 dpi a unit of the SVG is a pixel of the page.
     figure = Figure((size[0] / 72, size[1] / 72), dpi=72, facecolor="none")
     return figure, new_axes(figure, palette, bottom, top)
 
 
 def new_axes(figure: Figure, palette: Palette, bottom: float, top: float) -> Axes:
+    """Add axes between two heights, given as fractions of the figure's height."""
     axes = figure.add_axes((0.13, bottom, 0.84, top - bottom))
-    plain(axes, palette)
+    style_axes(axes, palette)
     return axes
 
 
-def plain(axes: Axes, palette: Palette) -> None:
-    """Leave of the axes what helps to read a value: a light grid, numbers and one line."""
+def style_axes(axes: Axes, palette: Palette) -> None:
+    """Reduce axes to a light grid, tick labels and the bottom line."""
     axes.set_facecolor("none")
     axes.set_axisbelow(True)
     axes.grid(color=palette.line, linewidth=0.8)
@@ -81,6 +98,7 @@ def plain(axes: Axes, palette: Palette) -> None:
 
 
 def set_epoch_axis(axes: Axes) -> None:
+    """Use integer epochs on the x axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.grid(visible=False, axis="x")
@@ -90,15 +108,16 @@ def set_epoch_axis(axes: Axes) -> None:
 
 
 def set_unit_axes(axes: Axes, palette: Palette, x: str, y: str) -> None:
-    ticks, words = [0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"]
-    axes.set_xticks(ticks, words)
-    axes.set_yticks(ticks, words)
+    """Use the range [0, 1] for both axes and label them ``x`` and ``y``."""
+    axes.set_xticks(*_UNIT_TICKS)
+    axes.set_yticks(*_UNIT_TICKS)
     axes.set(xlim=(-0.01, 1.02), ylim=(-0.01, 1.02))
     axes.set_xlabel(x, color=palette.muted)
     axes.set_ylabel(y, color=palette.muted)
 
 
 def add_legend(axes: Axes, palette: Palette) -> None:
+    """Add a one-line legend above the axes."""
     _, labels = axes.get_legend_handles_labels()
     axes.legend(
         loc="lower left",
@@ -115,11 +134,13 @@ def add_legend(axes: Axes, palette: Palette) -> None:
     )
 
 
-def marker_style(epochs: Sequence[int]) -> Sequence[str]:
-    return "os^D" if len(epochs) <= _MOST_MARKS else [""] * MAX_LINES
+def marker_styles(epochs: Sequence[int]) -> Sequence[str]:
+    """Return a marker per series, or no markers for long histories."""
+    return "os^D" if len(epochs) <= _MAX_MARKERS else [""] * MAX_LINES
 
 
-def mark_point(axes: Axes, x: float, y: float, palette: Palette, words: str) -> None:
+def mark_point(axes: Axes, x: float, y: float, palette: Palette, label: str) -> None:
+    """Mark one point of a curve; ``label`` appears in the legend."""
     axes.plot(
         [x],
         [y],
@@ -128,29 +149,37 @@ def mark_point(axes: Axes, x: float, y: float, palette: Palette, words: str) -> 
         markeredgecolor=palette.paper,
         markeredgewidth=1.2,
         markersize=8,
-        label=words,
+        label=label,
         clip_on=False,
     )
 
 
 def log_bars(
-    axes: Axes, bins: Sequence[Any], counts: Sequence[int], colour: str, most: int = 1
+    axes: Axes, bins: Sequence[Any], counts: Sequence[int], colour: str, highest: int = 1
 ) -> None:
-    """Bars of counts on a logarithmic scale that shows 1 and leaves 0 out."""
+    """Draw counts as bars on a logarithmic scale.
+
+    Args:
+        axes: Where to draw.
+        bins: Bins with ``low`` and ``high``, in [0, 1].
+        counts: Count of each bin; 0 has no bar.
+        colour: Colour of the bars.
+        highest: Smallest upper end of the scale, for several axes with one scale.
+    """
     axes.bar(
-        [one.low for one in bins],
+        [bin_.low for bin_ in bins],
         counts,
-        width=[(one.high - one.low) * 0.88 for one in bins],
+        width=[(bin_.high - bin_.low) * 0.88 for bin_ in bins],
         align="edge",
         color=colour,
     )
     axes.set_yscale("log")
-    # Half a decade below 1, where a bar of 1 still has a height.
-    highest = max(most, max(counts, default=1), 10)
+    # The scale starts below 1, so that a count of 1 has a visible bar.
+    highest = max(highest, max(counts, default=1), 10)
     axes.set(ylim=(0.4, highest * 1.6), xlim=(-0.01, 1.02))
     axes.grid(visible=False, axis="x")
     axes.minorticks_off()
     decades = [10**power for power in range(int(math.log10(highest)) + 1)]
     decades = decades[:: 1 + len(decades) // 4]
     axes.set_yticks(decades, [f"{decade:,}" for decade in decades])
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    axes.set_xticks(*_UNIT_TICKS)

@@ -1,4 +1,4 @@
-"""Curve plots: ROC, precision and recall, reliability, histogram."""
+"""Plots of curves: ROC, precision-recall, reliability and histogram."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from glasses_spark.reports.plots.axes import (
     mark_point,
     new_axes,
     new_figure,
-    plain,
     set_unit_axes,
+    style_axes,
 )
 from glasses_spark.reports.plots.palette import Palette
 from glasses_spark.reports.plots.plot import Plot
-from glasses_spark.reports.plots.words import count_text, shown
+from glasses_spark.reports.plots.words import count_text, number_text
 
-# matplotlib takes half a second to import, so it is imported where something is drawn.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -28,52 +27,51 @@ if TYPE_CHECKING:
 
 
 def curve_plots(curves: Mapping[str, Curves], metrics: Mapping[str, Any]) -> list[Plot]:
-    """Plot how well the parts are told apart, and how far the probabilities can be trusted.
+    """Return plots of the curves.
 
     Args:
-        curves: Curves by the name of their part; that of ``test`` must be there.
-        metrics: Metrics by the name of their part, as in ``metrics.json``; those of the test
-            part mark the threshold.
+        curves: Curves by part, ``test`` among them.
+        metrics: Metrics by part, as in ``metrics.json``; those of the test set mark the
+            threshold.
 
     Returns:
-        Plots of the ROC curve, of precision over recall, of reliability and of the
-        probabilities of both labels.
+        Plots of the ROC curve, the precision-recall curve, the reliability and the histogram
+        of the probabilities; without the first two if all test images have the same label.
     """
-    test, found = curves["test"], metrics.get("test") or {}
-    plots = [_reliability_plot(test, found), _histogram_plot(test, found)]
+    test, test_metrics = curves["test"], metrics.get("test") or {}
+    plots = [_reliability_plot(test, test_metrics), _histogram_plot(test, test_metrics)]
     if len(test.roc) > 1:
-        plots.insert(0, _roc_plot(curves, found))
+        plots.insert(0, _roc_plot(curves, test_metrics))
     if len(test.precision_recall) > 1:
-        plots.insert(len(plots) - 2, _precision_recall_plot(curves, found))
+        plots.insert(len(plots) - 2, _precision_recall_plot(curves, test_metrics))
     return plots
 
 
-def _roc_plot(curves: Mapping[str, Curves], found: Mapping[str, Any]) -> Plot:
-    rates = _rates(found)
+def _roc_plot(curves: Mapping[str, Curves], metrics: Mapping[str, Any]) -> Plot:
+    rates = _rates(metrics)
 
     def draw(palette: Palette) -> Figure:
         figure, axes = new_figure(palette)
-        # The corner in which good models differ, once more and larger.
+        # The upper left corner, where good models differ, enlarged.
         corner = axes.inset_axes((0.56, 0.13, 0.4, 0.34), xlim=(-0.004, 0.1), ylim=(0.9, 1.004))
-        plain(corner, palette)
+        style_axes(corner, palette)
         axes.plot([0, 1], [0, 1], color=palette.muted, linestyle=(0, (2, 3)), linewidth=1)
-        for place in (axes, corner):
+        for target in (axes, corner):
             for part, colour, width in _parts(curves, palette):
                 x = [point.false_positive_rate for point in curves[part].roc]
                 y = [point.true_positive_rate for point in curves[part].roc]
-                place.plot(x, y, color=colour, linewidth=width, label=part)
+                target.plot(x, y, color=colour, linewidth=width, label=part)
             if rates:
-                mark_point(
-                    place, rates["fpr"], rates["recall"], palette, f"at {rates['threshold']:g}"
-                )
+                label = f"threshold {rates['threshold']:g}"
+                mark_point(target, rates["fpr"], rates["recall"], palette, label)
         corner.set_xticks([0, 0.05, 0.1], ["0", "0.05", "0.1"])
         corner.set_yticks([0.9, 0.95, 1], ["0.9", "0.95", "1"])
         set_unit_axes(axes, palette, "false positive rate", "true positive rate")
         add_legend(axes, palette)
         return figure
 
-    at = (
-        f" At the threshold {rates['threshold']:g} the true positive rate is "
+    at_threshold = (
+        f" At a threshold of {rates['threshold']:g} the true positive rate is "
         f"{rates['recall']:.4f} and the false positive rate {rates['fpr']:.4f}."
         if rates
         else ""
@@ -81,15 +79,15 @@ def _roc_plot(curves: Mapping[str, Curves], found: Mapping[str, Any]) -> Plot:
     return Plot(
         "roc",
         "ROC curve",
-        f"True positive rate over false positive rate; the area under the curve is "
-        f"{shown(found.get('roc_auc'))} on the test images. The corner up to a false positive "
-        f"rate of 0.1 is shown larger.{at}",
+        f"True positive rate over false positive rate; the area under the curve of the test set "
+        f"is {number_text(metrics.get('roc_auc'))}. The corner up to a false positive rate of 0.1 "
+        f"is enlarged.{at_threshold}",
         draw,
     )
 
 
-def _precision_recall_plot(curves: Mapping[str, Curves], found: Mapping[str, Any]) -> Plot:
-    rates = _rates(found)
+def _precision_recall_plot(curves: Mapping[str, Curves], metrics: Mapping[str, Any]) -> Plot:
+    rates = _rates(metrics)
 
     def draw(palette: Palette) -> Figure:
         from matplotlib.ticker import MaxNLocator
@@ -112,13 +110,13 @@ def _precision_recall_plot(curves: Mapping[str, Curves], found: Mapping[str, Any
                 rates["recall"],
                 rates["precision"],
                 palette,
-                f"at {rates['threshold']:g}",
+                f"threshold {rates['threshold']:g}",
             )
             axes.axhline(
                 rates["prevalence"], color=palette.muted, linestyle=(0, (2, 3)), linewidth=1
             )
         set_unit_axes(axes, palette, "recall", "precision")
-        # Nothing is below the precision of guessing, so half of the paper would stay empty.
+        # The precision of guessing is the lowest one, so the axis starts just below it.
         bottom = math.floor(10 * min(lowest, rates["prevalence"] if rates else 1) - 0.5) / 10
         bottom = max(0.0, bottom)
         axes.set(ylim=(bottom - 0.02 * (1 - bottom), 1 + 0.03 * (1 - bottom)))
@@ -128,105 +126,107 @@ def _precision_recall_plot(curves: Mapping[str, Curves], found: Mapping[str, Any
         return figure
 
     chance = (
-        f" Guessing would give a precision of {rates['prevalence']:.4f}, the dashed line."
+        f" The dashed line is the precision of guessing, {rates['prevalence']:.4f}."
         if rates
         else ""
     )
     return Plot(
         "precision-recall",
-        "Precision over recall",
-        f"Precision over recall; the area under the curve is {shown(found.get('pr_auc'))} on the "
-        f"test images.{chance}",
+        "Precision-recall curve",
+        f"Precision over recall; the area under the curve of the test set is "
+        f"{number_text(metrics.get('pr_auc'))}.{chance}",
         draw,
     )
 
 
-def _reliability_plot(test: Curves, found: Mapping[str, Any]) -> Plot:
-    bins = [one for one in test.reliability if one.count]
+def _reliability_plot(test: Curves, metrics: Mapping[str, Any]) -> Plot:
+    bins = [bin_ for bin_ in test.reliability if bin_.count]
 
     def draw(palette: Palette) -> Figure:
         figure, axes = new_figure(palette, top=0.97, bottom=0.43)
         counts = new_axes(figure, palette, 0.17, 0.36)
         axes.plot([0, 1], [0, 1], color=palette.muted, linestyle=(0, (2, 3)), linewidth=1)
         axes.plot(
-            [one.mean_probability for one in bins],
-            [one.fraction_positive for one in bins],
+            [bin_.mean_probability for bin_ in bins],
+            [bin_.fraction_positive for bin_ in bins],
             color=palette.glasses,
             marker="o",
             label="test",
             clip_on=False,
         )
-        set_unit_axes(axes, palette, "", "part with glasses")
+        set_unit_axes(axes, palette, "", "fraction positive")
         axes.tick_params(labelbottom=False)
-        log_bars(counts, test.reliability, [one.count for one in test.reliability], palette.muted)
+        log_bars(counts, test.reliability, [bin_.count for bin_ in test.reliability], palette.muted)
         counts.set_xlabel("probability of glasses", color=palette.muted)
         counts.set_ylabel("images", color=palette.muted)
         return figure
 
-    error = found.get("expected_calibration_error")
+    error = metrics.get("expected_calibration_error")
     return Plot(
         "reliability",
         "Reliability",
-        f"Part of the test images that have glasses over the probability that the model gave, in "
-        f"{count_text(bins, 'bin')}, with the number of images in each below; the diagonal is a "
-        f"model that can be taken at its word."
-        + (f" The expected calibration error is {shown(error)}." if error is not None else ""),
+        f"Fraction of test images with glasses over the predicted probability, in "
+        f"{count_text(bins, 'bin')}, with the number of images per bin below. The diagonal is a "
+        f"perfectly calibrated model."
+        + (
+            f" The expected calibration error is {number_text(error)}." if error is not None else ""
+        ),
         draw,
     )
 
 
-def _histogram_plot(test: Curves, found: Mapping[str, Any]) -> Plot:
+def _histogram_plot(test: Curves, metrics: Mapping[str, Any]) -> Plot:
     bins = test.histogram
-    threshold = found.get("threshold")
+    threshold = metrics.get("threshold")
 
     def draw(palette: Palette) -> Figure:
         figure, above = new_figure(palette, top=0.92, bottom=0.6)
         below = new_axes(figure, palette, 0.17, 0.49)
-        most = max((max(one.positives, one.negatives) for one in bins), default=1)
-        log_bars(above, bins, [one.positives for one in bins], palette.glasses, most)
-        log_bars(below, bins, [one.negatives for one in bins], palette.none, most)
+        highest = max((max(bin_.positives, bin_.negatives) for bin_ in bins), default=1)
+        log_bars(above, bins, [bin_.positives for bin_ in bins], palette.glasses, highest)
+        log_bars(below, bins, [bin_.negatives for bin_ in bins], palette.none, highest)
         above.tick_params(labelbottom=False)
-        for axes, words, colour in (
+        for axes, title, colour in (
             (above, "with glasses", palette.glasses),
             (below, "without glasses", palette.none),
         ):
-            axes.set_title(words, color=colour, loc="left", fontsize=TEXT_SIZE, pad=3)
+            axes.set_title(title, color=colour, loc="left", fontsize=TEXT_SIZE, pad=3)
             if threshold is not None:
                 axes.axvline(threshold, color=palette.muted, linestyle=(0, (2, 3)), linewidth=1)
         below.set_xlabel("probability of glasses", color=palette.muted)
         return figure
 
-    positives, negatives = (
-        sum(getattr(one, of) for one in bins) for of in ("positives", "negatives")
-    )
+    positives = sum(bin_.positives for bin_ in bins)
+    negatives = sum(bin_.negatives for bin_ in bins)
     return Plot(
         "probabilities",
         "Probabilities by label",
-        f"Two histograms of the probability of glasses over the test images, counts on a "
-        f"logarithmic scale: {positives:,} images with glasses above, {negatives:,} without below.",
+        f"Two histograms of the predicted probability of glasses for the test images, with counts "
+        f"on a logarithmic scale: {positives:,} images with glasses above, {negatives:,} without "
+        f"glasses below.",
         draw,
     )
 
 
 def _parts(curves: Mapping[str, Curves], palette: Palette) -> list[tuple[str, str, float]]:
-    """Each part's name, colour and width of line; what counts, the test, lies on top."""
-    ranked = sorted(curves, key=lambda part: part == "test")
-    others = iter(palette.series[1:] * len(ranked))
+    """Return name, colour and line width of each part; the test set last, drawn on top."""
+    ordered = sorted(curves, key=lambda part: part == "test")
+    other_colours = iter(palette.series[1:] * len(ordered))
     return [
-        (part, palette.glasses, 2.2) if part == "test" else (part, next(others), 1.2)
-        for part in ranked
+        (part, palette.glasses, 2.2) if part == "test" else (part, next(other_colours), 1.2)
+        for part in ordered
     ]
 
 
-def _rates(found: Mapping[str, Any]) -> dict[str, float]:
-    """What the confusion counts say at the threshold; empty where one is undefined."""
-    if not all(name in found for name in ("tp", "fp", "tn", "fn", "threshold")):
+def _rates(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the rates at the threshold; empty if one of them is undefined."""
+    if not all(name in metrics for name in ("tp", "fp", "tn", "fn", "threshold")):
         return {}
-    tp, fp, tn, fn = (found[name] for name in ("tp", "fp", "tn", "fn"))
+    tp, fp, tn, fn = (metrics[name] for name in ("tp", "fp", "tn", "fn"))
     if not (tp + fn and fp + tn and tp + fp):
         return {}
     return {
-        "threshold": found["threshold"],
+        "threshold": metrics["threshold"],
         "recall": tp / (tp + fn),
         "fpr": fp / (fp + tn),
         "precision": tp / (tp + fp),

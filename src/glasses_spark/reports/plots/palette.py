@@ -1,4 +1,4 @@
-"""Palette: colours of the plots, light and dark."""
+"""Colours of the plots, light and dark."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Palette:
-    """The colours of a plot, each by what it is for.
+    """Colours of a plot by role, as ``#rrggbb``.
 
     Attributes:
-        ink: Text that is read first.
-        muted: Numbers along the axes, and what a curve is compared with.
+        ink: Main text.
+        muted: Tick labels and reference lines.
         line: Grid.
-        paper: Behind a plot, a table or a text that stands by itself.
-        page: Behind all of these.
+        paper: Background of a plot, a table or a card.
+        page: Background of the page.
         glasses: Images with glasses; the first series.
-        none: Images without; the second series.
+        none: Images without glasses; the second series.
         third: The third series.
         fourth: The fourth series.
     """
@@ -34,11 +34,11 @@ class Palette:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """The colours of series, in their order."""
+        """Colours of the series, in order."""
         return (self.glasses, self.none, self.third, self.fourth)
 
 
-# Told apart by people with any colour vision; at least 4.5 to 1 against their paper.
+# Distinguishable with any type of colour vision; contrast with the paper at least 4.5:1.
 LIGHT: Final = Palette(
     ink="#1b1d21",
     muted="#5a5f68",
@@ -63,8 +63,8 @@ DARK: Final = Palette(
     fourth="#c6a6f2",
 )
 
-# Drawn with on the page: each is then replaced by the CSS variable of the same name, so that
-# a plot follows the scheme of its reader. No colour that is meant looks like these.
+# Placeholders for inline SVG: each is replaced by the CSS variable of the same name, so that a
+# plot follows the reader's colour scheme. No real colour has these values.
 CSS_VARIABLES: Final = Palette(
-    **{name: f"#0f0e{place:02x}" for place, name in enumerate(asdict(LIGHT))}
+    **{name: f"#0f0e{index:02x}" for index, name in enumerate(asdict(LIGHT))}
 )

@@ -1,4 +1,4 @@
-"""Plots: how a run went and how good it is, drawn for the page and as files."""
+"""Plots, as inline SVG for a page or as files."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glasses_spark.reports.plots.axes import style_of, svg_text
+from glasses_spark.reports.plots.axes import plot_style, svg_text
 from glasses_spark.reports.plots.palette import CSS_VARIABLES, LIGHT, Palette
 
-# matplotlib takes half a second to import, so it is imported where something is drawn.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One drawing.
+    """One plot.
 
     Attributes:
-        name: Its file's name without the ending; unique among the plots of a run.
-        title: What it shows, in a few words.
-        alt: The same in a sentence or two with figures, for those who do not see it.
-        draw: Draws it in the colours of a palette.
+        name: File name without extension; unique among the plots of a run.
+        title: Short title.
+        alt: Text alternative in one or two sentences, with the main values.
+        draw: Draws the plot in the colours of a palette; needs `plot_style`.
     """
 
     name: str
@@ -35,23 +34,26 @@ class Plot:
 
 
 def inline_svg(plot: Plot) -> str:
-    """Draw a plot as an SVG element to stand in a page.
+    """Draw a plot as an SVG element for an HTML page.
 
     Args:
-        plot: What to draw.
+        plot: Plot to draw.
 
     Returns:
-        ``<svg>``: text as text, colours as the CSS variables ``--ink``, ``--muted`` and so on
-        (see `Palette`), every id beginning with the plot's name. The same bytes for the same
-        plot.
+        An ``<svg>`` element with text elements, the CSS variables ``--ink``, ``--muted`` and so
+        on as colours (see `Palette`), and ids that start with the plot's name. The same plot
+        gives the same bytes.
+
+    Raises:
+        SetupError: matplotlib is not installed.
     """
-    with style_of():
+    with plot_style():
         svg = svg_text(plot.draw(CSS_VARIABLES))
     for role, colour in asdict(CSS_VARIABLES).items():
         svg = svg.replace(colour, f"var(--{role})")
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    # The page's own font, whose letters are narrower than those that were measured.
+    # The font of the page, which is narrower than the font that matplotlib measured.
     svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
     size = re.findall(r'viewBox="([^"]*)"', svg)[0]
@@ -63,18 +65,21 @@ def inline_svg(plot: Plot) -> str:
 
 
 def write_plots(plots: Sequence[Plot], folder: Path) -> None:
-    """Write plots as ``NAME.svg`` and ``NAME.png``, in the colours for white paper.
+    """Write plots as ``NAME.svg`` and ``NAME.png``, in the light palette.
 
     Args:
-        plots: What to draw.
-        folder: Where to; it is made where it is missing.
+        plots: Plots to draw.
+        folder: Target folder; created if missing.
+
+    Raises:
+        SetupError: matplotlib is not installed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for plot in plots:
-        with style_of():
+        with plot_style():
             figure = plot.draw(LIGHT)
             figure.set_facecolor(LIGHT.paper)
-            # Above the drawing: on the page the title stands in the page's own type.
+            # Files have the title in the figure; the page has it in a heading.
             figure.text(
                 0.02,
                 1.05,

@@ -1,4 +1,4 @@
-"""Training plots: loss and accuracy by epoch, rows and seconds by worker."""
+"""Plots of the training: metrics by epoch, rows and seconds by worker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from glasses_spark.reports.plots.axes import (
     MAX_LINES,
     SMALL,
     add_legend,
-    marker_style,
+    marker_styles,
     new_figure,
     set_epoch_axis,
 )
 from glasses_spark.reports.plots.palette import Palette
 from glasses_spark.reports.plots.plot import Plot
-from glasses_spark.reports.plots.words import count_text, shown
+from glasses_spark.reports.plots.words import count_text, number_text
 
-# matplotlib takes half a second to import, so it is imported where something is drawn.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -28,13 +27,13 @@ History: TypeAlias = Sequence[Mapping[str, Any]]
 
 
 def learning_plots(history: History) -> list[Plot]:
-    """Plot each figure that was followed during the fit, over training and validation rows.
+    """Return plots of the loss and each metric by epoch, for training and validation rows.
 
     Args:
-        history: What ``history.json`` holds.
+        history: Contents of ``history.json``.
 
     Returns:
-        A plot for ``loss`` and one for each metric; none where there is no epoch.
+        One plot per metric; empty without epochs.
     """
     names = [
         name
@@ -45,50 +44,50 @@ def learning_plots(history: History) -> list[Plot]:
 
 
 def worker_plots(history: History) -> list[Plot]:
-    """Plot what each worker did in each epoch.
+    """Return plots of each worker's rows, seconds and staleness by epoch.
 
     Args:
-        history: What ``history.json`` holds.
+        history: Contents of ``history.json``.
 
     Returns:
-        Plots of rows and of seconds; one of staleness where any update was stale. None where
-        the history does not name workers.
+        Plots of rows and of seconds, and of staleness if any update was stale; empty if the
+        history has no data on workers.
     """
     if not any(record.get("workers") for record in history):
         return []
-    figures = {"rows": "Rows by worker", "seconds": "Seconds by worker"}
+    titles = {"rows": "Rows by worker", "seconds": "Seconds by worker"}
     if any(share.get("staleness") for record in history for share in record["workers"]):
-        figures["staleness"] = "Staleness by worker"
-    return [_worker_plot(history, name, title) for name, title in figures.items()]
+        titles["staleness"] = "Staleness by worker"
+    return [_worker_plot(history, name, title) for name, title in titles.items()]
 
 
 def _learning_plot(history: History, name: str) -> Plot:
     epochs = [record["epoch"] for record in history]
     series: dict[str, list[float]] = {
-        words: [record[key] for record in history]
-        for words, key in (("training", name), ("validation", f"val_{name}"))
+        label: [record[key] for record in history]
+        for label, key in (("training", name), ("validation", f"val_{name}"))
         if all(record.get(key) is not None for record in history)
     }
 
     def draw(palette: Palette) -> Figure:
         figure, axes = new_figure(palette)
-        for (words, values), colour, marker in zip(
+        for (label, values), colour, marker in zip(
             series.items(), palette.series, "os", strict=False
         ):
-            axes.plot(epochs, values, color=colour, marker=marker, label=words)
+            axes.plot(epochs, values, color=colour, marker=marker, label=label)
         if name == "loss":
             axes.set_ylim(bottom=0)
         set_epoch_axis(axes)
         add_legend(axes, palette)
         return figure
 
-    words = name.replace("_", " ")
+    title = name.replace("_", " ")
     return Plot(
         f"learning-{_slug(name)}",
-        f"{words[0].upper()}{words[1:]} by epoch",
+        f"{title[0].upper()}{title[1:]} by epoch",
         f"Line chart over {count_text(epochs, 'epoch')}. "
         + "; ".join(
-            f"{part} {words} goes from {values[0]:.4f} to {values[-1]:.4f}"
+            f"{part} {title} from {values[0]:.4f} to {values[-1]:.4f}"
             for part, values in series.items()
         )
         + ".",
@@ -107,24 +106,28 @@ def _worker_plot(history: History, name: str, title: str) -> Plot:
     def draw(palette: Palette) -> Figure:
         figure, axes = new_figure(palette, SMALL)
         if len(workers) <= MAX_LINES:
-            for place, worker in enumerate(workers):
+            for index, worker in enumerate(workers):
                 axes.plot(
                     epochs,
-                    [_number(shares.get(worker)) for shares in by_epoch],
-                    color=palette.series[place],
-                    marker=marker_style(epochs)[place],
-                    # The first is the widest, so that of equals the others leave it to be seen.
-                    linewidth=1.6 + len(workers) - 1 - place,
+                    [_nan_if_missing(shares.get(worker)) for shares in by_epoch],
+                    color=palette.series[index],
+                    marker=marker_styles(epochs)[index],
+                    # Earlier lines are wider, so that equal lines stay visible below each other.
+                    linewidth=1.6 + len(workers) - 1 - index,
                     label=f"worker {worker}",
                 )
         else:
-            by_worker = [_known(shares.values()) or [math.nan] for shares in by_epoch]
-            lowest, highest = [min(one) for one in by_worker], [max(one) for one in by_worker]
-            words = f"all {len(workers)} workers"
+            values = [_known(shares.values()) or [math.nan] for shares in by_epoch]
             axes.fill_between(
-                epochs, lowest, highest, color=palette.glasses, alpha=0.25, linewidth=0, label=words
+                epochs,
+                [min(epoch_values) for epoch_values in values],
+                [max(epoch_values) for epoch_values in values],
+                color=palette.glasses,
+                alpha=0.25,
+                linewidth=0,
+                label=f"all {len(workers)} workers",
             )
-            means = [_mean(one) for one in by_worker]
+            means = [_mean(epoch_values) for epoch_values in values]
             axes.plot(epochs, means, color=palette.glasses, label="mean")
         axes.set_ylim(0, 1.1 * max(known, default=0) or 1)
         set_epoch_axis(axes)
@@ -135,13 +138,13 @@ def _worker_plot(history: History, name: str, title: str) -> Plot:
         f"workers-{name}",
         title,
         f"{count_text(workers, 'worker')} over {count_text(epochs, 'epoch')}: {name} between "
-        f"{shown(min(known, default=0))} and {shown(max(known, default=0))} an epoch.",
+        f"{number_text(min(known, default=0))} and {number_text(max(known, default=0))} per epoch.",
         draw,
     )
 
 
 def _slug(name: str) -> str:
-    # Names of metrics come from the configuration and go into ids and file names.
+    # Metric names come from the configuration and become ids and file names.
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
@@ -153,5 +156,5 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _number(value: float | None) -> float:
+def _nan_if_missing(value: float | None) -> float:
     return math.nan if value is None else value

@@ -1,4 +1,4 @@
-"""Words: numbers as the plots show them."""
+"""Text of numbers in plots."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def count_text(things: Sequence[Any], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
+def count_text(items: Sequence[Any], noun: str) -> str:
+    """Return the number of items with a singular or plural noun, such as ``3 epochs``."""
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
 
 
-def shown(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """Format a number: four decimals for floats, thousands separated, None as undefined."""
     if value is None:
         return "undefined"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -1,4 +1,4 @@
-"""Credentials: what must not leave the machine with the record of a run."""
+"""Redaction of credentials in what is sent to tracking tools."""
 
 from __future__ import annotations
 
@@ -8,40 +8,33 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any, Final
 
+from glasses_spark.notebook_html import is_secret
+
 REDACTED: Final = "(redacted)"
 
-# Names of settings whose values Spark itself does not show: `spark.redaction.regex`.
-_SECRET_NAME: Final = re.compile(r"secret|password|token|access[.]?key", re.IGNORECASE)
-
-# The user and the password of a URI, from behind its scheme to the last @ before its path.
+# User and password of a URI, from the end of its scheme to the last @ before its path.
 _USERINFO: Final = re.compile(r"(?<=://)[^/\s?#\"'<>]*@")
 
 
-def is_secret(name: str) -> bool:
-    """Return whether the value of a setting of this name is one, by Spark's own rule."""
-    return _SECRET_NAME.search(name) is not None
-
-
 def secrets_in(config: Mapping[str, Any]) -> set[str]:
-    """Return the values that are secrets, of a configuration with keys such as ``run.dir``."""
+    """Return the secret values of a configuration with keys such as ``run.dir``."""
     return {str(value) for name, value in config.items() if is_secret(name)} - {"", "true", "false"}
 
 
 def holds_password(location: str) -> bool:
-    """Return whether a URI has a user or a password in it."""
+    """Return whether a URI contains a user or a password."""
     return _USERINFO.search(location) is not None
 
 
 def without_credentials(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text without users and passwords in URIs, and without secrets.
+    """Remove users and passwords in URIs, and secrets, from a text.
 
     Args:
         text: Plain text, TOML, JSON or HTML.
-        secrets: Values to take out wherever they stand, also where the format of the text
-            spells them in its own way.
+        secrets: Values to redact, also in their escaped spelling.
     """
     text = _USERINFO.sub("", text)
-    # Longest first: one may hold another.
+    # Longest first, because a secret may contain another.
     for secret in sorted(secrets, key=len, reverse=True):
         quoted = json.dumps(secret, ensure_ascii=False)[1:-1]
         for spelling in (secret, quoted, escape(secret), escape(quoted)):

@@ -1,4 +1,4 @@
-"""TensorBoard: the history of a finished run as event files."""
+"""TensorBoard event files of a finished run."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from glasses_spark.runs import folder as run_folder
-from glasses_spark.runs.read import flat
+from glasses_spark.runs.folder import (
+    CONFIG,
+    HISTORY,
+    TENSORBOARD,
+    read_json,
+    require_run_folder,
+)
+from glasses_spark.runs.read import flatten
 from glasses_spark.runs.tracking.redact import secrets_in, without_credentials
 from glasses_spark.runtime.keras import import_keras
 
-# As the callback of Keras names them, so that runs of both kinds share their charts.
+# Names of the Keras callback, so that runs of both share charts.
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"
 _VALIDATION_PREFIX: Final = "val_"
 
 
 def write_event_files(folder: Path) -> None:
-    """Write the figures of each epoch of a finished run for TensorBoard.
+    """Write the metrics of each epoch of a finished run for TensorBoard.
 
-    They go to ``tensorboard`` in the run folder: ``train`` and ``validation`` hold scalars
-    named ``epoch_loss``, ``epoch_accuracy`` and so on; ``train`` also the configuration as text,
-    and for each worker its ``rows``, ``seconds`` and ``staleness``. The step is the epoch,
-    counted from 1. Event files that are there already are replaced.
+    The folder ``tensorboard`` of the run folder gets ``train`` and ``validation`` with scalars
+    named ``epoch_loss``, ``epoch_accuracy`` and so on. ``train`` also has the configuration as
+    text and the ``rows``, ``seconds`` and ``staleness`` of each worker. The step is the epoch,
+    counted from 1. Existing event files are replaced.
 
     Args:
         folder: Run folder, such as ``Result.run_dir``.
@@ -33,18 +39,18 @@ def write_event_files(folder: Path) -> None:
     Raises:
         ConfigError: It is not a run folder, or lacks a file.
     """
-    run_folder.require_run_folder(folder)
-    history = run_folder.read_json(folder / run_folder.HISTORY)
-    config = (folder / run_folder.CONFIG).read_text(encoding="utf-8")
-    config = without_credentials(config, secrets_in(flat(tomllib.loads(config))))
-    target = folder / run_folder.TENSORBOARD
+    require_run_folder(folder)
+    history = read_json(folder / HISTORY)
+    config = (folder / CONFIG).read_text(encoding="utf-8")
+    config = without_credentials(config, secrets_in(flatten(tomllib.loads(config))))
+    target = folder / TENSORBOARD
     shutil.rmtree(target, ignore_errors=True)
 
-    import_keras()  # TensorFlow, imported quietly
+    import_keras()  # imports TensorFlow without its log output
     import tensorflow as tf
 
     with tf.summary.create_file_writer(str(target / TRAIN)).as_default():
-        # Indented, which is code in Markdown.
+        # Indented, so that Markdown shows it as code.
         tf.summary.text("config", "\n".join(f"    {line}" for line in config.splitlines()), step=0)
         for record in history:
             _write(record["epoch"], _training_scalars(record), tf.summary.scalar)
