@@ -1,4 +1,4 @@
-"""Elsewhere: a folder of this disk under another scheme, as a store that only Hadoop reaches."""
+"""A folder of this disk under another URI scheme, as storage that only Hadoop can read."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pyspark.sql import SparkSession
 
 
 def mounted(spark: SparkSession, folder: Path) -> str:
-    """Mount a folder in Hadoop's own view file system.
+    """Mount a folder in Hadoop's view file system.
 
-    Python knows nothing of its scheme, and no task can open a file by its path.
+    Python cannot open files under its scheme, so tasks cannot open them by path.
 
     Returns:
         The URI of the folder, ``viewfs://NAME/mnt``.
     """
-    # A name of its own: Hadoop keeps a file system as it was when first used.
+    # A new name, because Hadoop caches the configuration of a file system.
     name = uuid.uuid4().hex[:8]
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     configuration.set(f"fs.viewfs.mounttable.{name}.link./mnt", f"file:{folder}")

@@ -1,4 +1,4 @@
-"""Faces: tiny real PNG files, and folders of them, for the tests."""
+"""Small PNG files, and folders of them, for tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE
+
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 SAMPLES = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
 
-# Adam7: first column, first row, step in x, step in y of each pass.
+# Passes of Adam7: first column, first row, step in x, step in y.
 ADAM7 = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -50,41 +51,41 @@ def any_png(
     seed: int = 0,
     extra: Iterable[bytes] = (),
 ) -> bytes:
-    """Write random pixels as a PNG of any kind that the format knows.
+    """Encode random pixels as a PNG of any kind in the standard.
 
     Args:
         height: Rows.
         width: Columns.
         colour: Colour type: ``GREY``, ``RGB``, ``PALETTE``, ``GREY_ALPHA`` or ``RGBA``.
-        depth: Bits of a sample: 1, 2, 4, 8 or 16, where the colour type allows it.
-        interlaced: Whether the rows come in the seven passes of Adam7.
-        seed: Of the pixels.
-        extra: Whole chunks to put before the image data.
+        depth: Bits per sample: 1, 2, 4, 8 or 16, if the colour type allows it.
+        interlaced: Whether the rows are in the seven passes of Adam7.
+        seed: Seed of the pixels.
+        extra: Complete chunks to insert before the image data.
     """
     rng = np.random.default_rng(seed)
     samples = rng.integers(0, 2**depth, (height, width, SAMPLES[colour]))
     passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
     rows = b"".join(
-        # Filter 0: the samples as they are.
-        b"\0" + _packed(row, depth)
+        # Filter 0: unchanged samples.
+        b"\0" + _pack(row, depth)
         for x, y, step_x, step_y in passes
         if x < width
         for row in samples[y::step_y, x::step_x]
     )
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, int(interlaced))
-    parts = [SIGNATURE, chunk(b"IHDR", header), *extra]
+    parts = [PNG_SIGNATURE, chunk(b"IHDR", header), *extra]
     if colour == PALETTE:
         parts.append(chunk(b"PLTE", rng.integers(0, 256, 3 * 2**depth, dtype=np.uint8).tobytes()))
     return b"".join([*parts, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """Wrap the data of one PNG chunk with its length, type and CRC."""
+    """Return a PNG chunk with its length, type and CRC."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def write_faces(folder: Path, files: Mapping[str, bytes] | Iterable[str]) -> Path:
-    """Write files by name; names alone get small images, each its own."""
+    """Write files by name; files without content get small, different images."""
     contents = (
         files
         if isinstance(files, Mapping)
@@ -104,7 +105,7 @@ def write_labels(path: Path, labels: Mapping[int, str | float]) -> Path:
     return path
 
 
-def _packed(samples: NDArray[np.int64], depth: int) -> bytes:
+def _pack(samples: NDArray[np.int64], depth: int) -> bytes:
     flat = samples.reshape(-1)
     if depth == 16:
         return flat.astype(">u2").tobytes()

@@ -21,13 +21,13 @@ def used(frame: DataFrame) -> list[tuple[int, float]]:
 
 
 def many(tmp_path: Path, count: int = 100) -> tuple[str, str]:
-    """Write ``count`` images, every fifth with label 0, as text: they are never decoded here."""
+    """Write ``count`` files, every fifth with label 0; they are not images, but never decoded."""
     folder = write_faces(tmp_path / "faces", {f"{n}.png": b"x" for n in range(count)})
     labels = write_labels(tmp_path / "l.csv", {n: float(n % 5 != 0) for n in range(count)})
     return str(folder), str(labels)
 
 
-def test_images_meet_their_labels_with_content(spark: SparkSession, tmp_path: Path) -> None:
+def test_the_frame_has_images_with_content_and_label(spark: SparkSession, tmp_path: Path) -> None:
     folder = write_faces(tmp_path / "faces", ["face-1.png", "sub-9/face-02.png"])
     labels = write_labels(tmp_path / "labels.csv", {2: "0.0", 1: "1.0"})
 
@@ -50,7 +50,7 @@ def test_images_meet_their_labels_with_content(spark: SparkSession, tmp_path: Pa
     assert dataset.account == Account(2, 2, 2, 0, 0, 0, 0, 0)
 
 
-def test_every_row_left_out_is_counted_named_and_logged(
+def test_images_and_labels_left_out_are_counted_named_and_logged(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = ["1.png", "2.png", "3.png", "4.png", "77.png", "none.png", "99999999999.png"]
@@ -78,14 +78,14 @@ def test_every_row_left_out_is_counted_named_and_logged(
     )
     assert [record.getMessage() for record in caplog.records] == [
         "7 images, 7 labels: 2 images used",
-        "2 images left out, their label is undefined: 3.png, 4.png",
-        "3 images left out, no row of the labels file is about them (2 have no usable number in "
-        "their name): 77.png, 99999999999.png, none.png",
-        "3 labels have no image, such as index 500, 501, 502",
+        "2 images left out because their label is undefined: 3.png, 4.png",
+        "3 images left out because the labels file has no row for them (2 have no usable number "
+        "in their name): 77.png, 99999999999.png, none.png",
+        "3 labels have no image: index 500, 501, 502",
     ]
 
 
-def test_a_few_names_stand_for_many(
+def test_at_most_five_names_are_shown(
     spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = write_faces(tmp_path / "faces", [f"{number}.png" for number in range(9)])
@@ -99,7 +99,7 @@ def test_a_few_names_stand_for_many(
 
 
 @pytest.mark.slow
-def test_images_without_a_defined_label_are_not_opened(spark: SparkSession, tmp_path: Path) -> None:
+def test_images_without_a_defined_label_are_not_read(spark: SparkSession, tmp_path: Path) -> None:
     folder = write_faces(tmp_path / "faces", ["1.png", "2.png", "3.png"])
     labels = write_labels(tmp_path / "labels.csv", {1: 1, 2: ""})
 
@@ -111,7 +111,7 @@ def test_images_without_a_defined_label_are_not_opened(spark: SparkSession, tmp_
 
 
 @pytest.mark.slow
-def test_reading_the_whole_folder_gives_the_same_rows(
+def test_reading_all_files_gives_the_same_rows_as_reading_by_name(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_faces(tmp_path / "faces", ["1.png", "2.png", "3.png", "x.png"])
@@ -119,14 +119,14 @@ def test_reading_the_whole_folder_gives_the_same_rows(
     by_name = load_dataset(spark, str(folder), str(labels)).frame.orderBy("id").collect()
 
     monkeypatch.setattr(images_module, "MAX_NAMED_FILES", 0)
-    whole = load_dataset(spark, str(folder), str(labels)).frame.orderBy("id").collect()
+    all_files = load_dataset(spark, str(folder), str(labels)).frame.orderBy("id").collect()
 
-    assert whole == by_name
-    assert [row["id"] for row in whole] == [1, 3]
+    assert all_files == by_name
+    assert [row["id"] for row in all_files] == [1, 3]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("named", [0, 10_000], ids=["whole folder", "by name"])
+@pytest.mark.parametrize("named", [0, 10_000], ids=["all files", "by name"])
 def test_a_limit_keeps_the_shares_of_the_labels(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: int
 ) -> None:
@@ -138,25 +138,13 @@ def test_a_limit_keeps_the_shares_of_the_labels(
     rows = used(dataset.frame)
     assert len(rows) == 20
     assert [label for _, label in rows].count(0.0) == 4
-    # Not simply the first: those of the listing, or the smallest numbers.
+    # Not simply the first files or the smallest ids.
     assert max(number for number, _ in rows) > 50
     assert (dataset.account.used, dataset.account.beyond_limit) == (20, 80)
 
 
 @pytest.mark.slow
-def test_a_limit_depends_on_the_seed_and_on_nothing_else(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    images, labels = many(tmp_path)
-    first = used(load_dataset(spark, images, labels, limit=20, seed=3).frame)
-
-    assert used(load_dataset(spark, images, labels, limit=20, seed=3).frame) == first
-    assert used(load_dataset(spark, images, labels, limit=20, seed=4).frame) != first
-    assert set(first) < set(used(load_dataset(spark, images, labels, limit=30, seed=3).frame))
-
-
-@pytest.mark.slow
-def test_a_limit_does_not_favour_one_part_of_the_split(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_limit_keeps_the_fractions_of_the_split(spark: SparkSession, tmp_path: Path) -> None:
     images, labels = many(tmp_path, 400)
     frame = load_dataset(spark, images, labels, limit=200).frame
 
@@ -166,19 +154,7 @@ def test_a_limit_does_not_favour_one_part_of_the_split(spark: SparkSession, tmp_
     assert 0.1 <= test / 200 <= 0.3
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("limit", "zeros", "ones"), [(2, 1, 1), (99, 20, 79)])
-def test_a_limit_leaves_an_image_of_each_label(
-    spark: SparkSession, tmp_path: Path, limit: int, zeros: int, ones: int
-) -> None:
-    images, labels = many(tmp_path)
-
-    found = [label for _, label in used(load_dataset(spark, images, labels, limit=limit).frame)]
-
-    assert (found.count(0.0), found.count(1.0)) == (zeros, ones)
-
-
-def test_a_limit_above_the_number_of_images_leaves_all(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_limit_above_the_number_of_images_keeps_all(spark: SparkSession, tmp_path: Path) -> None:
     images, labels = many(tmp_path, 10)
 
     account = load_dataset(spark, images, labels, limit=1000).account
@@ -187,48 +163,48 @@ def test_a_limit_above_the_number_of_images_leaves_all(spark: SparkSession, tmp_
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 1])
-def test_a_limit_below_two_is_refused(spark: SparkSession, tmp_path: Path, limit: int) -> None:
+def test_a_limit_below_two_is_an_error(spark: SparkSession, tmp_path: Path, limit: int) -> None:
     with pytest.raises(ConfigError, match=f"data.limit is {limit}: give at least 2"):
         load_dataset(spark, str(tmp_path), "labels.csv", limit=limit)
 
 
-def test_images_and_labels_that_never_meet_are_refused_with_the_counts(
+def test_no_image_with_a_label_is_an_error_with_the_counts(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     folder = write_faces(tmp_path / "faces", ["1.png", "2.png"])
     labels = write_labels(tmp_path / "labels.csv", {2: "", 3: 1, 4: 0})
 
-    with pytest.raises(DataError, match=r"no image has a label: 2 images .*3 labels .*1 of them"):
+    with pytest.raises(
+        DataError, match=r"no image has a label: found 2 images .* 3 labels .*1 of them"
+    ):
         load_dataset(spark, str(folder), str(labels))
 
 
-def test_errors_of_images_and_labels_pass_through(spark: SparkSession, tmp_path: Path) -> None:
+def test_errors_of_images_and_labels_are_raised(spark: SparkSession, tmp_path: Path) -> None:
     folder = write_faces(tmp_path / "faces", ["a-1.png", "b-1.png"])
     labels = write_labels(tmp_path / "labels.csv", {1: 1})
 
-    with pytest.raises(ImagesError, match="two files have one number"):
+    with pytest.raises(ImagesError, match="two files have the same number"):
         load_dataset(spark, str(folder), str(labels))
     with pytest.raises(LabelsError, match="no such file"):
         load_dataset(spark, str(folder), str(tmp_path / "none.csv"))
 
 
 @pytest.mark.slow
-def test_the_session_keeps_its_settings_and_nothing_cached(
-    spark: SparkSession, tmp_path: Path
-) -> None:
-    def kept() -> set[int]:
+def test_loading_changes_no_setting_and_caches_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    def cached() -> set[int]:
         return set(spark.sparkContext._jsc.getPersistentRDDs())
 
     images, labels = many(tmp_path, 10)
-    before, kept_before = dict(spark.conf.getAll), kept()
+    settings, cached_before = dict(spark.conf.getAll), cached()
 
     load_dataset(spark, images, labels, limit=5).frame.count()
 
-    assert dict(spark.conf.getAll) == before
-    assert kept() <= kept_before  # others may have left something
+    assert dict(spark.conf.getAll) == settings
+    assert cached() <= cached_before  # earlier tests may have left something
 
 
-@pytest.mark.parametrize("named", [0, 10_000], ids=["whole folder", "by name"])
+@pytest.mark.parametrize("named", [0, 10_000], ids=["all files", "by name"])
 @pytest.mark.parametrize("labels", [{1: 1, 2: 0, 3: 1}, {1: 1, 2: "", 9: 0}], ids=["all", "some"])
 def test_files_to_decode_are_those_with_a_defined_label(
     spark: SparkSession,
@@ -243,6 +219,6 @@ def test_files_to_decode_are_those_with_a_defined_label(
 
     dataset = load_dataset(spark, str(folder), str(path))
 
-    wanted = sorted(number for number, label in labels.items() if label != "" and number < 9)
-    assert sorted(row["id"] for row in dataset.undecoded_files.collect()) == wanted
+    expected = sorted(number for number, label in labels.items() if label != "" and number < 9)
+    assert sorted(row["id"] for row in dataset.undecoded_files.collect()) == expected
     assert "label" not in dataset.undecoded_files.columns

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.errors import ConfigError
-from glasses_spark.preprocessing.split import split_by_id, split_column
+from glasses_spark.preprocessing.split import split_by_id, split_column, split_key
 from tests.paths import REAL_LABELS
 
 
@@ -31,7 +31,7 @@ def test_each_row_is_in_exactly_one_part(spark: SparkSession) -> None:
     assert not train_ids & test_ids
 
 
-def test_partitions_order_type_and_added_files_move_no_row(spark: SparkSession) -> None:
+def test_partitions_order_type_and_new_files_move_no_row(spark: SparkSession) -> None:
     before = parts(spark.range(500))
 
     assert parts(spark.range(500).repartition(7).orderBy(F.rand(1))) == before
@@ -40,37 +40,41 @@ def test_partitions_order_type_and_added_files_move_no_row(spark: SparkSession) 
     assert {number: after[number] for number in before} == before
 
 
-def test_a_larger_test_part_keeps_the_rows_of_the_smaller(spark: SparkSession) -> None:
+def test_a_larger_test_set_contains_the_smaller(spark: SparkSession) -> None:
     small, large = parts(spark.range(500), test=0.2), parts(spark.range(500), test=0.3)
 
     assert all(large[number] == "test" for number, part in small.items() if part == "test")
 
 
 def test_another_seed_gives_an_independent_split(spark: SparkSession) -> None:
-    one, other = parts(spark.range(5000), seed=1), parts(spark.range(5000), seed=2)
+    first, second = parts(spark.range(5000), seed=1), parts(spark.range(5000), seed=2)
 
-    both = sum(one[number] == other[number] == "test" for number in one)
+    both = sum(first[number] == second[number] == "test" for number in first)
     assert both / 5000 == pytest.approx(0.2 * 0.2, abs=0.012)
 
 
-def test_the_parts_have_the_fractions_asked_for(spark: SparkSession) -> None:
-    found = list(parts(spark.range(20_000)).values())
+def test_the_parts_have_the_given_fractions(spark: SparkSession) -> None:
+    names = list(parts(spark.range(20_000)).values())
 
-    assert found.count("test") / 20_000 == pytest.approx(0.2, abs=0.012)
-    assert found.count("validation") / 20_000 == pytest.approx(0.1, abs=0.009)
-    assert found.count("train") / 20_000 == pytest.approx(0.7, abs=0.013)
+    assert names.count("test") / 20_000 == pytest.approx(0.2, abs=0.012)
+    assert names.count("validation") / 20_000 == pytest.approx(0.1, abs=0.009)
+    assert names.count("train") / 20_000 == pytest.approx(0.7, abs=0.013)
 
 
 @pytest.mark.skipif(not REAL_LABELS.exists(), reason=f"no real labels at {REAL_LABELS}")
-def test_both_labels_of_the_real_faces_have_their_share_of_the_test(spark: SparkSession) -> None:
+def test_both_labels_of_the_kaggle_set_have_their_share_of_the_test_set(
+    spark: SparkSession,
+) -> None:
     with REAL_LABELS.open() as file:
         rows = [(int(row["index"]), row["label"].strip()) for row in csv.DictReader(file)]
     known = [(number, float(label)) for number, label in rows if label not in ("", "nan")]
     frame = spark.createDataFrame(known, "id int, label double").repartition(1).cache()
     for seed in range(8):
         column = split_column(test=0.2, seed=seed)
-        counted = frame.groupBy("label").agg(F.avg((column == "test").cast("double")).alias("test"))
-        shares = {row["label"]: row["test"] for row in counted.collect()}
+        by_label = frame.groupBy("label").agg(
+            F.avg((column == "test").cast("double")).alias("test")
+        )
+        shares = {row["label"]: row["test"] for row in by_label.collect()}
 
         assert shares == {
             0.0: pytest.approx(0.2, abs=0.02),
@@ -86,10 +90,10 @@ def test_both_labels_of_the_real_faces_have_their_share_of_the_test(spark: Spark
         (1.0, 0.0, "split.test is 1.0"),
         (math.nan, 0.0, "split.test is nan"),
         (0.2, -0.1, "split.validation is -0.1"),
-        (0.5, 0.5, "leave nothing to train on"),
+        (0.5, 0.5, "leave no rows to train on"),
     ],
 )
-def test_a_fraction_out_of_range_is_refused_by_its_key(
+def test_a_fraction_out_of_range_is_an_error_that_names_the_key(
     spark: SparkSession, test: float, validation: float, key: str
 ) -> None:
     with pytest.raises(ConfigError, match=key):
@@ -97,6 +101,22 @@ def test_a_fraction_out_of_range_is_refused_by_its_key(
 
 
 @pytest.mark.parametrize("test", [0.0, 1.0, -1.0, math.nan])
-def test_two_parts_need_a_fraction_between_0_and_1(spark: SparkSession, test: float) -> None:
+def test_a_split_in_two_needs_a_fraction_between_0_and_1(spark: SparkSession, test: float) -> None:
     with pytest.raises(ConfigError, match=r"split\.test"):
         split_by_id(spark.range(3), test=test, seed=0)
+
+
+def test_rows_of_one_cluster_are_in_the_same_part(spark: SparkSession) -> None:
+    frame = spark.range(1000).select("id", (F.col("id") - F.col("id") % 10).alias("cluster"))
+
+    train, test = split_by_id(frame, test=0.3, seed=0)
+
+    train_clusters = {row["cluster"] for row in train.collect()}
+    test_clusters = {row["cluster"] for row in test.collect()}
+    assert not train_clusters & test_clusters
+    assert train_clusters | test_clusters == set(range(0, 1000, 10))
+
+
+def test_the_split_is_by_cluster_if_the_frame_has_that_column(spark: SparkSession) -> None:
+    assert split_key(spark.range(1)) == "id"
+    assert split_key(spark.range(1).select("id", F.col("id").alias("cluster"))) == "cluster"

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from glasses_spark.errors import DecodeError
 from glasses_spark.preprocessing.decoding.decode import decode
+from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE
 from tests.faces import (
     GREY,
     GREY_ALPHA,
     PALETTE,
     RGB,
     RGBA,
-    SIGNATURE,
     any_png,
     chunk,
     encode_png,
@@ -40,7 +40,7 @@ def opencv(content: bytes, height: int = 128, width: int = 128) -> NDArray[np.ui
 
 
 def header(width: int, height: int) -> bytes:
-    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, RGB, 0, 0, 0))
+    return PNG_SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, RGB, 0, 0, 0))
 
 
 @pytest.mark.parametrize("interlaced", [False, True], ids=["rows", "interlaced"])
@@ -60,7 +60,7 @@ def test_every_kind_of_png_decodes_as_opencv_does(
 
 
 @pytest.mark.parametrize(("size", "level"), [(64, 9), (255, 3), (256, 0), (257, 9), (1024, 1)])
-def test_what_opencv_wrote_decodes_as_opencv_does(size: int, level: int) -> None:
+def test_files_written_by_opencv_decode_as_opencv_does(size: int, level: int) -> None:
     rng = np.random.default_rng(size)
     face = cv2.GaussianBlur(rng.integers(0, 256, (size, size, 3), dtype=np.uint8), (0, 0), 3)
     content = cv2.imencode(".png", face, [cv2.IMWRITE_PNG_COMPRESSION, level])[1].tobytes()
@@ -68,7 +68,7 @@ def test_what_opencv_wrote_decodes_as_opencv_does(size: int, level: int) -> None
     np.testing.assert_array_equal(decode(content), opencv(content))
 
 
-def test_height_and_width_are_not_confused() -> None:
+def test_height_and_width_are_not_swapped() -> None:
     content = noise_png(40, 60)
 
     decoded = decode(content, 20, 50)
@@ -88,26 +88,26 @@ def test_a_view_decodes_like_the_bytes() -> None:
     np.testing.assert_array_equal(decode(memoryview(content)), decode(content))
 
 
-def test_chunks_of_metadata_and_bytes_after_the_end_do_no_harm() -> None:
+def test_metadata_chunks_and_bytes_after_the_end_are_ignored() -> None:
     content = any_png(9, 9, extra=[chunk(b"tEXt", b"Comment\0hello")])
 
     np.testing.assert_array_equal(decode(content + b"more"), opencv(content))
 
 
 @pytest.mark.parametrize("content", [noise_png(), noise_png(200, 200)], ids=["small", "large"])
-def test_a_file_cut_anywhere_is_refused(content: bytes) -> None:
+def test_a_file_truncated_anywhere_is_an_error(content: bytes) -> None:
     step = max(1, len(content) // 500)
     cuts = {*range(1, len(content), step), *range(len(content) - 20, len(content))}
     reasons = set()
     for cut in sorted(cuts):
-        with pytest.raises(DecodeError) as refusal:
+        with pytest.raises(DecodeError) as error:
             decode(content[:cut])
-        reasons.add(str(refusal.value).split(" (")[0])
+        reasons.add(str(error.value).split(" (")[0])
 
     assert reasons == {"not a PNG file", "truncated PNG file"}
 
 
-def test_a_flipped_bit_anywhere_is_refused() -> None:
+def test_a_flipped_bit_anywhere_is_an_error() -> None:
     content = noise_png()
     for position in range(len(content)):
         damaged = bytearray(content)
@@ -116,7 +116,7 @@ def test_a_flipped_bit_anywhere_is_refused() -> None:
             decode(bytes(damaged))
 
 
-def test_image_data_that_ends_early_is_refused() -> None:
+def test_image_data_that_ends_early_is_an_error() -> None:
     rows = b"".join(b"\0" + bytes(3 * 32) for _ in range(16))  # 16 of 32 rows
     for data in (zlib.compress(rows), zlib.compress(rows * 2)[:-12], b""):
         content = header(32, 32) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
@@ -124,43 +124,9 @@ def test_image_data_that_ends_early_is_refused() -> None:
             decode(content)
 
 
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        pytest.param(b"", "empty file", id="empty"),
-        pytest.param(b"no face", r"not a PNG file \(starts with b'no face'\)", id="text"),
-        pytest.param(
-            cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes(),
-            r"not a PNG file \(starts with b'\\xff\\xd8",
-            id="JPEG",
-        ),
-        pytest.param(
-            cv2.imencode(".jp2", np.zeros((64, 64), np.uint8))[1].tobytes(),
-            r"not a PNG file",
-            id="JPEG 2000",
-        ),
-        pytest.param(SIGNATURE, "truncated PNG file", id="signature alone"),
-        pytest.param(
-            header(4, 4) + chunk(b"IEND", b""), "PNG without image data", id="no image data"
-        ),
-        pytest.param(
-            SIGNATURE + chunk(b"IDAT", b"") + chunk(b"IEND", b""),
-            "PNG without a header",
-            id="no header",
-        ),
-        pytest.param(header(0, 4), "PNG of 0 x 4 pixels", id="no pixels"),
-        pytest.param(
-            header(2**31 - 1, 2**31 - 1) + chunk(b"IDAT", b"") + chunk(b"IEND", b""),
-            "PNG of 2147483647 x 2147483647 pixels, more than 67108864 in all",
-            id="enormous",
-        ),
-        pytest.param(
-            SIGNATURE + b"\xff\xff\xff\xff" + b"IHDR" + bytes(40),
-            "truncated PNG file",
-            id="chunk longer than the file",
-        ),
-    ],
-)
-def test_what_is_no_whole_png_is_refused_with_a_reason(content: bytes, reason: str) -> None:
-    with pytest.raises(DecodeError, match=reason):
-        decode(content)
+def test_opencv_decodes_only_valid_png_files() -> None:
+    for suffix in (".jpg", ".jp2"):
+        content = cv2.imencode(suffix, np.zeros((64, 64), np.uint8))[1].tobytes()
+        assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is not None
+        with pytest.raises(DecodeError, match="not a PNG file"):
+            decode(content)

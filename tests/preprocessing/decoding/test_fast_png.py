@@ -1,4 +1,4 @@
-"""Tests for glasses_spark.preprocessing.decoding.fast_png: what is fast is what OpenCV makes of it."""
+"""Tests for glasses_spark.preprocessing.decoding.fast_png, against OpenCV."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from glasses_spark.errors import DecodeError
 from glasses_spark.preprocessing.decoding import fast_png
 from glasses_spark.preprocessing.decoding.decode import decode
-from glasses_spark.preprocessing.decoding.png_file import read_png_file
+from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE, read_png_file
 from tests.faces import (
     GREY,
     GREY_ALPHA,
@@ -25,7 +25,6 @@ from tests.faces import (
     RGB,
     RGBA,
     SAMPLES,
-    SIGNATURE,
     any_png,
     chunk,
     encode_png,
@@ -38,14 +37,14 @@ PAETH = 4
 FILTERS = [0, 1, 2, 3, PAETH]
 
 TEXT = chunk(b"tEXt", b"Software\0a camera")
-HARMLESS = {
+IGNORED = {
     "tEXt": TEXT,
     "malformed tEXt": chunk(b"tEXt", b"\xff" * 300),
     "2,000 tEXt": TEXT * 2000,
     "tIME": chunk(b"tIME", bytes([7, 230, 1, 1, 1, 1, 1])),
     "pHYs": chunk(b"pHYs", struct.pack(">IIB", 2835, 2835, 1)),
 }
-TELLING = {
+AFFECTING = {
     "gAMA": chunk(b"gAMA", struct.pack(">I", 45455)),
     "linear gAMA": chunk(b"gAMA", struct.pack(">I", 100000)),
     "sRGB": chunk(b"sRGB", b"\0"),
@@ -68,7 +67,7 @@ needs_accelerators = pytest.mark.skipif(
 
 
 def opencv(content: bytes, height: int = 128, width: int = 128) -> Pixels | None:
-    """What OpenCV makes of a file; None where it refuses it."""
+    """Return the pixels from OpenCV; None if it rejects the file."""
     try:
         grey = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     except cv2.error:
@@ -76,7 +75,7 @@ def opencv(content: bytes, height: int = 128, width: int = 128) -> Pixels | None
     return None if grey is None else cv2.resize(grey, (width, height))
 
 
-def ours(content: bytes, height: int = 128, width: int = 128) -> Pixels | None:
+def decoded_or_none(content: bytes, height: int = 128, width: int = 128) -> Pixels | None:
     try:
         return decode(content, height, width)
     except DecodeError:
@@ -87,22 +86,22 @@ def fast(content: bytes, height: int = 128, width: int = 128) -> Pixels | None:
     return fast_png.decode_fast(read_png_file(memoryview(content)), height, width)
 
 
-def assert_same(found: Pixels | None, wanted: Pixels | None) -> None:
-    assert (found is None) == (wanted is None)
-    if found is not None and wanted is not None:
-        np.testing.assert_array_equal(found, wanted)
+def assert_same(actual: Pixels | None, expected: Pixels | None) -> None:
+    assert (actual is None) == (expected is None)
+    if actual is not None and expected is not None:
+        np.testing.assert_array_equal(actual, expected)
 
 
 def assert_fast_and_same(content: bytes, height: int = 128, width: int = 128) -> None:
-    found = fast(content, height, width)
-    assert found is not None
-    assert_same(found, opencv(content, height, width))
+    pixels = fast(content, height, width)
+    assert pixels is not None
+    assert_same(pixels, opencv(content, height, width))
 
 
 def rows_of(
     rng: np.random.Generator, height: int, width: int, colour: int, filters: list[int]
 ) -> bytes:
-    """Rows as they are in a file: a filter, then bytes. All are rows of some picture."""
+    """Return random rows as in a file: a filter and bytes. Any bytes are a valid image."""
     rows = rng.integers(0, rng.choice([4, 256]), (height, 1 + width * SAMPLES[colour]))
     rows[:, 0] = rng.choice(filters, height)
     return rows.astype(np.uint8).tobytes()
@@ -123,33 +122,35 @@ def png_of(
     step = max(1, -(-len(data) // pieces))
     parts = [chunk(b"IDAT", data[start : start + step]) for start in range(0, len(data), step)]
     image = between.join(parts) or chunk(b"IDAT", b"")
-    return b"".join([SIGNATURE, chunk(b"IHDR", header), before, image, after, chunk(b"IEND", b"")])
+    return b"".join(
+        [PNG_SIGNATURE, chunk(b"IHDR", header), before, image, after, chunk(b"IEND", b"")]
+    )
 
 
 @needs_accelerators
-@pytest.mark.parametrize("filters", [*([one] for one in FILTERS), FILTERS], ids=str)
+@pytest.mark.parametrize("filters", [*([number] for number in FILTERS), FILTERS], ids=str)
 @pytest.mark.parametrize("colour", FAST_COLOURS)
-def test_every_filter_is_undone_as_opencv_undoes_it(colour: int, filters: list[int]) -> None:
+def test_every_filter_is_reversed_as_by_opencv(colour: int, filters: list[int]) -> None:
     rng = np.random.default_rng(0)
     for height, width in [(1, 1), (1, 9), (7, 1), (64, 48), (131, 257), (256, 256)]:
         rows = rows_of(rng, height, width, colour, filters)
         content = png_of(zlib.compress(rows), height, width, colour, pieces=3)
-        assert_fast_and_same(content, height, width)  # as large as the file: every pixel counts
+        assert_fast_and_same(content, height, width)  # not resized, so that every pixel is compared
         assert_same(decode(content), opencv(content))
 
 
 @needs_accelerators
-def test_each_of_the_16_million_colours_becomes_the_grey_of_opencv() -> None:
+def test_all_16_million_colours_have_the_grey_of_opencv() -> None:
     low = np.arange(2**20, dtype=np.uint32).reshape(1024, 1024)
     for high in range(16):
         colours = low | high << 20
-        picture = np.stack([colours >> shift & 255 for shift in (0, 8, 16)], axis=2)
-        content = encode_png(picture.astype(np.uint8))
+        image = np.stack([colours >> shift & 255 for shift in (0, 8, 16)], axis=2)
+        content = encode_png(image.astype(np.uint8))
         assert_fast_and_same(content, 1024, 1024)
 
 
 @needs_accelerators
-def test_a_large_picture_as_opencv_writes_it_takes_the_fast_path() -> None:
+def test_a_large_image_written_by_opencv_takes_the_fast_path() -> None:
     rng = np.random.default_rng(0)
     face = cv2.GaussianBlur(rng.integers(0, 256, (1024, 1024, 3), dtype=np.uint8), (0, 0), 2)
     content = cv2.imencode(".png", face, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1].tobytes()
@@ -159,7 +160,7 @@ def test_a_large_picture_as_opencv_writes_it_takes_the_fast_path() -> None:
 @needs_accelerators
 @pytest.mark.parametrize("columns", range(1, 10))
 @pytest.mark.parametrize("rows", range(1, 10))
-def test_a_whole_number_of_pixels_becomes_one_as_in_opencv(rows: int, columns: int) -> None:
+def test_shrinking_by_a_whole_number_gives_the_pixels_of_opencv(rows: int, columns: int) -> None:
     rng = np.random.default_rng(10 * rows + columns)
     for height, width in [(1, 1), (2, 3), (31, 33), (50, 49)]:
         size = (height * rows, width * columns)
@@ -169,7 +170,7 @@ def test_a_whole_number_of_pixels_becomes_one_as_in_opencv(rows: int, columns: i
 
 @needs_accelerators
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (100, 128), (128, 1000), (255, 257), (300, 40)])
-def test_any_other_size_becomes_what_opencv_makes_of_it(size: tuple[int, int]) -> None:
+def test_any_other_resize_gives_the_pixels_of_opencv(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     content = png_of(zlib.compress(rows_of(rng, *size, RGBA, FILTERS)), *size, RGBA)
     for height, width in [(128, 128), (1, 1), (7, 300), (size[0], 2), (2, size[1])]:
@@ -177,11 +178,11 @@ def test_any_other_size_becomes_what_opencv_makes_of_it(size: tuple[int, int]) -
 
 
 @needs_accelerators
-@pytest.mark.parametrize("place", ["before", "after"])
-@pytest.mark.parametrize("kind", HARMLESS)
-def test_chunks_that_say_nothing_of_pixels_are_passed_over(kind: str, place: str) -> None:
+@pytest.mark.parametrize("position", ["before", "after"])
+@pytest.mark.parametrize("kind", IGNORED)
+def test_chunks_that_do_not_affect_pixels_are_ignored(kind: str, position: str) -> None:
     rows = rows_of(np.random.default_rng(0), 40, 60, RGB, FILTERS)
-    extra = {"before": b"", "after": b"", place: HARMLESS[kind]}
+    extra = {"before": b"", "after": b"", position: IGNORED[kind]}
     content = png_of(zlib.compress(rows), 40, 60, before=extra["before"], after=extra["after"])
     assert_fast_and_same(content)
 
@@ -192,40 +193,40 @@ def odd_files() -> dict[str, bytes]:
     rows = rows_of(rng, 40, 60, RGB, FILTERS)
     data = zlib.compress(rows)
     small_window = zlib.compressobj(wbits=9)
-    long = bytes(8_000_001 - len(data))
+    padding = bytes(8_000_001 - len(data))
     header = struct.pack(">IIBBBBB", 60, 40, 8, RGB, 0, 0, 0)
     wide = rows_of(rng, 2, 4097, RGB, FILTERS)
     return {
-        **{kind: png_of(data, 40, 60, before=extra) for kind, extra in TELLING.items()},
-        "gAMA at the end": png_of(data, 40, 60, after=TELLING["gAMA"]),
+        **{kind: png_of(data, 40, 60, before=extra) for kind, extra in AFFECTING.items()},
+        "gAMA at the end": png_of(data, 40, 60, after=AFFECTING["gAMA"]),
         "two headers": png_of(data, 40, 60, before=chunk(b"IHDR", header)),
-        "text amid the data": png_of(data, 40, 60, pieces=2, between=TEXT),
+        "text between the data": png_of(data, 40, 60, pieces=2, between=TEXT),
         "palette": any_png(40, 60, colour=PALETTE),
         "grey and alpha": any_png(40, 60, colour=GREY_ALPHA),
         "16 bits": any_png(40, 60, depth=16),
         "1 bit": any_png(40, 60, colour=GREY, depth=1),
         "interlaced": any_png(40, 60, interlaced=True),
         "small window": png_of(small_window.compress(rows) + small_window.flush(), 40, 60),
-        "rows too many": png_of(zlib.compress(rows + bytes(1)), 40, 60),
+        "too many rows": png_of(zlib.compress(rows + bytes(1)), 40, 60),
         "4097 columns": png_of(zlib.compress(wide), 2, 4097),
-        "8 MB chunk": png_of(data + long, 40, 60),
+        "8 MB chunk": png_of(data + padding, 40, 60),
     }
 
 
 @pytest.mark.parametrize("kind", odd_files())
-def test_what_is_out_of_the_ordinary_is_left_to_opencv(kind: str) -> None:
+def test_unusual_files_are_left_to_opencv(kind: str) -> None:
     content = odd_files()[kind]
 
     assert fast(content) is None
-    assert_same(ours(content), opencv(content))
+    assert_same(decoded_or_none(content), opencv(content))
 
 
 @functools.cache
 def damaged_data() -> dict[str, bytes]:
-    """Image data that is damaged inside chunks that are not."""
+    """Return damaged image data, to be put into valid chunks."""
     rows = rows_of(np.random.default_rng(0), 40, 60, RGB, FILTERS)
     data = zlib.compress(rows)
-    # Declares a window of 512 bytes, and reaches back further: to the first 20 rows.
+    # Declares a window of 512 bytes, but refers further back, to the first 20 rows.
     far = bytearray(zlib.compress(rows[: len(rows) // 2] * 2, 9))
     far[:2] = struct.pack(">H", 0x1800 + -0x1800 % 31)
     filters = bytearray(rows)
@@ -239,13 +240,13 @@ def damaged_data() -> dict[str, bytes]:
         "filter 5": zlib.compress(bytes(filters)),
         "far beyond the window": bytes(far),
         "not deflate": bytes(range(100)),
-        # Inflates as well as before, to other pixels: only the checksum tells.
+        # Inflates without an error, but to other pixels: only the checksum shows it.
         "one pixel": zlib.compress(rows, 0)[:5000] + b"!" + zlib.compress(rows, 0)[5001:],
     }
 
 
 @pytest.mark.parametrize("kind", damaged_data())
-def test_data_that_opencv_refuses_is_refused(kind: str) -> None:
+def test_data_that_opencv_rejects_is_an_error(kind: str) -> None:
     content = png_of(damaged_data()[kind], 40, 60)
 
     assert opencv(content) is None
@@ -254,10 +255,10 @@ def test_data_that_opencv_refuses_is_refused(kind: str) -> None:
 
 
 @needs_accelerators
-def test_any_file_gives_what_opencv_gives() -> None:
+def test_random_files_give_the_result_of_opencv() -> None:
     rng = np.random.default_rng(4)
-    count, taken, refused = 800, 0, 0
-    extras = [b"", b"", *HARMLESS.values(), *TELLING.values()]
+    count, taken, rejected = 800, 0, 0
+    extras = [b"", b"", *IGNORED.values(), *AFFECTING.values()]
     for _ in range(count):
         height, width = (int(n) for n in rng.integers(1, 40, 2))
         size = (height, width)
@@ -284,19 +285,19 @@ def test_any_file_gives_what_opencv_gives() -> None:
             pieces=int(rng.integers(1, 6)),
             before=extras[rng.integers(0, len(extras))] if rng.random() < 0.4 else b"",
         )
-        wanted = opencv(content, height, width)
+        expected = opencv(content, height, width)
         taken += fast(content, height, width) is not None
-        refused += wanted is None
+        rejected += expected is None
 
-        assert_same(ours(content, height, width), wanted)
+        assert_same(decoded_or_none(content, height, width), expected)
 
-    # Of the three parts that are not damaged, some have another window or a telling chunk.
+    # Half of the files are undamaged; some of them have another window or an affecting chunk.
     assert taken > count / 4
-    assert refused > count / 6
+    assert rejected > count / 6
 
 
 @needs_accelerators
-def test_data_that_inflate_to_more_than_the_header_says_take_no_memory() -> None:
+def test_data_larger_than_declared_do_not_use_memory() -> None:
     content = png_of(zlib.compress(bytes(50_000_000), 9), 10, 10)
     file = read_png_file(memoryview(content))
     tracemalloc.start()
@@ -311,7 +312,7 @@ def test_data_that_inflate_to_more_than_the_header_says_take_no_memory() -> None
 
 
 @pytest.mark.parametrize("missing", ["isal", "kornia_rs"])
-def test_without_an_accelerator_the_pixels_are_the_same(missing: str) -> None:
+def test_the_pixels_are_the_same_without_an_accelerator(missing: str) -> None:
     rows = rows_of(np.random.default_rng(0), 256, 256, RGB, FILTERS)
     content = png_of(zlib.compress(rows), 256, 256)
     script = f"""
@@ -321,8 +322,8 @@ from glasses_spark.preprocessing.decoding import decode, fast_png
 assert not fast_png.AVAILABLE
 sys.stdout.buffer.write(decode.decode(sys.stdin.buffer.read()).tobytes())
 """
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script], input=content, capture_output=True, check=True
     )
 
-    assert found.stdout == decode(content).tobytes()
+    assert done.stdout == decode(content).tobytes()

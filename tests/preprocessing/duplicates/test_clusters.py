@@ -1,27 +1,53 @@
-"""Tests for glasses_spark.preprocessing.duplicates.clusters; tests of duplicates compare both ways."""
+"""Tests for glasses_spark.preprocessing.duplicates.clusters."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pyspark.sql import SparkSession
 
-from glasses_spark.preprocessing.duplicates.clusters import cluster_hashes
+from glasses_spark.preprocessing.duplicates.clusters import (
+    FIRST,
+    HASH_WORDS,
+    cluster_hashes,
+    unpersist_checkpoint,
+)
 from glasses_spark.preprocessing.duplicates.perceptual_hash import DISTANCE
 
 
-def test_a_cluster_is_what_a_chain_of_near_hashes_connects() -> None:
-    # Steps of DISTANCE bits: neighbours are near, others are not.
-    words = np.zeros((4, 4), np.int64)
-    for step in range(3):
-        words[step + 1] = words[step]
-        words[step + 1, step] = 2**DISTANCE - 1
-    far = np.full((1, 4), -1, np.int64)
+def clusters_of(spark: SparkSession, hashes: dict[int, NDArray[np.int64]]) -> dict[int, int]:
+    rows = [(first, *map(int, words)) for first, words in hashes.items()]
+    schema = f"{FIRST} int, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
+    checkpoint = cluster_hashes(spark.createDataFrame(rows, schema))
+    clusters = {row[FIRST]: row["cluster"] for row in checkpoint.collect()}
+    unpersist_checkpoint(checkpoint)
+    return clusters
 
-    assert cluster_hashes(np.concatenate([words, far, far])[[4, 3, 1, 0, 2, 5]]).tolist() == [
-        0,
-        1,
-        1,
-        1,
-        1,
-        0,
-    ]
-    assert cluster_hashes(words[[0, 2]]).tolist() == [0, 1]
+
+def chain(length: int) -> list[NDArray[np.int64]]:
+    """Return hashes that differ from the next in 16 bits, from others in more."""
+    hashes = [np.zeros(4, np.int64)]
+    for step in range(length - 1):
+        word = hashes[-1].copy()
+        word[step % 3] ^= (2**DISTANCE - 1) << (DISTANCE * (step // 3))
+        hashes.append(word)
+    return hashes
+
+
+@pytest.mark.slow
+def test_a_cluster_contains_all_hashes_of_a_chain_of_near_ones(spark: SparkSession) -> None:
+    far = np.full(4, -1, np.int64)
+    hashes = dict(zip([40, 10, 30, 20, 50], [*chain(4), far], strict=True))
+
+    # A hash that is near no other one is in no cluster.
+    assert clusters_of(spark, hashes) == dict.fromkeys([10, 20, 30, 40], 10)
+
+
+@pytest.mark.slow
+def test_hashes_with_17_differing_bits_are_not_near(spark: SparkSession) -> None:
+    first, near, far = np.zeros((3, 4), np.int64)
+    near[0], far[1] = 2**16 - 1, 2**17 - 1
+
+    assert DISTANCE == 16
+    assert clusters_of(spark, {1: first, 2: near, 3: far}) == {1: 1, 2: 1}
