@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.cli.session import command_session
@@ -12,15 +11,9 @@ from glasses_spark.config.config import Config
 
 
 def test_a_command_uses_a_running_session_and_leaves_it_running(
-    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession,
 ) -> None:
-    arguments = Namespace(debug=False, verbose=False)
-    imported: list[str] = []
-
-    with command_session(
-        Config(), arguments, meanwhile=lambda: imported.append("training")
-    ) as session:
+    with command_session(Config(), Namespace(debug=False, verbose=False)) as session:
         assert session.range(3).count() == 3
 
     assert spark.range(3).count() == 3
-    assert imported == ["training"]

