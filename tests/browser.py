@@ -1,4 +1,4 @@
-"""A browser: Chromium without a window, asked over its own pipe, for tests of pages."""
+"""Headless Chromium, controlled through the DevTools protocol, for tests of pages."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-# Debian's name first, then those of others.
+# Debian's name first.
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
-_SECONDS: Final = 60.0
+_TIMEOUT_S: Final = 60.0
 
 
 def find_browser() -> str | None:
-    """The path of an installed Chromium, if there is one."""
+    """Return the path of an installed Chromium, or None."""
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 class Browser:
-    """One page of a Chromium, spoken to in the DevTools protocol.
+    """One page of a headless Chromium.
 
-    The protocol goes over two pipes (``--remote-debugging-pipe``), a zero byte after each
-    message: no port is opened and no client library is needed.
+    The DevTools protocol runs over two pipes (``--remote-debugging-pipe``) with a zero byte
+    after each message, so it needs no port and no client library.
     """
 
     def __init__(self, executable: str) -> None:
         self._profile = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
-        theirs_in, self._write_end = os.pipe()
-        self._read_end, theirs_out = os.pipe()
+        chromium_in, self._write_end = os.pipe()
+        self._read_end, chromium_out = os.pipe()
         self._process = subprocess.Popen(
             [
                 # Chromium reads descriptor 3 and writes descriptor 4.
                 "bash",
                 "-c",
-                f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}',
+                f'exec "$0" "$@" 3<&{chromium_in} 4>&{chromium_out}',
                 executable,
                 "--headless=new",
                 "--remote-debugging-pipe",
@@ -57,21 +57,21 @@ class Browser:
                 f"--user-data-dir={self._profile.name}",
                 "about:blank",
             ],
-            pass_fds=(theirs_in, theirs_out),
+            pass_fds=(chromium_in, chromium_out),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        os.close(chromium_in)
+        os.close(chromium_out)
         self._received = b""
-        self._last = 0
+        self._last_id = 0
         self.events: deque[dict[str, Any]] = deque()
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)[
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
         for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
+            self.call(f"{domain}.enable")
 
     def __enter__(self) -> Browser:
         return self
@@ -82,7 +82,7 @@ class Browser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Chromium ends when nobody is left to ask it.
+        # Chromium exits when its input closes.
         os.close(self._write_end)
         try:
             self._process.wait(10)
@@ -92,16 +92,16 @@ class Browser:
         os.close(self._read_end)
         self._profile.cleanup()
 
-    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send one command and return its result; what happens meanwhile joins the events."""
-        self._last += 1
-        message: dict[str, Any] = {"id": self._last, "method": method, "params": parameters}
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and return its result; events in between are appended to ``events``."""
+        self._last_id += 1
+        message: dict[str, Any] = {"id": self._last_id, "method": method, "params": parameters}
         if hasattr(self, "_session") and not method.startswith("Target."):
             message["sessionId"] = self._session
         os.write(self._write_end, json.dumps(message).encode() + b"\0")
         while True:
-            answer = self._next()
-            if answer.get("id") == self._last:
+            answer = self._receive()
+            if answer.get("id") == self._last_id:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 result: dict[str, Any] = answer["result"]
@@ -109,41 +109,41 @@ class Browser:
             self.events.append(answer)
 
     def wait_for(self, event: str) -> None:
-        """Wait until an event has come that was not waited for before."""
+        """Wait until ``events`` contains an event of this method."""
         seen = 0
         while True:
             while seen < len(self.events):
                 if self.events[seen]["method"] == event:
                     return
                 seen += 1
-            self.events.append(self._next())
+            self.events.append(self._receive())
 
     def open(self, page: Path, *, width: int, scheme: str) -> None:
-        """Open a file.
+        """Open a file and wait until it is loaded.
 
         Args:
-            page: The file.
-            width: Of the window, in CSS pixels.
-            scheme: ``light`` or ``dark``.
+            page: HTML file.
+            width: Width of the window in CSS pixels.
+            scheme: Preferred colour scheme, ``light`` or ``dark``.
         """
-        self.ask(
+        self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=900,
             deviceScaleFactor=1,
             mobile=False,
         )
-        self.ask(
+        self.call(
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
         self.events.clear()
-        self.ask("Page.navigate", url=page.absolute().as_uri())
+        self.call("Page.navigate", url=page.absolute().as_uri())
         self.wait_for("Page.loadEventFired")
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression on the page; promises are awaited."""
-        answer = self.ask(
+        answer = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
         if "exceptionDetails" in answer:
@@ -151,28 +151,28 @@ class Browser:
         return answer["result"].get("value")
 
     def screenshot(self, *, clip: dict[str, float] | None = None) -> bytes:
-        """Return the whole page, or a part of it, as PNG."""
-        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
-        part = clip or {"x": 0, "y": 0, "width": size["width"], "height": size["height"]}
-        shot = self.ask(
+        """Return the page, or the rectangle ``clip`` of it, as PNG."""
+        size = self.call("Page.getLayoutMetrics")["cssContentSize"]
+        area = clip or {"x": 0, "y": 0, "width": size["width"], "height": size["height"]}
+        screenshot = self.call(
             "Page.captureScreenshot",
             captureBeyondViewport=True,
-            clip={**part, "scale": 1},
+            clip={**area, "scale": 1},
         )
-        return base64.b64decode(shot["data"])
+        return base64.b64decode(screenshot["data"])
 
-    def _next(self) -> dict[str, Any]:
-        deadline = time.monotonic() + _SECONDS
+    def _receive(self) -> dict[str, Any]:
+        deadline = time.monotonic() + _TIMEOUT_S
         while b"\0" not in self._received:
             ready, _, _ = select.select(
                 [self._read_end], [], [], max(0.0, deadline - time.monotonic())
             )
             if not ready:
-                raise TimeoutError(f"the browser said nothing for {_SECONDS:.0f} s")
-            got = os.read(self._read_end, 1 << 20)
-            if not got:
-                raise RuntimeError(f"the browser has ended, with {self._process.wait()}")
-            self._received += got
+                raise TimeoutError(f"no message from the browser for {_TIMEOUT_S:.0f} s")
+            data = os.read(self._read_end, 1 << 20)
+            if not data:
+                raise RuntimeError(f"the browser exited with code {self._process.wait()}")
+            self._received += data
         first, _, self._received = self._received.partition(b"\0")
         message: dict[str, Any] = json.loads(first)
         return message
@@ -180,8 +180,8 @@ class Browser:
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """A browser for the block; the caller has seen to it that there is one."""
+    """Provide a browser while the block runs; one must be installed (see `find_browser`)."""
     executable = find_browser()
     assert executable is not None
-    with Browser(executable) as one:
-        yield one
+    with Browser(executable) as running:
+        yield running

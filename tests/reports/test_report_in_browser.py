@@ -1,4 +1,4 @@
-"""Tests of the report as a browser shows it."""
+"""Tests of the report in a browser."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 import pytest
 
-from glasses_spark.reports.report import render_report
 from tests.browser import Browser, browser, find_browser
+from tests.contrast import relative_luminance
+from tests.html_page import HOSTILE
 from tests.reports import pages
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         find_browser() is None,
-        reason="there is no Chromium here; on Debian: apt-get install chromium",
+        reason="Chromium is not installed; on Debian: apt-get install chromium",
     ),
 ]
 
@@ -26,20 +27,17 @@ SCHEMES = ["light", "dark"]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with browser() as one:
-        yield one
+    with browser() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
-    html = render_report(
-        pages.METRICS,
-        pages.history(),
-        [(f"file:/faces/{pages.HOSTILE}", "damaged"), (f"file:/{'long/' * 60}", "damaged")],
+    html = pages.render(
+        quarantine=[(f"file:/faces/{HOSTILE}", "damaged"), (f"file:/{'long/' * 60}", "damaged")],
         # A value that is wider than any screen.
-        pages.CONFIG + f'\n[data]\nimages = "{"folder/" * 80}"\n',
-        curves={"train": pages.curves(), "test": pages.curves()},
+        config=pages.CONFIG + f'\n[data]\nimages = "{"folder/" * 80}"\n',
         gallery=pages.gallery(12),
     )
     file.write_text(html, encoding="utf-8")
@@ -50,30 +48,31 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("width", WIDTHS)
 class TestPage:
     @pytest.fixture(autouse=True)
-    def _opened(self, chromium: Browser, page: Path, width: int, scheme: str) -> None:
+    def _open_page(self, chromium: Browser, page: Path, width: int, scheme: str) -> None:
         chromium.open(page, width=width, scheme=scheme)
 
-    def test_nothing_is_wider_than_the_window(
+    def test_no_element_is_wider_than_the_window(
         self, chromium: Browser, width: int, scheme: str
     ) -> None:
         assert chromium.evaluate("innerWidth") == width
         assert chromium.evaluate(
             "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         )
-        # Nor is anything cut off at its edge, other than what can be scrolled in its box.
-        beyond = """[...document.querySelectorAll('main *')].filter(one =>
-            !one.closest('.wide, pre, svg') && one.getBoundingClientRect().right > innerWidth
-        ).map(one => one.outerHTML.slice(0, 80))"""
-        assert chromium.evaluate(beyond) == []
+        # No element is cut off, except inside of scrollable boxes.
+        clipped = """[...document.querySelectorAll('main *')].filter(element =>
+            !element.closest('.wide, pre, svg')
+            && element.getBoundingClientRect().right > innerWidth
+        ).map(element => element.outerHTML.slice(0, 80))"""
+        assert chromium.evaluate(clipped) == []
 
-    def test_all_pictures_are_there_and_the_console_is_silent(
+    def test_all_pictures_load_and_the_console_is_empty(
         self, chromium: Browser, page: Path
     ) -> None:
-        widths = chromium.evaluate("[...document.images].map(one => one.naturalWidth)")
+        widths = chromium.evaluate("[...document.images].map(image => image.naturalWidth)")
         assert len(widths) == 3 * 24
         assert min(widths) > 0
-        # The script in a file's name has not run, nor complained.
-        assert [event for event in chromium.events if _is_said(event)] == []
+        # The script in a file name neither ran nor failed.
+        assert [event for event in chromium.events if _is_message(event)] == []
         requests = [
             event["params"]["request"]["url"]
             for event in chromium.events
@@ -81,27 +80,25 @@ class TestPage:
         ]
         assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]
 
-    def test_the_scheme_is_followed_and_text_stands_out(
+    def test_the_colour_scheme_is_followed_with_readable_text(
         self, chromium: Browser, scheme: str
     ) -> None:
-        ground = _luminance(chromium, "document.body", "backgroundColor")
-        assert (ground > 0.8) == (scheme == "light")
+        background = _luminance(chromium, "document.body", "backgroundColor")
+        assert (background > 0.8) == (scheme == "light")
         for selector in ("h1", ".note", ".key", "nav a", "td", "figcaption", "svg text"):
             text = _luminance(
                 chromium, f"document.querySelector('{selector}')", _text_property(selector)
             )
-            bright, dark = max(text, ground), min(text, ground)
+            bright, dark = max(text, background), min(text, background)
             assert (bright + 0.05) / (dark + 0.05) >= 4.5, selector
 
 
-def test_landmarks_headings_and_names_are_what_a_screen_reader_gets(
-    chromium: Browser, page: Path
-) -> None:
+def test_a_screen_reader_gets_landmarks_headings_and_names(chromium: Browser, page: Path) -> None:
     chromium.open(page, width=1400, scheme="light")
-    chromium.ask("Accessibility.enable")
+    chromium.call("Accessibility.enable")
     nodes = [
         (node["role"]["value"], node.get("name", {}).get("value", ""))
-        for node in chromium.ask("Accessibility.getFullAXTree")["nodes"]
+        for node in chromium.call("Accessibility.getFullAXTree")["nodes"]
         if not node["ignored"]
     ]
     roles = [role for role, _ in nodes]
@@ -115,19 +112,19 @@ def test_landmarks_headings_and_names_are_what_a_screen_reader_gets(
     assert all(name for role, name in nodes if role in ("table", "region", "link"))
 
 
-def test_it_prints_in_the_colours_of_paper_on_few_pages(chromium: Browser, page: Path) -> None:
+def test_it_prints_in_the_light_scheme_without_navigation(chromium: Browser, page: Path) -> None:
     chromium.open(page, width=1400, scheme="dark")
-    chromium.ask("Emulation.setEmulatedMedia", media="print", features=[])
+    chromium.call("Emulation.setEmulatedMedia", media="print", features=[])
     assert chromium.evaluate("getComputedStyle(document.querySelector('nav')).display") == "none"
     assert _luminance(chromium, "document.querySelector('h1')", "color") < 0.05
-    printed = chromium.ask("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27)
-    chromium.ask("Emulation.setEmulatedMedia", media="")
+    printed = chromium.call("Page.printToPDF", preferCSSPageSize=True, paperWidth=8.27)
+    chromium.call("Emulation.setEmulatedMedia", media="")
     assert printed["data"].startswith("JVBERi0")  # %PDF-
 
 
-def _is_said(event: dict[str, Any]) -> bool:
-    said = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-    return event["method"] in (*said, "Page.javascriptDialogOpening")
+def _is_message(event: dict[str, Any]) -> bool:
+    methods = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+    return event["method"] in (*methods, "Page.javascriptDialogOpening")
 
 
 def _text_property(selector: str) -> str:
@@ -135,10 +132,7 @@ def _text_property(selector: str) -> str:
 
 
 def _luminance(chromium: Browser, element: str, name: str) -> float:
-    """Relative luminance of a colour, as the Web Content Accessibility Guidelines define it."""
+    """Return the relative luminance of a computed colour."""
     colour: str = chromium.evaluate(f"getComputedStyle({element}).{name}")
-    parts = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    channels = colour.removeprefix("rgb(").removesuffix(")").split(",")
+    return relative_luminance([int(channel) / 255 for channel in channels])
