@@ -110,12 +110,12 @@ class Browser:
 
     def wait_for(self, event: str) -> None:
         """Wait until ``events`` contains an event of this method."""
-        seen = 0
+        checked = 0
         while True:
-            while seen < len(self.events):
-                if self.events[seen]["method"] == event:
+            while checked < len(self.events):
+                if self.events[checked]["method"] == event:
                     return
-                seen += 1
+                checked += 1
             self.events.append(self._receive())
 
     def open(self, page: Path, *, width: int, scheme: str) -> None:

@@ -36,18 +36,18 @@ def overconfident(temperature: float, *, rows: int, seed: int) -> Scores:
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5, 20.0])
 def test_the_fitted_temperature_is_that_of_the_labels(temperature: float) -> None:
-    found = fit_temperature(overconfident(temperature, rows=50_000, seed=1))
-    assert found == pytest.approx(temperature, rel=0.03)
+    result = fit_temperature(overconfident(temperature, rows=50_000, seed=1))
+    assert result == pytest.approx(temperature, rel=0.03)
 
 
 def test_neighbouring_temperatures_have_a_higher_loss() -> None:
     scores = overconfident(2.0, rows=300, seed=2)
-    found = fit_temperature(scores)
-    assert found is not None
-    best, *others = (
-        log_loss(scaled_scores(scores, found * factor)).mean for factor in (1, 0.999, 1.001)
+    result = fit_temperature(scores)
+    assert result is not None
+    best, *neighbours = (
+        log_loss(scaled_scores(scores, result * factor)).mean for factor in (1, 0.999, 1.001)
     )
-    assert best < min(others)
+    assert best < min(neighbours)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +65,10 @@ def test_probabilities_stay_unchanged_without_a_best_temperature(
     scores = scores_of(labels, sigmoid(np.array(logits)), logits)
 
     with caplog.at_level(logging.WARNING):
-        found = calibrate({"validation": scores}, on="validation")
+        result = calibrate({"validation": scores}, on="validation")
 
-    assert found.temperature is None
-    assert found.before == found.after
+    assert result.temperature is None
+    assert result.before == result.after
     assert f"the log loss of the {len(labels)} validation images has no minimum" in caplog.text
 
 
@@ -78,26 +78,26 @@ def test_calibration_improves_the_probabilities_of_other_images() -> None:
         "test": overconfident(3.0, rows=2000, seed=4),
     }
 
-    found = calibrate(parts, on="validation")
+    result = calibrate(parts, on="validation")
 
-    assert found.fitted_on == 2000
+    assert result.fitted_on == 2000
     for part in parts:
-        before, after = found.before[part], found.after[part]
+        before, after = result.before[part], result.after[part]
         assert before.expected_calibration_error > 0.08
         assert after.expected_calibration_error < 0.03
         assert after.log_loss < before.log_loss
         assert after.brier_score < before.brier_score
-    assert found.as_dict()["temperature"] == found.temperature
+    assert result.as_dict()["temperature"] == result.temperature
 
 
 def test_only_the_named_part_is_fitted() -> None:
     validation = overconfident(3.0, rows=500, seed=3)
-    others = [overconfident(0.5, rows=500, seed=4), overconfident(9.0, rows=500, seed=5)]
-    found = {
+    test_sets = [overconfident(0.5, rows=500, seed=4), overconfident(9.0, rows=500, seed=5)]
+    result = {
         calibrate({"validation": validation, "test": test}, on="validation").temperature
-        for test in others
+        for test in test_sets
     }
-    assert len(found) == 1
+    assert len(result) == 1
 
 
 def test_calibration_without_validation_rows_is_an_error() -> None:
@@ -121,9 +121,9 @@ def test_scaled_predictions_equal_scaled_scores(spark: SparkSession) -> None:
 
     assert scaled.columns == frame.columns
     expected = scaled_scores(scores_of([1] * 5, [0.5] * 5, logits), 2.5)
-    found = scaled.orderBy("rawPrediction").collect()
-    assert [len(row.prediction) for row in found] == [1] * 5
-    assert [row.prediction[0] for row in found] == pytest.approx(expected.probability.tolist())
-    assert [row.rawPrediction for row in found] == expected.logit.tolist()
+    result = scaled.orderBy("rawPrediction").collect()
+    assert [len(row.prediction) for row in result] == [1] * 5
+    assert [row.prediction[0] for row in result] == pytest.approx(expected.probability.tolist())
+    assert [row.rawPrediction for row in result] == expected.logit.tolist()
     with pytest.raises(ScoringError, match="needs logits in the column rawPrediction"):
         scaled_predictions(frame.drop("rawPrediction"), 2.5)

@@ -45,14 +45,14 @@ def test_only_settings_and_versions_that_differ_are_listed() -> None:
         environment={"cpus": 4, "packages.keras": "3.15.1"},
     )
 
-    found = compare([first, second])
+    comparison = compare([first, second])
 
-    assert found.config == (
+    assert comparison.config == (
         Line("training.epochs", (2, 9)),
         Line("run.seed", (None, 1)),  # run.dir always differs and is not listed
     )
-    assert found.environment == (Line("cpus", (2, 4)),)
-    assert found.timings == (Line("fit_s", (12.0, 12.0)),)
+    assert comparison.environment == (Line("cpus", (2, 4)),)
+    assert comparison.timings == (Line("fit_s", (12.0, 12.0)),)
 
 
 def test_training_and_validation_curves_are_adjacent() -> None:
@@ -69,10 +69,10 @@ def test_mcnemars_test_uses_the_rows_on_which_one_run_is_correct() -> None:
     first = make_rows({number: number > 6 for number in range(1, 11)})  # wrong on 1 to 6
     second = make_rows({number: number < 10 for number in range(1, 11)})  # wrong on 10
 
-    found = compare([make_run("first", first), make_run("second", second)])
+    comparison = compare([make_run("first", first), make_run("second", second)])
 
-    assert (found.common_rows, found.notes) == (10, ())
-    (pair,) = found.pairs
+    assert (comparison.common_rows, comparison.notes) == (10, ())
+    (pair,) = comparison.pairs
     assert (pair.only_first_right, pair.only_other_right) == (1, 6)
     assert pair.test.p_value == pair.adjusted_p_value == 0.125  # 2 * (1 + 7) / 128
     assert not pair.differs
@@ -98,11 +98,11 @@ def test_only_common_test_rows_are_tested_and_the_notes_say_so() -> None:
     first = make_rows({1: True, 2: True, 3: False}, train=[4, 5])
     second = make_rows({2: False, 3: False, 4: True}, train=[1, 5])
 
-    found = compare([make_run("first", first), make_run("second", second)])
+    comparison = compare([make_run("first", first), make_run("second", second)])
 
-    assert found.common_rows == 2
-    assert found.pairs[0].only_first_right == 1
-    assert found.notes == (
+    assert comparison.common_rows == 2
+    assert comparison.pairs[0].only_first_right == 1
+    assert comparison.notes == (
         "The test sets of the runs differ (first: 3, second: 3; 2 images in common), so their "
         "metrics are not directly comparable.",
         "first was trained on 1 of the 3 test images of second; its metrics on these images are "
@@ -115,20 +115,20 @@ def test_only_common_test_rows_are_tested_and_the_notes_say_so() -> None:
 def test_runs_without_common_test_rows_are_not_tested() -> None:
     first, second = (make_run(name, make_rows({id_: True})) for name, id_ in (("a", 1), ("b", 2)))
 
-    found = compare([first, second])
+    comparison = compare([first, second])
 
-    assert (found.common_rows, found.pairs) == (0, ())
-    assert "no image in common" in found.notes[0]
-    assert "McNemar's test needs common test images" in found.notes[1]
+    assert (comparison.common_rows, comparison.pairs) == (0, ())
+    assert "no image in common" in comparison.notes[0]
+    assert "McNemar's test needs common test images" in comparison.notes[1]
 
 
 def test_rows_with_different_labels_in_the_runs_are_excluded() -> None:
     relabelled = replace(SAME_ROWS, with_glasses=SAME_ROWS.with_glasses ^ (SAME_ROWS.ids == 2))
 
-    found = compare([make_run("first"), make_run("second", relabelled)])
+    comparison = compare([make_run("first"), make_run("second", relabelled)])
 
-    assert found.common_rows == 3
-    assert found.notes == (
+    assert comparison.common_rows == 3
+    assert comparison.notes == (
         "1 of the common test images have different labels in the runs and are excluded from the "
         "test.",
     )
@@ -141,8 +141,8 @@ def test_a_note_says_that_images_of_other_data_are_matched_by_id() -> None:
 
 
 def test_a_comparison_is_valid_json() -> None:
-    found = compare([make_run("first"), make_run("second")])
-    parsed = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    comparison = compare([make_run("first"), make_run("second")])
+    parsed = json.loads(json.dumps(comparison.as_dict(), allow_nan=False))
     assert parsed["names"] == ["first", "second"]
     assert parsed["pairs"][0]["test"]["p_value"] == 1.0
     assert parsed["curves"][0]["points"][0] == [[1, 0.7], [2, 0.3]]

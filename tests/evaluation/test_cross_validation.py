@@ -37,31 +37,31 @@ def images(spark: SparkSession) -> DataFrame:
 
 
 def test_the_images_of_a_label_are_distributed_evenly(images: DataFrame) -> None:
-    found = folds_of(images)
+    folds = folds_of(images)
 
-    assert sorted(found) == list(range(200))
-    assert Counter(found[number] for number in range(80)) == dict.fromkeys(range(5), 16)
-    assert Counter(found[number] for number in range(80, 200)) == dict.fromkeys(range(5), 24)
+    assert sorted(folds) == list(range(200))
+    assert Counter(folds[number] for number in range(80)) == dict.fromkeys(range(5), 16)
+    assert Counter(folds[number] for number in range(80, 200)) == dict.fromkeys(range(5), 24)
 
 
 def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_rows(images: DataFrame) -> None:
-    found = folds_of(images)
+    folds = folds_of(images)
 
-    assert folds_of(images.orderBy(F.rand(1)).repartition(7)) == found
-    assert folds_of(images.withColumn("id", F.col("id").cast("bigint"))) == found
-    other = folds_of(images, seed=1)
+    assert folds_of(images.orderBy(F.rand(1)).repartition(7)) == folds
+    assert folds_of(images.withColumn("id", F.col("id").cast("bigint"))) == folds
+    other_seed = folds_of(images, seed=1)
     assert (
-        20 <= sum(found[number] == other[number] for number in found) <= 60
+        20 <= sum(folds[number] == other_seed[number] for number in folds) <= 60
     )  # 40 expected by chance
 
 
 def test_near_duplicates_are_in_one_fold(images: DataFrame) -> None:
     # Clusters of three, some with both labels.
     clustered = images.withColumn("cluster", (F.col("id") - F.col("id") % 3).cast("int"))
-    found = folds_of(clustered)
+    folds = folds_of(clustered)
 
-    assert all(found[number] == found[number - number % 3] for number in found)
-    counts = Counter(found.values())
+    assert all(folds[number] == folds[number - number % 3] for number in folds)
+    counts = Counter(folds.values())
     assert max(counts.values()) - min(counts.values()) <= 6
 
 
@@ -83,25 +83,25 @@ def test_every_image_is_scored_by_a_model_that_was_not_trained_on_it(images: Dat
         fitted.append({row.id for row in train.collect()})
         return fitted[-1]
 
-    def predict(seen: set[int], rows: DataFrame) -> DataFrame:
+    def predict(train_ids: set[int], rows: DataFrame) -> DataFrame:
         # Probability 1 for every training image, which the assertion below would reveal.
-        is_seen = F.col("id").isin(*seen).cast("double")
+        is_seen = F.col("id").isin(*train_ids).cast("double")
         return add_predicted_label(rows.withColumn("prediction", F.array(is_seen)))
 
-    found = cross_validate(frame, fit=fit, predict=predict, evaluate=evaluate)
+    result = cross_validate(frame, fit=fit, predict=predict, evaluate=evaluate)
 
-    predictions = found.predictions.select("id", "fold", F.col("prediction")[0]).collect()
+    predictions = result.predictions.select("id", "fold", F.col("prediction")[0]).collect()
     assert sorted(row.id for row in predictions) == list(range(200))
     assert all(row[2] == 0.0 for row in predictions)
     assert all(row.id not in fitted[row.fold] for row in predictions)
-    assert [result.metrics.rows for result in found.results] == [50] * 4
+    assert [fold.metrics.rows for fold in result.results] == [50] * 4
     assert (
-        [result.train_rows for result in found.results]
-        == [len(seen) for seen in fitted]
+        [fold.train_rows for fold in result.results]
+        == [len(train_ids) for train_ids in fitted]
         == [150] * 4
     )
-    assert [result.metrics.accuracy for result in found.results] == [0.6] * 4
-    found.unpersist()
+    assert [fold.metrics.accuracy for fold in result.results] == [0.6] * 4
+    result.unpersist()
 
 
 @pytest.mark.parametrize(
@@ -174,17 +174,17 @@ def test_flipped_labels_have_the_highest_doubt(
     model.optimizer.learning_rate = 0.05
     estimator = build_estimator(model, 10, 16, categorical=False, num_workers=2, mode="synchronous")
     with caplog.at_level(logging.INFO, "glasses_spark"):
-        found = cross_validate(
+        result = cross_validate(
             frame,
             fit=estimator.fit,
             predict=lambda fitted, rows: add_predicted_label(fitted.transform(rows)),
             evaluate=evaluate,
         )
-    doubt = doubt_labels(found.predictions, limit=20)
+    doubt = doubt_labels(result.predictions, limit=20)
 
     assert {label.id for label in doubt.listed[:10]} == set(flipped)
     assert all(label.likely_wrong for label in doubt.listed[:10])
-    assert found.mean()["accuracy"] > 0.85
+    assert result.mean()["accuracy"] > 0.85
     assert "Fold 3 of 3: training on 201 images" in caplog.text
-    found.unpersist()
+    result.unpersist()
     frame.unpersist()

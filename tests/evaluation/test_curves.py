@@ -64,13 +64,13 @@ def test_curves_with_few_points_match_scikit_learn(rows: int, decimals: int) -> 
 
     false, true, threshold = roc_curve(y, p, drop_intermediate=False)
     expected = set(zip(false, true, [JUST_ABOVE_1, *threshold[1:]], strict=True))
-    found = [
+    points = [
         (point.false_positive_rate, point.true_positive_rate, point.threshold)
         for point in curves.roc
     ]
-    assert set(found) <= expected
+    assert set(points) <= expected
     # The dropped points lie on the line between their neighbours.
-    assert auc(*zip(*[point[:2] for point in found], strict=True)) == pytest.approx(
+    assert auc(*zip(*[point[:2] for point in points], strict=True)) == pytest.approx(
         roc_auc_score(y, p), abs=1e-12
     )
 
@@ -122,8 +122,8 @@ def test_images_of_one_label_have_bins_and_no_curves(label: int) -> None:
 
 
 def test_curves_are_valid_json_with_named_values() -> None:
-    found = make_curves(scores_of([1, 0], [1.0, 0.0])).as_dict()
+    curves = make_curves(scores_of([1, 0], [1.0, 0.0])).as_dict()
 
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert list(found) == ["roc", "precision_recall", "reliability", "histogram"]
-    assert list(found["roc"][0]) == ["false_positive_rate", "true_positive_rate", "threshold"]
+    assert json.loads(json.dumps(curves, allow_nan=False)) == curves
+    assert list(curves) == ["roc", "precision_recall", "reliability", "histogram"]
+    assert list(curves["roc"][0]) == ["false_positive_rate", "true_positive_rate", "threshold"]

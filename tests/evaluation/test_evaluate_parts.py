@@ -14,17 +14,17 @@ TEST = scores_of([0, 1, 1, 1], [0.6, 0.7, 0.8, 0.2])
 
 
 def test_each_part_is_evaluated_on_its_own_images() -> None:
-    found = evaluate_parts({"train": TRAIN, "test": TEST}, threshold=0.5, costs=Costs())
+    evaluation = evaluate_parts({"train": TRAIN, "test": TEST}, threshold=0.5, costs=Costs())
 
-    assert {part: metrics.rows for part, metrics in found.metrics.items()} == {
+    assert {part: metrics.rows for part, metrics in evaluation.metrics.items()} == {
         "train": 2,
         "test": 4,
     }
-    assert found.metrics["train"].accuracy == 1.0
-    assert found.metrics["test"].accuracy == 0.5
-    assert found.metrics["test"].threshold == 0.5
-    assert [bin_.count for bin_ in found.curves["train"].reliability] == [1, 1]
-    assert sum(bin_.positives for bin_ in found.curves["test"].histogram) == 3
+    assert evaluation.metrics["train"].accuracy == 1.0
+    assert evaluation.metrics["test"].accuracy == 0.5
+    assert evaluation.metrics["test"].threshold == 0.5
+    assert [bin_.count for bin_ in evaluation.curves["train"].reliability] == [1, 1]
+    assert sum(bin_.positives for bin_ in evaluation.curves["test"].histogram) == 3
 
 
 def test_thresholds_are_chosen_on_the_validation_set_and_not_applied_to_the_training_set() -> None:
@@ -38,5 +38,5 @@ def test_thresholds_are_chosen_on_the_validation_set_and_not_applied_to_the_trai
 
 
 def test_no_threshold_is_chosen_without_a_validation_set() -> None:
-    found = evaluate_parts({"train": TRAIN, "test": TEST}, threshold=0.5, costs=Costs())
-    assert found.thresholds is None
+    evaluation = evaluate_parts({"train": TRAIN, "test": TEST}, threshold=0.5, costs=Costs())
+    assert evaluation.thresholds is None

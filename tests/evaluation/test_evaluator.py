@@ -96,14 +96,14 @@ def estimator(mode: str, **more: Any) -> GlassesEstimator:
 
 def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
     callback = object()
-    made = estimator("synchronous", callbacks=[callback])
-    copy = made.copy({made.epochs: 7, made.batch_size: 4})
+    base = estimator("synchronous", callbacks=[callback])
+    copy = base.copy({base.epochs: 7, base.batch_size: 4})
 
-    assert (copy.get_epochs(), copy.get_batch_size(), made.get_epochs()) == (7, 4, 1)
+    assert (copy.get_epochs(), copy.get_batch_size(), base.get_epochs()) == (7, 4, 1)
     assert copy.callbacks == (callback,)
-    assert copy.initial_weights is made.initial_weights
+    assert copy.initial_weights is base.initial_weights
     with pytest.raises(ConfigError, match="epochs: expected a whole number >= 1, got 0"):
-        made.copy({made.epochs: 0})
+        base.copy({base.epochs: 0})
 
 
 @pytest.mark.slow
@@ -111,10 +111,10 @@ def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
     "mode", ["synchronous", pytest.param("asynchronous", marks=pytest.mark.exhaustive)]
 )
 def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, mode: str) -> None:
-    made = estimator(mode)
-    grid = ParamGridBuilder().addGrid(made.epochs, [1, 12]).build()
+    base = estimator(mode)
+    grid = ParamGridBuilder().addGrid(base.epochs, [1, 12]).build()
     validator = CrossValidator(
-        estimator=made,
+        estimator=base,
         estimatorParamMaps=grid,
         evaluator=GlassesEvaluator(),
         numFolds=2,
@@ -131,10 +131,10 @@ def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, 
 
 @pytest.mark.slow
 def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFrame) -> None:
-    made = estimator("synchronous")
-    grid = ParamGridBuilder().addGrid(made.epochs, [1, 12]).build()
+    base = estimator("synchronous")
+    grid = ParamGridBuilder().addGrid(base.epochs, [1, 12]).build()
     split = TrainValidationSplit(
-        estimator=made,
+        estimator=base,
         estimatorParamMaps=grid,
         evaluator=BinaryClassificationEvaluator(rawPredictionCol="rawPrediction"),
         trainRatio=0.6,

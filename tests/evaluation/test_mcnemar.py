@@ -24,16 +24,16 @@ from glasses_spark.evaluation.mcnemar import EXACT_BELOW, holm, mcnemar
 def test_few_discordant_rows_are_tested_exactly(
     only_first: int, only_second: int, p_value: float
 ) -> None:
-    found = mcnemar(only_first, only_second)
-    assert (found.method, found.statistic) == ("exact", None)
-    assert found.p_value == p_value
+    result = mcnemar(only_first, only_second)
+    assert (result.method, result.statistic) == ("exact", None)
+    assert result.p_value == p_value
 
 
 def test_many_discordant_rows_are_tested_by_chi_square_with_the_continuity_correction() -> None:
-    found = mcnemar(10, 30)
-    assert found.method == "chi-square"
-    assert found.statistic == pytest.approx(9.025)  # (20 - 1)^2 / 40
-    assert found.p_value == pytest.approx(0.002663, abs=1e-6)  # from a table of chi-square
+    result = mcnemar(10, 30)
+    assert result.method == "chi-square"
+    assert result.statistic == pytest.approx(9.025)  # (20 - 1)^2 / 40
+    assert result.p_value == pytest.approx(0.002663, abs=1e-6)  # from a table of chi-square
 
 
 def test_equal_counts_are_no_difference() -> None:
@@ -49,15 +49,15 @@ def test_the_approximation_starts_at_25_discordant_rows() -> None:
 
 def test_p_values_match_scipy() -> None:
     for b, c in itertools.product([0, 1, 2, 7, 12, 13, 40, 300], repeat=2):
-        found = mcnemar(b, c)
+        result = mcnemar(b, c)
         if b + c == 0:
             continue
         if b + c < EXACT_BELOW:
             expected = binomtest(b, b + c).pvalue
         else:
             expected = chi2.sf(max(0, abs(b - c) - 1) ** 2 / (b + c), df=1)
-        assert found.p_value == pytest.approx(expected, rel=1e-9)
-        assert found.p_value == mcnemar(c, b).p_value
+        assert result.p_value == pytest.approx(expected, rel=1e-9)
+        assert result.p_value == mcnemar(c, b).p_value
 
 
 def test_holm_multiplies_p_values_by_the_number_of_remaining_tests() -> None:

@@ -70,10 +70,10 @@ def test_metrics_agree_with_scikit_learn(
     rows: int, decimals: int, positive: float, threshold: float
 ) -> None:
     y, p = drawn(rows, decimals=decimals, positive=positive)
-    found = metrics_from(y, p, threshold=threshold)
+    metrics = metrics_from(y, p, threshold=threshold)
 
     guess, clipped = (p >= threshold).astype(float), np.clip(p, 1e-7, 1 - 1e-7)
-    assert [found.tn, found.fp, found.fn, found.tp] == sklearn.confusion_matrix(
+    assert [metrics.tn, metrics.fp, metrics.fn, metrics.tp] == sklearn.confusion_matrix(
         y, guess
     ).ravel().tolist()
     expected = {
@@ -92,12 +92,12 @@ def test_metrics_agree_with_scikit_learn(
     if len(set(guess)) == 2:
         expected["mcc"] = sklearn.matthews_corrcoef(y, guess)
     else:
-        assert found.mcc is None  # scikit-learn returns 0
+        assert metrics.mcc is None  # scikit-learn returns 0
     if guess.any():
         expected["precision"] = sklearn.precision_score(y, guess)
-    shown = {name: getattr(found, name) for name in expected}
+    shown = {name: getattr(metrics, name) for name in expected}
     assert shown == pytest.approx(expected, abs=1e-12)
-    assert found.stable_log_loss == pytest.approx(found.log_loss, rel=1e-9)
+    assert metrics.stable_log_loss == pytest.approx(metrics.log_loss, rel=1e-9)
 
 
 def test_a_case_small_enough_to_work_out_by_hand() -> None:
@@ -183,11 +183,11 @@ def test_one_row_has_metrics() -> None:
 def test_metrics_are_valid_json_without_nan(
     labels: list[float], probabilities: list[float]
 ) -> None:
-    found = metrics_from(labels, probabilities).as_dict()
+    metrics = metrics_from(labels, probabilities).as_dict()
 
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
     names = ["accuracy", "precision", "recall", "specificity", "roc_auc", "log_loss"]
-    assert list(found["intervals"]) == names
+    assert list(metrics["intervals"]) == names
 
 
 def test_each_interval_contains_its_metric() -> None:

@@ -52,19 +52,19 @@ def test_binned_scores_approximate_exact_scores(
     assert list(binned) == list(single) == ["train", "test"]
     for part, exact in single.items():
         assert len(binned[part].logit) < len(exact.logit)
-        found, expected = (
+        values, expected = (
             metrics_of(scores, threshold=0.3).as_dict() for scores in (binned[part], exact)
         )
         # Confusion counts are exact.
         for name in ("rows", "tp", "fp", "tn", "fn", "accuracy", "precision", "recall", "mcc"):
-            assert found[name] == expected[name]
+            assert values[name] == expected[name]
         for name in ("log_loss", "stable_log_loss", "brier_score"):
-            assert found[name] == pytest.approx(expected[name], rel=1e-5)
+            assert values[name] == pytest.approx(expected[name], rel=1e-5)
         # With few rows, each pair within one bin has a visible weight.
         for name in ("roc_auc", "pr_auc"):
-            assert found[name] == pytest.approx(expected[name], abs=1e-4)
+            assert values[name] == pytest.approx(expected[name], abs=1e-4)
         for name in ("roc_auc", "log_loss"):
-            assert found["intervals"][name] == pytest.approx(expected["intervals"][name], abs=1e-4)
+            assert values["intervals"][name] == pytest.approx(expected["intervals"][name], abs=1e-4)
 
 
 @pytest.mark.parametrize("exact_up_to", [200_000, 0])

@@ -46,16 +46,16 @@ def test_the_best_threshold_by_accuracy_separates_the_labels(
     labels: list[int], probabilities: list[float], configured: float, expected: float
 ) -> None:
     scores = scores_of(labels, probabilities)
-    found = best_thresholds(scores, configured=configured, costs=EQUAL)
-    assert found["accuracy"] == pytest.approx(expected)
-    assert found["cost"] == found["accuracy"]  # equal costs are the accuracy
+    thresholds = best_thresholds(scores, configured=configured, costs=EQUAL)
+    assert thresholds["accuracy"] == pytest.approx(expected)
+    assert thresholds["cost"] == thresholds["accuracy"]  # equal costs are the accuracy
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("costs", [EQUAL, Costs(1, 10), Costs(3, 0.5), Costs(0, 1)])
 def test_no_threshold_on_a_fine_grid_is_better_than_the_best(costs: Costs, seed: int) -> None:
     scores = drawn(300, seed)
-    found = best_thresholds(scores, configured=0.5, costs=costs)
+    thresholds = best_thresholds(scores, configured=0.5, costs=costs)
     grid = np.linspace(0, 1, 1001)
 
     def best(value: Callable[[float], float | None]) -> float:
@@ -67,11 +67,11 @@ def test_no_threshold_on_a_fine_grid_is_better_than_the_best(costs: Costs, seed:
         )
         return None if cost is None else -cost
 
-    accuracy = scores.confusion(found["accuracy"]).accuracy
+    accuracy = scores.confusion(thresholds["accuracy"]).accuracy
     assert accuracy == best(lambda t: scores.confusion(t).accuracy)
-    balanced = scores.confusion(found["balanced_accuracy"]).balanced_accuracy
+    balanced = scores.confusion(thresholds["balanced_accuracy"]).balanced_accuracy
     assert balanced == pytest.approx(best(lambda t: scores.confusion(t).balanced_accuracy))
-    assert negative_cost(found["cost"]) == pytest.approx(best(negative_cost))
+    assert negative_cost(thresholds["cost"]) == pytest.approx(best(negative_cost))
 
 
 def test_expensive_false_negatives_lower_the_threshold_and_false_positives_raise_it() -> None:
@@ -84,29 +84,29 @@ def test_expensive_false_negatives_lower_the_threshold_and_false_positives_raise
 
 
 def test_images_of_one_label_have_no_balanced_accuracy() -> None:
-    found = best_thresholds(scores_of([1, 1], [0.2, 0.9]), configured=0.5, costs=EQUAL)
-    assert set(found) == {"accuracy", "cost"}
+    thresholds = best_thresholds(scores_of([1, 1], [0.2, 0.9]), configured=0.5, costs=EQUAL)
+    assert set(thresholds) == {"accuracy", "cost"}
 
 
 def test_thresholds_are_chosen_on_the_validation_set_and_applied_to_the_test_set() -> None:
     validation = scores_of([0, 0, 1, 1], [0.1, 0.2, 0.4, 0.9])
     test = scores_of([0, 1, 1], [0.35, 0.32, 0.4])
 
-    found = choose_thresholds(
+    thresholds = choose_thresholds(
         {"validation": validation, "test": test},
         on="validation",
         configured=0.5,
         costs=Costs(false_positive=6, false_negative=3),
     )
 
-    choice = found.best["accuracy"]
+    choice = thresholds.best["accuracy"]
     assert choice.threshold == pytest.approx(0.3)
     assert choice.outcomes["validation"].accuracy == 1.0
     # The best threshold on the test set would be a different one.
     outcome = choice.outcomes["test"]
     assert (outcome.tp, outcome.fp, outcome.tn, outcome.fn) == (2, 1, 0, 0)
     assert outcome.cost == pytest.approx(6 / 3)
-    assert found.configured.outcomes["test"].cost == pytest.approx(2 * 3 / 3)
-    values = found.as_dict()
+    assert thresholds.configured.outcomes["test"].cost == pytest.approx(2 * 3 / 3)
+    values = thresholds.as_dict()
     assert json.loads(json.dumps(values)) == values
     assert values["costs"] == {"false_positive": 6, "false_negative": 3}

@@ -92,10 +92,10 @@ def require_run_folder(folder: Path) -> None:
 
 def not_a_run_folder(location: str, *, exists: bool) -> ConfigError:
     """Return the error for a location that is not a run folder."""
-    found = "a folder without these files" if exists else "no such folder"
+    actual = "a folder without these files" if exists else "no such folder"
     return ConfigError(
         f"{location}: expected a run folder with {CONFIG} and {METRICS}, as written by "
-        f"`glasses-spark train`, found {found}"
+        f"`glasses-spark train`, found {actual}"
     )
 
 

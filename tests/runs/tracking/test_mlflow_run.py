@@ -95,8 +95,8 @@ def test_the_configuration_is_logged_as_parameters_without_secrets(recorded: Rec
 def test_each_epoch_is_a_step_of_its_metrics(recorded: Recorded) -> None:
     for name in ("loss", "val_loss"):
         points = recorded.client.get_metric_history(recorded.run.info.run_id, name)
-        found = [(point.step, point.value) for point in points]
-        assert found == [(record["epoch"], record[name]) for record in HISTORY]
+        points = [(point.step, point.value) for point in points]
+        assert points == [(record["epoch"], record[name]) for record in HISTORY]
 
 
 def test_final_metrics_and_versions_are_named_by_their_levels(recorded: Recorded) -> None:
@@ -156,8 +156,8 @@ def test_the_logged_model_has_a_signature_and_predicts_the_same(
 def test_a_second_run_joins_the_experiment(recorded: Recorded) -> None:
     again = log_run(recorded.folder, uri=recorded.uri, experiment="faces")
     assert again != recorded.run.info.run_id
-    found = recorded.client.search_runs([recorded.run.info.experiment_id])
-    assert {run.info.run_id for run in found} == {again, recorded.run.info.run_id}
+    runs = recorded.client.search_runs([recorded.run.info.experiment_id])
+    assert {run.info.run_id for run in runs} == {again, recorded.run.info.run_id}
 
 
 def test_the_store_defaults_to_the_environment_variable_then_to_mlruns(
