@@ -30,7 +30,7 @@ def test_a_comparison_imports_neither_spark_nor_tensorflow(tmp_path: Path) -> No
     lines = done.stdout.splitlines()
     assert lines[-1] == "set()"
     assert ["training.mode", "synchronous", "hogwild"] in [line.split() for line in lines]
-    assert "McNemar's test on the 3 test rows that all runs have, against first" in done.stdout
+    assert "McNemar's test on 3 common test images, against first" in done.stdout
     assert "<h1>" in (tmp_path / "page.html").read_text()
 
 
