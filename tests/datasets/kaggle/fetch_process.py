@@ -1,6 +1,7 @@
-"""A process that fetches, call after call, with the real Kaggle client in it.
+"""Process that fetches with the real Kaggle client.
 
-Reads one JSON object a line from standard input and writes one to standard output.
+It reads one JSON object per line from standard input, and writes one per call to standard
+output.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from glasses_spark.errors import GlassesSparkError
 
 
 def answer(call: dict[str, Any]) -> dict[str, Any]:
-    """Do one call; what it waited for, was shown and logged goes into the answer."""
+    """Do one call; return its result, pauses, progress and log lines."""
     pauses: list[float] = []
     shown: list[tuple[str, int, list[int]]] = []
 
@@ -35,7 +36,7 @@ def answer(call: dict[str, Any]) -> dict[str, Any]:
     for name in [name for name in os.environ if name in CREDENTIALS]:
         del os.environ[name]
     os.environ.update(call["environment"])
-    said: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     try:
         fetched = fetch_dataset(
             call["dataset"],
@@ -45,11 +46,11 @@ def answer(call: dict[str, Any]) -> dict[str, Any]:
             counter=counter,
             pause=pauses.append,
         )
-        said = asdict(fetched)
+        result = asdict(fetched)
     except GlassesSparkError as error:
-        said = {"error": type(error).__name__, "message": str(error)}
-        said["traceback"] = traceback.format_exc()
-    return {**said, "pauses": pauses, "shown": shown, "log": list(lines)}
+        result = {"error": type(error).__name__, "message": str(error)}
+        result["traceback"] = traceback.format_exc()
+    return {**result, "pauses": pauses, "shown": shown, "log": list(lines)}
 
 
 class Lines(logging.Handler):
@@ -61,7 +62,7 @@ CREDENTIALS = ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN")
 lines: list[str] = []
 
 if __name__ == "__main__":
-    # As `--debug` has it, which logs the most.
+    # As with `--debug`, which logs the most.
     configure_logging(verbose=True, debug=True)
     logging.getLogger().addHandler(Lines())
     for line in sys.stdin:

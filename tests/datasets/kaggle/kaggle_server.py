@@ -1,9 +1,9 @@
-"""Kaggle on loopback: what its client asks while it downloads a data set, and faults on demand.
+"""Local server that answers as Kaggle and its storage do, with faults on demand.
 
-The real client talks to it, in a process of its own: ``KAGGLE_API_ENVIRONMENT=LOCALHOST``
-sends it to http://localhost, and the proxy of that process, for every host, is this
-server. The variables must be set before kaggle is imported. (TEST and QA would not do:
-the client then talks to the real Kaggle.)
+The real client connects to it from another process: ``KAGGLE_API_ENVIRONMENT=LOCALHOST`` makes
+it use http://localhost, and this server is the proxy of that process for every host. The
+variables must be set before kaggle is imported. (With TEST and QA the client would connect to
+the real Kaggle.)
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ LABELS_URL = "http://pages.test/labels.csv"
 
 @dataclass(frozen=True)
 class Fault:
-    """How the next answer differs from the right one.
+    """How the next answer differs from the normal one.
 
     Attributes:
-        status: Answer this in place of the file.
-        headers: With that.
-        cut: Close the connection after so many bytes.
-        stall: After so many bytes send no more until the server is stopped.
-        damaged: Change the first byte, and keep to what was said of the file.
-        promised: Say that the file has so many bytes.
+        status: HTTP status to send instead of the file.
+        headers: Headers of that answer.
+        cut: Number of bytes after which to close the connection.
+        stall: Number of bytes after which to send no more until the server stops.
+        damaged: Whether to change the first byte, but not the checksum.
+        length: Length of the file to declare.
     """
 
     status: int = 0
@@ -48,23 +48,26 @@ class Fault:
     cut: int | None = None
     stall: int | None = None
     damaged: bool = False
-    promised: int | None = None
+    length: int | None = None
 
 
 class KaggleServer(ThreadingHTTPServer):
-    """Answers as Kaggle and its storage do; see ``serving``."""
+    """Server that answers as Kaggle and its storage do; see ``serving``.
+
+    Attributes:
+        asked: Names of the requests so far.
+        ranges: Header ``Range`` of each request to the storage.
+    """
 
     daemon_threads = True
-    # Loopback, at a free port.
-    place = ("127.0.0.1", 0)
 
     def __init__(self) -> None:
-        super().__init__(self.place, _Handler)
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.stopped = threading.Event()
         self.reset(b"")
 
     def reset(self, archive: bytes, labels: bytes = b"") -> None:
-        """Forget all that was asked, and offer other files."""
+        """Clear the requests and faults, and offer other files."""
         self.archive, self.labels = archive, labels
         self.wants_credential = True
         self.api_faults: list[Fault] = []
@@ -75,7 +78,7 @@ class KaggleServer(ThreadingHTTPServer):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of a process whose Kaggle this is."""
+        """Environment variables of a process that uses this server in place of Kaggle's."""
         url = f"http://127.0.0.1:{self.server_port}"
         return {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
@@ -86,7 +89,7 @@ class KaggleServer(ThreadingHTTPServer):
         }
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hang up: they are part of the tests."""
+        """Print nothing about clients that disconnect: they are part of the tests."""
 
 
 @contextmanager
@@ -117,44 +120,44 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.asked.append(method)
         fault = self.server.api_faults.pop(0) if self.server.api_faults else None
         if fault:
-            self._say({"code": fault.status, "message": "no"}, fault.status, fault.headers)
+            self._send_json({"code": fault.status, "message": "no"}, fault.status, fault.headers)
         elif method == "security.OAuthService/IntrospectToken":
             known = asked["token"] == TOKEN
-            self._say({"active": known, "username": USER if known else ""})
+            self._send_json({"active": known, "username": USER if known else ""})
         elif not self._allowed():
-            self._say({"code": 401, "message": "Unauthenticated"}, 401)
+            self._send_json({"code": 401, "message": "Unauthenticated"}, 401)
         elif (asked["ownerSlug"], asked["datasetSlug"]) != (OWNER, NAME):
-            self._say({"code": 403, "message": "Permission 'datasets.get' was denied"}, 403)
+            self._send_json({"code": 403, "message": "Permission 'datasets.get' was denied"}, 403)
         else:
-            place = f"{STORAGE}/archive.zip?X-Goog-Signature={SIGNATURE}"
-            self._answer(302, {"Location": place}, b"")
+            address = f"{STORAGE}/archive.zip?X-Goog-Signature={SIGNATURE}"
+            self._send(302, {"Location": address}, b"")
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         if self.path == LABELS_URL:
-            return self._answer(200, {}, self.server.labels)
+            return self._send(200, {}, self.server.labels)
         assert f"{url.scheme}://{url.netloc}" == STORAGE
         if self.server.asked[-1:] == ["datasets.DatasetApiService/DownloadDataset"]:
-            # The client follows the redirection, looks at the headers and hangs up.
+            # The client follows the redirection, reads the headers and disconnects.
             self.server.asked.append("look")
-            return self._file(None, None)
-        wanted = self.headers.get("Range")
+            return self._send_file(None, None)
+        requested = self.headers.get("Range")
         self.server.asked.append("storage")
-        self.server.ranges.append(wanted)
+        self.server.ranges.append(requested)
         faults = self.server.storage_faults
-        return self._file(wanted, faults.pop(0) if faults else None)
+        return self._send_file(requested, faults.pop(0) if faults else None)
 
     def _allowed(self) -> bool:
-        given = self.headers.get("Authorization")
+        credential = self.headers.get("Authorization")
         pair = base64.b64encode(f"{USER}:{KEY}".encode()).decode()
-        if given is None:
+        if credential is None:
             return not self.server.wants_credential
-        return given in (f"Bearer {TOKEN}", f"Basic {pair}")
+        return credential in (f"Bearer {TOKEN}", f"Basic {pair}")
 
-    def _file(self, wanted: str | None, fault: Fault | None) -> None:
+    def _send_file(self, requested: str | None, fault: Fault | None) -> None:
         fault = fault or Fault()
         if fault.status:
-            return self._answer(fault.status, fault.headers, b"<Error/>")
+            return self._send(fault.status, fault.headers, b"<Error/>")
         content = self.server.archive
         md5 = hashlib.md5(content)
         etag = f'"{md5.hexdigest()}"'
@@ -163,28 +166,28 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.damaged:
             content = bytes([content[0] ^ 1]) + content[1:]
         status, start = 200, 0
-        if wanted and self.headers.get("If-Range", etag) == etag:
-            found = re.fullmatch(r"bytes=(\d+)-", wanted)
-            assert found
-            status, start = 206, int(found[1])
+        if requested and self.headers.get("If-Range", etag) == etag:
+            match = re.fullmatch(r"bytes=(\d+)-", requested)
+            assert match
+            status, start = 206, int(match[1])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
         content = content[start:]
-        headers["Content-Length"] = str(fault.promised or len(content))
+        headers["Content-Length"] = str(fault.length or len(content))
         if fault.stall is not None:
-            self._answer(status, headers, content[: fault.stall])
+            self._send(status, headers, content[: fault.stall])
             self.server.stalled.set()
             self.server.stopped.wait()
-        elif fault.cut is not None or fault.promised:
-            self._answer(status, headers, content[: fault.cut])
+        elif fault.cut is not None or fault.length:
+            self._send(status, headers, content[: fault.cut])
             self.close_connection = True
         else:
-            self._answer(status, headers, content)
+            self._send(status, headers, content)
 
-    def _say(self, value: object, status: int = 200, headers: Mapping[str, str] = {}) -> None:
+    def _send_json(self, value: object, status: int = 200, headers: Mapping[str, str] = {}) -> None:
         content = json.dumps(value).encode()
-        self._answer(status, {"Content-Type": "application/json", **headers}, content)
+        self._send(status, {"Content-Type": "application/json", **headers}, content)
 
-    def _answer(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
+    def _send(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
