@@ -8,7 +8,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 
-def mounted(spark: SparkSession, folder: Path) -> str:
+def mount(spark: SparkSession, folder: Path) -> str:
     """Mount a folder in Hadoop's view file system.
 
     Python cannot open files under its scheme, so tasks cannot open them by path.

@@ -1,4 +1,4 @@
-"""A whole run whose images, labels, pixels and results lie where only Hadoop reaches."""
+"""Tests of runs whose images, labels, pixels and results are on storage that only Hadoop reads."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.cli.main import main
 from glasses_spark.config.config import Config
-from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
+from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.errors import ConfigError
 from glasses_spark.loading.dataset import load_dataset
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 from tests.cli.conftest import _process_as_before as _process_as_before
-from tests.elsewhere import mounted
+from tests.elsewhere import mount
 from tests.faces import write_faces
 
 FACES = 24
@@ -38,12 +39,12 @@ def faces(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(place: str) -> list[str]:
+def settings(root: str) -> list[str]:
     return [
-        f"data.images={place}/faces",
-        f"data.labels={place}/labels.csv",
-        f"store.dir={place}/pixels",
-        f"run.dir={place}/runs/one",
+        f"data.images={root}/faces",
+        f"data.labels={root}/labels.csv",
+        f"store.dir={root}/pixels",
+        f"run.dir={root}/runs/one",
         "image.height=32",
         "image.width=32",
         "split.test=0.4",
@@ -53,33 +54,33 @@ def settings(place: str) -> list[str]:
     ]
 
 
-def test_names_are_those_of_the_files_and_empty_ones_are_found(
+def test_all_files_are_read_by_spark_empty_ones_included(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    place = mounted(spark, tmp_path)
+    root = mount(spark, tmp_path)
     names = ["my face [a] 1.png", "ü 100%20 face-2.png", "sub folder/face-3.png"]
     write_faces(tmp_path / "my faces", names)
     (tmp_path / "my faces" / "face-4.png").write_bytes(b"")
     (tmp_path / "labels.csv").write_text("index,label\n1,1\n2,0\n3,1\n4,0\n")
 
-    dataset = load_dataset(spark, f"{place}/my faces", f"{place}/labels.csv")
+    dataset = load_dataset(spark, f"{root}/my faces", f"{root}/labels.csv")
 
     assert not dataset.on_disk
     contents = {row["path"]: bytes(row["content"]) for row in dataset.frame.collect()}
     assert contents == {
-        f"{place}/my faces/{name}": (tmp_path / "my faces" / name).read_bytes()
+        f"{root}/my faces/{name}": (tmp_path / "my faces" / name).read_bytes()
         for name in [*names, "face-4.png"]
     }
 
 
 @pytest.mark.slow
-def test_a_run_lies_at_uris_alone_and_its_model_is_used_from_there(
+def test_a_run_is_written_to_a_uri_and_its_model_is_used_from_there(
     spark: SparkSession, faces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = mounted(spark, faces)
-    run = f"{place}/runs/one"
+    root = mount(spark, faces)
+    run = f"{root}/runs/one"
 
-    result = GlassesPipeline(Config.load(None, settings(place))).run(spark)
+    result = GlassesPipeline(Config.load(None, settings(root))).run(spark)
 
     assert result.location == run
     with pytest.raises(ConfigError, match=f"it lies at {run}"):
@@ -87,58 +88,58 @@ def test_a_run_lies_at_uris_alone_and_its_model_is_used_from_there(
     written = faces / "runs" / "one"
     table = pq.read_table(written / "predictions.parquet")
     assert table.num_rows == result.test.rows + result.train.rows
-    assert all(path.startswith(f"{place}/faces/") for path in table.column("path").to_pylist())
-    assert GlassesPipeline(Config.load(None, settings(place))).prepare(spark).decoded == 0
+    assert all(path.startswith(f"{root}/faces/") for path in table.column("path").to_pylist())
+    assert GlassesPipeline(Config.load(None, settings(root))).prepare(spark).decoded == 0
 
     assert main(["evaluate", "--model", run, "--part", "test", "--json"]) == 0
-    judged = json.loads(capsys.readouterr().out)
-    assert judged["accuracy"] == result.test.accuracy
-    assert main(["predict", "--model", run, f"{place}/faces"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["accuracy"] == result.test.accuracy
+    assert main(["predict", "--model", run, f"{root}/faces"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert len(rows) == FACES
-    assert main(["evaluate", "--model", f"{place}/runs/none"]) == 2
+    assert main(["evaluate", "--model", f"{root}/runs/none"]) == 2
     assert "found no such folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_on_a_cluster_nobody_needs_the_folder_or_the_disk_of_the_driver(faces: Path) -> None:
-    # The labels are named as the driver sees them, from its folder.
-    said = on_cluster(
+def test_executors_need_neither_the_folder_nor_the_disk_of_the_driver(faces: Path) -> None:
+    # The labels have a relative path, which only the driver can resolve.
+    result = run_on_cluster(
         faces,
         """
         done = GlassesPipeline(Config.load(None, settings)).prepare(spark)
-        say(used=done.data["used"], decoded=done.decoded)
-        for place in ("my run", "viewfs://faces/mnt/run"):
-            with new_run_folder_at(spark, place) as folder:
+        report(used=done.data["used"], decoded=done.decoded)
+        for location in ("my run", "viewfs://faces/mnt/run"):
+            with new_run_folder_at(spark, location) as folder:
                 (folder / "report.html").write_text("done")
         """,
     )
 
-    assert len(said["folders"]) == 2
-    assert said["here"] not in said["folders"]
-    assert said["used"] == said["decoded"] == labelled(faces)
+    assert len(result["executor_folders"]) == 2
+    assert result["driver_folder"] not in result["executor_folders"]
+    assert result["used"] == result["decoded"] == count_labelled(faces)
     for run in ("my run", "run"):
         assert (faces / run / "report.html").read_text() == "done"
 
 
 @pytest.mark.exhaustive
-def test_a_whole_run_on_a_cluster_is_at_uris_and_on_the_disk_of_the_driver(faces: Path) -> None:
-    said = on_cluster(
+def test_a_run_on_a_cluster_is_written_to_a_uri_and_to_the_disk_of_the_driver(faces: Path) -> None:
+    result = run_on_cluster(
         faces,
         """
-        for place in (["run.dir=my run"], []):
-            result = GlassesPipeline(Config.load(None, [*settings, *place])).run(spark)
-        say(used=result.data["used"], workers=len(result.history[0]["workers"]))
+        for run_dir in (["run.dir=my run"], []):
+            result = GlassesPipeline(Config.load(None, [*settings, *run_dir])).run(spark)
+        report(used=result.data["used"], workers=len(result.history[0]["workers"]))
         """,
     )
 
-    assert (said["used"], said["workers"]) == (labelled(faces), 2)
+    assert (result["used"], result["workers"]) == (count_labelled(faces), 2)
     for run in (faces / "my run", faces / "runs" / "one"):
         assert sorted(path.name for path in (run / "model").iterdir()) == ["metadata", "weights"]
 
 
 @pytest.mark.slow
-def test_a_path_of_the_drivers_disk_on_a_cluster_is_warned_of(
+def test_a_path_on_the_disk_of_the_driver_logs_a_warning_on_a_cluster(
     spark: SparkSession,
     faces: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -151,21 +152,24 @@ def test_a_path_of_the_drivers_disk_on_a_cluster_is_warned_of(
         assert ("every executor must find the same files" in caplog.text) == warned
 
 
-def labelled(faces: Path) -> int:
+def count_labelled(faces: Path) -> int:
     rows = csv.DictReader((faces / "labels.csv").read_text().splitlines())
     return sum(row["label"] not in ("", "nan") for row in rows)
 
 
-def on_cluster(faces: Path, code: str) -> dict[str, Any]:
-    """Run code in a driver with two executors, in processes and folders of their own."""
+def run_on_cluster(faces: Path, code: str) -> dict[str, Any]:
+    """Run code in a driver with two executors, each in another process and folder.
+
+    The code calls ``report`` with the values to return.
+    """
     script = f"""
 import json, os
 from glasses_spark import Config, GlassesPipeline
 from glasses_spark.runs.remote_folder import new_run_folder_at
 from glasses_spark.runtime.session import spark_session
 
-said = {{}}
-say = said.update
+values = {{}}
+report = values.update
 settings = {settings("viewfs://faces/mnt")} + ["data.labels=labels.csv"]
 conf = {{
     "spark.hadoop.fs.viewfs.mounttable.faces.link./mnt": "file:{faces}",
@@ -176,24 +180,24 @@ with spark_session(master="local-cluster[2,1,1024]", conf=conf) as spark:
     context = spark.sparkContext
     print(context.applicationId, flush=True)
     folders = context.range(8, numSlices=8).map(lambda _: os.getcwd()).distinct().collect()
-    say(here=os.getcwd(), folders=folders)
+    report(driver_folder=os.getcwd(), executor_folders=folders)
 {textwrap.indent(textwrap.dedent(code), "    ")}
-    print(json.dumps(said))
+    print(json.dumps(values))
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=faces,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(place for place in sys.path if place)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
         capture_output=True,
         text=True,
         timeout=280,
         check=False,
     )
-    # What the executors leave behind lies within the installed package.
+    # Spark creates the executors' folders inside the installed package.
     work = Path(pyspark.__file__).parent / "work"
     for line in done.stdout.splitlines()[:1]:
         shutil.rmtree(work / line, ignore_errors=True)
-    with suppress(OSError):  # other executors may be at work there
+    with suppress(OSError):  # not empty: used by other executors
         work.rmdir()
     assert done.returncode == 0, done.stderr[-3000:]
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

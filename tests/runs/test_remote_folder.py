@@ -14,13 +14,13 @@ from glasses_spark.runs.remote_folder import (
     local_configuration,
     new_run_folder_at,
 )
-from tests.elsewhere import mounted
+from tests.elsewhere import mount
 
 
 @pytest.fixture
 def root(spark: SparkSession, tmp_path: Path) -> str:
     """A URI of ``tmp_path`` that is not a local path for the library."""
-    return mounted(spark, tmp_path)
+    return mount(spark, tmp_path)
 
 
 def make_run(spark: SparkSession, location: str, text: str) -> None:

@@ -8,14 +8,14 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.runtime import hadoop
-from tests.elsewhere import mounted
+from tests.elsewhere import mount
 
 
 @pytest.fixture
 def root(spark: SparkSession, tmp_path: Path) -> str:
     """A URI under which ``tmp_path / "remote"`` is found."""
     (tmp_path / "remote").mkdir()
-    return mounted(spark, tmp_path / "remote")
+    return mount(spark, tmp_path / "remote")
 
 
 @pytest.fixture
