@@ -13,7 +13,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.cli.main import main
-from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
+from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.runtime import native_stderr
 from tests.cli.calls import SMALL, Trained, train_in
 

@@ -18,7 +18,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.config.config import Config
-from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
+from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 from glasses_spark.scoring.transformer import GlassesModel
 from tests.cluster.fits import PYTHONPATH, ROWS, command

@@ -97,7 +97,7 @@ class TestBadInput:
         twin = faces / "faces" / "copy-of-face-2.png"
         twin.write_bytes((faces / "faces" / "face-2.png").read_bytes())
         line = error_of(train_in(faces), capsys)
-        assert "two files have one number" in line
+        assert "two files have the same number" in line
         assert "copy-of-face-2.png" in line
 
     @pytest.mark.slow
