@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses_spark.cli.configuration import load_config, overrides_of
-from glasses_spark.cli.session import command_session
+from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.config.config import Config
 from glasses_spark.runs.folder import CONFIG, MODEL, require_run_folder
 from glasses_spark.runs.remote_folder import local_configuration
@@ -43,11 +43,11 @@ def session_for_run(location: str, arguments: Namespace) -> Iterator[tuple[Spark
     if folder is not None:
         require_run_folder(folder)
         config = _config_for(folder / CONFIG, arguments)
-        with command_session(config, arguments) as spark:
+        with command_session(config, arguments, imports=import_training) as spark:
             yield spark, config
         return
     # Only a running Spark can read a run folder at a URI.
-    with command_session(load_config(arguments), arguments) as spark:
+    with command_session(load_config(arguments), arguments, imports=import_training) as spark:
         with local_configuration(spark, location) as saved:
             config = _config_for(saved, arguments)
         yield spark, config

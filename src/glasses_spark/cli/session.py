@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ def command_session(
     config: Config,
     arguments: Namespace,
     *,
+    imports: Callable[[], object],
     keep_classes: bool = False,
 ) -> Iterator[SparkSession]:
     """Provide the session of a command, and stop it afterwards.
@@ -28,6 +29,7 @@ def command_session(
     Args:
         config: Its ``spark`` section decides the master and the settings.
         arguments: The command's arguments, for the log level.
+        imports: See ``build_session``.
         keep_classes: See ``build_session``.
     """
     from glasses_spark.runtime.session import spark_session
@@ -40,7 +42,22 @@ def command_session(
             ui=config.spark.ui,
             log_level=level,
             keep_classes=keep_classes,
+            imports=imports,
         ) as spark,
         interruptible(spark),
     ):
         yield spark
+
+
+def import_preprocessing() -> None:
+    """Import what decoding needs in the driver."""
+    import glasses_spark.pipeline.pipeline  # noqa: F401
+
+
+def import_training() -> None:
+    """Import what training and scoring need in the driver."""
+    from glasses_spark.runtime.keras import import_keras
+
+    import_keras()
+    import glasses_spark.pipeline.pipeline
+    import glasses_spark.training.estimator  # noqa: F401

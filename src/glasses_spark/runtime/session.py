@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from glasses_spark.errors import SetupError
 from glasses_spark.runtime.class_archive import archive_options
+from glasses_spark.runtime.early_import import imported_during
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.runtime.master import is_local_master, is_on_this_machine
@@ -44,6 +45,7 @@ def build_session(
     ui: bool = False,
     log_level: str = "ERROR",
     keep_classes: bool = False,
+    imports: Callable[[], object] | None = None,
 ) -> SparkSession:
     """Return the running SparkSession, or start one.
 
@@ -63,6 +65,7 @@ def build_session(
             ``ERROR`` failed tasks are not printed: they raise exceptions in Python.
         keep_classes: Whether a JVM that this function starts for local mode may store its
             loaded classes for later JVMs: for work that loads most of Spark's classes.
+        imports: Function that imports packages, called in a thread while the JVM starts.
 
     Returns:
         The session. The caller stops it; ``spark_session`` does so itself.
@@ -78,7 +81,8 @@ def build_session(
     if _is_running():
         return _running_session(conf)
 
-    _start_jvm(master, conf, log_level, keep_classes=keep_classes)
+    with imported_during(imports):
+        _start_jvm(master, conf, log_level, keep_classes=keep_classes)
     settings = session_settings(master, app_name, conf, ui=ui, submitted=submitted)
     return _start_session(settings)
 
@@ -92,6 +96,7 @@ def spark_session(
     ui: bool = False,
     log_level: str = "ERROR",
     keep_classes: bool = False,
+    imports: Callable[[], object] | None = None,
 ) -> Iterator[SparkSession]:
     """Provide a SparkSession for a block, and stop it afterwards if this function started it.
 
@@ -105,6 +110,7 @@ def spark_session(
         ui: See ``build_session``.
         log_level: See ``build_session``.
         keep_classes: See ``build_session``.
+        imports: See ``build_session``.
 
     Yields:
         The session.
@@ -120,6 +126,7 @@ def spark_session(
         ui=ui,
         log_level=log_level,
         keep_classes=keep_classes,
+        imports=imports,
     )
     if was_running:
         batch_before = str(spark.conf.get(ARROW_BATCH))

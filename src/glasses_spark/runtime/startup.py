@@ -22,6 +22,7 @@ class Optimization(StrEnum):
             (``python_workers.fork_server``).
         WARM_UP: Imports in the driver and the workers while Spark lists the images
             (``python_workers.warm_up``).
+        EARLY_IMPORT: Imports of a command while the JVM starts (``early_import``).
         PAUSE_GC: No garbage collection during imports (``garbage``).
     """
 
@@ -30,6 +31,7 @@ class Optimization(StrEnum):
     DAEMON = "GLASSES_SPARK_DAEMON"
     FORK_SERVER = "GLASSES_SPARK_FORK_SERVER"
     WARM_UP = "GLASSES_SPARK_WARM_UP"
+    EARLY_IMPORT = "GLASSES_SPARK_EARLY_IMPORT"
     PAUSE_GC = "GLASSES_SPARK_PAUSE_GC"
 
 

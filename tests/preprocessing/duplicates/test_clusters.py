@@ -20,6 +20,8 @@ def clusters_of(spark: SparkSession, hashes: dict[int, NDArray[np.int64]]) -> di
     rows = [(first, *map(int, words)) for first, words in hashes.items()]
     schema = f"{FIRST} int, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
     checkpoint = cluster_hashes(spark.createDataFrame(rows, schema))
+    if checkpoint is None:
+        return {}
     clusters = {row[FIRST]: row["cluster"] for row in checkpoint.collect()}
     unpersist_checkpoint(checkpoint)
     return clusters
@@ -51,3 +53,7 @@ def test_hashes_with_17_differing_bits_are_not_near(spark: SparkSession) -> None
 
     assert DISTANCE == 16
     assert clusters_of(spark, {1: first, 2: near, 3: far}) == {1: 1, 2: 1}
+
+
+def test_hashes_that_are_all_far_apart_make_no_cluster(spark: SparkSession) -> None:
+    assert clusters_of(spark, {1: np.zeros(4, np.int64), 2: np.full(4, -1, np.int64)}) == {}

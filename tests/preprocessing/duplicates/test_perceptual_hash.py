@@ -79,7 +79,8 @@ def test_near_hashes_have_a_key_in_common() -> None:
 def distances(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """Count the differing bits of hashes, pair by pair."""
     differing = np.unpackbits((first ^ second).view(np.uint8), axis=1)
-    return differing.sum(axis=1, dtype=np.int64)
+    counts: NDArray[np.int64] = differing.sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def words(bits: Pixels) -> NDArray[np.int64]:

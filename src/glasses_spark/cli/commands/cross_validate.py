@@ -8,7 +8,7 @@ from pathlib import Path
 from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store, whole_number
 from glasses_spark.cli.output import make_progress
-from glasses_spark.cli.session import command_session
+from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.runs.folder import (
     CROSS_VALIDATION,
     check_run_folder,
@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> None:
     config = load_config(arguments)
     out = Path(arguments.out or cross_validation_folder(config.run.dir))
     check_run_folder(out, results=CROSS_VALIDATION)
-    with command_session(config, arguments) as spark:
+    with command_session(config, arguments, imports=import_training) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=make_progress()).cross_validate(spark, out)

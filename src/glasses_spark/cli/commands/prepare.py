@@ -7,7 +7,7 @@ from argparse import Namespace
 from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.output import make_progress
-from glasses_spark.cli.session import command_session
+from glasses_spark.cli.session import command_session, import_preprocessing
 from glasses_spark.errors import ConfigError
 
 
@@ -30,7 +30,7 @@ def run(arguments: Namespace) -> None:
     config = load_config(arguments)
     if not config.store.dir:
         raise ConfigError("store.dir: expected a folder for the pixel store, got an empty string")
-    with command_session(config, arguments) as spark:
+    with command_session(config, arguments, imports=import_preprocessing) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         prepared = GlassesPipeline(config, progress=make_progress()).prepare(spark)

@@ -7,7 +7,7 @@ from argparse import Namespace
 from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
 from glasses_spark.cli.output import make_progress
-from glasses_spark.cli.session import command_session
+from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.runs.folder import check_run_folder
 from glasses_spark.runtime.location import local_folder
 
@@ -43,7 +43,7 @@ def run(arguments: Namespace) -> None:
         from glasses_spark.runs.tracking.mlflow_run import require_mlflow
 
         require_mlflow()
-    with command_session(config, arguments, keep_classes=True) as spark:
+    with command_session(config, arguments, imports=import_training, keep_classes=True) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=make_progress()).run(spark)

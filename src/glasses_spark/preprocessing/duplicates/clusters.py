@@ -26,7 +26,7 @@ _NEXT: Final = "next"
 _CHANGED: Final = "changed"
 
 
-def cluster_hashes(hashes: DataFrame) -> DataFrame:
+def cluster_hashes(hashes: DataFrame) -> DataFrame | None:
     """Cluster distinct hashes without comparing all pairs.
 
     A cluster holds all hashes that are connected by chains of near ones.
@@ -37,9 +37,14 @@ def cluster_hashes(hashes: DataFrame) -> DataFrame:
     Returns:
         A local checkpoint, which the caller passes to ``unpersist_checkpoint``: ``first``
         and ``cluster`` (int, the smallest ``first`` in it) of the hashes that are near
-        another one.
+        another one. None if no two hashes are near.
     """
-    return _components(_near(hashes))
+    pairs = _near(hashes).localCheckpoint()
+    try:
+        # The usual case. The rounds of _components would cost a dozen jobs to find nothing.
+        return None if pairs.isEmpty() else _components(pairs)
+    finally:
+        unpersist_checkpoint(pairs)
 
 
 def _near(distinct: DataFrame) -> DataFrame:

@@ -36,6 +36,7 @@ _EXAMPLES: Final = 5
 _HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
 _MEMBER: Final = "member"
 _SIZE: Final = "size"
+_COMPONENT: Final = "component"
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,50 @@ def _hasher(
 
 def _cluster(hashed: DataFrame) -> NearDuplicates:
     hashed = hashed.persist()
+    # Equal hashes count once: a thousand of them would make half a million near pairs.
+    distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST), F.count("*").alias(_SIZE))
+    distinct = distinct.persist()
     try:
-        rows = hashed.count()
-        checkpoint = _find_members(hashed)
+        rows, hashes = distinct.agg(F.coalesce(F.sum(_SIZE), F.lit(0)), F.count("*")).collect()[0]
+        components = cluster_hashes(distinct)
+        if components is None and hashes == rows:
+            return NearDuplicates(None, 0, 0, 0)
+        checkpoint = _find_members(hashed, distinct, components)
     finally:
+        distinct.unpersist()
         hashed.unpersist()
+    return _without_large_clusters(checkpoint, rows)
+
+
+def _find_members(
+    hashed: DataFrame, distinct: DataFrame, components: DataFrame | None
+) -> DataFrame:
+    """Return the images of all clusters, with the size of their cluster, as a checkpoint."""
+    by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
+    clustered = hashed.join(distinct, by_word).select(
+        hashed[ID], hashed[LABEL], distinct[FIRST].alias(FIRST), distinct[FIRST].alias(CLUSTER)
+    )
+    if components is not None:
+        renamed = components.select(FIRST, F.col(CLUSTER).alias(_COMPONENT))
+        clustered = clustered.join(renamed, FIRST, "left").withColumn(
+            CLUSTER, F.coalesce(_COMPONENT, CLUSTER)
+        )
+    by_cluster = Window.partitionBy(CLUSTER)
+    checkpoint = (
+        clustered.withColumn(_SIZE, F.count("*").over(by_cluster))
+        .where(F.col(_SIZE) > 1)
+        .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
+        .select(ID, CLUSTER, CONFLICTING, _SIZE)
+        # Small, and cuts the plan off from the pixels and the comparison.
+        .localCheckpoint()
+    )
+    if components is not None:
+        unpersist_checkpoint(components)
+    return checkpoint
+
+
+def _without_large_clusters(checkpoint: DataFrame, rows: int) -> NearDuplicates:
+    """Describe the clusters among ``rows`` images, except the large ones."""
     limit = max(LARGEST_COUNT, int(LARGEST_FRACTION * rows))
     large, largest = checkpoint.agg(
         F.count_distinct(F.when(F.col(_SIZE) > limit, F.col(CLUSTER))), F.max(_SIZE)
@@ -165,31 +205,6 @@ def _cluster(hashed: DataFrame) -> NearDuplicates:
     return NearDuplicates(members, images, clusters, conflicting, checkpoint)
 
 
-def _find_members(hashed: DataFrame) -> DataFrame:
-    """Return the images of all clusters, with the size of their cluster, as a checkpoint."""
-    # Equal hashes count once: a thousand of them would make half a million near pairs.
-    distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST))
-    components = cluster_hashes(distinct)
-    by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
-    clustered = (
-        hashed.join(distinct, by_word)
-        .select(hashed[ID], hashed[LABEL], distinct[FIRST])
-        .join(components.select(FIRST, CLUSTER), FIRST, "left")
-        .select(ID, LABEL, F.coalesce(CLUSTER, FIRST).alias(CLUSTER))
-    )
-    by_cluster = Window.partitionBy(CLUSTER)
-    checkpoint = (
-        clustered.withColumn(_SIZE, F.count("*").over(by_cluster))
-        .where(F.col(_SIZE) > 1)
-        .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
-        .select(ID, CLUSTER, CONFLICTING, _SIZE)
-        # Small, and cuts the plan off from the pixels and the comparison.
-        .localCheckpoint()
-    )
-    unpersist_checkpoint(components)
-    return checkpoint
-
-
 def _format_examples(members: DataFrame) -> str:
     rows = members.where(CONFLICTING).orderBy(CLUSTER, ID).limit(_EXAMPLES).collect()
     return ", ".join(str(row[ID]) for row in rows if row[CLUSTER] == rows[0][CLUSTER])
@@ -205,6 +220,3 @@ def _warn_about_large_clusters(clusters: int, largest: int, limit: int, rows: in
         rows,
     )
 
-
-# Former name, until all callers use the new one.
-with_clusters = add_clusters
