@@ -64,13 +64,13 @@ def test_curves_with_few_points_match_scikit_learn(rows: int, decimals: int) -> 
 
     false, true, threshold = roc_curve(y, p, drop_intermediate=False)
     expected = set(zip(false, true, [JUST_ABOVE_1, *threshold[1:]], strict=True))
-    points = [
+    roc = [
         (point.false_positive_rate, point.true_positive_rate, point.threshold)
         for point in curves.roc
     ]
-    assert set(points) <= expected
+    assert set(roc) <= expected
     # The dropped points lie on the line between their neighbours.
-    assert auc(*zip(*[point[:2] for point in points], strict=True)) == pytest.approx(
+    assert auc(*zip(*[point[:2] for point in roc], strict=True)) == pytest.approx(
         roc_auc_score(y, p), abs=1e-12
     )
 

@@ -29,7 +29,7 @@ def test_values_are_formatted_by_type(value: Any, text: str) -> None:
 def test_the_test_set_is_the_first_column_and_intervals_are_below_their_metric() -> None:
     section = metrics_section(METRICS)
 
-    assert section["parts"] == ["test set", "training set"]
+    assert section["parts"] == ["test", "training"]
     assert section["has_intervals"]
     rows = {row["name"]: row["cells"] for row in section["rows"]}
     assert rows["accuracy"] == [

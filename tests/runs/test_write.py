@@ -51,7 +51,7 @@ def write(spark: SparkSession, folder: Path, *settings: str) -> list[str]:
         spark,
         make_result(str(folder), model=model, predictions=predictions),
         Config.load(None, ["image.height=32", "image.width=32", *settings]),
-        quarantine=[QuarantinedImage("bad.png", "not an image")],
+        quarantine=[QuarantinedImage("bad.png", 3, "not an image")],
         duplicates=None,
         environment=describe_environment(spark),
         data_digest="0123456789abcdef",

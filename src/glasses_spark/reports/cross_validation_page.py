@@ -118,9 +118,9 @@ def render_cross_validation(
         "labels are below; <code>label_doubt.csv</code> lists more.</p>",
         _gallery(doubt.listed, pictures),
         "<h2>Images</h2>",
-        _table(["", "images"], figures["data"].items()),
+        _table(["", "count"], _titled(figures["data"])),
         "<h2>Run time</h2>",
-        _table(["", "seconds"], figures["timings"].items()),
+        _table(["", "seconds"], _titled(figures["timings"])),
         "<h2>Configuration</h2>",
         f"<pre>{escape(config)}</pre>",
     ]
@@ -249,6 +249,10 @@ def _lines(rows: Iterable[Sequence[Any]]) -> str:
     return "".join(
         f"<tr>{''.join(f'<td>{escape(_text(value))}</td>' for value in row)}</tr>\n" for row in rows
     )
+
+
+def _titled(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(name.removesuffix("_s").replace("_", " "), value) for name, value in values.items()]
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from glasses_spark.evaluation.curves import Curves
 
 # The test set first, where narrow screens show it.
-_PARTS: Final = {"test": "test set", "validation": "validation set", "train": "training set"}
+_PARTS: Final = {"test": "test", "validation": "validation", "train": "training"}
 
 # Names in metrics.json and their titles.
 _METRICS: Final = {
