@@ -1,4 +1,4 @@
-"""Tests of a whole cross-validation and of the leakage guard in a run, small but real."""
+"""Tests for glasses_spark.pipeline.cross_validate, and of splits with near-duplicates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from glasses_spark.datasets.drawn.draw_faces import draw_faces
 from glasses_spark.errors import ConfigError
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 
-# 3 and 101 are one picture, as are 4 and 102, whose labels differ.
+# 101 is a copy of 3; 102 is a copy of 4, with another label.
 COPIES = {101: 3, 102: 4}
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """32 small faces, two of them copies, and a run to make of them."""
+    """Configuration of a run on 32 small faces, two of which are copies."""
     folder = tmp_path_factory.mktemp("folds")
     labels = {number: float(number % 2) for number in range(1, 31)}
     drawn, used = folder / "drawn.csv", folder / "labels.csv"
@@ -53,7 +53,7 @@ def _write(path: Path, labels: dict[int, float]) -> None:
 
 @pytest.fixture(scope="module")
 def printed(spark: SparkSession, config: Config) -> str:
-    """What the command says when it has written its folder."""
+    """Output of the command that writes the folder."""
     spark.catalog.clearCache()
     path = Path(config.data.labels).with_name("config.toml")
     path.write_text(config.to_toml())
@@ -62,7 +62,7 @@ def printed(spark: SparkSession, config: Config) -> str:
     try:
         with redirect_stdout(StringIO()) as out:
             assert main(["cross-validate", "--config", str(path), "--folds", "2"]) == 0
-    finally:  # the logging that the command has set up for its process
+    finally:  # undo the logging that the command configures for its process
         logging.captureWarnings(False)
         root.setLevel(before[0])
         root.handlers[:] = before[1]
@@ -77,7 +77,7 @@ def folder(printed: str, config: Config) -> Path:
 
 @pytest.mark.slow
 class TestCrossValidation:
-    def test_the_folder_has_what_it_should_have(self, folder: Path) -> None:
+    def test_the_folder_has_all_files(self, folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == [
             "config.toml",
             "cross_validation.html",
@@ -87,9 +87,7 @@ class TestCrossValidation:
             "out_of_fold.parquet",
         ]
 
-    def test_every_image_has_one_prediction_from_the_fold_that_held_it_out(
-        self, folder: Path
-    ) -> None:
+    def test_every_image_has_one_out_of_fold_prediction(self, folder: Path) -> None:
         table = pq.read_table(folder / "out_of_fold.parquet")
         assert table.column_names == [
             "id",
@@ -104,16 +102,16 @@ class TestCrossValidation:
         assert set(fold.values()) == {0, 1}
         assert all(fold[copy] == fold[original] for copy, original in COPIES.items())
 
-    def test_the_figures_are_those_of_the_predictions(self, folder: Path) -> None:
+    def test_the_metrics_are_those_of_the_predictions(self, folder: Path) -> None:
         figures = json.loads((folder / "cross_validation.json").read_text())
         rows = pq.read_table(folder / "out_of_fold.parquet").to_pylist()
-        for one in figures["folds"]:
-            held_out = [row for row in rows if row["fold"] == one["fold"]]
-            right = sum(row["label"] == row["predicted_label"] for row in held_out)
-            assert one["rows"] == len(held_out)
-            assert one["rows"] + one["train_rows"] == 32
-            assert one["accuracy"] == pytest.approx(right / len(held_out))
-        accuracies = [one["accuracy"] for one in figures["folds"]]
+        for fold in figures["folds"]:
+            held_out = [row for row in rows if row["fold"] == fold["fold"]]
+            correct = sum(row["label"] == row["predicted_label"] for row in held_out)
+            assert fold["rows"] == len(held_out)
+            assert fold["rows"] + fold["train_rows"] == 32
+            assert fold["accuracy"] == pytest.approx(correct / len(held_out))
+        accuracies = [fold["accuracy"] for fold in figures["folds"]]
         assert figures["mean"]["accuracy"] == pytest.approx(sum(accuracies) / 2)
         assert figures["out_of_fold"]["rows"] == 32
 
@@ -130,19 +128,17 @@ class TestCrossValidation:
         page = (folder / "cross_validation.html").read_text()
         assert page.count("<img") == 24
 
-    def test_the_command_prints_the_folds_and_where_the_rest_is(
-        self, printed: str, folder: Path
-    ) -> None:
+    def test_the_command_prints_the_folds_and_the_folder(self, printed: str, folder: Path) -> None:
         lines = printed.strip().splitlines()
         assert [line.split()[0] for line in lines[:5]] == ["fold", "1", "2", "mean", "std"]
         assert lines[-1] == f"Results: {folder}"
 
-    def test_nothing_stays_in_memory(self, folder: Path, spark: SparkSession) -> None:
+    def test_nothing_stays_persisted(self, folder: Path, spark: SparkSession) -> None:
         assert spark.sparkContext._jsc.getPersistentRDDs().size() == 0
 
 
 @pytest.mark.slow
-def test_the_split_keeps_near_duplicates_together_unless_it_is_told_not_to(
+def test_near_duplicates_are_in_one_part_unless_they_are_ignored(
     config: Config, spark: SparkSession
 ) -> None:
     def good(near_duplicates: str) -> DataFrame:
@@ -151,8 +147,8 @@ def test_the_split_keeps_near_duplicates_together_unless_it_is_told_not_to(
 
     def parts(images: DataFrame, seed: int) -> dict[int, str]:
         train, test = GlassesPipeline(_changed(config, "run", seed=seed)).split(images)
-        found = {row.id: "train" for row in train.select("id").collect()}
-        return found | {row.id: "test" for row in test.select("id").collect()}
+        train_ids = {row.id: "train" for row in train.select("id").collect()}
+        return train_ids | {row.id: "test" for row in test.select("id").collect()}
 
     guarded, plain = good("together"), good("ignore")
     for seed in range(3):
@@ -172,7 +168,7 @@ def _changed(config: Config, section: str, **keys: object) -> Config:
     return Config.from_dict(table)
 
 
-def test_a_folder_with_anything_else_is_not_replaced(
+def test_a_folder_with_other_files_is_not_replaced(
     config: Config, spark: SparkSession, tmp_path: Path
 ) -> None:
     for name in ("config.toml", "metrics.json"):  # a run, but no cross-validation

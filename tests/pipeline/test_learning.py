@@ -1,4 +1,4 @@
-"""Whole runs in every mode: they must learn what a linear model cannot."""
+"""Runs in every mode must learn more than a linear model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from glasses_spark.config.config import Config
-from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
+from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def linear_accuracy(spark: SparkSession, config: Config) -> float:
-    """What the best of a few linear models reaches on the same held-back faces."""
+    """Accuracy of the best of a few linear models on the same test set."""
     pipeline = GlassesPipeline(config)
     parts = pipeline.split(pipeline.preprocess(pipeline.load(spark)).good)
     (x, y), (x_test, y_test) = (arrays(part) for part in parts)
@@ -60,12 +61,12 @@ def arrays(part: DataFrame) -> tuple[Any, Any]:
     return pixels.reshape(len(rows), -1) / 255, np.array([row.label for row in rows])
 
 
-# All six combinations are in test_estimator; a whole run of each would be long.
+# test_trainer.py has all six combinations; runs of all of them would take long.
 @pytest.mark.parametrize(
     ("mode", "frequency"),
     [("synchronous", "epoch"), ("asynchronous", "batch"), ("hogwild", "batch")],
 )
-def test_a_run_in_each_mode_beats_a_linear_model_on_held_back_faces(
+def test_a_run_in_each_mode_beats_a_linear_model_on_the_test_set(
     spark: SparkSession,
     config: Config,
     linear_accuracy: float,

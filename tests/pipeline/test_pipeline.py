@@ -15,7 +15,8 @@ from pyspark.sql import SparkSession
 from sklearn.metrics import accuracy_score, log_loss
 
 from glasses_spark.config.config import Config
-from glasses_spark.datasets.drawn.draw_faces import draw_faces, make_labels, write_labels
+from glasses_spark.datasets.drawn.draw_faces import draw_faces
+from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.errors import ConfigError
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 from glasses_spark.preprocessing.decoding.decode import decode

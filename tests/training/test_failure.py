@@ -1,4 +1,4 @@
-"""Workers that are killed or frozen in the middle of a fit, on a real Spark."""
+"""Tests of fits on Spark whose workers are killed or stopped."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def frame(spark: SparkSession) -> DataFrame:
 
 
 class Signals:
-    """Keras callback that sends one worker's process a signal after the first epoch."""
+    """Keras callback that sends a signal to the process of worker 1 after the first epoch."""
 
     def __init__(self, log: pytest.LogCaptureFixture, number: int) -> None:
         callback: Any = import_keras().callbacks.LambdaCallback
@@ -70,23 +70,23 @@ def estimator(
 
 
 def processes(log: pytest.LogCaptureFixture) -> list[str]:
-    """The processes that were worker 1, in the order in which they came."""
+    """Return the processes of worker 1, in the order in which they joined."""
     return re.findall(r"worker 1 has joined from .*, process (\d+)", log.text)
 
 
-def test_an_asynchronous_fit_survives_a_killed_worker_and_its_account_adds_up(
+def test_an_asynchronous_fit_with_a_killed_worker_uses_each_row_once_per_epoch(
     frame: DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "glasses_spark")
     signals = Signals(caplog, signal.SIGKILL)
-    # Enough epochs for the fit not to be over before the signal comes.
+    # Enough epochs, so that the fit is still running when the signal arrives.
     fitted = estimator("asynchronous", "batch", 150, [signals.callback]).fit(frame)
     assert len(signals.sent) == 1
     assert [epoch["rows"] for epoch in fitted.history] == [ROWS] * 150
     assert len(set(processes(caplog))) == 2
 
 
-def test_a_killed_synchronous_worker_changes_nothing_of_the_result(
+def test_a_killed_synchronous_worker_does_not_change_the_result(
     frame: DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "glasses_spark")
@@ -102,35 +102,33 @@ def test_a_killed_synchronous_worker_changes_nothing_of_the_result(
     )
 
 
-def test_a_fit_whose_workers_never_come_is_not_tried_again(
-    frame: DataFrame, tmp_path: Path
-) -> None:
+def test_a_fit_is_not_restarted_if_no_worker_has_joined(frame: DataFrame, tmp_path: Path) -> None:
     def load(log: str) -> None:
         with open(log, "a") as file:
             file.write("tried\n")
-        raise ModuleNotFoundError("No module named 'theirs'")
+        raise ModuleNotFoundError("No module named 'missing'")
 
-    class NotShipped:
+    class MissingModule:
         def __reduce__(self) -> Any:
             return load, (str(tmp_path / "log"),)
 
     lost = estimator("asynchronous", "batch", EPOCHS)
-    lost.set_custom_objects({"theirs": NotShipped()})
+    lost.set_custom_objects({"missing": MissingModule()})
     lost.set_num_workers(1)
-    with pytest.raises(WorkerError, match="No module named 'theirs'"):
+    with pytest.raises(WorkerError, match="No module named 'missing'"):
         lost.fit(frame)
     assert (tmp_path / "log").read_text() == "tried\n"
 
 
-def test_a_frozen_worker_is_named_and_the_fit_ended(
+def test_a_stopped_worker_ends_the_fit_after_the_stall_timeout(
     frame: DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "glasses_spark")
     signals = Signals(caplog, signal.SIGSTOP)
-    frozen = estimator("synchronous", "batch", EPOCHS, [signals.callback], stall_timeout=3.0)
+    stopped = estimator("synchronous", "batch", EPOCHS, [signals.callback], stall_timeout=3.0)
     try:
-        with pytest.raises(WorkerError, match=r"worker 1 on .*, process \d+ has been silent for"):
-            frozen.fit(frame)
+        with pytest.raises(WorkerError, match=r"worker 1 on .*, process \d+ has not responded for"):
+            stopped.fit(frame)
     finally:
         for process in signals.sent:
             if os.path.exists(f"/proc/{process}"):

@@ -44,44 +44,44 @@ def test_every_row_goes_to_one_worker_equally_to_within_one(
     spark: SparkSession, rows: int, workers: int
 ) -> None:
     parts = spread(numbers(spark, rows), workers)
-    found = contents(parts)
-    assert sorted(value for part in found for value in part) == list(range(rows))
-    assert tuple(len(part) for part in found) == parts.rows
-    assert len(found) == workers
+    rows_by_worker = contents(parts)
+    assert sorted(value for part in rows_by_worker for value in part) == list(range(rows))
+    assert tuple(len(part) for part in rows_by_worker) == parts.rows
+    assert len(rows_by_worker) == workers
     assert max(parts.rows) - min(parts.rows) <= 1
 
 
-def test_the_partitions_and_the_order_of_the_input_do_not_matter(spark: SparkSession) -> None:
-    one = contents(spread(numbers(spark, 60, partitions=1), 4))
-    other = contents(spread(numbers(spark, 60, partitions=7).orderBy(F.rand(1)), 4))
-    assert one == other
+def test_the_workers_rows_do_not_depend_on_the_partitions_of_the_input(spark: SparkSession) -> None:
+    ordered = contents(spread(numbers(spark, 60, partitions=1), 4))
+    shuffled = contents(spread(numbers(spark, 60, partitions=7).orderBy(F.rand(1)), 4))
+    assert ordered == shuffled
 
 
-def test_another_seed_spreads_the_rows_otherwise(spark: SparkSession) -> None:
+def test_another_seed_gives_the_workers_other_rows(spark: SparkSession) -> None:
     frame = numbers(spark, 60)
     assert contents(spread(frame, 3, seed=1)) != contents(spread(frame, 3, seed=2))
 
 
-def test_rows_that_are_all_alike_are_shared_out_as_well(spark: SparkSession) -> None:
+def test_equal_rows_are_distributed_too(spark: SparkSession) -> None:
     frame = numbers(spark, 10).withColumn("value", F.lit(5))
     parts = spread(frame, 3)
     assert Counter(map(len, contents(parts))) == Counter(parts.rows) == Counter([3, 3, 4])
 
 
-def test_validation_rows_are_shared_equally_on_their_own(spark: SparkSession) -> None:
+def test_validation_rows_are_distributed_equally(spark: SparkSession) -> None:
     frame = numbers(spark, 50).withColumn("validation", F.col("value") < 7)
     parts = spread(frame, 3)
     rows = parts.frame.select("validation", F.spark_partition_id().alias("worker")).collect()
-    held_back = Counter(row["worker"] for row in rows if row["validation"])
-    assert tuple(held_back[worker] for worker in range(3)) == parts.validation_rows == (2, 2, 3)
+    counts = Counter(row["worker"] for row in rows if row["validation"])
+    assert tuple(counts[worker] for worker in range(3)) == parts.validation_rows == (2, 2, 3)
     assert parts.rows == (14, 14, 15)
 
 
 @pytest.mark.parametrize("rows", [30, 3000], ids=["between buckets", "inside buckets"])
-def test_workers_have_runs_of_the_rows_in_the_order_of_their_keys(
+def test_each_worker_has_a_range_of_the_rows_in_the_order_of_their_keys(
     spark: SparkSession, rows: int
 ) -> None:
-    # 4,096 buckets: of 30 rows none lies behind another one in its bucket.
+    # With 4,096 buckets, no two of 30 rows are in one bucket.
     parts = spread(numbers(spark, rows), 4)
     keys = parts.frame.select(KEY, F.spark_partition_id().alias("worker")).collect()
     ends = sorted(
@@ -89,27 +89,27 @@ def test_workers_have_runs_of_the_rows_in_the_order_of_their_keys(
         for own in ([row[KEY] for row in keys if row["worker"] == w] for w in range(4))
     )
     assert len(keys) == rows
-    assert all(one[1] < other[0] for one, other in pairwise(ends))
+    assert all(last < next_first for (_, last), (next_first, _) in pairwise(ends))
 
 
-def test_empty_partitions_of_the_input_are_no_hindrance(spark: SparkSession) -> None:
+def test_the_input_may_have_empty_partitions(spark: SparkSession) -> None:
     frame = numbers(spark, 40, partitions=8).where("value < 5")
     assert sorted(map(len, contents(spread(frame, 2)))) == [2, 3]
 
 
-def test_our_hash_is_that_of_spark(spark: SparkSession) -> None:
+def test_the_hash_is_that_of_spark(spark: SparkSession) -> None:
     rows = spark.range(300).select("id", F.hash(F.col("id").cast("int")).alias("hash")).collect()
     assert all(row["hash"] % 2**32 == spark_hash(row["id"]) for row in rows)
 
 
 @pytest.mark.slow
-def test_hundreds_of_workers_are_no_hindrance(spark: SparkSession) -> None:
+def test_rows_are_distributed_to_hundreds_of_workers(spark: SparkSession) -> None:
     parts = spread(numbers(spark, 1000), 300)
     assert [len(part) for part in contents(parts)] == list(parts.rows)
 
 
-def test_one_frame_may_be_partitioned_twice_at_a_time(spark: SparkSession) -> None:
+def test_two_partitionings_of_one_frame_are_persisted_separately(spark: SparkSession) -> None:
     frame = numbers(spark, 20)
-    one, two = (add_keys(frame, ["value"], seed=0).persist() for _ in range(2))
-    one.unpersist()
-    assert two.storageLevel.useMemory
+    first, second = (add_keys(frame, ["value"], seed=0).persist() for _ in range(2))
+    first.unpersist()
+    assert second.storageLevel.useMemory

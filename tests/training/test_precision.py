@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from tests.training.tiny import spec_of, tiny_model
 
 
 @pytest.mark.parametrize(
-    ("told", "native"),
+    ("text", "native"),
     [
         ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
         ("Features\t: fp asimd i8mm bf16\n", True),
@@ -27,19 +28,23 @@ from tests.training.tiny import spec_of, tiny_model
         ("", False),
     ],
 )
-def test_the_processor_is_asked(told: str, native: bool, tmp_path: Path) -> None:
+def test_bfloat16_is_native_where_the_processor_lists_it(
+    text: str, native: bool, tmp_path: Path
+) -> None:
     cpu_info = tmp_path / "cpuinfo"
-    cpu_info.write_text(told)
+    cpu_info.write_text(text)
     assert has_native_bfloat16(cpu_info) is native
 
 
-def test_a_machine_that_tells_nothing_has_no_bfloat16(tmp_path: Path) -> None:
+def test_a_machine_without_a_description_has_no_bfloat16(tmp_path: Path) -> None:
     assert not has_native_bfloat16(tmp_path / "none")
 
 
-def test_auto_is_what_all_executors_can_do(spark: SparkSession) -> None:
-    expected = "bfloat16" if has_native_bfloat16() else "float32"
-    assert resolve_precision(spark, "auto") == expected
+def test_auto_is_the_format_that_all_executors_support(spark: SparkSession) -> None:
+    lists_bfloat16 = any(
+        flag in Path("/proc/cpuinfo").read_text().split() for flag in ("avx512_bf16", "bf16")
+    )
+    assert resolve_precision(spark, "auto") == ("bfloat16" if lists_bfloat16 else "float32")
     assert resolve_precision(spark, "float32") == "float32"
 
 
@@ -54,21 +59,21 @@ def gradients() -> dict[str, Any]:
     y = generator.integers(0, 2, (16, 1)).astype(np.float32)
     form = RowFormat("uint8", 32 * 32, 1, "float32")
     weights = np.concatenate([w.ravel() for w in model.get_weights()])
-    made = {}
+    updates = {}
     for precision in ("float32", "bfloat16"):
         spec = spec_of(model)
-        steps = Steps(type(spec)(**{**vars(spec), "precision": precision}), form)
-        made[precision] = (steps, *steps.gradient(weights, x, y, np.ones(16, np.float32)))
-    return made
+        steps = Steps(replace(spec, precision=precision), form)
+        updates[precision] = (steps, *steps.gradient(weights, x, y, np.ones(16, np.float32)))
+    return updates
 
 
-def test_bfloat16_changes_the_update_by_its_rounding_and_no_more(gradients: Any) -> None:
+def test_bfloat16_changes_the_update_by_its_rounding_only(gradients: Any) -> None:
     _, full, _ = gradients["float32"]
     _, half, _ = gradients["bfloat16"]
-    assert not np.array_equal(full, half)  # it did compute in another format
+    assert not np.array_equal(full, half)  # it was computed in another format
     assert half.dtype == np.float32
-    # 8 significant bits, so 0.4 % a rounding, in each of five layers and back, where the
-    # pictures are noise and most of a gradient cancels out: 6 % was measured.
+    # 8 significant bits are 0.4 % for each rounding, in five layers forward and back; with
+    # noise as images most of a gradient cancels out. Measured: 6 %.
     assert np.linalg.norm(half - full) < 0.1 * np.linalg.norm(full)
 
 
@@ -82,5 +87,7 @@ def test_variables_and_the_output_stay_in_float32(gradients: Any) -> None:
 
 
 def test_a_model_of_float64_is_refused() -> None:
-    with pytest.raises(TrainingError, match="precision: expected a model of float32"):
+    with pytest.raises(
+        TrainingError, match="precision=bfloat16 needs a model with float32 weights"
+    ):
         compute_in(tiny_model(dtype="float64"), "bfloat16")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses_spark.errors import ConfigError
 from glasses_spark.training.schedule import Schedule, epoch_order, share
 
 
@@ -27,7 +26,7 @@ def test_a_small_last_batch_is_a_step_of_its_own() -> None:
     assert [plan.rows_in_push(0, step) for step in range(3)] == [4, 4, 1]
 
 
-def test_by_epoch_a_worker_pushes_once_with_all_its_rows() -> None:
+def test_with_frequency_epoch_a_worker_pushes_once_with_all_its_rows() -> None:
     plan = schedule(frequency="epoch")
     assert [plan.steps(worker) for worker in range(3)] == [1, 1, 0]
     assert plan.rows_in_push(0, 0) == 9
@@ -39,7 +38,7 @@ def test_a_worker_with_only_validation_rows_takes_part() -> None:
 
 
 @pytest.mark.parametrize(("rows", "workers"), [(0, 3), (2, 3), (10, 3), (9, 3), (7, 1)])
-def test_rows_are_shared_equally_to_within_one(rows: int, workers: int) -> None:
+def test_rows_are_distributed_equally_to_within_one(rows: int, workers: int) -> None:
     shares = share(rows, workers)
     assert sum(shares) == rows
     assert len(shares) == workers
@@ -56,17 +55,3 @@ def test_each_epoch_and_worker_has_its_own_order_of_all_rows() -> None:
     assert len(set(orders.values())) == 4
     again = epoch_order(50, seed=3, worker=1, epoch=1)
     assert np.array_equal(again, orders[1, 1])
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"mode": "asinchronous"}, "expected one of synchronous, asynchronous, hogwild, got 'asi"),
-        ({"frequency": "daily"}, "frequency: expected one of batch, epoch, got 'daily'"),
-        ({"epochs": 0}, "epochs: expected a whole number of at least 1, got 0"),
-        ({"batch_size": 1.5}, "batch_size: expected a whole number of at least 1, got 1.5"),
-    ],
-)
-def test_a_wrong_value_is_named(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        schedule(**changes)

@@ -1,7 +1,7 @@
-"""Proof of synchronous truth: N workers with batches of b are one Keras with batches of N * b.
+"""Tests that N synchronous workers with batches of b equal plain Keras with batches of N * b.
 
-On the CNN of the published experiment, over a real server, with rows that do
-not divide evenly among the workers nor into batches.
+On the CNN of the published experiment, with a real parameter server. The rows divide evenly
+neither among the workers nor into batches.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from glasses_spark.training.model import build_cnn
 from glasses_spark.training.schedule import share
 from glasses_spark.training.weights import layout_of, read_vector
 from tests.training.tiny import global_batches
-from tests.training.worker.test_worker import OPTIMIZERS, SEED, fit
+from tests.training.worker.threaded_fit import OPTIMIZERS, SEED, fit
 
 pytestmark = pytest.mark.slow
 
 SIDE = 128
 BATCH = 4
 EPOCHS = 3
-# Of 4 workers: of one row apart, and of very different sizes, one smaller than a batch.
+# Rows of 4 workers: equal to within one row, and very different, one less than a batch.
 EVEN, UNEVEN = share(22, 4), (10, 5, 4, 3)
 
 ALWAYS_TRIED = [("sgd", UNEVEN), ("adam", UNEVEN), ("rmsprop", share(22, 2))]
 
-OPTIMIZERS_OF_THE_PROOF = ("sgd", "momentum", "adam", "rmsprop")
+TESTED_OPTIMIZERS = ("sgd", "momentum", "adam", "rmsprop")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def _float64() -> Iterator[None]:
 
 
 def pictures(dtype: str) -> tuple[Any, Any]:
-    """Noise with a bright bar where the label is 1, in [0, 1], and the labels ``(rows, 1)``."""
+    """Return noise in [0, 1] with a bright bar where the label is 1, and labels ``(rows, 1)``."""
     generator = np.random.default_rng(1)
     y = generator.integers(0, 2, (22, 1)).astype(float)
     x = generator.uniform(0, 0.7, (22, SIDE, SIDE))
@@ -61,7 +61,7 @@ def cnn(optimizer: str) -> Any:
 def weights_of_keras(
     optimizer: str, x: Any, y: Any, shares: tuple[int, ...], order: Callable[[Any], Any]
 ) -> Any:
-    """Weights of plain Keras over the same global batches, each in an order of its own."""
+    """Return the weights of plain Keras on the same global batches, in a given order of rows."""
     model = cnn(optimizer)
     images = x.reshape(-1, SIDE, SIDE, 1)
     for epoch in range(EPOCHS):
@@ -85,14 +85,14 @@ def weights_of_workers(optimizer: str, x: Any, y: Any, shares: tuple[int, ...]) 
             optimizer,
             shares,
             id=f"{optimizer}-{shares}",
-            # `./run test all` has the rest.
+            # `./run test all` runs the others.
             marks=() if (optimizer, shares) in ALWAYS_TRIED else pytest.mark.exhaustive,
         )
-        for optimizer in OPTIMIZERS_OF_THE_PROOF
+        for optimizer in TESTED_OPTIMIZERS
         for shares in [(22,), share(22, 2), EVEN, UNEVEN]
     ],
 )
-def test_in_float64_every_weight_is_that_of_one_process(
+def test_in_float64_all_weights_equal_those_of_one_process(
     optimizer: str, shares: tuple[int, ...]
 ) -> None:
     x, y = pictures("float64")
@@ -105,10 +105,10 @@ def test_in_float64_every_weight_is_that_of_one_process(
     "optimizer",
     [
         pytest.param(optimizer, marks=() if optimizer == "adam" else pytest.mark.exhaustive)
-        for optimizer in OPTIMIZERS_OF_THE_PROOF
+        for optimizer in TESTED_OPTIMIZERS
     ],
 )
-def test_in_float32_the_difference_is_that_of_another_order_of_summing(optimizer: str) -> None:
+def test_in_float32_the_difference_is_that_of_another_order_of_summation(optimizer: str) -> None:
     x, y = pictures("float32")
     plain = weights_of_keras(optimizer, x, y, UNEVEN, order=list)
 
@@ -121,7 +121,7 @@ def test_in_float32_the_difference_is_that_of_another_order_of_summing(optimizer
         for _ in range(3)
     ]
     ours = difference(weights_of_workers(optimizer, x, y, UNEVEN))
-    # Measured, as a distance of all weights: sgd 1.1e-7 and in another order 1.0e-7 to 1.1e-7;
-    # momentum 2.1e-7 and 2.0e-7 to 2.1e-7; adam 2.1e-5 and 0.9e-5 to 1.2e-5; rmsprop 1.4e-5
-    # and 1.5e-5 to 23e-5. The last two divide by the size of gradients that are next to zero.
+    # Measured distance of all weights, and that with other orders of the rows: sgd 1.1e-7 and
+    # 1.0e-7 to 1.1e-7; momentum 2.1e-7 and 2.0e-7 to 2.1e-7; adam 2.1e-5 and 0.9e-5 to 1.2e-5;
+    # rmsprop 1.4e-5 and 1.5e-5 to 23e-5. The last two divide by the size of tiny gradients.
     assert 0 < ours <= 4 * max(reordered)

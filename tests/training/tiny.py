@@ -1,4 +1,4 @@
-"""Tiny models and data for the tests of training, small enough for every mode in seconds."""
+"""Tiny models and data, with which a test of training takes seconds."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from glasses_spark import GlassesEstimator, build_estimator
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.schedule import epoch_order
+from glasses_spark.training.weights import frozen_weights
 from glasses_spark.training.worker.spool import RowFormat
 
 FEATURES = 6
+ROWS = 43
 
 
 def tiny_model(
@@ -23,7 +26,7 @@ def tiny_model(
     hidden: Sequence[Any] = (),
     metrics: Sequence[Any] = ("accuracy",),
 ) -> Any:
-    """A compiled classifier of `FEATURES` numbers."""
+    """Build a compiled classifier of rows with `FEATURES` numbers."""
     keras = import_keras()
     layers = keras.layers
     model = keras.Sequential(
@@ -38,12 +41,24 @@ def tiny_model(
     return model
 
 
+def tiny_estimator(**changes: Any) -> GlassesEstimator:
+    """An estimator of a tiny model with two workers; ``changes`` go to `build_estimator`."""
+    settings: dict[str, Any] = {
+        "model": tiny_model(),
+        "epochs": 2,
+        "batch_size": 8,
+        "categorical": False,
+        "num_workers": 2,
+    }
+    return build_estimator(**{**settings, **changes})
+
+
 def glorot(seed: int) -> Any:
     return import_keras().initializers.GlorotUniform(seed=seed)
 
 
 def spec_of(model: Any) -> ModelSpec:
-    """How the workers build the same model."""
+    """Return the specification from which workers build the same model."""
     keras = import_keras()
     compiled = model.get_compile_config()
     return ModelSpec(
@@ -51,8 +66,15 @@ def spec_of(model: Any) -> ModelSpec:
         loss=compiled["loss"],
         metrics=tuple(compiled["metrics"] or ()),
         optimizer=keras.optimizers.serialize(model.optimizer),
+        frozen=frozen_weights(model),
         floatx=keras.config.floatx(),
     )
+
+
+def same_weights(first: Any, second: Any) -> bool:
+    """Whether two fitted models have the same weights, to the last bit."""
+    pairs = zip(first.weights, second.weights, strict=True)
+    return all(np.array_equal(a, b) for a, b in pairs)
 
 
 def row_format(*, features: int = FEATURES, feature_dtype: str = "float32") -> RowFormat:
@@ -61,41 +83,40 @@ def row_format(*, features: int = FEATURES, feature_dtype: str = "float32") -> R
 
 
 def separable(rows: int, *, seed: int = 0) -> tuple[Any, Any]:
-    """Features ``(rows, FEATURES)`` and labels ``(rows, 1)`` that a line almost separates."""
+    """Draw features ``(rows, FEATURES)`` and labels ``(rows, 1)``, almost linearly separable."""
     generator = np.random.default_rng(seed)
     x = generator.normal(size=(rows, FEATURES))
     y = (x @ np.arange(1, FEATURES + 1) + generator.normal(size=rows) > 0).astype(float)
     return x, y[:, None]
 
 
-def runs(shares: Sequence[int]) -> list[range]:
-    """The rows of each worker: runs of the rows in their order."""
+def row_ranges(shares: Sequence[int]) -> list[range]:
+    """Return the rows of each worker, which follow one another in the order of the workers."""
     starts = np.cumsum([0, *shares])
-    return [range(a, b) for a, b in pairwise(starts)]
+    return [range(start, stop) for start, stop in pairwise(starts)]
 
 
 def global_batches(
     shares: Sequence[int], *, batch_size: int, seed: int, epoch: int
 ) -> list[list[int]]:
-    """The rows, by number, that all workers together use in each synchronous step."""
-    parts = runs(shares)
+    """Return the indices of the rows that all workers together use in each synchronous step."""
     orders = [
-        epoch_order(len(part), seed=seed, worker=worker, epoch=epoch) + part.start
-        for worker, part in enumerate(parts)
+        epoch_order(len(rows), seed=seed, worker=worker, epoch=epoch) + rows.start
+        for worker, rows in enumerate(row_ranges(shares))
     ]
     steps = max(-(-len(order) // batch_size) for order in orders)
     return [
         [
-            int(number)
+            int(index)
             for order in orders
-            for number in order[step * batch_size : (step + 1) * batch_size]
+            for index in order[step * batch_size : (step + 1) * batch_size]
         ]
         for step in range(steps)
     ]
 
 
 def arrow_rows(x: Any, y: Any, *, first_key: int = 0, validation: bool = False) -> Any:
-    """Rows as Spark sends them to a worker: one Arrow record batch."""
+    """Return rows in the form in which Spark sends them to a worker: an Arrow record batch."""
     import pyarrow as pa
 
     element = pa.float64() if x.dtype == np.float64 else pa.float32()

@@ -1,4 +1,4 @@
-"""Pipeline: the stages of a run, chained."""
+"""Pipeline: chains the stages of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["GlassesPipeline"]
 
 
 def __getattr__(name: str) -> Any:
-    # On first use: it imports pyspark, which must wait for an external Spark to be found.
+    # On first use, because it imports pyspark, which must wait until an external Spark
+    # has been located.
     if name != "GlassesPipeline":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from glasses_spark.pipeline.pipeline import GlassesPipeline

@@ -1,11 +1,121 @@
-"""Fit: the estimator of a configuration, with its class weights and callbacks."""
+"""Fit: train the model of a configuration, with its class weights and callbacks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from glasses_spark.columns import IS_VALIDATION, LABEL, PIXELS, RAW_PREDICTION
+from glasses_spark.config.config import Config
+from glasses_spark.config.training import TrainingConfig
+from glasses_spark.pipeline.pixels import part_column
+from glasses_spark.preprocessing.split import VALIDATION
+from glasses_spark.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from glasses_spark.scoring.transformer import GlassesModel
 
 
-def summary_text(network: Any) -> str:
+def fit_model(
+    train: DataFrame, config: Config, progress: Progress, *, show_summary: bool
+) -> GlassesModel:
+    """Train the CNN.
+
+    Args:
+        train: ``pixels``, ``label`` and, with ``split.validation``, ``id``.
+        config: Configuration of the run.
+        progress: Reports the epochs.
+        show_summary: Whether to report the summary of the network.
+    """
+    # Imported here because it imports TensorFlow, which the stages before do not need.
+    from glasses_spark.training.build import build_estimator
+
+    training, network = config.training, _build_network(config)
+    if show_summary:
+        progress.model(_summary(network))
+    if config.split.validation:
+        is_validation = part_column(config, train) == VALIDATION
+        train = train.withColumn(IS_VALIDATION, is_validation)
+    with progress.epochs(training.epochs) as show_epoch:
+        estimator = build_estimator(
+            network,
+            **training.params(),
+            categorical=False,
+            validationIndicatorCol=IS_VALIDATION if config.split.validation else None,
+            featuresCol=PIXELS,
+            labelCol=LABEL,
+            metrics=list(training.metrics),
+            rawPredictionCol=RAW_PREDICTION,
+            seed=config.run.seed,
+            class_weight=class_weights(train) if training.class_weight == "balanced" else None,
+            callbacks=[_epoch_reporter(show_epoch), *make_callbacks(training)],
+        )
+        model: GlassesModel = estimator.fit(train)
+    return model
+
+
+def class_weights(train: DataFrame) -> dict[float, float]:
+    """Return weights with which each label has the same total weight.
+
+    The weight of a label is the number of rows, divided by the number of labels and the
+    rows with the label, as with scikit-learn's ``class_weight="balanced"``. Validation
+    rows do not count.
+
+    Args:
+        train: ``label`` and, with validation rows, ``is_validation``.
+    """
+    if IS_VALIDATION in train.columns:
+        train = train.where(~F.col(IS_VALIDATION))
+    counts = {row[LABEL]: row["count"] for row in train.groupBy(LABEL).count().collect()}
+    rows = sum(counts.values())
+    return {label: rows / (len(counts) * count) for label, count in counts.items()}
+
+
+def make_callbacks(training: TrainingConfig) -> list[Any]:
+    """Return the Keras callbacks that watch the validation loss, as configured."""
+    from glasses_spark.runtime.keras import import_keras
+
+    keras = import_keras().callbacks
+    callbacks: list[Any] = []
+    if training.early_stopping:
+        callbacks.append(
+            keras.EarlyStopping(
+                monitor="val_loss", patience=training.early_stopping, restore_best_weights=True
+            )
+        )
+    if training.reduce_learning_rate:
+        callbacks.append(
+            keras.ReduceLROnPlateau(
+                monitor="val_loss", factor=0.5, patience=training.reduce_learning_rate
+            )
+        )
+    return callbacks
+
+
+def _build_network(config: Config) -> Any:
+    from glasses_spark.training.model import build_cnn
+
+    return build_cnn(
+        config.image.height,
+        config.image.width,
+        optimizer=config.training.optimizer,
+        loss=config.training.loss,
+        metrics=config.training.metrics,
+        seed=config.run.seed,
+    )
+
+
+def _epoch_reporter(show_epoch: Any) -> Any:
+    from glasses_spark.runtime.keras import import_keras
+
+    return import_keras().callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: show_epoch(epoch + 1, logs or {})
+    )
+
+
+def _summary(network: Any) -> str:
     lines: list[str] = []
     network.summary(print_fn=lines.append, line_length=80)
     return "\n".join(lines)

@@ -1,40 +1,195 @@
-"""Pixels: decoded or loaded from the store, quarantined, and grouped by near-duplicates."""
+"""Pixels: decode or load the images, quarantine bad ones and find near-duplicates."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from pyspark.sql import DataFrame
+from pyspark import StorageLevel
+from pyspark.sql import Column, DataFrame, SparkSession
 
+from glasses_spark.columns import ID
+from glasses_spark.config.config import Config
+from glasses_spark.errors import DataError, ImagesError
 from glasses_spark.loading.account import Account
+from glasses_spark.loading.dataset import Dataset
 from glasses_spark.preprocessing.duplicates.near_duplicates import (
     NearDuplicates,
+    add_clusters,
+    find_near_duplicates,
 )
+from glasses_spark.preprocessing.pixels import to_pixels
 from glasses_spark.preprocessing.quarantine import (
     Counts,
     QuarantinedImage,
     QuarantineResult,
+    count_images,
+    quarantine_images,
 )
+from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_column, split_key
+from glasses_spark.preprocessing.store.pixel_store import PixelStore, StoredPixels, resolve_root
+from glasses_spark.runtime.progress import Progress
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class DecodedPixels:
-    """Images decoded, good ones and others; the frame is to be unpersisted in the end."""
+    """Decoded images of a run.
+
+    Attributes:
+        frame: All images, from ``to_pixels`` or the pixel store.
+        images: The good images and the quarantine.
+        counts: Counts of the images.
+        decoded: Number of images decoded in this run.
+        reused: Number of images read from the pixel store.
+        duplicates: Near-duplicates; None if they were not searched for.
+    """
 
     frame: DataFrame
-    screened: QuarantineResult
+    images: QuarantineResult
     counts: Counts
     decoded: int
     reused: int
     duplicates: NearDuplicates | None = None
 
     def unpersist(self) -> None:
+        """Unpersist the images and the near-duplicates."""
         self.frame.unpersist()
         if self.duplicates is not None:
             self.duplicates.unpersist()
 
 
-def account_of_files(account: Account, quarantine: list[QuarantinedImage]) -> dict[str, int]:
+def decode_images(dataset: Dataset, config: Config, progress: Progress) -> DecodedPixels:
+    """Decode the images or load their pixels from the store, and quarantine bad ones.
+
+    Args:
+        dataset: Listed images and labels.
+        config: Configuration of the run.
+        progress: Reports the stage.
+
+    Returns:
+        The pixels; without a store they are persisted.
+
+    Raises:
+        ImagesError: More images than allowed cannot be decoded. Nothing stays persisted.
+    """
+    data = config.data
+    max_bad_fraction = data.max_bad_fraction if data.on_bad == "quarantine" else 0.0
+    stored: StoredPixels | None = None
+    try:
+        with progress.stage(
+            f"Decoding {dataset.account.used:,} images", dataset.labels.sparkSession
+        ):
+            stored = _store_pixels(dataset, config)
+            counts = stored.counts or count_images(stored.frame, part_column(config))
+            images = quarantine_images(
+                stored.frame, max_bad_fraction=max_bad_fraction, counts=counts
+            )
+            return DecodedPixels(stored.frame, images, counts, stored.decoded, stored.reused)
+    except BaseException as error:
+        if stored is not None:
+            stored.frame.unpersist()
+        if isinstance(error, ImagesError) and data.on_bad == "fail":
+            raise ImagesError(f'data.on_bad is "fail": {error}') from error
+        raise
+
+
+def cluster_images(
+    dataset: Dataset, pixels: DecodedPixels, config: Config, progress: Progress
+) -> DecodedPixels:
+    """Find near-duplicates, and add the column ``cluster`` to the good images.
+
+    Args:
+        dataset: Listed images and labels.
+        pixels: Decoded images; unpersisted on failure.
+        config: Configuration of the run; ``split.near_duplicates = "ignore"`` skips the
+            search.
+        progress: Reports the stage.
+    """
+    if config.split.near_duplicates == "ignore":
+        return pixels
+    good, image = pixels.images.good, config.image
+    try:
+        with progress.stage("Looking for near-duplicates", good.sparkSession):
+            duplicates = find_near_duplicates(good, height=image.height, width=image.width)
+    except BaseException:
+        pixels.frame.unpersist()
+        raise
+    images = replace(pixels.images, good=add_clusters(good, duplicates))
+    return replace(pixels, images=images, duplicates=duplicates)
+
+
+def open_store(spark: SparkSession, config: Config) -> PixelStore | None:
+    """Open the pixel store of a configuration.
+
+    Returns:
+        The store; None without ``store.dir``, or, with a warning, where it is a path on
+        each machine's own disk.
+    """
+    folder, image = config.store.dir, config.image
+    if not folder:
+        return None
+    root = resolve_root(spark, folder)
+    if root is None:
+        logger.warning(
+            "store.dir is %s, a path on each machine's own disk: no pixels are stored. Use a "
+            "folder that all machines reach, such as hdfs:///pixels, or file:/ and a shared disk",
+            folder,
+        )
+        return None
+    return PixelStore(
+        spark,
+        root,
+        location=config.data.images,
+        glob=config.data.glob,
+        height=image.height,
+        width=image.width,
+    )
+
+
+def part_column(config: Config, pixels: DataFrame | None = None) -> Column:
+    """Return the part of each row: ``train``, ``validation`` or ``test``.
+
+    Args:
+        config: Fractions and seed of the split.
+        pixels: Rows to split by ``cluster`` if they have that column; None splits by
+            ``id``.
+    """
+    split = config.split
+    return split_column(
+        test=split.test,
+        validation=split.validation,
+        seed=config.run.seed,
+        key=ID if pixels is None else split_key(pixels),
+    )
+
+
+def require_all_parts(pixels: DecodedPixels, config: Config) -> None:
+    """Check that no part of the split is empty.
+
+    Raises:
+        DataError: A part has no images.
+    """
+    split, counts = config.split, _count_parts(pixels, config)
+    # Each part with the key of its fraction; the training set is what test leaves.
+    fractions = {TRAIN: "test", TEST: "test"}
+    if split.validation:
+        fractions[VALIDATION] = "validation"
+    for part, fraction in fractions.items():
+        if not counts[part]:
+            raise DataError(
+                f"the {part} part of the split is empty: found {counts.total()} images, "
+                f"wanted at least one in each part. Use more images, or another "
+                f"split.{fraction} than {getattr(split, fraction)} or run.seed than "
+                f"{config.run.seed}"
+            )
+
+
+def data_counts(account: Account, quarantine: Sequence[QuarantinedImage]) -> dict[str, int]:
+    """Return the counts of images as in the key ``data`` of ``metrics.json``."""
     return {
         "images": account.images,
         "used": account.used - len(quarantine),
@@ -44,3 +199,26 @@ def account_of_files(account: Account, quarantine: list[QuarantinedImage]) -> di
         "quarantined": len(quarantine),
         "beyond_limit": account.beyond_limit,
     }
+
+
+def _store_pixels(dataset: Dataset, config: Config) -> StoredPixels:
+    store, image = open_store(dataset.labels.sparkSession, config), config.image
+    if store is not None:
+        return store.update(dataset, part_column(config))
+    pixels = to_pixels(dataset.undecoded, height=image.height, width=image.width)
+    # Persisted because each later stage reads the pixels, 16 KB an image.
+    frame = pixels.persist(StorageLevel.MEMORY_AND_DISK)
+    return StoredPixels(frame, decoded=dataset.account.used, reused=0)
+
+
+def _count_parts(pixels: DecodedPixels, config: Config) -> Counter[str]:
+    counts = Counter(pixels.counts.parts)
+    # Counted by id; an image with a cluster may have moved to the part of its cluster.
+    if pixels.duplicates is not None and pixels.duplicates.members is not None:
+        members = pixels.duplicates.members
+        by_id, by_cluster = part_column(config), part_column(config, members)
+        moved = members.where(by_id != by_cluster).select(by_id, by_cluster)
+        for old_part, new_part in moved.collect():
+            counts[old_part] -= 1
+            counts[new_part] += 1
+    return counts

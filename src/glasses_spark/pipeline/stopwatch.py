@@ -1,4 +1,4 @@
-"""Stopwatch: seconds by stage of a run."""
+"""Stopwatch: seconds of the stages of a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds by name of what was timed."""
+    """Measures the duration of blocks.
+
+    Attributes:
+        seconds: Seconds by name of the block, rounded to milliseconds.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def timing(self, name: str) -> Iterator[None]:
+        """Measure the block; one that fails is left out."""
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 3)

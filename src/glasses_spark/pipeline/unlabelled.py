@@ -1,4 +1,4 @@
-"""Unlabelled images, decoded for prediction."""
+"""Unlabelled images: decoded for prediction."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from typing import TYPE_CHECKING
 
 from glasses_spark.config.config import Config
 
-# Whatever imports pyspark or TensorFlow is imported within the functions, so that
-# a wrong call is refused at once, and pyspark only once the session is there:
-# an external Spark, named by SPARK_HOME, brings its own.
+# Modules that import pyspark are imported in the functions: an external Spark, named by
+# SPARK_HOME, has its own pyspark, which is found when the session is built.
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
 def decode_unlabelled(spark: SparkSession, locations: list[str], config: Config) -> DataFrame:
-    """Decode images, whatever their names, to ``path``, ``id``, ``label`` and ``pixels``."""
+    """Decode images for prediction; their names need no numbers.
+
+    Args:
+        spark: Running session.
+        locations: Files, folders, globs or URIs.
+        config: Size of the images and pattern of the file names in folders.
+
+    Returns:
+        ``path``, ``id`` (null), ``label`` (null) and ``pixels`` of the images that can be
+        decoded, persisted.
+    """
     from functools import reduce
 
     from pyspark.sql import DataFrame
@@ -27,20 +36,23 @@ def decode_unlabelled(spark: SparkSession, locations: list[str], config: Config)
     from glasses_spark.preprocessing.quarantine import quarantine_images
     from glasses_spark.runtime.location import is_on_disk, spark_path
 
-    files = [one for one in locations if Path(one).is_file()]
+    files = [location for location in locations if Path(location).is_file()]
     frames = [
-        open_images(spark, one, glob=config.data.glob) for one in locations if one not in files
+        open_images(spark, location, glob=config.data.glob)
+        for location in locations
+        if location not in files
     ]
     if files:
-        frames.append(spark.read.format("binaryFile").load([spark_path(one) for one in files]))
-    opened = all(is_on_disk(spark, one) for one in locations)
+        frames.append(spark.read.format("binaryFile").load([spark_path(file) for file in files]))
+    # Files on disk are opened by the tasks; Spark reads the contents of all others.
+    on_disk = all(is_on_disk(spark, location) for location in locations)
     unlabelled = reduce(DataFrame.unionByName, frames).select(
         PATH,
         F.lit(None).cast("int").alias(ID),
         F.lit(None).cast("double").alias(LABEL),
-        *([] if opened else [CONTENT]),
+        *([] if on_disk else [CONTENT]),
     )
     image = config.image
     pixels = to_pixels(unlabelled, height=image.height, width=image.width).persist()
-    # Others may well be readable; what is not is named in the log.
+    # Images that cannot be decoded are named in the log; the others are predicted.
     return quarantine_images(pixels, max_bad_fraction=1.0).good

@@ -1,1 +1,1 @@
-"""Training: a Keras model fitted by the workers of a Spark job."""
+"""Training: fits a Keras model with the workers of a Spark job."""

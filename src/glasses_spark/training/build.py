@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
+from glasses_spark.config.section import declared_keys, suggest
+from glasses_spark.config.training import TrainingSettings
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.estimator import GlassesEstimator
-from glasses_spark.training.params import STALL_TIMEOUT_S
-from glasses_spark.training.precision import FLOAT32
 
 
 def build_estimator(
@@ -34,70 +35,55 @@ def build_estimator(
     validationIndicatorCol: str | None = None,
     weightCol: str | None = None,
     class_weight: Mapping[float, float] | None = None,
-    stall_timeout: float = STALL_TIMEOUT_S,
-    parameter_server_port: int = 0,
-    precision: str = FLOAT32,
-    staleness_aware: bool = True,
+    **settings: Any,
 ) -> GlassesEstimator:
-    """Make an estimator from a compiled Keras model, as the published experiment does.
+    """Build an estimator from a compiled Keras model, as in the published experiment.
 
     Args:
         model: Compiled Keras model. Training starts from its weights.
         epochs: Passes over the rows, at least 1.
         batch_size: Rows in one step of one worker, at least 1.
-        categorical: Whether labels are class numbers to be made one-hot.
-        num_workers: Count of workers, at least 1, or ``"auto"``: one a task slot.
+        categorical: Whether labels are class numbers, to be encoded as one-hot rows.
+        num_workers: Number of workers, at least 1, or ``"auto"``: one for each task slot.
         loss: Keras loss; the model's own by default.
-        nb_classes: Count of classes where ``categorical``.
-        optimizer: Keras optimizer, its name or its serialized form; the
-            model's own by default.
-        split: Share of the rows held back for validation, in [0, 1).
+        nb_classes: Number of classes of categorical labels.
+        optimizer: Keras optimizer, its name or its serialized form; the model's own by
+            default.
+        split: Fraction of the rows used for validation, in [0, 1).
         featuresCol: Column of pixels (binary), Spark ML vectors or arrays.
         labelCol: Column of labels.
         metrics: Keras metrics; the model's own by default.
-        frequency: ``batch`` or ``epoch``: when a worker exchanges weights.
+        frequency: ``batch`` or ``epoch``: how often a worker exchanges weights.
         mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
-        seed: Seed of the run.
+        seed: Seed from which all random choices of the fit are derived.
         callbacks: Keras callbacks, run in the driver after each epoch.
         rawPredictionCol: Column for logits; empty for none.
-        validationIndicatorCol: Boolean column that marks validation rows.
+        validationIndicatorCol: Boolean column, true in validation rows.
         weightCol: Column with the weights of the rows.
-        class_weight: Weight of each label's rows in the loss; 1 where it is not named.
-        stall_timeout: Seconds of silence after which a worker counts as lost.
-        parameter_server_port: Port in the driver that the workers reach; 0
-            takes a free one.
-        precision: ``float32``, ``bfloat16`` or ``auto``: the format in which
-            workers compute.
-        staleness_aware: Whether asynchronous and hogwild updates count for less
-            the more others came before them, or whole, as with Elephas.
+        class_weight: Weight in the loss of each label's rows; 1 for other labels.
+        settings: Further settings of the section ``[training]`` of
+            ``docs/configuration.md``, such as ``learning_rate=0.01``, by the names of the
+            estimator's Params. None stands for the default.
 
     Returns:
         The estimator.
 
     Raises:
-        ConfigError: A value is not one that a fit could use, or the model is
-            not compiled and ``loss`` is not given.
+        ConfigError: A value is not legal, or the model is not compiled and there is no
+            ``loss``.
+        TypeError: There is no such setting.
     """
-    keras = import_keras()
-    compiled = (model.get_compile_config() or {}) if model.compiled else {}
-    for name in ("weighted_metrics", "loss_weights"):
-        if compiled.get(name):
-            raise ConfigError(
-                f"{name}: expected a model compiled without it, got {compiled[name]!r}; "
-                "a fit by many workers does not use it"
-            )
+    _require_known(settings)
+    compiled = _compile_config(model)
     loss = compiled.get("loss") if loss is None else loss
     if loss is None:
         raise ConfigError("loss: expected a compiled model or a loss, got neither")
     if optimizer is None:
-        optimizer = keras.optimizers.serialize(model.optimizer) if model.compiled else "adam"
+        serialize = import_keras().optimizers.serialize
+        optimizer = serialize(model.optimizer) if model.compiled else "adam"
     if metrics is None:
         metrics = compiled.get("metrics") or []
-    optional = {
-        "nb_classes": nb_classes,
-        "validationIndicatorCol": validationIndicatorCol,
-        "weightCol": weightCol,
-    }
+    columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}
     return GlassesEstimator(
         keras_model_config=model.to_json(),
         initial_weights=model.get_weights(),
@@ -107,6 +93,7 @@ def build_estimator(
         categorical=categorical,
         num_workers=num_workers,
         loss=loss,
+        nb_classes=nb_classes,
         optimizer_config=optimizer,
         validation_split=split,
         featuresCol=featuresCol,
@@ -116,10 +103,50 @@ def build_estimator(
         mode=mode,
         seed=seed,
         rawPredictionCol=rawPredictionCol,
-        class_weight=dict(class_weight or {}),
-        stall_timeout=stall_timeout,
-        parameter_server_port=parameter_server_port,
-        precision=precision,
-        staleness_aware=staleness_aware,
-        **{name: value for name, value in optional.items() if value is not None},
+        class_weight=class_weight,
+        **{name: column for name, column in columns.items() if column is not None},
+        **settings,
     )
+
+
+def _further_settings() -> list[inspect.Parameter]:
+    """Return the settings that `build_estimator` has no argument for, as parameters."""
+    defaults = TrainingSettings()
+    explicit = inspect.signature(build_estimator).parameters
+    return [
+        inspect.Parameter(
+            key.param or name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=getattr(defaults, name),
+            annotation=type(getattr(defaults, name)).__name__,
+        )
+        for name, key in declared_keys(TrainingSettings).items()
+        if name not in explicit
+    ]
+
+
+_FURTHER_SETTINGS: Final = _further_settings()
+
+# So that help() and editors list all settings.
+_EXPLICIT: Final = inspect.signature(build_estimator)
+build_estimator.__signature__ = _EXPLICIT.replace(  # type: ignore[attr-defined]
+    parameters=[*list(_EXPLICIT.parameters.values())[:-1], *_FURTHER_SETTINGS]
+)
+
+
+def _require_known(settings: Mapping[str, Any]) -> None:
+    known = {parameter.name: parameter for parameter in _FURTHER_SETTINGS}
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"build_estimator has no setting {name!r}{suggest(name, known)}")
+
+
+def _compile_config(model: Any) -> Mapping[str, Any]:
+    compiled = (model.get_compile_config() or {}) if model.compiled else {}
+    for name in ("weighted_metrics", "loss_weights"):
+        if compiled.get(name):
+            raise ConfigError(
+                f"{name}: expected a model compiled without it, got {compiled[name]!r}; "
+                "a distributed fit does not use it"
+            )
+    return compiled

@@ -1,4 +1,4 @@
-"""Callbacks: Keras callbacks in the driver, between the epochs of all workers."""
+"""Callbacks: Keras callbacks, run in the driver between the epochs of all workers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import numpy as np
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.server.coordinator import Coordinator
-from glasses_spark.training.server.state import Verdict
+from glasses_spark.training.server.state import EpochDecision
 from glasses_spark.training.weights import read_vector
 
 
 class CallbackRunner:
-    """Calls back as ``keras.Model.fit`` does, and tells the workers what came of it.
+    """Calls Keras callbacks as ``keras.Model.fit`` does, and applies what they change.
 
     Args:
-        model: The master model, which callbacks read, save and change.
+        model: The driver's model, which callbacks read, save and change.
         callbacks: Keras callbacks.
-        coordinator: The fit.
+        coordinator: Coordinator of the fit.
+
+    Attributes:
+        stopped: Whether a callback has stopped the training.
     """
 
     def __init__(self, model: Any, callbacks: Sequence[Any], coordinator: Coordinator) -> None:
@@ -39,52 +42,58 @@ class CallbackRunner:
         )
 
     def begin(self) -> None:
-        """Before any worker starts: callbacks may load weights or set the learning rate."""
+        """Start the training; callbacks may load weights or set the learning rate.
+
+        Called before any worker starts.
+        """
         self._model.stop_training = False
         self._list.on_train_begin()
         self._list.on_epoch_begin(0)
-        self._take_over()
-        self._coordinator.begin(Verdict(stop=False, learning_rate=self._learning_rate()))
+        self._apply_changes()
+        self._coordinator.begin(EpochDecision(stop=False, learning_rate=self._learning_rate()))
 
     def end_epoch(self, record: EpochRecord) -> None:
-        """After all workers have ended an epoch, and before synchronous ones begin the next."""
+        """End an epoch, and start the next.
+
+        Called when all workers have finished the epoch; synchronous workers wait
+        meanwhile.
+        """
         if self.stopped:
-            return  # asynchronous workers may end further epochs after the one that was the last
+            return  # asynchronous workers may finish further epochs after the last one
         if not self._idle:
             self._coordinator.write_to_model()
         self._list.on_epoch_end(record.epoch - 1, dict(record.metrics))
         last = record.epoch == self._epochs
         if not (last or self._model.stop_training):
             self._list.on_epoch_begin(record.epoch)
-        self._take_over()
+        self._apply_changes()
         self.stopped = bool(self._model.stop_training)
         self._coordinator.proceed(
-            Verdict(stop=self.stopped or last, learning_rate=self._learning_rate())
+            EpochDecision(stop=self.stopped or last, learning_rate=self._learning_rate())
         )
 
     def end(self, history: Sequence[EpochRecord]) -> None:
-        """After the last epoch; the model has the final weights, unless a callback sets others."""
-        self._coordinator.settle()
+        """End the training; the model gets the final weights, unless a callback sets others."""
+        self._coordinator.refresh()
         self._coordinator.write_to_model()
         self._list.on_train_end(dict(history[-1].metrics) if history else None)
 
-    def _take_over(self) -> None:
-        """Give the workers what callbacks set: the best weights so far, another learning rate."""
+    def _apply_changes(self) -> None:
+        """Send the workers the weights and the learning rate that callbacks have set."""
         if self._idle:
             return
-        now = read_vector(self._model, self._coordinator.master.layout)
-        if not np.array_equal(now, self._coordinator.written):
-            self._coordinator.replace_weights(now)
+        weights = read_vector(self._model, self._coordinator.shared_weights.layout)
+        if not np.array_equal(weights, self._coordinator.written_weights):
+            self._coordinator.replace_weights(weights)
         rate = self._learning_rate()
         if rate is not None:
             self._coordinator.set_learning_rate(rate)
 
     def _learning_rate(self) -> float | None:
-        """The rate that callbacks may have set; None where a schedule makes it from the step."""
-        keras = import_keras()
+        """Return the rate that callbacks may have set; None with a learning rate schedule."""
+        schedule = import_keras().optimizers.schedules.LearningRateSchedule
         optimizer = self._model.optimizer
-        # The public property gives a schedule's present value, and no sign that it is one.
-        scheduled = keras.optimizers.schedules.LearningRateSchedule
-        if self._idle or isinstance(optimizer._learning_rate, scheduled):
+        # The public property returns a number with and without a schedule.
+        if self._idle or isinstance(optimizer._learning_rate, schedule):
             return None
         return float(optimizer.learning_rate)

@@ -1,4 +1,4 @@
-"""History: what each epoch of a fit brought, and which worker did how much of it."""
+"""History: metrics of each epoch of a fit, and the share of each worker."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from glasses_spark.training.weights import Vector
 
 @dataclass(frozen=True)
 class WorkerShare:
-    """One worker's part in one epoch.
+    """One worker's share of one epoch.
 
     Attributes:
         worker: Number of the worker, from 0.
         rows: Training rows that it used.
-        seconds: From its first batch to the last push being answered; what it
-            waited for others is in it.
+        seconds: Time from its first batch to the answer to its last push, including
+            the time that it waited.
         waiting_seconds: Part of ``seconds`` spent waiting for the server.
-        staleness: Mean count of updates by others that the server applied
-            between a pull and the push that followed; 0 in synchronous mode.
+        staleness: Mean number of other workers' updates that the server applied
+            between a pull and the following push; 0 in synchronous mode.
     """
 
     worker: int
@@ -33,11 +33,11 @@ class WorkerShare:
 
 @dataclass(frozen=True)
 class EpochTotals:
-    """The sums over all workers of one epoch, before they become metrics.
+    """Sums over all workers of one epoch, from which metrics are computed.
 
     Attributes:
         epoch: Number of the epoch, from 0.
-        workers: The workers' parts, those without a row included.
+        workers: The workers' shares, including workers without rows.
         metric_state: Summed variables of the Keras metrics over the training rows.
         validation_state: The same over the validation rows.
     """
@@ -55,15 +55,15 @@ class EpochTotals:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One line of a fit's history.
+    """Record of one epoch.
 
     Attributes:
-        epoch: Number of the epoch, from 1, as people count.
-        metrics: ``loss`` and the model's metrics over the training rows, as
-            they were met during the epoch; with the prefix ``val_`` over the
-            validation rows, at its end.
+        epoch: Number of the epoch, from 1.
+        metrics: ``loss`` and the model's metrics over the training rows, computed
+            during the epoch; with the prefix ``val_`` over the validation rows, computed
+            at its end.
         rows: Training rows used.
-        workers: Each worker's part.
+        workers: Each worker's share.
     """
 
     epoch: int
@@ -72,7 +72,7 @@ class EpochRecord:
     workers: tuple[WorkerShare, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
-        """The record as the run folder's ``history.json`` has it."""
+        """Return the record as in the run folder's ``history.json``."""
         return {
             "epoch": self.epoch,
             **self.metrics,
@@ -91,7 +91,12 @@ class EpochRecord:
 
 
 class EpochLedger:
-    """Adds up one epoch while its pushes come in; each push is entered once."""
+    """Sums up one epoch while the workers push; each push is entered once.
+
+    Args:
+        workers: Number of workers.
+        state_size: Length of the metrics' state.
+    """
 
     def __init__(self, workers: int, state_size: int) -> None:
         self._rows = np.zeros(workers, np.int64)
@@ -99,27 +104,41 @@ class EpochLedger:
         self._waiting = np.zeros(workers)
         self._staleness = np.zeros(workers, np.int64)
         self._pushes = np.zeros(workers, np.int64)
-        # A row a worker, added up in their order: sums of floats depend on it.
+        # One row for each worker, summed in a fixed order: float sums depend on the order.
         self._metric_state = np.zeros((workers, state_size))
         self._validation_state = np.zeros((workers, state_size))
         self.finished: set[int] = set()
 
     def enter_push(self, worker: int, rows: int, state: Vector, staleness: int) -> None:
-        """Enter one push."""
+        """Enter one push of a worker.
+
+        Args:
+            worker: Number of the worker, from 0.
+            rows: Training rows of the push.
+            state: State of the metrics over these rows, ``(state_size,)``.
+            staleness: Updates of other workers since the worker's last pull.
+        """
         self._rows[worker] += rows
         self._staleness[worker] += staleness
         self._pushes[worker] += 1
         self._metric_state[worker] += state
 
     def enter_finish(self, worker: int, state: Vector, seconds: float, waiting: float) -> None:
-        """Enter the end of a worker's epoch."""
+        """Enter the end of a worker's epoch.
+
+        Args:
+            worker: Number of the worker, from 0.
+            state: State of the metrics over its validation rows, ``(state_size,)``.
+            seconds: Duration of its epoch.
+            waiting: Seconds of it spent waiting for the server.
+        """
         self._seconds[worker] += seconds
         self._waiting[worker] += waiting
         self._validation_state[worker] += state
         self.finished.add(worker)
 
     def totals(self, epoch: int) -> EpochTotals:
-        """The sums so far."""
+        """Return the sums so far; ``epoch`` counts from 0."""
         shares = tuple(
             WorkerShare(
                 worker=worker,

@@ -1,4 +1,4 @@
-"""Metric states: metrics over the rows of all workers."""
+"""Metric states: metrics over the rows of all workers, from sums of their states."""
 
 from __future__ import annotations
 
@@ -7,26 +7,31 @@ from typing import Any
 
 import numpy as np
 
+from glasses_spark.scoring.model_input import model_input
 from glasses_spark.training.weights import Vector
 from glasses_spark.training.worker.spool import RowFormat, Rows
 
 
 class MetricStates:
-    """The state of a compiled model's metrics as one flat vector, which adds up.
+    """State of a compiled model's metrics as one flat vector.
 
-    A Keras metric is a sum over the rows (of losses, of hits, of counts at
-    thresholds) until it is asked for its result. So the states of batches and
-    of workers may be added, and the result of the sum is that of all rows
-    together, also for metrics that are no mean, such as the area under a curve.
+    The state of a Keras metric is a sum over rows (of losses, of correct predictions, of
+    counts at thresholds), from which Keras computes the result. So the states of batches
+    and workers can be added, and the result of the sum is the metric over all rows, also
+    for metrics that are not means, such as the area under a curve.
 
     Args:
         model: A compiled model.
-        row_format: Form of a row.
+        row_format: Format of a row.
+
+    Attributes:
+        variables: The metrics' variables.
+        size: Length of the state.
     """
 
     def __init__(self, model: Any, row_format: RowFormat) -> None:
         self._model = model
-        # Keras makes most of a metric's variables on its first update only.
+        # Keras creates most variables of a metric at its first update.
         x, y, weight = inputs_of_rows(model, row_format)(*_one_row(row_format))
         prediction = model(x, training=False)
         model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weight, training=False)
@@ -35,7 +40,18 @@ class MetricStates:
         self.size = sum(int(np.prod(v.shape)) for v in self.variables)
 
     def of_batch(self, x: Any, y: Any, prediction: Any, weight: Any, loss: Any, rows: Any) -> Any:
-        """The state after one batch alone, as a float64 tensor ``(size,)``. Runs in a graph."""
+        """Return the state of one batch, a float64 tensor ``(size,)``.
+
+        Runs in a TensorFlow graph.
+
+        Args:
+            x: The model's inputs.
+            y: Labels.
+            prediction: The model's outputs.
+            weight: Sample weights ``(rows,)``.
+            loss: Loss of the batch.
+            rows: Number of rows.
+        """
         import tensorflow as tf
 
         for variable in self.variables:
@@ -45,7 +61,7 @@ class MetricStates:
         return tf.concat(flat, axis=0)
 
     def results(self, state: Vector) -> dict[str, float]:
-        """The metrics, by name, that a summed state ``(size,)`` stands for."""
+        """Return the metrics by name, computed from a summed state ``(size,)``."""
         start = 0
         for variable in self.variables:
             stop = start + int(np.prod(variable.shape))
@@ -61,27 +77,23 @@ class MetricStates:
 
 
 def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
-    """Make the function from rows as they lie in the file to what the model takes.
+    """Return a function from rows of a worker's file to the model's inputs and labels.
 
-    For a model of floating-point numbers, pixels become numbers in [0, 1]; one
-    of whole numbers gets them as they are. A row of features gets the shape of
-    the model's input, and a row of labels, where it is as long, that of its output.
+    A model with floating-point inputs gets pixels in [0, 1]; one with integer inputs gets
+    them unscaled. Features are reshaped to the model's input. Labels with as many numbers
+    as the output are reshaped to it.
     """
     import tensorflow as tf
 
-    shape = [-1, *model.input_shape[1:]]
+    shape = model.input_shape[1:]
     outputs = model.output_shape[1:]
     dtype = model.inputs[0].dtype
-    scaled = row_format.feature_dtype == "uint8" and "float" in dtype
-    shaped = row_format.label_size == int(np.prod(outputs))
+    reshapes_labels = row_format.label_size == int(np.prod(outputs))
 
     def inputs(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        x = tf.cast(x, dtype)
-        if scaled:
-            x = x / tf.cast(255, dtype)
-        if shaped:
+        if reshapes_labels:
             y = tf.reshape(y, [-1, *outputs])
-        return tf.reshape(x, shape), tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
+        return model_input(x, shape, dtype), tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
 
     return inputs
 

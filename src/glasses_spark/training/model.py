@@ -1,4 +1,4 @@
-"""Models: the CNN of the published experiment, and any stack of Keras layers."""
+"""Models: the CNN of the published experiment, and models from Keras layers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.seeds import derive_seed
 
-# Below this a side is too short for the two convolutions and the two poolings.
+# The two convolutions and the two pooling layers need at least this size.
 SMALLEST_SIDE = 16
 
 
@@ -19,10 +19,10 @@ def build_model(
     loss: Any = "binary_crossentropy",
     metrics: Sequence[Any] = ("accuracy",),
 ) -> Any:
-    """Stack layers into a compiled Keras model.
+    """Build a compiled Keras model from layers.
 
     Args:
-        layers: Keras layers, the first of which states the input's shape.
+        layers: Keras layers; the first one defines the shape of the input.
         optimizer: Keras optimizer, or its name.
         loss: Keras loss, or its name.
         metrics: Keras metrics, or their names.
@@ -52,10 +52,10 @@ def build_cnn(
         height: Rows of an image, at least 16 pixels.
         width: Columns of an image, at least 16 pixels.
         optimizer: Keras optimizer, or its name.
-        learning_rate: Replaces the optimizer's own where it is given.
+        learning_rate: Learning rate of the optimizer; None keeps the optimizer's own.
         loss: Keras loss, or its name.
         metrics: Keras metrics, or their names.
-        seed: Seed of the run; the initial weights depend on it alone.
+        seed: Seed of the initial weights.
 
     Returns:
         A compiled ``keras.Sequential`` from grey images ``(batch, height,
@@ -71,7 +71,7 @@ def build_cnn(
     layers = keras.layers
 
     def initializer(layer: str) -> Any:
-        # Seeded one by one: a global seed would make the weights depend on what ran before.
+        # One seed for each layer: with a global seed the weights would depend on earlier calls.
         return keras.initializers.GlorotUniform(seed=derive_seed(seed, "weights", layer))
 
     def named(kind: Any, name: str, *arguments: Any, **options: Any) -> Any:

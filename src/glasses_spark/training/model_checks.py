@@ -1,4 +1,4 @@
-"""Model checks: what a model must be before it is trained."""
+"""Model checks: requirements of a model before it is trained."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ _seeding = threading.Lock()
 
 
 def build_seeded(spec: ModelSpec, seed: int) -> Any:
-    """Build a model whose initializers, where they have no seed of their own, are seeded."""
-    # Keras draws such seeds from Python's generator, which is the user's as
-    # well, and that of a fit in another thread.
+    """Build a model, and seed its initializers that have no seed of their own."""
+    # Keras draws their seeds from Python's global generator, which user code and fits in
+    # other threads use as well.
     with _seeding:
-        kept = random.getstate()
+        state = random.getstate()
         random.seed(seed)
         try:
             return spec.build()
         finally:
-            random.setstate(kept)
+            random.setstate(state)
 
 
 def require_mean_loss(loss: Any) -> None:
-    """Refuse a loss that is no mean over the rows: means of workers add up, others do not."""
+    """Refuse a loss that is not a mean over the rows of a batch.
+
+    The server averages the workers' updates by their rows, which is correct for means
+    only.
+    """
     config = loss.get("config") if isinstance(loss, Mapping) else None
     reduction = (
         config.get("reduction") if isinstance(config, Mapping) else getattr(loss, "reduction", None)
@@ -36,14 +40,15 @@ def require_mean_loss(loss: Any) -> None:
     if reduction not in (None, "sum_over_batch_size", "mean"):
         raise TrainingError(
             f"loss: expected the reduction 'sum_over_batch_size', got {reduction!r}, which "
-            "depends on how many rows a worker has in a batch"
+            "depends on the number of rows in a worker's batch"
         )
 
 
-def require_built(model: Any) -> None:
+def require_supported_model(model: Any) -> None:
+    """Refuse a model without an input shape, or with several inputs or outputs."""
     if not model.built:
         raise TrainingError(
-            "expected a model that knows the shape of its input, got one without; begin it with "
+            "expected a model with an input shape, got one without; begin it with "
             "keras.Input(shape)"
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -54,11 +59,13 @@ def require_built(model: Any) -> None:
 
 
 def model_type_of(model: Any, loss: Any) -> ModelType:
-    """Whether a row's prediction is an array (classification) or a number (regression)."""
-    known = LossModelTypeMapper().get_model_type(loss) if isinstance(loss, str) else None
-    if known is not None:
-        return known
+    """Return whether a prediction is an array (classification) or a number (regression)."""
+    by_loss = LossModelTypeMapper().get_model_type(loss) if isinstance(loss, str) else None
+    if by_loss is not None:
+        return by_loss
     activation = getattr(model.layers[-1], "activation", None)
-    squashed = getattr(activation, "__name__", "") in ("sigmoid", "softmax")
-    one_number = model.output_shape[1:] == (1,)
-    return ModelType.REGRESSION if one_number and not squashed else ModelType.CLASSIFICATION
+    is_probability = getattr(activation, "__name__", "") in ("sigmoid", "softmax")
+    is_one_number = model.output_shape[1:] == (1,)
+    if is_one_number and not is_probability:
+        return ModelType.REGRESSION
+    return ModelType.CLASSIFICATION

@@ -1,4 +1,4 @@
-"""Model specification: how a worker builds and compiles the model."""
+"""Model specification: from which a worker builds and compiles the model."""
 
 from __future__ import annotations
 
@@ -7,59 +7,82 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from glasses_spark.training.precision import FLOAT32, compute_in
+from glasses_spark.config.training import FLOAT32, KERAS_KERNELS
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.keras import build_from_config, import_keras
+from glasses_spark.training.precision import compute_in
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that it takes to build a compiled model on another machine.
+    """Specification of a compiled model, sent to the workers.
 
     Attributes:
-        config: The architecture, as ``model.to_json()`` gives it.
+        config: The architecture, as returned by ``model.to_json()``.
         loss: Keras loss, its name or its serialized form.
-        metrics: Keras metrics or their names.
-        optimizer: Serialized Keras optimizer.
+        metrics: Keras metrics, their names or their serialized forms.
+        optimizer: Name or serialized form of a Keras optimizer.
+        learning_rate: Learning rate of the optimizer; 0 keeps the optimizer's own.
         custom_objects: Classes and functions that the architecture names.
-        frozen: Weights that stay as they are, by their place in ``model.weights``.
+        frozen: Weights that training does not change, by their index in ``model.weights``.
         floatx: Keras' floating-point type, in which losses are computed.
-        precision: Format in which the model computes: ``float32``, which leaves
-            it as it is, or ``bfloat16``.
+        precision: Number format in which the model computes: ``float32``, which leaves
+            the model as it is, or ``bfloat16``.
+        cpu_kernels: How a worker computes convolutions on a CPU: ``keras`` or ``auto``.
     """
 
     config: str
     loss: Any
     metrics: Sequence[Any]
     optimizer: Mapping[str, Any] | str
+    learning_rate: float = 0.0
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
     floatx: str = "float32"
     precision: str = FLOAT32
+    cpu_kernels: str = KERAS_KERNELS
 
     def build(self) -> Any:
-        """Build and compile the model; Keras must have been imported before."""
-        import keras
+        """Build and compile the model.
 
+        A worker imports Keras before, with its number of threads.
+
+        Raises:
+            TrainingError: The optimizer has a learning rate schedule, and
+                ``learning_rate`` is set.
+        """
+        keras = import_keras()
         keras.config.set_floatx(self.floatx)
+        model = build_from_config(self.config, self.custom_objects)
         with keras.utils.custom_object_scope(dict(self.custom_objects)):
-            model = keras.models.model_from_json(self.config)
-            optimizer = keras.optimizers.get(copy.deepcopy(self.optimizer))
             model.compile(
-                optimizer=optimizer,
-                loss=_fresh(self.loss),
-                metrics=_fresh(self.metrics),
+                optimizer=self._optimizer(),
+                loss=_new_instance(self.loss),
+                metrics=_new_instance(self.metrics),
             )
-        for place, array in self.frozen.items():
-            model.weights[place].assign(array)
+        for index, array in self.frozen.items():
+            model.weights[index].assign(array)
         compute_in(model, self.precision)
         return model
 
+    def _optimizer(self) -> Any:
+        optimizer = import_keras().optimizers.get(copy.deepcopy(self.optimizer))
+        if self.learning_rate:
+            try:
+                optimizer.learning_rate = self.learning_rate
+            except TypeError:
+                raise TrainingError(
+                    f"learning_rate={self.learning_rate} needs an optimizer with a constant "
+                    "learning rate, found one with a schedule. Clear learning_rate, or give the "
+                    "optimizer a number"
+                ) from None
+        return optimizer
 
-def _fresh(described: Any) -> Any:
-    """A loss or a metric of its own: a metric holds state, and one spec may build many models."""
-    import keras
 
-    if isinstance(described, Mapping) and "class_name" in described:
-        return keras.saving.deserialize_keras_object(dict(described))
-    if isinstance(described, (list, tuple)):
-        return [_fresh(one) for one in described]
-    return copy.deepcopy(described)
+def _new_instance(spec: Any) -> Any:
+    """Return new losses and metrics: a metric has state, and one spec may build many models."""
+    if isinstance(spec, Mapping) and "class_name" in spec:
+        return import_keras().saving.deserialize_keras_object(dict(spec))
+    if isinstance(spec, (list, tuple)):
+        return [_new_instance(item) for item in spec]
+    return copy.deepcopy(spec)

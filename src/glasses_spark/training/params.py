@@ -1,74 +1,152 @@
-"""Params: checks of the estimator's Spark ML parameters."""
+"""Params: the estimator's Spark ML parameters, with their checks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, Self
 
 import numpy as np
+from pyspark.ml.param import Param, Params
 
-from glasses_spark.config.fields import AUTO
-from glasses_spark.errors import ConfigError
+from glasses_spark.config.fields import Kind
+from glasses_spark.config.training import EPOCH
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.training.precision import PRECISIONS
-from glasses_spark.training.schedule import FREQUENCIES, MODES
-
-# Long enough for a busy machine to miss a few signs of life, short enough to be
-# noticed by whoever waits.
-STALL_TIMEOUT_S = 120.0
+from glasses_spark.training.settings import FIELDS, SETTINGS, FitSettings
 
 
-def require_valid(name: str, value: Any) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    checks: Mapping[str, tuple[bool, str]] = {
-        "mode": (value in MODES, f"one of {', '.join(MODES)}"),
-        "frequency": (value in FREQUENCIES, f"one of {', '.join(FREQUENCIES)}"),
-        "epochs": (whole and value >= 1, "a whole number of at least 1"),
-        "batch_size": (whole and value >= 1, "a whole number of at least 1"),
-        "num_workers": (
-            value == AUTO or (whole and value >= 1),
-            "a whole number of at least 1, or 'auto'",
-        ),
-        "validation_split": (number and 0 <= value < 1, "a number in [0, 1)"),
-        "nb_classes": (whole and value >= 1, "a whole number of at least 1"),
-        "stall_timeout": (number and value > 0, "a number of seconds above 0"),
-        "parameter_server_port": (whole and 0 <= value < 65536, "a port, 0 to 65535"),
-        "precision": (value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
-        "staleness_aware": (isinstance(value, bool), "true or false"),
-        "class_weight": (_are_weights(value), "a number of at least 0 for each label"),
-        "loss": (
-            not isinstance(value, Mapping) or "class_name" in value,
-            "one loss, as the model has one output",
-        ),
-        "metrics": (value is None or isinstance(value, (list, tuple)), "a list of metrics"),
+def _one_loss(value: object) -> object:
+    if isinstance(value, Mapping) and "class_name" not in value:
+        raise ValueError
+    return value
+
+
+def _list_of_metrics(value: object) -> object:
+    if value is not None and not isinstance(value, list | tuple):
+        raise ValueError
+    return value
+
+
+# Checks of all Params that have one; those of the settings are declared with their fields.
+_KINDS: Final[Mapping[str, Kind]] = {
+    **{name: setting.kind for name, setting in SETTINGS.items()},
+    "loss": Kind("one loss, because the model has one output", _one_loss),
+    "metrics": Kind("a list of metrics", _list_of_metrics),
+}
+
+# Elephas takes these as names, dictionaries or Keras objects.
+_KERAS_OBJECTS: Final = ("optimizer_config", "loss", "metrics")
+
+
+# Elephas' defaults where they differ from those of the published experiment: a drop-in
+# keeps them.
+_ELEPHAS_DEFAULTS: Final[Mapping[str, Any]] = {"batch_size": 32, "frequency": EPOCH}
+
+
+class TrainingParams(Params):
+    """Mixin: a Param for each field of `FitSettings`, checked whenever it is set."""
+
+    def set(self, param: Param[Any], value: Any) -> None:
+        """Set a Param; None clears one of the settings, which then has its default.
+
+        Raises:
+            ConfigError: The value is not legal.
+        """
+        self._shouldOwn(param)
+        self._set(**{param.name: value})
+
+    def _set(self, **kwargs: Any) -> Self:
+        for name, value in kwargs.items():
+            if value is None and name in SETTINGS:
+                self.clear(getattr(self, name))
+            else:
+                super()._set(**{name: _checked(name, value)})
+        return self
+
+    def copy(self, extra: Mapping[Param[Any], Any] | None = None) -> Self:
+        """Copy the estimator, as Spark ML's model selection does before each fit.
+
+        Args:
+            extra: Other values of Params. Those of other stages of a ``Pipeline`` are
+                ignored.
+
+        Returns:
+            The copy, with the same initial weights and the same callback objects: two
+            concurrent fits share the state of the callbacks.
+
+        Raises:
+            ConfigError: A value is not legal.
+        """
+        copied: Self = super().copy()
+        own = {param: value for param, value in (extra or {}).items() if param.parent == self.uid}
+        return copied._set(**{param.name: value for param, value in own.items()})
+
+    def set_mode(self, mode: str) -> Self:
+        """Set the mode: ``synchronous``, ``asynchronous`` or ``hogwild``."""
+        return self._set(mode=mode)
+
+    def set_frequency(self, frequency: str) -> Self:
+        """Set how often workers push: each ``batch`` or each ``epoch``."""
+        return self._set(frequency=frequency)
+
+    def set_epochs(self, epochs: int) -> Self:
+        """Set the number of epochs, at least 1."""
+        return self._set(epochs=epochs)
+
+    def set_batch_size(self, batch_size: int) -> Self:
+        """Set the rows in one step of one worker, at least 1."""
+        return self._set(batch_size=batch_size)
+
+    def set_num_workers(self, num_workers: int | str) -> Self:
+        """Set the number of workers, at least 1, or ``"auto"``."""
+        return self._set(num_workers=num_workers)
+
+    def set_validation_split(self, validation_split: float) -> Self:
+        """Set the fraction of rows used for validation, in [0, 1)."""
+        return self._set(validation_split=validation_split)
+
+    def set_optimizer_config(self, optimizer_config: Any) -> Self:
+        """Set the optimizer: its name, its serialized form, or a Keras optimizer."""
+        return self._set(optimizer_config=optimizer_config)
+
+    def _settings(self) -> FitSettings:
+        return FitSettings(
+            **{field: self.getOrDefault(getattr(self, name)) for name, field in FIELDS.items()}
+        )
+
+
+# From the fields: a setting is declared once. Elephas declares some of these on each
+# instance again, under the same names, which makes them equal to these.
+for _name, _setting in SETTINGS.items():
+    setattr(TrainingParams, _name, Param(Params._dummy(), _name, _setting.meaning))
+
+
+def default_params() -> dict[str, Any]:
+    """Return the defaults of the settings by the name of the Param."""
+    defaults = FitSettings()
+    return {
+        **{name: getattr(defaults, field) for name, field in FIELDS.items()},
+        **_ELEPHAS_DEFAULTS,
     }
-    if name in checks and not checks[name][0]:
-        raise ConfigError(f"{name}: expected {checks[name][1]}, got {value!r}")
 
 
-def plain(value: Any) -> Any:
-    """A number of NumPy as one of Python, which Spark can save."""
-    return value.item() if isinstance(value, np.generic) else value
+def _checked(name: str, value: Any) -> Any:
+    """Return the value to keep of a Param, in a form that can be saved as JSON."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if name in _KINDS:
+        value = _KINDS[name].check(name, value)
+    return _serialized(value) if name in _KERAS_OBJECTS else value
 
 
-def _are_weights(value: Any) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, Mapping):
-        return False
-    return all(isinstance(w, (int, float)) and w >= 0 for w in value.values())
+def _serialized(value: Any) -> Any:
+    """Return the serialized form of an optimizer, loss or metric of Keras itself.
 
-
-def serialized(value: Any) -> Any:
-    """An optimizer, loss or metric of Keras itself as what its own functions make of it.
-
-    A metric object holds variables: unpickled in a worker it would start
-    TensorFlow before its threads are set. Classes of the user's are left to
-    the pickling, which brings their code along.
+    A metric object holds variables: unpickled in a worker it would start TensorFlow
+    before its number of threads is set. Objects of the user's own classes are pickled
+    with their code.
     """
     if isinstance(value, (list, tuple)):
-        return [serialized(one) for one in value]
+        return [_serialized(item) for item in value]
     keras = import_keras()
     kinds = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
     if isinstance(value, kinds) and type(value).__module__.startswith("keras."):

@@ -1,4 +1,4 @@
-"""Partition: every row to one worker, equally to within one row."""
+"""Partition: assigns every row to one worker, equally to within one row."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pyspark.sql import functions as F
 from glasses_spark.training.rows import KEY, VALIDATION
 from glasses_spark.training.schedule import share
 
-# The upper bits of a row's key; their counts are all that the driver sees of the rows.
+# Upper bits of a row's key. The driver collects the number of rows for each value of them.
 BUCKET_BITS: Final = 12
-# Leaves the ids of 2**31 partitions their room in a bigint.
+# Leaves room for the ids of 2**31 partitions in a bigint.
 TIE_OFFSET_BITS: Final = 30
 _TIE: Final = "tie"
 _BUCKET: Final = f"CAST(shiftright({KEY}, {64 - BUCKET_BITS}) AS INT)"
@@ -24,7 +24,7 @@ _MASK: Final = 2**32 - 1
 
 
 class _Cut(NamedTuple):
-    """Where a run of rows begins: the row with this key and tie, or the first one behind."""
+    """Start of a range of rows: the first row with this key and tie, or after them."""
 
     key: int
     tie: int
@@ -32,10 +32,10 @@ class _Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class Partitioned:
-    """Rows with their workers.
+    """Rows, partitioned by worker.
 
     Attributes:
-        frame: The rows, one Spark partition a worker: partition ``w`` is worker ``w``'s.
+        frame: The rows; Spark partition ``w`` has the rows of worker ``w``.
         rows: Training rows of each worker.
         validation_rows: Validation rows of each worker.
     """
@@ -46,21 +46,20 @@ class Partitioned:
 
 
 def add_keys(frame: DataFrame, columns: Sequence[str], *, seed: int) -> DataFrame:
-    """Give every row a key made from what is in it.
+    """Add a key to every row, computed from its contents.
 
-    The key decides a row's worker and its place among that worker's rows, so
-    neither depends on how the input was partitioned or listed. Rows with the
-    same key are alike, but for one pair in 2**64, and a number tells them
-    apart where they must be shared out.
+    The key decides the worker of a row and its position among the worker's rows, so that
+    neither depends on the partitions or the order of the input. Rows with the same key
+    are equal, except for one pair in 2**64; a second number, the tie, orders them.
 
     Args:
         frame: Rows.
-        columns: What makes a row.
-        seed: Another seed gives other keys.
+        columns: Columns that the key is computed from.
+        seed: Seed; another seed gives other keys.
 
     Returns:
-        ``frame`` with a key (bigint). No two calls give the same plan: Spark
-        would keep the rows of two such frames once, and let go of both with either.
+        ``frame`` with a key and a tie (bigint). Two calls never give the same plan:
+        Spark would cache equal plans once, and unpersist both with either.
     """
     key = F.xxhash64(F.lit(seed), *(F.col(name) for name in columns))
     tie = F.monotonically_increasing_id() + F.lit(secrets.randbits(TIE_OFFSET_BITS))
@@ -68,25 +67,26 @@ def add_keys(frame: DataFrame, columns: Sequence[str], *, seed: int) -> DataFram
 
 
 def count_buckets(keyed: DataFrame) -> list[Row]:
-    """Count the rows of each bucket of keys: ``validation, bucket, count``, at most 8,192 rows."""
+    """Count the rows of each bucket of keys.
+
+    Returns:
+        Rows of ``validation``, ``bucket`` and ``count``, at most 8,192.
+    """
     return keyed.groupBy(VALIDATION, F.expr(_BUCKET).alias("bucket")).count().collect()
 
 
 def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partitioned:
-    """Send every row to one worker.
+    """Assign every row to one worker.
 
-    The rows in the order of their keys are cut into ``workers`` runs of the
-    same length. Where the cuts lie is found from the counts of the buckets and,
-    where one lies inside a bucket and not before its first row, by Spark.
+    The rows, ordered by their keys, are cut into ``workers`` ranges of the same length.
+    A cut at the start of a bucket follows from the counts of the buckets. For a cut
+    inside a bucket, Spark looks up the key of the row.
 
     Args:
-        keyed: What `add_keys` made, persisted: it is read twice, and must be
-            the same both times.
-        buckets: What `count_buckets` counted.
-        workers: Count of workers, at least 1.
-
-    Returns:
-        The rows with their workers.
+        keyed: Result of `add_keys`, persisted: it is read twice, and must be the same
+            both times.
+        buckets: Result of `count_buckets`.
+        workers: Number of workers, at least 1.
     """
     shares: dict[bool, tuple[int, ...]] = {}
     cuts: dict[bool, list[_Cut]] = {False: [], True: []}
@@ -96,24 +96,27 @@ def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partiti
         total = sum(count for _, count in counts)
         shares[validation] = share(total, workers)
         for cut in set(accumulate(shares[validation])) - {0, total}:
-            bucket, place = _find(counts, cut)
-            if place:
-                inside.append((validation, bucket, place))
+            bucket, offset = _locate(counts, cut)
+            if offset:
+                inside.append((validation, bucket, offset))
             else:
                 cuts[validation].append(_Cut(bucket << 64 - BUCKET_BITS, 0))
     for row in _rows_at(keyed, inside) if inside else []:
         cuts[row[VALIDATION]].append(_Cut(row[KEY], row[_TIE]))
-    runs = [_run(sorted(cuts[validation]), shares[validation]) for validation in (True, False)]
-    address = F.expr(f"CASE WHEN {VALIDATION} THEN {runs[0]} ELSE {runs[1]} END")
-    placed = keyed.repartition(workers, address.cast("int"))
-    return Partitioned(placed.drop(_TIE), shares[False], shares[True])
+    addresses = {
+        validation: _address(sorted(cuts[validation]), shares[validation])
+        for validation in (True, False)
+    }
+    address = F.expr(f"CASE WHEN {VALIDATION} THEN {addresses[True]} ELSE {addresses[False]} END")
+    partitioned = keyed.repartition(workers, address.cast("int"))
+    return Partitioned(partitioned.drop(_TIE), shares[False], shares[True])
 
 
 def spark_hash(number: int) -> int:
-    """Spark's ``hash`` of an int: Murmur3, 32 bit, by Austin Appleby, with the seed 42.
+    """Return Spark's ``hash`` of an int: Murmur3, 32 bit, by Austin Appleby, with the seed 42.
 
     Returns:
-        A whole number in [0, 2**32); Spark's is the same, read as signed.
+        A whole number in [0, 2**32); Spark reads the same bits as a signed number.
     """
 
     def rotated(value: int, bits: int) -> int:
@@ -127,35 +130,35 @@ def spark_hash(number: int) -> int:
     return value ^ value >> 16
 
 
-def _find(counts: list[tuple[int, int]], place: int) -> tuple[int, int]:
-    """The bucket that holds the row at a place, and the row's place in it."""
+def _locate(counts: list[tuple[int, int]], index: int) -> tuple[int, int]:
+    """Return the bucket of the row with an index, and the row's offset in the bucket."""
     for bucket, rows in counts:
-        if place < rows:
-            return bucket, place
-        place -= rows
-    raise AssertionError("a place beyond the last row")
+        if index < rows:
+            return bucket, index
+        index -= rows
+    raise AssertionError("index after the last row")
 
 
-def _rows_at(keyed: DataFrame, wanted: Sequence[tuple[bool, int, int]]) -> list[Row]:
-    """The keys of the rows at the wanted places of their buckets."""
-    buckets = ", ".join(f"({flag}, {bucket})" for flag, bucket in {w[:2] for w in wanted})
-    places = ", ".join(f"({flag}, {bucket}, {place})" for flag, bucket, place in wanted)
+def _rows_at(keyed: DataFrame, positions: Sequence[tuple[bool, int, int]]) -> list[Row]:
+    """Return the keys of rows, given by validation flag, bucket and offset in the bucket."""
+    buckets = ", ".join(f"({flag}, {bucket})" for flag, bucket in {p[:2] for p in positions})
+    wanted = ", ".join(f"({flag}, {bucket}, {offset})" for flag, bucket, offset in positions)
     window = Window.partitionBy(VALIDATION, F.expr(_BUCKET)).orderBy(KEY, _TIE)
     return (
         keyed.where(f"({VALIDATION}, {_BUCKET}) IN ({buckets})")
-        .select(VALIDATION, KEY, _TIE, (F.row_number().over(window) - 1).alias("place"))
-        .where(f"({VALIDATION}, {_BUCKET}, place) IN ({places})")
+        .select(VALIDATION, KEY, _TIE, (F.row_number().over(window) - 1).alias("offset"))
+        .where(f"({VALIDATION}, {_BUCKET}, offset) IN ({wanted})")
         .collect()
     )
 
 
-def _run(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
-    """SQL for the number that sends a row to the worker in whose run it lies.
+def _address(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
+    """Return SQL for the number whose hash partition is the worker of a row.
 
-    A search by halves: as text, and log2(workers) deep, as Spark's planner
-    takes long over an expression of many nodes and fails on a deep one.
+    A binary search, log2(workers) deep, as SQL text: Spark's planner is slow on column
+    expressions of many nodes, and fails on deep ones.
     """
-    # With fewer rows than workers some runs are empty: they have no cut either.
+    # With fewer rows than workers some workers have no rows, and no cut either.
     filled = [worker for worker, rows in enumerate(shares) if rows] or [0]
     addresses = _addresses(len(shares))
 
@@ -164,24 +167,24 @@ def _run(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
             return str(addresses[filled[first]])
         middle = (first + last + 1) // 2
         key, tie = cuts[middle - 1]
-        behind = f"{KEY} > {key}L OR ({KEY} = {key}L AND {_TIE} >= {tie}L)"
+        is_after = f"{KEY} > {key}L OR ({KEY} = {key}L AND {_TIE} >= {tie}L)"
         return (
-            f"CASE WHEN {behind} THEN {search(middle, last)} ELSE {search(first, middle - 1)} END"
+            f"CASE WHEN {is_after} THEN {search(middle, last)} ELSE {search(first, middle - 1)} END"
         )
 
     return search(0, len(filled) - 1)
 
 
 def _addresses(workers: int) -> list[int]:
-    """For each worker a number that Spark's hash partitioning sends to that partition.
+    """Return, for each worker, a number that Spark's hash partitioning assigns to it.
 
-    Spark 4.0 has no call that puts a row into a partition by its number.
+    Spark 4.0 has no method that assigns a row to a partition by its number.
     """
-    found: dict[int, int] = {}
+    addresses: dict[int, int] = {}
     for number in count():
         value = spark_hash(number)
         signed = value - 2**32 if value >= 2**31 else value
-        found.setdefault(signed % workers, number)
-        if len(found) == workers:
-            return [found[worker] for worker in range(workers)]
+        addresses.setdefault(signed % workers, number)
+        if len(addresses) == workers:
+            return [addresses[worker] for worker in range(workers)]
     raise AssertionError("unreachable")

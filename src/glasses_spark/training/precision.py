@@ -1,4 +1,4 @@
-"""Precision: the number format in which workers compute; weights are float32 in all of them."""
+"""Precision: the number format in which workers compute; weights are always float32."""
 
 from __future__ import annotations
 
@@ -10,83 +10,77 @@ from typing import Any, Final
 from pyspark.sql import SparkSession
 
 from glasses_spark.config.fields import AUTO
+from glasses_spark.config.training import BFLOAT16, FLOAT32
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.machine import CPU_INFO, has_cpu_flag
 from glasses_spark.runtime.task_slots import task_slots
-from glasses_spark.training.worker.cpu_kernels import leaves
+from glasses_spark.training.worker.cpu_kernels import leaf_layers
 
 logger = logging.getLogger(__name__)
 
-FLOAT32: Final = "float32"
-BFLOAT16: Final = "bfloat16"
-PRECISIONS: Final = (FLOAT32, BFLOAT16, AUTO)
-
-# As Linux names them: of x86 with AVX-512 or AMX, and of ARM.
+# Linux' names of the instructions: of x86 with AVX-512 or AMX, and of ARM.
 NATIVE_FLAGS: Final = frozenset(["avx512_bf16", "amx_bf16", "bf16"])
 
 
-def resolve_precision(spark: SparkSession, wanted: str) -> str:
-    """Tell in which format all workers of a fit compute.
+def resolve_precision(spark: SparkSession, precision: str) -> str:
+    """Return the number format in which all workers of a fit compute.
 
     Args:
-        spark: The session that runs them.
-        wanted: One of `PRECISIONS`.
+        spark: Session that runs the workers.
+        precision: ``float32``, ``bfloat16`` or ``auto``.
 
     Returns:
-        ``float32`` or ``bfloat16``. For ``auto`` the latter where every
-        executor that answered has instructions for it; without them it would be
-        emulated, several times slower, though with the same result.
+        ``float32`` or ``bfloat16``. For ``auto`` it is ``bfloat16`` if all executors that
+        were probed have instructions for it. Without them bfloat16 is emulated, with the
+        same result but several times slower.
     """
-    if wanted != AUTO:
-        return wanted
+    if precision != AUTO:
+        return precision
     slots = task_slots(spark)
-    # As many tasks as fit at once, so that Spark spreads them over all executors.
-    answers = spark.range(0, slots, 1, slots).mapInArrow(_probe, "native boolean").collect()
-    native = all(row.native for row in answers)
+    # One task for each slot, so that Spark runs tasks on all executors.
+    rows = spark.range(0, slots, 1, slots).mapInArrow(_probe, "native boolean").collect()
+    native = all(row.native for row in rows)
     precision = BFLOAT16 if native else FLOAT32
     logger.info(
-        "training.precision = auto: %s, as %s",
+        "training.precision = auto: %s, because %s executors have instructions for bfloat16",
         precision,
-        "all executors compute bfloat16 natively" if native else "not all executors do bfloat16",
+        "all" if native else "not all",
     )
     return precision
 
 
 def has_native_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
-    """Whether this machine's processor has instructions for bfloat16.
+    """Return whether this machine's processor has instructions for bfloat16.
 
     Args:
-        cpu_info: What Linux tells of the processor.
-
-    Returns:
-        False too where nothing is told.
+        cpu_info: Linux' description of the processor; a missing file means no.
     """
     return has_cpu_flag(NATIVE_FLAGS, cpu_info)
 
 
 def compute_in(model: Any, precision: str) -> None:
-    """Have a built Keras model compute in a format; its variables stay as they are.
+    """Make a built Keras model compute in a number format; its variables keep theirs.
 
-    The layers that give the model's outputs stay in float32: bfloat16 has 8
-    significant bits, and a probability next to 1 needs more for its loss.
+    The layers that return the model's outputs stay in float32: bfloat16 has 8
+    significant bits, and the loss of a probability near 1 needs more.
 
     Args:
         model: A built Keras model.
         precision: ``float32``, which changes nothing, or ``bfloat16``.
 
     Raises:
-        TrainingError: The model is of float64, which asks for more precision, not less.
+        TrainingError: ``bfloat16`` is wanted for a model with float64 weights.
     """
     if precision == FLOAT32:
         return
     if any(str(variable.dtype) == "float64" for variable in model.weights):
         raise TrainingError(
-            "precision: expected a model of float32 for bfloat16, got one with float64 weights; "
-            'take precision="float32"'
+            "precision=bfloat16 needs a model with float32 weights, found float64 weights. Use "
+            'precision="float32"'
         )
-    last = {id(tensor._keras_history.operation) for tensor in model.outputs}
-    for layer in leaves(model):
-        if id(layer) not in last and layer.dtype_policy.name == FLOAT32:
+    output_layers = {id(tensor._keras_history.operation) for tensor in model.outputs}
+    for layer in leaf_layers(model):
+        if id(layer) not in output_layers and layer.dtype_policy.name == FLOAT32:
             layer.dtype_policy = f"mixed_{BFLOAT16}"
 
 

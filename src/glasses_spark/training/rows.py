@@ -1,4 +1,4 @@
-"""Rows: from the user's columns to Arrow, and from Arrow to what a worker's file holds."""
+"""Rows: from the user's columns to Arrow, and from Arrow to a worker's file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.scoring.features import is_vector, matrix, vector_array
 from glasses_spark.training.worker.spool import RowFormat, Rows
 
-# Columns of the frame that goes to the workers.
+# Columns of the DataFrame that the workers read.
 FEATURES: Final = "features"
 TARGET: Final = "target"
 WEIGHT: Final = "weight"
@@ -24,10 +24,10 @@ KEY: Final = "key"
 
 @dataclass(frozen=True)
 class LabelCode:
-    """How a label becomes what the model's loss wants.
+    """Encoding of the labels.
 
     Attributes:
-        classes: Length of a one-hot row, or None for the label as it is.
+        classes: Length of one-hot labels, or None for labels as they are.
         size: Numbers in a row's label after encoding.
     """
 
@@ -38,28 +38,29 @@ class LabelCode:
         """Encode labels ``(rows,)`` or ``(rows, size)``.
 
         Raises:
-            TrainingError: A label is no class number, or not finite.
+            TrainingError: A label is not finite, or is not a class number.
         """
         if not np.isfinite(labels).all():
             raise TrainingError("labels: expected finite numbers, got NaN or infinity")
         if self.classes is None:
             return labels.reshape(len(labels), self.size).astype(dtype)
         numbers = labels.reshape(len(labels)).astype(np.int64)
-        wrong = (numbers != labels.reshape(len(labels))) | (numbers < 0)
-        wrong |= numbers >= self.classes
-        if wrong.any():
+        is_wrong = (numbers != labels.reshape(len(labels))) | (numbers < 0)
+        is_wrong |= numbers >= self.classes
+        if is_wrong.any():
             raise TrainingError(
                 f"labels: expected whole numbers from 0 to {self.classes - 1} "
-                f"(categorical=True, nb_classes={self.classes}), got {labels[wrong].flat[0]:g}"
+                f"(categorical=True, nb_classes={self.classes}), got {labels[is_wrong].flat[0]:g}"
             )
         return np.eye(self.classes, dtype=dtype)[numbers]
 
 
 def target_column(frame: DataFrame, name: str) -> Column:
-    """Make the label column that Arrow carries, as an array of doubles.
+    """Return the label column as an array of doubles, for Arrow.
 
     Raises:
-        TrainingError: There is no such column, or it has another type.
+        TrainingError: The column is missing, or is neither a number, a Spark ML vector
+            nor an array of numbers.
     """
     if name not in frame.columns:
         raise TrainingError(
@@ -80,19 +81,19 @@ def target_column(frame: DataFrame, name: str) -> Column:
 
 
 def records(batch: Any, row_format: RowFormat, code: LabelCode) -> Rows:
-    """Turn an Arrow record batch into rows as they lie in a worker's file.
+    """Convert an Arrow record batch to rows of a worker's file.
 
     Args:
         batch: `pyarrow.RecordBatch` with the columns of this module.
-        row_format: Form of a row.
+        row_format: Format of a row.
         code: Encoding of the labels.
 
     Returns:
         Records ``(rows,)`` of ``row_format.record``.
 
     Raises:
-        TrainingError: A row has no features or no label, or one of another
-            length, or a weight that is none.
+        TrainingError: A label or a weight is not legal.
+        DataError: Features or label of a row are missing, or have another length.
     """
     rows = np.zeros(batch.num_rows, row_format.record)
     rows["x"] = matrix(batch.column(FEATURES), row_format.feature_size, "features")
@@ -100,6 +101,6 @@ def records(batch: Any, row_format: RowFormat, code: LabelCode) -> Rows:
     rows["y"] = code.encode(labels, row_format.dtype)
     weights = batch.column(WEIGHT).to_numpy(zero_copy_only=False)
     if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise TrainingError("weights: expected finite numbers of at least 0 in every row")
+        raise TrainingError("weights: expected a finite number >= 0 in every row")
     rows["weight"] = weights
     return rows

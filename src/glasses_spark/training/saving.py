@@ -1,4 +1,4 @@
-"""Saving: load an estimator from Elephas' form."""
+"""Saving: estimators in HDF5 files, the format of Elephas."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from glasses_spark.training.estimator import GlassesEstimator
 
 
 def load_ml_estimator(file_name: str) -> GlassesEstimator:
-    """Load an estimator from an ``.h5`` file, written here or by Elephas.
+    """Load an estimator from an ``.h5`` file, saved by this package or by Elephas.
+
+    Args:
+        file_name: Path of the file.
 
     Raises:
-        TrainingError: The file is not there or holds no such estimator.
+        TrainingError: The file does not exist, or contains no estimator.
     """
     if not Path(file_name).is_file():
         raise TrainingError(f"{file_name}: expected a saved estimator, got no such file")

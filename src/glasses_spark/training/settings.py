@@ -3,49 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
-from glasses_spark.training.precision import FLOAT32
+from glasses_spark.config.fields import Key, flag, key, label_weights, number, whole_number
+from glasses_spark.config.section import declared_keys
+from glasses_spark.config.training import TrainingSettings
 
 
 @dataclass(frozen=True)
-class FitSettings:
-    """How to fit.
+class FitSettings(TrainingSettings):
+    """All settings of a fit: those of ``[training]``, and those of the estimator alone.
 
-    Attributes:
-        epochs: Passes over the rows, at least 1.
-        batch_size: Rows in one step of one worker, at least 1.
-        num_workers: Count of workers, at least 1, or ``"auto"``: one a task slot.
-        mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
-        frequency: ``batch`` or ``epoch``.
-        classes: Length of one-hot labels, or None for labels as they are.
-        validation_split: Share of the rows held back for validation, in [0, 1).
-        seed: Seed of the run.
-        stall_timeout: Seconds of silence after which a worker counts as lost.
-        port: Port of the parameter server; 0 takes a free one.
-        class_weights: Weight of each label's rows in the loss; 1 where it is not named.
-        precision: ``float32``, ``bfloat16`` or ``auto``: the format in which workers compute.
-        staleness_aware: Whether asynchronous updates count for less the staler they are.
+    Each field is a Param of the estimator; see `SETTINGS`. Values are checked at
+    construction.
     """
 
-    epochs: int
-    batch_size: int
-    num_workers: int | str
-    mode: str
-    frequency: str
-    classes: int | None
-    validation_split: float
-    seed: int
-    stall_timeout: float
-    port: int = 0
-    class_weights: Mapping[float, float] = field(default_factory=dict)
-    precision: str = FLOAT32
-    staleness_aware: bool = True
+    seed: int = key(0, whole_number(), "Seed from which all random choices of the fit are derived.")
+    validation_split: float = key(
+        0.0,
+        number(lambda x: 0 <= x < 1, "a number from 0 to 1, 1 excluded"),
+        "Fraction of the rows used for validation.",
+        unit="fraction of the rows",
+    )
+    categorical: bool = key(
+        True, flag(), "Whether labels are class numbers, to be encoded as one-hot rows."
+    )
+    nb_classes: int = key(10, whole_number(1), "Number of classes of categorical labels.")
+    class_weight: Mapping[str, float] = key(
+        {}, label_weights(), "Weight in the loss of the rows of each label; 1 for other labels."
+    )
+
+    @property
+    def classes(self) -> int | None:
+        """Length of a one-hot label, or None for labels as they are."""
+        return self.nb_classes if self.categorical else None
+
+
+# The settings of a fit, and the fields of their values, by the name of the Param.
+SETTINGS: Final[Mapping[str, Key]] = {
+    setting.param or name: setting for name, setting in declared_keys(FitSettings).items()
+}
+FIELDS: Final[Mapping[str, str]] = {
+    setting.param or name: name for name, setting in declared_keys(FitSettings).items()
+}
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's columns: features, label, and optionally a weight and a validation flag."""
+    """The user's columns.
+
+    Attributes:
+        features: Column of the features.
+        label: Column of the labels.
+        weight: Column of the rows' weights in the loss, or None.
+        validation: Boolean column that is true in validation rows, or None.
+    """
 
     features: str
     label: str

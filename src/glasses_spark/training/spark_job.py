@@ -1,4 +1,4 @@
-"""Job: the Spark job of a fit, in a thread of its own, so that the driver can act meanwhile."""
+"""Spark job of a fit: runs in its own thread, while the driver serves the workers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,20 @@ from glasses_spark.training.server.state import FitEndedError
 
 logger = logging.getLogger(__name__)
 
-LONGEST_REASON: int = 500
+# Characters of a Spark error in the message of a fit's error.
+LONGEST_REASON: Final = 500
+
+# Restarts of a lost job: a job that fails more often will fail again.
+RESTARTS: Final = 3
 
 
 class TrainingJob:
-    """Runs the workers, from ``with`` to the end of the block.
+    """Context that runs the workers; at its end the job has ended.
 
     Args:
-        frame: Its partitions are the workers.
-        coordinator: Woken when the job has ended; told to send the workers
-            home when the block ends by an error.
+        frame: DataFrame whose partitions are the workers.
+        coordinator: Coordinator of the fit. It is notified when the job ends, and
+            releases waiting workers when the block ends with an error.
     """
 
     def __init__(self, frame: DataFrame, coordinator: Coordinator) -> None:
@@ -48,18 +52,18 @@ class TrainingJob:
 
     def __exit__(self, *_: object) -> None:
         if not self._ended.is_set():
-            # Workers that wait are sent home; those that compute are cancelled by Spark.
+            # Release the waiting workers; Spark cancels those that compute.
             self._coordinator.fail(FitEndedError("the fit has ended"))
             self._context.cancelJobGroup(self._group)
         self._thread.join()
 
     def running(self) -> bool:
-        """Whether Spark is still at it."""
+        """Return whether the job is still running."""
         return not self._ended.is_set()
 
     @property
     def error(self) -> WorkerError | None:
-        """What ended the job, if it was an error, in one line; Spark's own is its cause."""
+        """The error that ended the job, in one line, with Spark's error as its cause."""
         if self._error is None:
             return None
         error = WorkerError(f"the training job failed: {_brief(self._error)}")
@@ -78,15 +82,11 @@ class TrainingJob:
 
 
 def _brief(error: Exception) -> str:
-    """The line of a Spark error that says what happened, without the Java stack."""
+    """Return the line of a Spark error that names the cause, without the Java stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Error:" in line or "Exception:" in line]
-    line = telling[-1] if telling else lines[0] if lines else type(error).__name__
+    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
+    line = causes[-1] if causes else lines[0] if lines else type(error).__name__
     return line[:LONGEST_REASON]
-
-
-# A job that is lost again and again is not worth starting once more.
-RESTARTS: Final = 3
 
 
 def follow_job(
@@ -95,15 +95,24 @@ def follow_job(
     states: MetricStates,
     workers: Callable[[], DataFrame],
 ) -> list[EpochRecord]:
-    """Run the workers, and take the epochs from them as they end.
+    """Run the workers until the last epoch, and return the history.
 
-    A job that is lost with a worker is run again: the coordinator has every
-    push that came in, and the new workers go on from there.
+    A job that fails because a worker was lost is started again. The coordinator has
+    applied every push that it received, and the new workers continue from there.
+
+    Args:
+        coordinator: Coordinator of the fit.
+        runner: Runs the callbacks after each epoch.
+        states: Computes the metrics of an epoch.
+        workers: Returns a new DataFrame whose partitions are the workers.
+
+    Raises:
+        WorkerError: The job failed, and starting it again does not help.
     """
     history: list[EpochRecord] = []
     for restarts_left in reversed(range(RESTARTS + 1)):
-        coordinator.restart()
-        # A frame of its own each time: Spark remembers how the last one ended.
+        coordinator.reset_heartbeats()
+        # A new DataFrame each time: Spark reuses the result of the last one.
         with TrainingJob(workers(), coordinator) as job:
             while (totals := coordinator.next_epoch(running=job.running)) is not None:
                 record = _record(totals, states, coordinator.schedule)
@@ -112,13 +121,11 @@ def follow_job(
                 runner.end_epoch(record)
         if job.error is None:
             break
-        # Where no worker has come, as they do not find the driver or their own modules,
-        # they will not the next time: Spark has tried several times itself.
+        # If no worker has joined, because it cannot reach the driver or import its modules,
+        # a restart does not help: Spark has retried the tasks several times.
         if not restarts_left or not coordinator.has_been_joined():
             raise job.error
-        logger.warning(
-            "%s. The workers are started again, from epoch %d on", job.error, len(history) + 1
-        )
+        logger.warning("%s. Restarting the workers at epoch %d", job.error, len(history) + 1)
     if len(history) < coordinator.schedule.epochs and not runner.stopped:
         raise WorkerError(
             f"expected {coordinator.schedule.epochs} epochs of all workers, got {len(history)}"
@@ -135,6 +142,7 @@ def _record(totals: EpochTotals, states: MetricStates, schedule: Schedule) -> Ep
 
 
 def require_all_rows(history: Sequence[EpochRecord], schedule: Schedule) -> None:
+    """Raise a WorkerError if a worker did not train on all its rows in each epoch."""
     for record in history:
         used = tuple(share.rows for share in record.workers)
         if used != schedule.rows:

@@ -1,4 +1,4 @@
-"""Weights: a model's trained numbers as one flat vector, the form in which they travel."""
+"""Weights: a model's trained weights as one flat vector, as sent over the network."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """Where each weight lies in the flat vector.
+    """Position and shape of each weight in the flat vector.
 
     Attributes:
-        trainable: Shapes of the trainable weights, which come first.
+        trainable: Shapes of the trainable weights, which are first in the vector.
         statistics: Shapes of the weights that training changes without a
             gradient, such as the moving mean of a BatchNormalization.
         dtype: ``float32`` or ``float64``, the type of every number.
@@ -31,12 +31,12 @@ class WeightLayout:
 
     @property
     def trainable_size(self) -> int:
-        """Count of trainable numbers."""
+        """Number of trainable parameters."""
         return sum(prod(shape) for shape in self.trainable)
 
     @property
     def size(self) -> int:
-        """Count of all numbers in the vector."""
+        """Length of the vector."""
         return self.trainable_size + sum(prod(shape) for shape in self.statistics)
 
     @property
@@ -45,7 +45,7 @@ class WeightLayout:
         return self.size * np.dtype(self.dtype).itemsize
 
     def split(self, vector: Vector) -> list[Vector]:
-        """Cut a flat vector ``(size,)`` into views of the weights' shapes."""
+        """Split a flat vector ``(size,)`` into views with the weights' shapes."""
         arrays, start = [], 0
         for shape in (*self.trainable, *self.statistics):
             stop = start + prod(shape)
@@ -54,25 +54,25 @@ class WeightLayout:
         return arrays
 
     def join(self, arrays: Sequence[Any]) -> Vector:
-        """Copy weights, in the layout's order, into one flat vector ``(size,)``."""
+        """Copy weights, in the order of the layout, into one flat vector ``(size,)``."""
         if not arrays:
             return np.zeros(0, self.dtype)
         return np.concatenate([np.asarray(array, self.dtype).ravel() for array in arrays])
 
 
-def travelling_variables(model: Any) -> tuple[list[Any], list[Any]]:
-    """Tell which variables of a Keras model change while it trains.
+def exchanged_variables(model: Any) -> tuple[list[Any], list[Any]]:
+    """Return the variables of a Keras model that workers and server exchange.
 
-    Frozen layers stay at home: they are the same everywhere, and in transfer
-    learning they are most of the model.
+    Frozen layers are not among them: their weights are the same everywhere, and in
+    transfer learning they are most of the model.
 
     Args:
         model: A built Keras model.
 
     Returns:
-        The trainable variables, and those that training changes without a
-        gradient. Counters and random states, which are whole numbers, are
-        each worker's own and are in neither list.
+        The trainable variables, and the variables that training changes without a
+        gradient. Integer variables, such as counters and random states, are each
+        worker's own and are in neither list.
     """
     trainable = list(model.trainable_weights)
     statistics = [
@@ -85,32 +85,42 @@ def travelling_variables(model: Any) -> tuple[list[Any], list[Any]]:
     return trainable, list(unique.values())
 
 
+def frozen_weights(model: Any) -> dict[int, Any]:
+    """Return the weights that are not exchanged, by their index in ``model.weights``."""
+    exchanged = {id(variable) for group in exchanged_variables(model) for variable in group}
+    return {
+        index: variable.numpy()
+        for index, variable in enumerate(model.weights)
+        if id(variable) not in exchanged
+    }
+
+
 def layout_of(model: Any) -> WeightLayout:
-    """Describe the flat vector of a built Keras model."""
-    trainable, statistics = travelling_variables(model)
-    wide = any(str(variable.dtype) == "float64" for variable in (*trainable, *statistics))
+    """Return the layout of the flat vector of a built Keras model."""
+    trainable, statistics = exchanged_variables(model)
+    has_float64 = any(str(variable.dtype) == "float64" for variable in (*trainable, *statistics))
     return WeightLayout(
         trainable=tuple(tuple(variable.shape) for variable in trainable),
         statistics=tuple(tuple(variable.shape) for variable in statistics),
-        dtype="float64" if wide else "float32",
+        dtype="float64" if has_float64 else "float32",
     )
 
 
 def read_vector(model: Any, layout: WeightLayout) -> Vector:
-    """Copy a model's travelling weights into a flat vector."""
-    trainable, statistics = travelling_variables(model)
+    """Copy the exchanged weights of a model into a flat vector."""
+    trainable, statistics = exchanged_variables(model)
     return layout.join([variable.numpy() for variable in (*trainable, *statistics)])
 
 
 def write_vector(model: Any, layout: WeightLayout, vector: Vector) -> None:
-    """Set a model's travelling weights from a flat vector."""
-    trainable, statistics = travelling_variables(model)
+    """Set the exchanged weights of a model from a flat vector."""
+    trainable, statistics = exchanged_variables(model)
     for variable, array in zip((*trainable, *statistics), layout.split(vector), strict=True):
         variable.assign(array)
 
 
 def _training_layers(layer: Any) -> list[Any]:
-    """The layers without layers inside, less those that are frozen."""
+    """Return the layers without inner layers, except frozen ones."""
     if not layer.trainable:
         return []
     inner = getattr(layer, "layers", None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,157 +11,210 @@ import pytest
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.schedule import Schedule
-from glasses_spark.training.server.coordinator import Coordinator
-from glasses_spark.training.server.shared_weights import Master
-from glasses_spark.training.server.state import NotYetError, Position, Verdict
+from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
+from glasses_spark.training.server.shared_weights import SharedWeights
+from glasses_spark.training.server.state import (
+    EpochDecision,
+    FitEndedError,
+    NotYetError,
+    Position,
+)
 from glasses_spark.training.weights import Vector
 from tests.training.tiny import tiny_model
 
 STATE = np.zeros(1)
 
 
-def coordinator(
-    *, mode: str = "synchronous", rows: tuple[int, ...] = (4, 4), clock: object = None
+def make_coordinator(
+    *,
+    mode: str = "synchronous",
+    rows: tuple[int, ...] = (4, 4),
+    longest_wait: float = LONGEST_WAIT_S,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
-    master = Master(tiny_model(), workers=len(rows), uses_gradients=False, staleness_aware=True)
+    weights = SharedWeights(
+        tiny_model(), workers=len(rows), uses_gradients=False, staleness_aware=True
+    )
     schedule = Schedule(mode, "batch", 2, 4, rows, (0,) * len(rows))
-    options = {"clock": clock} if clock else {}
-    return Coordinator(schedule, master, state_size=1, stall_timeout=30, **options)  # type: ignore[arg-type]
+    return Coordinator(
+        schedule, weights, state_size=1, stall_timeout=30, longest_wait=longest_wait, clock=clock
+    )
 
 
-def push(made: Coordinator, worker: int, value: float, *, rows: int = 4) -> Vector:
-    update = np.full(made.master.layout.size, value, np.float32)
-    return made.push(worker, 0, Position(0, 0), rows, update, STATE)
+def push(coordinator: Coordinator, worker: int, value: float, *, rows: int = 4) -> Vector:
+    """Push an update of equal numbers as the first step of a worker's first attempt."""
+    update = np.full(coordinator.shared_weights.layout.size, value, np.float32)
+    return coordinator.push(worker, 0, Position(0, 0), rows, update, STATE)
+
+
+def finish_epoch(coordinator: Coordinator, worker: int) -> EpochDecision:
+    return coordinator.finish_epoch(worker, 0, 0, STATE, seconds=1.0, waiting=0.0)
 
 
 def test_synchronous_updates_are_averaged_by_their_rows() -> None:
-    made = coordinator(rows=(4, 1))
-    before = made.master.vector()
+    coordinator = make_coordinator(rows=(4, 1))
+    before = coordinator.shared_weights.vector()
     for worker in range(2):
-        made.join(worker, 0, "here")
+        coordinator.join(worker, 0, "host")
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(push, made, 0, 1.0)
-        second = push(made, 1, 6.0, rows=1)
+        first = pool.submit(push, coordinator, 0, 1.0)
+        second = push(coordinator, 1, 6.0, rows=1)
         assert np.array_equal(first.result(timeout=10), second)
     assert np.allclose(second, before - 2.0)  # (4 * 1 + 1 * 6) / 5
 
 
-def test_an_asynchronous_update_is_applied_in_full_when_it_comes() -> None:
-    made = coordinator(mode="asynchronous")
-    before = made.master.vector()
-    made.join(0, 0, "here")
-    assert np.array_equal(push(made, 0, 1.0), before - 1)
+def test_an_asynchronous_update_is_applied_in_full_at_once() -> None:
+    coordinator = make_coordinator(mode="asynchronous")
+    before = coordinator.shared_weights.vector()
+    coordinator.join(0, 0, "host")
+    assert np.array_equal(push(coordinator, 0, 1.0), before - 1)
 
 
 @pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
-def test_a_delta_counts_less_the_more_others_have_moved_meanwhile(mode: str) -> None:
-    made = coordinator(mode=mode, rows=(4, 4, 4))
-    before = made.master.vector()
+def test_a_delta_is_divided_by_one_plus_the_updates_of_others_since_the_pull(mode: str) -> None:
+    coordinator = make_coordinator(mode=mode, rows=(4, 4, 4))
+    before = coordinator.shared_weights.vector()
     for worker in range(3):
-        made.join(worker, 0, "here")
-        made.pull(worker, 0, 0, 0)
-    push(made, 0, 1.0)
-    push(made, 1, 1.0)  # one other since it pulled
-    assert np.allclose(made.master.vector(), before - 1 - 1 / 2)
-    # A worker that begins only now, as in a later wave, has missed nothing.
-    made.pull(2, 0, 0, 0)
-    push(made, 2, 1.0)
-    assert np.allclose(made.master.vector(), before - 1 - 1 / 2 - 1)
+        coordinator.join(worker, 0, "host")
+        coordinator.pull(worker, 0, Position(0, 0))
+    push(coordinator, 0, 1.0)
+    push(coordinator, 1, 1.0)  # one other update since its pull
+    assert np.allclose(coordinator.shared_weights.vector(), before - 1 - 1 / 2)
+    # A worker that pulls later, as in a second wave of tasks, has missed no update.
+    coordinator.pull(2, 0, Position(0, 0))
+    push(coordinator, 2, 1.0)
+    assert np.allclose(coordinator.shared_weights.vector(), before - 1 - 1 / 2 - 1)
 
 
-def test_staleness_counts_the_updates_of_others_in_between() -> None:
-    made = coordinator(mode="asynchronous", rows=(4, 8))
+def test_the_totals_contain_the_mean_staleness_of_each_worker() -> None:
+    coordinator = make_coordinator(mode="asynchronous", rows=(4, 8))
     for worker in range(2):
-        made.join(worker, 0, "here")
-        made.pull(worker, 0, 0, 0)
-    push(made, 1, 1.0)
-    push(made, 0, 1.0)
-    made.finish_epoch(0, 0, 0, STATE, seconds=1.0, waiting=0.0)
-    update = np.zeros(made.master.layout.size, np.float32)
-    made.push(1, 0, Position(0, 1), 4, update, STATE)
-    made.finish_epoch(1, 0, 0, STATE, seconds=1.0, waiting=0.0)
-    totals = made.next_epoch(running=lambda: True)
+        coordinator.join(worker, 0, "host")
+        coordinator.pull(worker, 0, Position(0, 0))
+    push(coordinator, 1, 1.0)
+    push(coordinator, 0, 1.0)
+    finish_epoch(coordinator, 0)
+    update = np.zeros(coordinator.shared_weights.layout.size, np.float32)
+    coordinator.push(1, 0, Position(0, 1), 4, update, STATE)
+    finish_epoch(coordinator, 1)
+    totals = coordinator.next_epoch(running=lambda: True)
     assert totals is not None
     assert [share.staleness for share in totals.workers] == [1.0, 0.5]
 
 
-def test_a_silent_worker_is_named_with_its_place() -> None:
+def test_an_update_that_is_not_finite_ends_the_fit() -> None:
+    coordinator = make_coordinator(mode="asynchronous")
+    coordinator.join(0, 0, "host")
+    with pytest.raises(WorkerError, match="not finite, in epoch 1, step 1: training diverged"):
+        push(coordinator, 0, float("nan"))
+    with pytest.raises(WorkerError, match="training diverged"):
+        coordinator.next_epoch(running=lambda: True)
+    with pytest.raises(FitEndedError, match="the fit has failed"):
+        coordinator.heartbeat(0, 0)
+
+
+def test_a_lost_worker_ends_the_fit() -> None:
     now = [0.0]
-    made = coordinator(clock=lambda: now[0])
-    made.join(0, 0, "alpha")
-    made.join(1, 0, "beta")
+    coordinator = make_coordinator(clock=lambda: now[0])
+    coordinator.join(0, 0, "alpha")
+    coordinator.join(1, 0, "beta")
     now[0] = 29.0
-    made.heartbeat(0, 0)
+    coordinator.heartbeat(0, 0)
     now[0] = 31.0
-    with pytest.raises(
-        WorkerError, match=r"worker 1 on beta has been silent for 31 s, in epoch 1, step 1; .* 30 s"
-    ):
-        made.next_epoch(running=lambda: True, poll=0.01)
+    with pytest.raises(WorkerError, match="worker 1 on beta has not responded for 31 s"):
+        coordinator.next_epoch(running=lambda: True, poll=0.01)
 
 
-def test_a_worker_that_has_not_come_yet_is_not_silent() -> None:
-    now = [0.0]
-    made = coordinator(mode="asynchronous", clock=lambda: now[0])
-    made.join(0, 0, "alpha")
-    now[0] = 1000.0
-    made.heartbeat(0, 0)
-    answers = iter([True, False])
-    assert made.next_epoch(running=lambda: next(answers), poll=0.01) is None
+def test_no_epoch_is_left_after_the_job_has_ended() -> None:
+    coordinator = make_coordinator(mode="asynchronous")
+    coordinator.join(0, 0, "alpha")
+    running = iter([True, False])
+    assert coordinator.next_epoch(running=lambda: next(running), poll=0.01) is None
 
 
-def test_waiting_inside_the_server_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glasses_spark.training.server.coordinator.LONGEST_WAIT_S", 0.05)
-    made = coordinator()
-    made.join(0, 0, "here")
-    made.join(1, 0, "here")
+def test_a_call_does_not_wait_longer_than_allowed() -> None:
+    coordinator = make_coordinator(longest_wait=0.05)
+    coordinator.join(0, 0, "host")
+    coordinator.join(1, 0, "host")
     with pytest.raises(NotYetError):
-        push(made, 0, 1.0)
+        push(coordinator, 0, 1.0)
 
 
-def test_a_retried_synchronous_worker_finds_its_push_already_in() -> None:
-    made = coordinator()
+def test_a_retried_synchronous_worker_continues_after_its_last_push() -> None:
+    coordinator = make_coordinator(longest_wait=0.05)
     for worker in range(2):
-        made.join(worker, 0, "here")
+        coordinator.join(worker, 0, "host")
+    with pytest.raises(NotYetError):
+        push(coordinator, 0, 1.0)
+    position, _ = coordinator.join(0, 5, "host")
+    assert position == Position(0, 1)
+    with pytest.raises(FitEndedError, match="attempt 0 is not the current attempt"):
+        push(coordinator, 0, 1.0)
+    before = coordinator.shared_weights.vector()
+    push(coordinator, 1, 3.0)
+    assert np.allclose(coordinator.pull(0, 5, Position(0, 1)), before - 2.0)
+
+
+def test_a_newer_attempt_releases_the_waiting_attempt() -> None:
+    coordinator = make_coordinator()
+    coordinator.join(0, 0, "host")
     with ThreadPoolExecutor(1) as pool:
-        lost = pool.submit(push, made, 0, 1.0)
-        while not made._pending:
-            assert not lost.done()
-        position, _ = made.join(0, 5, "here")
-        assert position == Position(0, 1)
-        with pytest.raises(Exception, match="attempt 0 is not the one that counts"):
-            lost.result(timeout=10)
-    before = made.master.vector()
-    push(made, 1, 3.0)
-    assert np.allclose(made.pull(0, 5, 0, 1), before - 2.0)
+        waiting = pool.submit(push, coordinator, 0, 1.0)
+        coordinator.join(0, 5, "host")
+        with pytest.raises(FitEndedError, match="attempt 0 is not the current attempt"):
+            waiting.result(timeout=10)
 
 
-def test_the_verdict_of_the_driver_reaches_all_workers() -> None:
-    made = coordinator()
+def test_synchronous_workers_wait_for_the_decision_of_the_driver() -> None:
+    coordinator = make_coordinator()
     for worker in range(2):
-        made.join(worker, 0, "here")
+        coordinator.join(worker, 0, "host")
 
-    def epoch(worker: int) -> Verdict:
-        push(made, worker, 0.0)
-        return made.finish_epoch(worker, 0, 0, STATE, seconds=1.0, waiting=0.5)
+    def train_epoch(worker: int) -> EpochDecision:
+        push(coordinator, worker, 0.0)
+        return finish_epoch(coordinator, worker)
 
     with ThreadPoolExecutor(2) as pool:
-        verdicts = [pool.submit(epoch, worker) for worker in range(2)]
-        totals = made.next_epoch(running=lambda: True)
+        decisions = [pool.submit(train_epoch, worker) for worker in range(2)]
+        totals = coordinator.next_epoch(running=lambda: True)
         assert totals is not None
         assert totals.rows == 8
-        assert not any(verdict.done() for verdict in verdicts)
-        made.proceed(Verdict(stop=True, learning_rate=None))
-        assert all(verdict.result(timeout=10).stop for verdict in verdicts)
+        assert not any(decision.done() for decision in decisions)
+        coordinator.proceed(EpochDecision(stop=True, learning_rate=None))
+        assert all(decision.result(timeout=10).stop for decision in decisions)
 
 
-def test_a_worker_that_falls_silent_after_a_stop_is_still_named() -> None:
+def test_a_lost_worker_ends_the_fit_also_after_the_decision_to_stop() -> None:
     now = [0.0]
-    made = coordinator(mode="asynchronous", clock=lambda: now[0])
+    coordinator = make_coordinator(mode="asynchronous", clock=lambda: now[0])
     for worker in range(2):
-        made.join(worker, 0, "here")
-    made.proceed(Verdict(stop=True, learning_rate=None))
-    push(made, 0, 0.0)
-    assert made.finish_epoch(0, 0, 0, STATE, seconds=1.0, waiting=0.0).stop
+        coordinator.join(worker, 0, "host")
+    coordinator.proceed(EpochDecision(stop=True, learning_rate=None))
+    push(coordinator, 0, 0.0)
+    assert finish_epoch(coordinator, 0).stop
     now[0] = 100.0
-    with pytest.raises(WorkerError, match="worker 1 on here has been silent"):
-        made.next_epoch(running=lambda: True, poll=0.01)
+    with pytest.raises(WorkerError, match="worker 1 on host has not responded"):
+        coordinator.next_epoch(running=lambda: True, poll=0.01)
+
+
+def test_restarted_workers_are_not_lost_before_they_join_again() -> None:
+    now = [0.0]
+    coordinator = make_coordinator(mode="asynchronous", clock=lambda: now[0])
+    coordinator.join(0, 0, "host")
+    now[0] = 100.0
+    coordinator.reset_heartbeats()
+    running = iter([True, False])
+    assert coordinator.next_epoch(running=lambda: next(running), poll=0.01) is None
+    assert coordinator.has_been_joined()
+
+
+def test_replaced_weights_are_pulled_next_and_written_to_the_model() -> None:
+    coordinator = make_coordinator(mode="asynchronous")
+    weights = np.ones(coordinator.shared_weights.layout.size, np.float32)
+    coordinator.replace_weights(weights)
+    coordinator.join(0, 0, "host")
+    assert np.array_equal(coordinator.pull(0, 0, Position(0, 0)), weights)
+    coordinator.write_to_model()
+    assert np.array_equal(coordinator.written_weights, weights)
+    model_weights = coordinator.shared_weights.model.get_weights()
+    assert all((array == 1).all() for array in model_weights)

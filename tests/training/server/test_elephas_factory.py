@@ -1,4 +1,4 @@
-"""Tests for glasses_spark.training.server.elephas_factory: Elephas' own classes over our server."""
+"""Tests for glasses_spark.training.server.elephas_factory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from elephas.utils.rdd_utils import to_simple_rdd
 from pyspark.sql import SparkSession
 
 from glasses_spark import GrpcFactory
+from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.server.elephas_factory import GrpcClient, GrpcServer
 from glasses_spark.training.server.protocol import ProtocolError
 from tests.training.tiny import separable, tiny_model
@@ -23,36 +24,36 @@ def factory() -> GrpcFactory:
     return GrpcFactory()
 
 
-def started(factory: GrpcFactory, mode: str = "asynchronous") -> tuple[GrpcServer, GrpcClient, Any]:
+def start(factory: GrpcFactory, mode: str = "asynchronous") -> tuple[GrpcServer, GrpcClient, Any]:
     model = tiny_model()
-    described = {"model": model.to_json(), "weights": model.get_weights()}
-    server = factory.create_server(described, 0, mode)
+    description = {"model": model.to_json(), "weights": model.get_weights()}
+    server = factory.create_server(description, 0, mode)
     client = factory.create_client(0)
     server.start()
     return server, client, model
 
 
-def test_elephas_finds_our_factory_by_its_type() -> None:
+def test_elephas_finds_the_factory_by_its_type() -> None:
     assert isinstance(ClientServerFactory.get_factory("grpc"), GrpcFactory)
 
 
 def test_a_delta_is_subtracted_once(factory: GrpcFactory) -> None:
-    server, client, model = started(factory)
+    server, client, model = start(factory)
     try:
         before = client.get_parameters()
         client.update_parameters([np.ones_like(weight) for weight in model.get_weights()])
         after = client.get_parameters()
-        client._number -= 1  # as if the answer had been lost and the call came again
+        client._number -= 1  # repeats the call, as after a lost response
         client.update_parameters([np.ones_like(weight) for weight in model.get_weights()])
-        again = client.get_parameters()
+        repeated = client.get_parameters()
     finally:
         server.stop()
     assert all(np.array_equal(a - 1, b) for a, b in zip(before, after, strict=True))
-    assert all(np.array_equal(a, b) for a, b in zip(after, again, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(after, repeated, strict=True))
 
 
 def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
-    server, client, model = started(factory)
+    server, client, model = start(factory)
     try:
         with pytest.raises(ProtocolError, match="delta: expected the shapes"):
             client.update_parameters(model.get_weights()[:1])
@@ -61,14 +62,14 @@ def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_of_another_factory_gets_no_answer(
+def test_a_client_of_another_factory_cannot_connect(
     factory: GrpcFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glasses_spark.training.server.rpc.CONNECT_DEADLINE_S", 2.0)
-    server, client, model = started(factory)
+    server, client, model = start(factory)
     try:
-        stranger = GrpcClient(server, GrpcFactory()._worker_end)
-        with pytest.raises(Exception, match=r"no parameter server answers|gone"):
+        stranger = GrpcClient(server, GrpcFactory()._worker_credentials)
+        with pytest.raises(Exception, match=r"no connection to|lost the connection to"):
             stranger.update_parameters(model.get_weights())
         assert all(
             np.array_equal(a, b)
@@ -81,7 +82,7 @@ def test_a_client_of_another_factory_gets_no_answer(
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
 @pytest.mark.filterwarnings("ignore:Deprecated in 3.0.0:FutureWarning")
-def test_the_model_of_elephas_trains_over_our_server(spark: SparkSession, mode: str) -> None:
+def test_elephas_trains_its_model_through_the_server(spark: SparkSession, mode: str) -> None:
     x, y = separable(80)
     model = tiny_model(optimizer="sgd")
     before = model.get_weights()
@@ -93,11 +94,11 @@ def test_the_model_of_elephas_trains_over_our_server(spark: SparkSession, mode: 
     after = elephas.master_network.get_weights()
     assert any((a != b).any() for a, b in zip(before, after, strict=True))
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", elephas.parameter_server.port), timeout=5)
+        socket.create_connection((LOOPBACK, elephas.parameter_server.port), timeout=5)
 
 
-def test_nothing_is_answered_after_the_stop(factory: GrpcFactory) -> None:
-    server, _, _ = started(factory)
+def test_nothing_listens_after_stop(factory: GrpcFactory) -> None:
+    server, _, _ = start(factory)
     server.stop()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        socket.create_connection((LOOPBACK, server.port), timeout=5)

@@ -10,15 +10,15 @@ import pytest
 from glasses_spark.training.server.protocol import ProtocolError, decode, encode
 
 
-def test_a_message_arrives_as_it_was_sent() -> None:
+def test_a_decoded_message_equals_the_encoded_one() -> None:
     vector = np.array([1.5, -2.0, 1e-30], np.float32)
     message = decode(encode({"worker": 3, "host": "a"}, vector), size=3, dtype="float32")
-    assert message.whole("worker") == 3
+    assert message.integer("worker") == 3
     assert message.text("host") == "a"
     assert np.array_equal(message.update(), vector)
 
 
-def test_a_message_without_a_vector_says_so() -> None:
+def test_a_missing_vector_is_an_error() -> None:
     message = decode(encode({}), size=3, dtype="float32")
     with pytest.raises(ProtocolError, match="expected a vector"):
         message.update()
@@ -30,7 +30,7 @@ def test_a_message_without_a_vector_says_so() -> None:
         (b"", "at least 4 bytes, got 0"),
         (b"\x00\x00", "at least 4 bytes, got 2"),
         (struct.pack(">I", 2**32 - 1) + b"{}", "a header of 4294967295 bytes"),
-        (struct.pack(">I", 3) + b"{}", "a header of 3 bytes cannot be in 6 bytes"),
+        (struct.pack(">I", 3) + b"{}", "a header of 3 bytes does not fit into 6 bytes"),
         (struct.pack(">I", 2) + b"[]", "expected a JSON object"),
         (struct.pack(">I", 2) + b"\xff\xfe", "not JSON"),
         (struct.pack(">I", 100_000) + b"[" * 100_000, "not JSON"),
@@ -38,20 +38,33 @@ def test_a_message_without_a_vector_says_so() -> None:
         (encode({}, np.zeros(4, np.float32)), "expected a payload of 12 bytes, got 16"),
     ],
 )
-def test_bytes_that_are_no_message_are_refused(data: bytes, reason: str) -> None:
+def test_malformed_bytes_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
         decode(data, size=3, dtype="float32")
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, "1", None])
-def test_only_a_whole_number_is_a_whole_number(value: object) -> None:
+def test_an_integer_field_accepts_integers_of_at_least_0_only(value: object) -> None:
     message = decode(encode({"epoch": value}), size=0, dtype="float32")
-    with pytest.raises(ProtocolError, match="epoch: expected a whole number"):
-        message.whole("epoch")
+    with pytest.raises(ProtocolError, match="epoch: expected an integer"):
+        message.integer("epoch")
 
 
 @pytest.mark.parametrize("value", [[1.0], [1.0, "2"], "12", None])
-def test_only_so_many_numbers_are_a_list_of_numbers(value: object) -> None:
+def test_a_list_field_accepts_the_expected_count_of_numbers_only(value: object) -> None:
     message = decode(encode({"metrics": value}), size=0, dtype="float32")
     with pytest.raises(ProtocolError, match="metrics: expected"):
         message.numbers("metrics", 2)
+
+
+@pytest.mark.parametrize("value", [1, "1.0", None, float("inf")])
+def test_a_number_field_accepts_finite_floats_only(value: object) -> None:
+    message = decode(encode({"seconds": value}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="seconds: expected a finite number"):
+        message.number("seconds")
+
+
+def test_a_text_field_accepts_strings_only() -> None:
+    message = decode(encode({"host": 1}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="host: expected a string, got 1"):
+        message.text("host")

@@ -1,4 +1,4 @@
-"""Tests of the master: what an update does to the weights."""
+"""Tests for glasses_spark.training.server.shared_weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.training.server.shared_weights import Master
+from glasses_spark.training.server.shared_weights import SharedWeights
 
 WEIGHTS = 3
 RATE = 0.25
@@ -23,20 +23,20 @@ def model_with(optimizer: Any) -> Any:
     return model
 
 
-def master(optimizer: Any, *, workers: int = 2, **options: Any) -> Master:
-    return Master(model_with(optimizer), workers=workers, uses_gradients=True, **options)
+def shared_weights(optimizer: Any, *, workers: int = 2, **options: Any) -> SharedWeights:
+    return SharedWeights(model_with(optimizer), workers=workers, uses_gradients=True, **options)
 
 
 def gradient(value: float) -> Any:
     return np.full(WEIGHTS, value, np.float32)
 
 
-def moved(made: Master, *updates: tuple[float, int]) -> float:
-    """How far the first weight went by these updates and their staleness."""
-    before = made.vector()[0]
+def moved(weights: SharedWeights, *updates: tuple[float, int]) -> float:
+    """Apply updates of given value and staleness; return the decrease of the first weight."""
+    before = weights.vector()[0]
     for value, staleness in updates:
-        made.apply(gradient(value), staleness=staleness)
-    return float(before - made.vector()[0])
+        weights.apply(gradient(value), staleness=staleness)
+    return float(before - weights.vector()[0])
 
 
 @pytest.fixture
@@ -45,49 +45,47 @@ def sgd() -> Any:
 
 
 @pytest.mark.parametrize(("staleness", "share"), [(0, 1.0), (1, 0.5**0.5), (3, 0.5), (8, 1 / 3)])
-def test_a_stale_gradient_is_applied_at_a_part_of_the_learning_rate(
+def test_a_stale_gradient_is_applied_at_a_lower_learning_rate(
     sgd: Any, staleness: int, share: float
 ) -> None:
-    made = master(sgd, staleness_aware=True)
-    assert moved(made, (2.0, staleness)) == pytest.approx(RATE * 2.0 * share)
+    weights = shared_weights(sgd, staleness_aware=True)
+    assert moved(weights, (2.0, staleness)) == pytest.approx(RATE * 2.0 * share)
 
 
-def test_a_stale_delta_is_divided_by_its_staleness_and_one(sgd: Any) -> None:
-    made = Master(model_with(sgd), workers=2, uses_gradients=False, staleness_aware=True)
-    assert moved(made, (1.0, 3)) == pytest.approx(0.25)
-    assert moved(made, (1.0, 0)) == pytest.approx(1.0)
+def test_a_stale_delta_is_divided_by_one_plus_its_staleness(sgd: Any) -> None:
+    weights = SharedWeights(model_with(sgd), workers=2, uses_gradients=False, staleness_aware=True)
+    assert moved(weights, (1.0, 3)) == pytest.approx(0.25)
+    assert moved(weights, (1.0, 0)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("uses_gradients", [True, False])
-def test_staleness_changes_nothing_where_it_is_not_asked_for(
-    sgd: Any, uses_gradients: bool
-) -> None:
-    made = Master(model_with(sgd), workers=2, uses_gradients=uses_gradients)
-    assert moved(made, (1.0, 3)) == pytest.approx(RATE if uses_gradients else 1.0)
+def test_staleness_has_no_effect_without_staleness_aware(sgd: Any, uses_gradients: bool) -> None:
+    weights = SharedWeights(model_with(sgd), workers=2, uses_gradients=uses_gradients)
+    assert moved(weights, (1.0, 3)) == pytest.approx(RATE if uses_gradients else 1.0)
 
 
-def test_a_schedule_of_the_learning_rate_goes_on_whatever_the_shares() -> None:
+def test_a_learning_rate_schedule_continues_with_stale_updates() -> None:
     keras = import_keras()
     schedule = keras.optimizers.schedules.ExponentialDecay(RATE, decay_steps=1, decay_rate=0.5)
-    made = master(keras.optimizers.SGD(schedule), staleness_aware=True)
-    assert moved(made, (1.0, 0)) == pytest.approx(RATE)
-    assert moved(made, (1.0, 3)) == pytest.approx(RATE / 2 / 2)
-    assert moved(made, (1.0, 0)) == pytest.approx(RATE / 4)
+    weights = shared_weights(keras.optimizers.SGD(schedule), staleness_aware=True)
+    assert moved(weights, (1.0, 0)) == pytest.approx(RATE)
+    assert moved(weights, (1.0, 3)) == pytest.approx(RATE / 2 / 2)
+    assert moved(weights, (1.0, 0)) == pytest.approx(RATE / 4)
 
 
-def test_a_learning_rate_that_a_callback_sets_counts_at_once(sgd: Any) -> None:
-    made = master(sgd, staleness_aware=True)
-    assert moved(made, (1.0, 0)) == pytest.approx(RATE)
-    made.set_learning_rate(RATE / 2)
-    assert moved(made, (1.0, 0)) == pytest.approx(RATE / 2)
+def test_a_learning_rate_set_by_a_callback_holds_from_the_next_update(sgd: Any) -> None:
+    weights = shared_weights(sgd, staleness_aware=True)
+    assert moved(weights, (1.0, 0)) == pytest.approx(RATE)
+    weights.set_learning_rate(RATE / 2)
+    assert moved(weights, (1.0, 0)) == pytest.approx(RATE / 2)
 
 
 def test_a_learning_rate_may_be_a_function() -> None:
     model = model_with("sgd")
     model.optimizer.learning_rate = constant_rate
     with import_keras().saving.custom_object_scope({"constant_rate": constant_rate}):
-        made = Master(model, workers=2, uses_gradients=True, staleness_aware=True)
-    assert moved(made, (1.0, 3)) == pytest.approx(RATE / 2)
+        weights = SharedWeights(model, workers=2, uses_gradients=True, staleness_aware=True)
+    assert moved(weights, (1.0, 3)) == pytest.approx(RATE / 2)
 
 
 def constant_rate() -> float:
@@ -95,36 +93,63 @@ def constant_rate() -> float:
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "Nadam", "Adamax", "Lamb"])
-def test_workers_that_do_not_wait_leave_the_optimizer_without_first_moment(name: str) -> None:
+def test_several_asynchronous_workers_use_the_optimizer_without_beta_1(name: str) -> None:
     keras = import_keras()
 
-    def way(*, beta_1: float, **options: Any) -> float:
+    def distance(*, beta_1: float, **options: Any) -> float:
         optimizer = getattr(keras.optimizers, name)(RATE, beta_1=beta_1)
-        # The last gradient alone turns back; the mean of the three does not.
-        return moved(master(optimizer, **options), (1.0, 0), (1.0, 0), (-0.1, 0))
+        # The last gradient has the other sign, the mean of the three has not.
+        return moved(shared_weights(optimizer, **options), (1.0, 0), (1.0, 0), (-0.1, 0))
 
-    aware = way(beta_1=0.9, staleness_aware=True)
-    assert aware == pytest.approx(way(beta_1=0.0), rel=1e-6)
-    assert aware != pytest.approx(way(beta_1=0.9), rel=1e-4)
+    aware = distance(beta_1=0.9, staleness_aware=True)
+    assert aware == pytest.approx(distance(beta_1=0.0), rel=1e-6)
+    assert aware != pytest.approx(distance(beta_1=0.9), rel=1e-4)
 
 
 @pytest.mark.parametrize("options", [{"workers": 1, "staleness_aware": True}, {"workers": 2}])
-def test_one_worker_and_whole_updates_keep_the_optimizer_as_it_is(options: Any) -> None:
+def test_beta_1_stays_with_one_worker_or_without_staleness_aware(
+    options: Any,
+) -> None:
     keras = import_keras()
-    made = master(keras.optimizers.Adam(RATE), **options)
+    weights = shared_weights(keras.optimizers.Adam(RATE), **options)
     model = model_with(keras.optimizers.Adam(RATE))
     for value in (1.0, 1.0, -1.0):
-        made.apply(gradient(value))
+        weights.apply(gradient(value))
         model.optimizer.apply([gradient(value).reshape(WEIGHTS, 1)], model.trainable_variables)
-    np.testing.assert_allclose(made.vector(), model.get_weights()[0][:, 0], rtol=1e-6)
+    np.testing.assert_allclose(weights.vector(), model.get_weights()[0][:, 0], rtol=1e-6)
 
 
-def test_the_model_keeps_the_optimizer_of_its_user() -> None:
+def test_the_settings_of_the_users_optimizer_do_not_change() -> None:
     keras = import_keras()
     model = model_with(keras.optimizers.Adam(RATE))
-    made = Master(model, workers=2, uses_gradients=True, staleness_aware=True)
-    made.apply(gradient(1.0), staleness=1)
-    made.write_to_model(made.vector())
+    weights = SharedWeights(model, workers=2, uses_gradients=True, staleness_aware=True)
+    weights.apply(gradient(1.0), staleness=1)
+    weights.write_to_model(weights.vector())
     assert model.optimizer.beta_1 == 0.9
     assert float(model.optimizer.learning_rate) == RATE
     assert int(model.optimizer.iterations) == 1
+
+
+def test_deltas_of_synchronous_workers_are_averaged_by_their_rows(sgd: Any) -> None:
+    weights = SharedWeights(model_with(sgd), workers=2, uses_gradients=False)
+    weights.apply_mean([gradient(1.0), gradient(6.0)], [4, 1])
+    assert weights.vector() == pytest.approx([-1.0] * WEIGHTS)  # 1 - (4 * 1 + 1 * 6) / 5
+    assert weights.version == 1
+
+
+def test_statistics_move_by_one_part_in_workers_towards_those_of_a_worker() -> None:
+    keras = import_keras()
+    model = keras.Sequential([keras.Input((2,)), keras.layers.BatchNormalization()])
+    model.compile(optimizer="sgd", loss="mean_squared_error")
+    weights = SharedWeights(model, workers=4, uses_gradients=False)
+    # Gamma 1 and beta 0, then the moving mean 0 and the moving variance 1.
+    assert weights.vector().tolist() == [1, 1, 0, 0, 0, 0, 1, 1]
+    weights.apply(np.array([0, 0, 0, 0, 8, 8, 5, 5], np.float32))
+    assert weights.vector().tolist() == [1, 1, 0, 0, 2, 2, 2, 2]
+
+
+def test_replaced_weights_are_the_start_of_the_next_update(sgd: Any) -> None:
+    weights = shared_weights(sgd)
+    weights.replace(gradient(5.0))
+    weights.apply(gradient(1.0))
+    assert weights.vector() == pytest.approx([5 - RATE] * WEIGHTS)

@@ -1,4 +1,4 @@
-"""Tests for glasses_spark.training.worker.cpu_kernels: the same numbers as TensorFlow's own."""
+"""Tests for glasses_spark.training.worker.cpu_kernels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model import build_cnn
 from glasses_spark.training.worker import cpu_kernels as module
-from glasses_spark.training.worker.cpu_kernels import convolution, rewrite
+from glasses_spark.training.worker.cpu_kernels import convolution, use_cpu_kernels
 
 keras = import_keras()
 import tensorflow as tf  # noqa: E402
@@ -20,7 +20,7 @@ def gradients(convolve: Any, x: Any, kernel: Any) -> list[Any]:
     with tf.GradientTape() as tape:
         tape.watch([x, kernel])
         y = convolve(x, kernel)
-        # Weighted, so that a gradient in the wrong place shows.
+        # Weighted, so that a misplaced gradient changes the result.
         weights = tf.reshape(tf.range(tf.size(y)), tf.shape(y))
         loss = tf.reduce_sum(tf.sin(y) * tf.cast(weights % 7, y.dtype))
     return [y, *tape.gradient(loss, [x, kernel])]
@@ -39,18 +39,18 @@ def gradients(convolve: Any, x: Any, kernel: Any) -> list[Any]:
         pytest.param(8, 8, 2, 1, 9, 8, id="many in, few out"),
     ],
 )
-def test_a_convolution_and_its_gradients_are_tensorflows(
+def test_a_convolution_and_its_gradients_equal_those_of_tensorflow(
     height: int, width: int, rows: int, columns: int, channels: int, filters: int
 ) -> None:
     generator = np.random.default_rng(0)
     x = tf.constant(generator.normal(size=(3, height, width, channels)))
     kernel = tf.constant(generator.normal(size=(rows, columns, channels, filters)))
 
-    found = gradients(convolution, x, kernel)
+    actual = gradients(convolution, x, kernel)
 
     expected = gradients(lambda x, k: tf.nn.conv2d(x, k, 1, "VALID"), x, kernel)
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-11)
+    for ours, reference in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=1e-11, atol=1e-11)
 
 
 def gradient_of(model: Any, x: Any, y: Any) -> list[Any]:
@@ -60,7 +60,7 @@ def gradient_of(model: Any, x: Any, y: Any) -> list[Any]:
 
 
 @pytest.fixture
-def _wide_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+def _avx_512(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "has_cpu_flag", lambda wanted, cpu_info: True)
 
 
@@ -70,21 +70,21 @@ def rows(side: int) -> tuple[Any, Any]:
     return x, np.array([[0], [1], [1], [0], [1], [0]], "float32")
 
 
-@pytest.mark.usefixtures("_wide_registers")
-def test_the_cnn_has_the_gradients_that_it_had() -> None:
+@pytest.mark.usefixtures("_avx_512")
+def test_the_gradients_of_the_cnn_do_not_change() -> None:
     x, y = rows(32)
     model = build_cnn(32, 32)
     expected = gradient_of(model, x, y)
 
-    rewrite(model)
+    use_cpu_kernels(model)
 
     assert model.layers[0].activation is keras.activations.linear
-    for one, other in zip(gradient_of(model, x, y), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
+    for ours, reference in zip(gradient_of(model, x, y), expected, strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.usefixtures("_wide_registers")
-def test_layers_of_other_kinds_stay_as_they_are() -> None:
+@pytest.mark.usefixtures("_avx_512")
+def test_other_layers_are_not_replaced() -> None:
     layers = keras.layers
     first = keras.Input((16, 16, 2))
     strided = layers.Conv2D(4, 3, strides=2, activation="relu")(first)
@@ -97,34 +97,34 @@ def test_layers_of_other_kinds_stay_as_they_are() -> None:
     x = np.random.default_rng(2).random((6, 16, 16, 2)).astype("float32")
     expected = gradient_of(model, x, rows(16)[1])
 
-    rewrite(model)
+    use_cpu_kernels(model)
 
     convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
     assert [layer.activation is keras.activations.relu for layer in convolutions] == [True] * 3
     replaced = [layer.convolution_op is convolution for layer in convolutions]
     assert replaced == [False, False, True]
-    for one, other in zip(gradient_of(model, x, rows(16)[1]), expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    for ours, reference in zip(gradient_of(model, x, rows(16)[1]), expected, strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=1e-4, atol=1e-6)
 
 
-def test_a_processor_without_wide_registers_keeps_the_layers(
+def test_layers_are_not_replaced_without_avx_512(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "has_cpu_flag", lambda wanted, cpu_info: False)
     model = build_cnn(32, 32)
-    rewrite(model)
+    use_cpu_kernels(model)
     assert model.layers[0].activation is keras.activations.relu
 
 
-@pytest.mark.usefixtures("_wide_registers")
-@pytest.mark.parametrize("sees_one", [True, False])
-def test_layers_are_kept_for_a_gpu_that_the_worker_sees_and_not_for_one_that_is_there(
-    monkeypatch: pytest.MonkeyPatch, sees_one: bool
+@pytest.mark.usefixtures("_avx_512")
+@pytest.mark.parametrize("visible", [True, False])
+def test_layers_are_not_replaced_if_a_gpu_is_visible_to_the_worker(
+    monkeypatch: pytest.MonkeyPatch, visible: bool
 ) -> None:
     model = build_cnn(32, 32)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["a device"])
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a device"] * sees_one)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a device"] * visible)
 
-    rewrite(model)
+    use_cpu_kernels(model)
 
-    assert (model.layers[0].activation is keras.activations.relu) == sees_one
+    assert (model.layers[0].activation is keras.activations.relu) == visible

@@ -8,20 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses_spark.training.worker.spool import RowFormat, Rows, Spool
+from glasses_spark.training.worker.spool import RowFormat, Rows, Spool, spark_local_folder
 
 FORMAT = RowFormat(feature_dtype="uint8", feature_size=3, label_size=1, dtype="float32")
 
 
 def rows(*numbers: int) -> Rows:
-    made = np.zeros(len(numbers), FORMAT.record)
-    made["x"] = np.array(numbers)[:, None]
-    made["y"][:, 0] = numbers
-    made["weight"] = 1
-    return made
+    """Rows whose features and label are all the same number."""
+    records = np.zeros(len(numbers), FORMAT.record)
+    records["x"] = np.array(numbers)[:, None]
+    records["y"][:, 0] = numbers
+    records["weight"] = 1
+    return records
 
 
-def test_rows_come_back_in_the_order_of_their_keys() -> None:
+def test_rows_are_sorted_by_their_keys() -> None:
     with Spool(FORMAT) as spool:
         spool.append(rows(7, 8), np.array([30, 10]))
         spool.append(rows(9), np.array([20]))
@@ -33,18 +34,15 @@ def test_rows_come_back_in_the_order_of_their_keys() -> None:
     assert weight.tolist() == [1, 1, 1]
 
 
-def test_batches_hold_every_row_once_and_end_with_what_is_left() -> None:
+def test_batches_contain_each_row_once_and_the_last_batch_is_smaller() -> None:
     with Spool(FORMAT) as spool:
         spool.append(rows(*range(10)), np.arange(10))
         spool.close_for_reading()
-        sizes, seen = [], []
-        for _, y, _ in spool.batches(np.arange(10)[::-1].copy(), 4):
-            sizes.append(len(y))
-            seen += y[:, 0].astype(int).tolist()
-        rest = [len(y) for _, y, _ in spool.batches(np.arange(10), 4, first=2)]
-    assert sizes == [4, 4, 2]
-    assert seen == list(range(10))[::-1]
-    assert rest == [2]
+        reversed_order = np.arange(10)[::-1].copy()
+        labels = [y[:, 0].tolist() for _, y, _ in spool.batches(reversed_order, 4)]
+        last = [y[:, 0].tolist() for _, y, _ in spool.batches(np.arange(10), 4, first=2)]
+    assert labels == [[9, 8, 7, 6], [5, 4, 3, 2], [1, 0]]
+    assert last == [[8, 9]]
 
 
 def test_a_spool_without_rows_has_no_batches() -> None:
@@ -55,7 +53,7 @@ def test_a_spool_without_rows_has_no_batches() -> None:
         assert list(spool.batches(np.arange(0), 4)) == []
 
 
-def test_a_reader_that_stops_early_leaves_no_thread_behind() -> None:
+def test_the_reading_thread_ends_when_the_batches_are_closed() -> None:
     before = threading.active_count()
     with Spool(FORMAT) as spool:
         spool.append(rows(*range(100)), np.arange(100))
@@ -66,7 +64,7 @@ def test_a_reader_that_stops_early_leaves_no_thread_behind() -> None:
         assert threading.active_count() == before
 
 
-def test_an_error_of_the_reader_reaches_the_worker() -> None:
+def test_an_error_of_the_reading_thread_is_raised() -> None:
     with Spool(FORMAT) as spool:
         spool.append(rows(1), np.arange(1))
         spool.close_for_reading()
@@ -74,8 +72,24 @@ def test_an_error_of_the_reader_reaches_the_worker() -> None:
             list(spool.batches(np.array([5]), 1))
 
 
-def test_the_file_has_no_name_that_could_be_left_behind(tmp_path: Path) -> None:
+def test_the_file_has_no_name(tmp_path: Path) -> None:
     with Spool(FORMAT, str(tmp_path)) as spool:
         spool.append(rows(1), np.arange(1))
         spool.close_for_reading()
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_that_is_not_closed_for_reading_has_no_rows_to_take() -> None:
+    with Spool(FORMAT) as spool:
+        spool.append(rows(1), np.arange(1))
+        with pytest.raises(ValueError, match="Call close_for_reading first"):
+            spool.take(np.arange(1))
+
+
+def test_the_local_folder_is_the_first_of_sparks_folders_that_exists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/missing,{tmp_path}")
+    assert spark_local_folder() == str(tmp_path)
+    monkeypatch.delenv("SPARK_LOCAL_DIRS")
+    assert spark_local_folder() is None

@@ -1,1 +1,1 @@
-"""Parameter server, in the driver, and its clients."""
+"""Parameter server in the driver, and its clients on the workers."""

@@ -1,19 +1,19 @@
-"""Credentials: certificates made afresh for each fit, for both ends of its connections."""
+"""Certificates: credentials for mutual TLS, made for each fit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-# The name in the server's certificate. Workers check it in place of a host name,
-# because the driver's address may be anything, and no other certificate is trusted.
+# Name in the server's certificate. Workers check it instead of a host name, because
+# the driver's address may be any, and they trust no other certificate.
 SERVER_NAME = "parameter-server.glasses-spark"
 WORKER_NAME = "worker.glasses-spark"
 
-# Certificates are checked when a connection opens; this bounds the longest fit.
+# Certificates are checked when a connection opens, so this limits the length of a fit.
 VALIDITY = timedelta(days=30)
 
-# Clocks of driver and executors may differ.
+# The clocks of driver and executors may differ.
 CLOCK_SKEW = timedelta(days=1)
 
 
@@ -21,7 +21,7 @@ CLOCK_SKEW = timedelta(days=1)
 class KeyPair:
     """A self-signed certificate and its private key, both in PEM.
 
-    The key stays out of ``repr``, so that no log can show it.
+    ``repr`` leaves out the key, so that no log shows it.
     """
 
     certificate: bytes
@@ -30,7 +30,12 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class Credentials:
-    """What one end needs: its own pair, and the only certificate that it trusts."""
+    """Credentials of one end of a connection.
+
+    Attributes:
+        own: Its own certificate and key.
+        trusted: The only certificate that it trusts, in PEM.
+    """
 
     own: KeyPair
     trusted: bytes
@@ -40,15 +45,15 @@ def make_credentials() -> tuple[Credentials, Credentials]:
     """Make the credentials of one fit.
 
     Returns:
-        Those of the server and those of its workers. Each end trusts just the
-        other's certificate, so nobody else can speak or listen.
+        Credentials of the server and credentials of its workers. Each end trusts
+        only the certificate of the other, so nobody else can connect.
     """
     server, worker = _make_pair(SERVER_NAME), _make_pair(WORKER_NAME)
     return Credentials(server, worker.certificate), Credentials(worker, server.certificate)
 
 
 def _make_pair(name: str) -> KeyPair:
-    # Imported here: workers receive credentials, they make none.
+    # Imported here because workers receive credentials and make none.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -65,7 +70,7 @@ def _make_pair(name: str) -> KeyPair:
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + VALIDITY)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        # A certificate that is its own root must call itself one.
+        # A self-signed certificate must be marked as an authority to be its own root.
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

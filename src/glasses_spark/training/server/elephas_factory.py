@@ -1,8 +1,8 @@
 """Elephas factory: our server and client behind Elephas' own interfaces.
 
-Importing this module registers the type ``grpc`` with Elephas, so that its
-``AsynchronousSparkModel(..., parameter_server_mode="grpc")`` trains through a
-server that only its own workers can reach.
+Importing this module registers the type ``grpc`` with Elephas. Then
+``AsynchronousSparkModel(..., parameter_server_mode="grpc")`` of Elephas trains
+through a server that accepts only its own workers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from glasses_spark.config.training import HOGWILD
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.elephas import (
     BaseParameterClient,
@@ -20,28 +21,27 @@ from glasses_spark.runtime.elephas import (
     ClientServerFactory,
 )
 from glasses_spark.runtime.machine import LOOPBACK
-from glasses_spark.training.schedule import HOGWILD
 from glasses_spark.training.server.certificates import Credentials, make_credentials
 from glasses_spark.training.server.protocol import Message, ProtocolError
-from glasses_spark.training.server.rpc import Answer, Channel, RpcServer
+from glasses_spark.training.server.rpc import Channel, Response, RpcServer
 from glasses_spark.training.weights import Vector, WeightLayout
 
 SERVICE: Final = "glasses_spark.ElephasParameterServer"
 
-# Elephas calls each worker's server once a batch or an epoch; nobody waits inside.
+# Elephas' workers call the server once per batch or epoch, and no call waits in it.
 THREADS: Final = 16
 CALL_DEADLINE_S: Final = 60.0
 
 
 class GrpcServer(BaseParameterServer):
-    """Holds the weights of Elephas' ``AsynchronousSparkModel``.
+    """Parameter server for Elephas' ``AsynchronousSparkModel``.
 
     Args:
         model: Elephas' description of the model: architecture and weights.
         port: Port to listen on; 0 takes a free one.
         mode: ``asynchronous`` (updates under a lock) or ``hogwild`` (without).
-        credentials: The server's end of `make_credentials`.
-        custom_objects: Classes and functions that the architecture names.
+        credentials: The server's credentials, from `make_credentials`.
+        custom_objects: Classes and functions that the architecture refers to.
     """
 
     def __init__(
@@ -59,12 +59,13 @@ class GrpcServer(BaseParameterServer):
         self.layout = layout_of_arrays(weights)
         self._weights = self.layout.join(weights)
         self._credentials = credentials
-        self._guard = threading.Lock()
-        self._last: dict[str, int] = {}
+        self._lock = threading.Lock()
+        # Number of the last update of each client.
+        self._applied: dict[str, int] = {}
         self._server: RpcServer | None = None
 
     def start(self) -> None:
-        """Start to listen; `port` is the real one from here on."""
+        """Start listening; sets `port` to the actual port."""
         self.stop()
         self._server = RpcServer(
             SERVICE,
@@ -77,25 +78,25 @@ class GrpcServer(BaseParameterServer):
         )
         self._server.start()
         self.port = self._server.port
-        # Elephas does not stop a server whose fit failed.
+        # Elephas does not stop the server after a failed fit.
         weakref.finalize(self, self._server.stop)
 
     def stop(self) -> None:
-        """Stop listening. The weights are kept."""
+        """Stop listening. The server keeps the weights."""
         if self._server is not None:
             self._server.stop()
             self._server = None
 
-    def _pull(self, message: Message) -> Answer:
+    def _pull(self, message: Message) -> Response:
         return {}, self._weights.copy()
 
-    def _push(self, message: Message) -> Answer:
+    def _push(self, message: Message) -> Response:
         update = message.update()
-        client, number = message.text("client"), message.whole("number")
-        with self._guard:
-            if number <= self._last.get(client, 0):
-                return {}, None  # it came before, and its answer was lost
-            self._last[client] = number
+        client, number = message.text("client"), message.integer("number")
+        with self._lock:
+            if number <= self._applied.get(client, 0):
+                return {}, None  # repeated after a lost response
+            self._applied[client] = number
             if self.mode != HOGWILD:
                 self._weights -= update
         if self.mode == HOGWILD:
@@ -104,7 +105,7 @@ class GrpcServer(BaseParameterServer):
 
 
 class GrpcClient(BaseParameterClient):
-    """A worker's end of `GrpcServer`; made in the driver and sent to the workers."""
+    """Client of a `GrpcServer`; Elephas makes it in the driver and sends it to the workers."""
 
     client_type = "grpc"
 
@@ -113,33 +114,33 @@ class GrpcClient(BaseParameterClient):
         self._credentials = credentials
         self._layout = server.layout
         self._address: tuple[str, int] | None = None
-        self._begin()
+        self._begin_numbering()
 
-    def _begin(self) -> None:
+    def _begin_numbering(self) -> None:
         self._name, self._number = uuid.uuid4().hex, 0
 
     def __getstate__(self) -> dict[str, Any]:
-        # Sent when the server listens: only now its port is known.
+        # Elephas pickles the client after the server's start, so the port is known.
         return {
             "_server": None,
             "_credentials": self._credentials,
             "_layout": self._layout,
-            "_address": self._where(),
+            "_address": self._server_address(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._begin()  # each worker counts its own updates
+        self._begin_numbering()  # each worker numbers its own updates
 
     def get_parameters(self) -> list[Any]:
-        """The weights, as ``model.get_weights()`` gives them."""
+        """Return the weights in the form of ``model.get_weights()``."""
         return [array.copy() for array in self._layout.split(self._call("Pull", {}).update())]
 
     def update_parameters(self, delta: Sequence[Any]) -> None:
         """Subtract a delta, weights before minus weights after, from the server's weights.
 
         Raises:
-            ProtocolError: The delta has other shapes than the weights.
+            ProtocolError: The shapes of the delta differ from those of the weights.
         """
         shapes = tuple(tuple(getattr(array, "shape", ())) for array in delta)
         if shapes != self._layout.trainable:
@@ -153,44 +154,44 @@ class GrpcClient(BaseParameterClient):
     def _call(
         self, method: str, header: Mapping[str, Any], vector: Vector | None = None
     ) -> Message:
-        host, port = self._where()
-        # A connection a call, as Elephas never says when it is done with a client.
+        host, port = self._server_address()
+        # One connection per call, because Elephas does not close its clients.
         with Channel(SERVICE, host, port, self._credentials, self._layout) as channel:
             return channel.call(method, header, vector, deadline=CALL_DEADLINE_S)
 
-    def _where(self) -> tuple[str, int]:
+    def _server_address(self) -> tuple[str, int]:
         if self._address is not None:
             return self._address
         if self._server is None:
-            raise TrainingError("expected a parameter server, got none")
+            raise TrainingError("the client has no parameter server. Make it with GrpcFactory")
         return _driver_host(), self._server.port
 
 
 class GrpcFactory(ClientServerFactory):
-    """Makes a server and its clients, with credentials that only they have."""
+    """Makes a parameter server and its clients, with their own credentials."""
 
     _type = "grpc"
 
     def __init__(self) -> None:
-        self._server_end, self._worker_end = make_credentials()
+        self._server_credentials, self._worker_credentials = make_credentials()
         self._server: GrpcServer | None = None
 
     def create_server(
         self, model: Mapping[str, Any], port: int, mode: str, **kwargs: Any
     ) -> GrpcServer:
-        """Make the server; Elephas calls this first."""
-        self._server = GrpcServer(model, port, mode, credentials=self._server_end, **kwargs)
+        """Make the server; Elephas calls this before `create_client`."""
+        self._server = GrpcServer(model, port, mode, credentials=self._server_credentials, **kwargs)
         return self._server
 
     def create_client(self, *args: Any, **kwargs: Any) -> GrpcClient:
-        """Make a client of the server that was made before."""
+        """Make a client of the server."""
         if self._server is None:
-            raise TrainingError("expected create_server to be called before create_client")
-        return GrpcClient(self._server, self._worker_end)
+            raise TrainingError("create_client needs a server. Call create_server first")
+        return GrpcClient(self._server, self._worker_credentials)
 
 
 def layout_of_arrays(arrays: Sequence[Any]) -> WeightLayout:
-    """Describe the flat vector of a list of weights."""
+    """Return the layout of the flat vector for a list of arrays."""
     wide = any(str(array.dtype) == "float64" for array in arrays)
     shapes = tuple(tuple(array.shape) for array in arrays)
     return WeightLayout(shapes, (), "float64" if wide else "float32")

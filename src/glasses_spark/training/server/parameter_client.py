@@ -9,26 +9,26 @@ from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.server.certificates import Credentials
-from glasses_spark.training.server.parameter_server import SERVICE
+from glasses_spark.training.server.parameter_server import RETRY, SERVICE
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.server.rpc import Channel
 from glasses_spark.training.weights import Vector, WeightLayout
 
-# An answer to a heartbeat needs no computing.
+# A response to a heartbeat needs no computation.
 HEARTBEAT_DEADLINE_S: Final = 30.0
 
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """Where the parameter server is, and what it takes to speak with it.
+    """Address of the parameter server and the credentials for it.
 
     Attributes:
-        host: Name or address of the driver, as the executors see it.
+        host: Name or address of the driver, as the executors reach it.
         port: Port of the server.
-        credentials: The workers' end of `make_credentials`.
-        deadline: Seconds that a call may take. The server never makes a worker
-            wait longer than `coordinator.LONGEST_WAIT_S`; the rest is for the network.
-        heartbeat: Seconds between two signs of life.
+        credentials: The workers' credentials, from `make_credentials`.
+        deadline: Seconds after which a call times out. A call waits in the server
+            no longer than `coordinator.LONGEST_WAIT_S`; the rest is for the network.
+        heartbeat: Seconds between two heartbeats.
     """
 
     host: str
@@ -39,13 +39,13 @@ class ServerAddress:
 
 
 class ParameterClient:
-    """The calls of one worker, from ``with`` to the end of the block.
+    """The calls of one worker, as a context manager.
 
-    While the block runs, a thread of it sends signs of life, so that the
-    driver can tell a long computation from a lost machine.
+    From `join` to the end of the block a thread sends heartbeats, so that the
+    driver can distinguish a long computation from a lost machine.
 
     Args:
-        address: Where the server is.
+        address: Address of the server.
         layout: Form of the weights' vector.
         worker: Number of the worker, from 0.
         attempt: Number of this attempt of its task; the highest one counts.
@@ -56,75 +56,105 @@ class ParameterClient:
         self, address: ServerAddress, layout: WeightLayout, *, worker: int, attempt: int, host: str
     ) -> None:
         self._address = address
-        self._who = {"worker": worker, "attempt": attempt}
+        self._identity = {"worker": worker, "attempt": attempt}
         self._host = host
-        self._done = threading.Event()
+        self._closed = threading.Event()
         self._channel = Channel(SERVICE, address.host, address.port, address.credentials, layout)
-        self._pulse = threading.Thread(target=self._send_signs_of_life, daemon=True)
+        self._heartbeats = threading.Thread(target=self._send_heartbeats, daemon=True)
 
     def __enter__(self) -> Self:
         self._channel.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._done.set()
-        if self._pulse.is_alive():
-            self._pulse.join()
+        self._closed.set()
+        if self._heartbeats.is_alive():
+            self._heartbeats.join()
         self._channel.__exit__()
 
     def join(self) -> Message:
-        """Say that this worker is here; the answer names epoch and step to go on with."""
-        answer = self._call("Join", {"host": self._host})
-        self._pulse.start()
-        return self._ask_again(answer, "Join", {"host": self._host})
+        """Register this worker.
+
+        Returns:
+            A message with ``epoch`` and ``step`` to continue from, ``stop`` and
+            ``learning_rate``.
+        """
+        header = {"host": self._host}
+        response = self._call("Join", header)
+        self._heartbeats.start()
+        return self._repeat_until_ready(response, "Join", header)
 
     def pull(self, epoch: int, step: int) -> Vector:
-        """The weights ``(size,)`` for a step."""
+        """Return the weights ``(size,)`` for a step."""
         header = {"epoch": epoch, "step": step}
-        return self._ask_again(self._call("Pull", header), "Pull", header).update()
+        return self._repeat_until_ready(self._call("Pull", header), "Pull", header).update()
 
     def push(
         self, epoch: int, step: int, *, rows: int, update: Vector, metric_state: Vector
     ) -> Vector:
-        """Send an update ``(size,)``; the answer is the weights for the step after it."""
+        """Send an update and return the weights for the next step.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            step: Number of the step, from 0.
+            rows: Count of rows behind the update.
+            update: Gradient or delta, ``(size,)``.
+            metric_state: State of the metrics over these rows, ``(state_size,)``.
+
+        Returns:
+            The weights, ``(size,)``.
+        """
         header = {"epoch": epoch, "step": step, "rows": rows, "metrics": metric_state.tolist()}
-        answer = self._call("Push", header, update)
-        # The update is in; only the weights that come after it are not there yet.
-        return self.pull(epoch, step + 1) if answer.header.get("again") else answer.update()
+        response = self._call("Push", header, update)
+        # With RETRY the server has the update, and the worker waits for the next weights only.
+        return self.pull(epoch, step + 1) if response.header.get(RETRY) else response.update()
 
     def finish_epoch(
         self, epoch: int, *, validation_state: Vector, seconds: float, waiting: float
     ) -> Message:
-        """Say that an epoch is done; the answer tells whether to stop."""
+        """Report the end of an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            validation_state: State of the metrics over this worker's validation
+                rows, ``(state_size,)``.
+            seconds: Duration of the epoch.
+            waiting: Seconds of it that the worker waited for the server.
+
+        Returns:
+            A message with ``stop`` and ``learning_rate``.
+        """
         header = {
             "epoch": epoch,
             "metrics": validation_state.tolist(),
             "seconds": seconds,
             "waiting": waiting,
         }
-        return self._ask_again(self._call("FinishEpoch", header), "FinishEpoch", header)
+        return self._repeat_until_ready(self._call("FinishEpoch", header), "FinishEpoch", header)
 
     def fail(self, error: str, traceback: str) -> None:
-        """Report this worker's error, which ends the fit."""
+        """Report an error of this worker, which ends the fit."""
         self._call("Fail", {"host": self._host, "error": error, "traceback": traceback})
 
-    def _ask_again(self, answer: Message, method: str, header: Mapping[str, Any]) -> Message:
-        while answer.header.get("again"):
-            answer = self._call(method, header)
-        return answer
+    def _repeat_until_ready(
+        self, response: Message, method: str, header: Mapping[str, Any]
+    ) -> Message:
+        while response.header.get(RETRY):
+            response = self._call(method, header)
+        return response
 
     def _call(
         self, method: str, header: Mapping[str, Any], vector: Vector | None = None
     ) -> Message:
         return self._channel.call(
-            method, {**self._who, **header}, vector, deadline=self._address.deadline
+            method, {**self._identity, **header}, vector, deadline=self._address.deadline
         )
 
-    def _send_signs_of_life(self) -> None:
-        while not self._done.wait(self._address.heartbeat):
+    def _send_heartbeats(self) -> None:
+        while not self._closed.wait(self._address.heartbeat):
             try:
-                self._channel.call("Heartbeat", self._who, deadline=HEARTBEAT_DEADLINE_S)
+                self._channel.call("Heartbeat", self._identity, deadline=HEARTBEAT_DEADLINE_S)
             except CallEndedError:
-                return  # the worker's own next call will say what is wrong
+                return  # the worker's own next call raises the reason
             except WorkerError:
-                continue  # one may be lost on the way; the driver counts on a few
+                continue  # the driver tolerates a few lost heartbeats

@@ -1,8 +1,7 @@
-"""Parameter server: the coordinator of one fit, reachable by its workers alone."""
+"""Parameter server: makes the coordinator of one fit available to its workers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
@@ -10,25 +9,34 @@ from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.server.certificates import Credentials
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.protocol import Message
-from glasses_spark.training.server.rpc import Answer, RpcServer
-from glasses_spark.training.server.state import FitEndedError, NotYetError, Position, Verdict
+from glasses_spark.training.server.rpc import Handler, Response, RpcServer
+from glasses_spark.training.server.state import (
+    EpochDecision,
+    FitEndedError,
+    NotYetError,
+    Position,
+)
 
 SERVICE: Final = "glasses_spark.ParameterServer"
 
-# A worker has one call of its loop under way and one heartbeat; the rest is for strangers.
+# Field of a response that asks the worker to repeat the call.
+RETRY: Final = "again"
+
+# A worker has at most one call of its loop and one heartbeat under way. The spare
+# threads are for connections that are refused.
 THREADS_PER_WORKER: Final = 2
 SPARE_THREADS: Final = 4
 
-# What a worker may tell of its error.
+# Longest error text that a worker may send.
 MAX_ERROR_CHARACTERS: Final = 20_000
 
 
 class ParameterServer:
-    """Serves one coordinator, from ``with`` to the end of the block.
+    """Serves one coordinator, as a context manager.
 
     Args:
-        coordinator: What the calls are about.
-        credentials: The server's end of `make_credentials`.
+        coordinator: The coordinator that handles the calls.
+        credentials: The server's credentials, from `make_credentials`.
         bind_address: Address to listen on, such as ``127.0.0.1`` or ``0.0.0.0``.
         port: Port to listen on; 0 takes a free one.
     """
@@ -42,7 +50,7 @@ class ParameterServer:
         port: int = 0,
     ) -> None:
         self._coordinator = coordinator
-        calls: dict[str, Callable[[Message], Answer]] = {
+        handlers: dict[str, Handler] = {
             "Join": self._join,
             "Pull": self._pull,
             "Push": self._push,
@@ -52,19 +60,19 @@ class ParameterServer:
         }
         self._server = RpcServer(
             SERVICE,
-            {name: _patient(call) for name, call in calls.items()},
+            {name: _with_retry(handler) for name, handler in handlers.items()},
             credentials,
-            coordinator.master.layout,
+            coordinator.shared_weights.layout,
             threads=THREADS_PER_WORKER * coordinator.schedule.workers + SPARE_THREADS,
             bind_address=bind_address,
             port=port,
-            # Such as an error of the optimizer: it ends the fit, and the driver raises it.
+            # For example an error of the optimizer: it ends the fit, and the driver raises it.
             on_error=coordinator.fail,
         )
 
     @property
     def port(self) -> int:
-        """The port that it listens on, once the block has begun."""
+        """Port that the server listens on, inside the block."""
         return self._server.port
 
     def __enter__(self) -> Self:
@@ -72,75 +80,76 @@ class ParameterServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whoever still waits inside is sent home first, so that nothing is left hanging.
+        # Releases waiting workers first, because `stop` waits for all calls.
         self._coordinator.fail(FitEndedError("the fit has ended"))
         self._server.stop()
 
-    def _join(self, message: Message) -> Answer:
-        position, verdict = self._coordinator.join(
-            message.whole("worker"), message.whole("attempt"), message.text("host")
+    def _join(self, message: Message) -> Response:
+        position, decision = self._coordinator.join(
+            message.integer("worker"), message.integer("attempt"), message.text("host")
         )
-        header = {"epoch": position.epoch, "step": position.step, **_verdict_header(verdict)}
+        header = {"epoch": position.epoch, "step": position.step, **_decision_header(decision)}
         return header, None
 
-    def _pull(self, message: Message) -> Answer:
+    def _pull(self, message: Message) -> Response:
         weights = self._coordinator.pull(
-            message.whole("worker"),
-            message.whole("attempt"),
-            message.whole("epoch"),
-            message.whole("step"),
+            message.integer("worker"), message.integer("attempt"), _position(message)
         )
         return {}, weights
 
-    def _push(self, message: Message) -> Answer:
+    def _push(self, message: Message) -> Response:
         weights = self._coordinator.push(
-            message.whole("worker"),
-            message.whole("attempt"),
-            Position(message.whole("epoch"), message.whole("step")),
-            message.whole("rows"),
+            message.integer("worker"),
+            message.integer("attempt"),
+            _position(message),
+            message.integer("rows"),
             message.update(),
             message.numbers("metrics", self._coordinator.state_size),
         )
         return {}, weights
 
-    def _finish_epoch(self, message: Message) -> Answer:
-        verdict = self._coordinator.finish_epoch(
-            message.whole("worker"),
-            message.whole("attempt"),
-            message.whole("epoch"),
+    def _finish_epoch(self, message: Message) -> Response:
+        decision = self._coordinator.finish_epoch(
+            message.integer("worker"),
+            message.integer("attempt"),
+            message.integer("epoch"),
             message.numbers("metrics", self._coordinator.state_size),
             seconds=message.number("seconds"),
             waiting=message.number("waiting"),
         )
-        return _verdict_header(verdict), None
+        return _decision_header(decision), None
 
-    def _heartbeat(self, message: Message) -> Answer:
-        self._coordinator.heartbeat(message.whole("worker"), message.whole("attempt"))
+    def _heartbeat(self, message: Message) -> Response:
+        self._coordinator.heartbeat(message.integer("worker"), message.integer("attempt"))
         return {}, None
 
-    def _fail(self, message: Message) -> Answer:
-        worker, host = message.whole("worker"), message.text("host")
+    def _fail(self, message: Message) -> Response:
+        worker, host = message.integer("worker"), message.text("host")
         text = message.text("error")[:MAX_ERROR_CHARACTERS]
         details = message.text("traceback")[:MAX_ERROR_CHARACTERS]
-        # Only the attempt that counts may end the fit.
-        self._coordinator.heartbeat(worker, message.whole("attempt"))
+        # Raises an error unless this is the worker's current attempt.
+        self._coordinator.heartbeat(worker, message.integer("attempt"))
         error = WorkerError(f"worker {worker} on {host}: {text}")
         error.add_note(f"The worker's own traceback:\n{details}")
         self._coordinator.fail(error)
         return {}, None
 
 
-def _patient(call: Callable[[Message], Answer]) -> Callable[[Message], Answer]:
-    """Have the worker ask again where what it waits for has not come."""
+def _with_retry(handler: Handler) -> Handler:
+    """Answer a call that waited too long with a request to repeat it."""
 
-    def answer(message: Message) -> Answer:
+    def handle(message: Message) -> Response:
         try:
-            return call(message)
+            return handler(message)
         except NotYetError:
-            return {"again": True}, None
+            return {RETRY: True}, None
 
-    return answer
+    return handle
 
 
-def _verdict_header(verdict: Verdict) -> dict[str, Any]:
-    return {"stop": verdict.stop, "learning_rate": verdict.learning_rate}
+def _position(message: Message) -> Position:
+    return Position(message.integer("epoch"), message.integer("step"))
+
+
+def _decision_header(decision: EpochDecision) -> dict[str, Any]:
+    return {"stop": decision.stop, "learning_rate": decision.learning_rate}

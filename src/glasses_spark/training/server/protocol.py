@@ -1,8 +1,8 @@
-"""Protocol: how a worker and the parameter server put a message into bytes.
+"""Protocol: encoding and decoding of messages between workers and parameter server.
 
 A message is four bytes with the length of the header, the header as a JSON
-object, and a payload of raw numbers whose length the receiver knows beforehand.
-Nothing in it can carry code, and no length in it is believed unchecked.
+object, and a payload of raw numbers of a length that the receiver knows. A message
+cannot carry code, and the receiver checks every length.
 """
 
 from __future__ import annotations
@@ -21,49 +21,49 @@ from glasses_spark.training.weights import Vector
 # Room for the state of many metrics and for a worker's traceback.
 MAX_HEADER_BYTES = 4 << 20
 
-# Larger than any count of rows, steps or attempts.
-LARGEST_NUMBER = 2**63
+# Upper limit for counts of rows, steps and attempts.
+INTEGER_LIMIT = 2**63
 _LENGTH = struct.Struct(">I")
 
 
 class ProtocolError(TrainingError):
-    """A message is not what was agreed on."""
+    """A message does not follow the protocol."""
 
 
 class CallEndedError(TrainingError):
-    """What a call is about is over: nothing went wrong with the call itself."""
+    """The server has ended what a call is about; the call itself was correct."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A header and, where one is due, a flat vector."""
+    """A header and an optional flat vector."""
 
     header: Mapping[str, Any]
     vector: Vector | None = None
 
-    def whole(self, key: str) -> int:
-        """A field that must be a whole number of at least 0."""
+    def integer(self, key: str) -> int:
+        """Return a field that must be an integer of at least 0."""
         value = self.header.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_NUMBER:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < INTEGER_LIMIT:
             return value
-        raise ProtocolError(f"{key}: expected a whole number of at least 0, got {_brief(value)}")
+        raise ProtocolError(f"{key}: expected an integer of at least 0, got {_brief(value)}")
 
     def number(self, key: str) -> float:
-        """A field that must be a finite number."""
+        """Return a field that must be a finite number."""
         value = self.header.get(key)
         if isinstance(value, float) and np.isfinite(value):
             return value
         raise ProtocolError(f"{key}: expected a finite number, got {_brief(value)}")
 
     def text(self, key: str) -> str:
-        """A field that must be text."""
+        """Return a field that must be a string."""
         value = self.header.get(key)
         if not isinstance(value, str):
-            raise ProtocolError(f"{key}: expected text, got {value!r}")
+            raise ProtocolError(f"{key}: expected a string, got {_brief(value)}")
         return value
 
     def numbers(self, key: str, length: int) -> Vector:
-        """A field that must be a list of so many numbers, as float64."""
+        """Return a field that must be a list of ``length`` numbers, as float64."""
         value = self.header.get(key)
         if not isinstance(value, list) or len(value) != length:
             raise ProtocolError(f"{key}: expected a list of {length} numbers, got {_brief(value)}")
@@ -72,37 +72,37 @@ class Message:
         return np.asarray(value, np.float64)
 
     def update(self) -> Vector:
-        """The vector, which must be there."""
+        """Return the vector, which the message must have."""
         if self.vector is None:
             raise ProtocolError("expected a vector of numbers, got none")
         return self.vector
 
 
 def encode(header: Mapping[str, Any], vector: Vector | None = None) -> bytes:
-    """Put a header and a vector into bytes."""
+    """Encode a header and an optional vector."""
     text = json.dumps(header, separators=(",", ":")).encode()
     numbers = b"" if vector is None else np.ascontiguousarray(vector).data
     return b"".join([_LENGTH.pack(len(text)), text, numbers])
 
 
 def decode(data: bytes, *, size: int, dtype: str) -> Message:
-    """Take a message apart.
+    """Decode a message.
 
     Args:
-        data: What came.
-        size: Numbers in a payload, where there is one.
-        dtype: Their type.
+        data: The received bytes.
+        size: Count of numbers in a payload.
+        dtype: Type of these numbers.
 
     Raises:
-        ProtocolError: The header is cut short, too long or no JSON object, or
-            the payload is neither empty nor of the length that was agreed on.
+        ProtocolError: The header is truncated, too long or not a JSON object, or
+            the payload is neither empty nor of ``size`` numbers.
     """
     if len(data) < _LENGTH.size:
         raise ProtocolError(f"expected at least {_LENGTH.size} bytes, got {len(data)}")
     (length,) = _LENGTH.unpack_from(data)
     start = _LENGTH.size + length
     if length > MAX_HEADER_BYTES or start > len(data):
-        raise ProtocolError(f"a header of {length} bytes cannot be in {len(data)} bytes")
+        raise ProtocolError(f"a header of {length} bytes does not fit into {len(data)} bytes")
     try:
         header = json.loads(data[_LENGTH.size : start])
     except (ValueError, RecursionError) as error:
@@ -111,9 +111,9 @@ def decode(data: bytes, *, size: int, dtype: str) -> Message:
         raise ProtocolError(f"expected a JSON object as header, got {_brief(header)}")
     if len(data) == start:
         return Message(header)
-    wanted = size * np.dtype(dtype).itemsize
-    if len(data) - start != wanted:
-        raise ProtocolError(f"expected a payload of {wanted} bytes, got {len(data) - start}")
+    payload_bytes = size * np.dtype(dtype).itemsize
+    if len(data) - start != payload_bytes:
+        raise ProtocolError(f"expected a payload of {payload_bytes} bytes, got {len(data) - start}")
     return Message(header, np.frombuffer(data, dtype, count=size, offset=start))
 
 

@@ -1,4 +1,4 @@
-"""RPC: calls of the protocol over gRPC, between ends that trust only each other."""
+"""RPC: the protocol's calls over gRPC with mutual TLS."""
 
 from __future__ import annotations
 
@@ -23,39 +23,40 @@ from glasses_spark.training.weights import Vector, WeightLayout
 
 logger = logging.getLogger(__name__)
 
-Answer = tuple[Mapping[str, Any], Vector | None]
-Calls = Mapping[str, Callable[[Message], Answer]]
+# Header and vector of a response.
+Response = tuple[Mapping[str, Any], Vector | None]
+Handler = Callable[[Message], Response]
 
-# Room for a driver that is busy starting; a wrong address is known by then.
+# A driver may be busy while it starts.
 CONNECT_DEADLINE_S: Final = 60.0
 
-# For answers that are on their way when a server stops.
+# For responses that are under way when a server stops.
 STOPPING_GRACE_S: Final = 1.0
 
 
 class RpcServer:
-    """Answers calls, from `start` to `stop`.
+    """Handles calls, from `start` to `stop`.
 
     Args:
-        service: Name under which the calls are found.
-        calls: What answers each of them. A `ProtocolError` from it refuses the
-            call, a `CallEndedError` ends it; any other error is given to
+        service: Name of the service in gRPC.
+        handlers: Handler of each method. With a `ProtocolError` it refuses the call,
+            with a `CallEndedError` it ends the call; any other error goes to
             ``on_error``.
-        credentials: The server's end of `make_credentials`.
+        credentials: The server's credentials, from `make_credentials`.
         layout: Form of the vectors in the messages.
-        threads: Calls that are answered at the same time.
+        threads: Count of calls handled at the same time.
         bind_address: Address to listen on, such as ``127.0.0.1`` or ``0.0.0.0``.
         port: Port to listen on; 0 takes a free one.
-        on_error: Told of errors of our own.
+        on_error: Called with errors of the driver itself.
 
     Attributes:
-        port: Port that it listens on, known once it has started.
+        port: Port that it listens on; the actual one after `start`.
     """
 
     def __init__(
         self,
         service: str,
-        calls: Calls,
+        handlers: Mapping[str, Handler],
         credentials: Credentials,
         layout: WeightLayout,
         *,
@@ -70,55 +71,53 @@ class RpcServer:
         self._address = f"{bind_address}:{port}"
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parameter-server")
         self._server = grpc.server(self._threads, options=_options(layout))
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(self._handler(name, call))
-            for name, call in calls.items()
+        methods = {
+            name: grpc.unary_unary_rpc_method_handler(self._bytes_handler(name, handler))
+            for name, handler in handlers.items()
         }
         self._server.add_generic_rpc_handlers(
-            [grpc.method_handlers_generic_handler(service, handlers)]
+            [grpc.method_handlers_generic_handler(service, methods)]
         )
-        self._secure = grpc.ssl_server_credentials(
+        self._tls = grpc.ssl_server_credentials(
             [(credentials.own.key, credentials.own.certificate)],
             root_certificates=credentials.trusted,
             require_client_auth=True,
         )
 
     def start(self) -> None:
-        """Start to listen.
+        """Start listening.
 
         Raises:
-            SetupError: The address is not this machine's, or the port is taken.
+            SetupError: The address is not one of this machine, or the port is in use.
         """
         try:
-            self.port = self._server.add_secure_port(self._address, self._secure)
+            self.port = self._server.add_secure_port(self._address, self._tls)
         except RuntimeError as error:
             self.stop()
             raise SetupError(
                 f"the parameter server cannot listen on {self._address}: {error}. "
-                "Name an address of this machine (spark.driver.bindAddress) and a free port, or 0"
+                "Use an address of this machine (spark.driver.bindAddress) and a free port, or 0"
             ) from None
         self._server.start()
         logger.debug("the parameter server listens on %s, port %d", self._address, self.port)
 
     def stop(self) -> None:
-        """Stop to listen and wait until every call has ended."""
+        """Stop listening and wait until every call has ended."""
         self._server.stop(STOPPING_GRACE_S).wait()
         self._threads.shutdown(wait=True)
 
-    def _handler(
-        self, name: str, call: Callable[[Message], Answer]
-    ) -> Callable[[bytes, Any], bytes]:
+    def _bytes_handler(self, name: str, handler: Handler) -> Callable[[bytes, Any], bytes]:
         def handle(request: bytes, context: Any) -> bytes:
             try:
                 message = decode(request, size=self._layout.size, dtype=self._layout.dtype)
-                header, vector = call(message)
+                header, vector = handler(message)
             except ProtocolError as error:
-                logger.warning("refused a %s from %s: %s", name, context.peer(), error)
+                logger.warning("refused a call of %s from %s: %s", name, context.peer(), error)
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except CallEndedError as error:
                 context.abort(grpc.StatusCode.ABORTED, str(error))
             except Exception as error:
-                logger.debug("a %s failed in the driver", name, exc_info=True)
+                logger.debug("a call of %s failed in the driver", name, exc_info=True)
                 if self._on_error is not None:
                     self._on_error(error)
                 context.abort(grpc.StatusCode.ABORTED, "the call failed in the driver")
@@ -128,13 +127,13 @@ class RpcServer:
 
 
 class Channel:
-    """A connection to an `RpcServer`, from ``with`` to the end of the block.
+    """A connection to an `RpcServer`, as a context manager.
 
     Args:
-        service: Name under which the server's calls are found.
+        service: Name of the service in gRPC.
         host: Name or address of the server.
         port: Its port.
-        credentials: The workers' end of `make_credentials`.
+        credentials: The workers' credentials, from `make_credentials`.
         layout: Form of the vectors in the messages.
     """
 
@@ -144,14 +143,14 @@ class Channel:
         self._service = service
         self._target = f"{host}:{port}"
         self._layout = layout
-        secure = grpc.ssl_channel_credentials(
+        tls = grpc.ssl_channel_credentials(
             root_certificates=credentials.trusted,
             private_key=credentials.own.key,
             certificate_chain=credentials.own.certificate,
         )
-        # The certificate names the server's part, not its address.
+        # The certificate has the server's role as its name, not the server's address.
         options = [*_options(layout), ("grpc.ssl_target_name_override", SERVER_NAME)]
-        self._channel = grpc.secure_channel(self._target, secure, options=options)
+        self._channel = grpc.secure_channel(self._target, tls, options=options)
 
     def __enter__(self) -> Self:
         try:
@@ -159,9 +158,9 @@ class Channel:
         except grpc.FutureTimeoutError:
             self._channel.close()
             raise WorkerError(
-                f"no parameter server answers at {self._target} within {CONNECT_DEADLINE_S:.0f} s. "
-                "Executors must reach the driver there: look at spark.driver.host, "
-                "spark.driver.bindAddress and the firewall"
+                f"no connection to the parameter server at {self._target} within "
+                f"{CONNECT_DEADLINE_S:.0f} s. Executors must reach the driver there: check "
+                "spark.driver.host, spark.driver.bindAddress and the firewall"
             ) from None
         return self
 
@@ -179,38 +178,40 @@ class Channel:
         """Call the server.
 
         Args:
-            method: Which of its calls.
-            header: What to say.
-            vector: Numbers to send with it, ``(size,)``.
-            deadline: Seconds that it may take.
+            method: Name of the method.
+            header: Header to send.
+            vector: Vector to send with it, ``(size,)``.
+            deadline: Seconds after which the call times out.
 
         Raises:
             CallEndedError: The server has ended what the call is about.
-            WorkerError: It is gone, refused the call, or did not answer in time.
+            WorkerError: The server has stopped, has refused the call or has not
+                responded in time.
         """
         call: Callable[..., bytes] = self._channel.unary_unary(f"/{self._service}/{method}")
         try:
-            reply = call(encode(header, vector), timeout=deadline)
+            response = call(encode(header, vector), timeout=deadline)
         except grpc.RpcError as error:
             status = error.code()
             if status in (grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED):
                 raise CallEndedError(f"{method}: {error.details()}") from None
             if status is grpc.StatusCode.UNAVAILABLE:
                 raise WorkerError(
-                    f"{method}: the parameter server at {self._target} is gone: {error.details()}"
+                    f"{method}: lost the connection to the parameter server at {self._target}: "
+                    f"{error.details()}"
                 ) from None
             raise WorkerError(f"{method}: {status.name}: {error.details()}") from None
-        return decode(reply, size=self._layout.size, dtype=self._layout.dtype)
+        return decode(response, size=self._layout.size, dtype=self._layout.dtype)
 
 
 def _options(layout: WeightLayout) -> list[tuple[str, Any]]:
-    """GRPC's settings for both ends: messages no longer than the protocol has them."""
+    """Return gRPC's settings for both ends."""
     longest = layout.nbytes + MAX_HEADER_BYTES + 4
     return [
         ("grpc.max_send_message_length", longest),
         ("grpc.max_receive_message_length", longest),
-        # Two servers on one port would share its connections without a word.
+        # Otherwise a second server on the same port would take some of its connections.
         ("grpc.so_reuseport", 0),
-        # A proxy for the web must not come between driver and executors.
+        # An HTTP proxy must not be used between driver and executors.
         ("grpc.enable_http_proxy", 0),
     ]

@@ -1,4 +1,4 @@
-"""Master: the weights that all workers share, in the driver, and how an update changes them."""
+"""Shared weights: the weights that all workers train, kept in the driver."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from glasses_spark.training.server.optimizer_step import GradientStep
+from glasses_spark.training.server.optimizer_step import OptimizerStep
 from glasses_spark.training.weights import (
     Vector,
     WeightLayout,
@@ -17,19 +17,24 @@ from glasses_spark.training.weights import (
 )
 
 
-class Master:
-    """The master model's weights, as one flat vector.
+class SharedWeights:
+    """The shared weights as one flat vector.
 
-    Not thread-safe by itself: the coordinator locks around it, except in
-    hogwild mode, where updates may cross each other on purpose.
+    Not thread-safe by itself: the coordinator calls it with its lock held, except
+    in hogwild mode, in which updates may overlap.
 
     Args:
-        model: Compiled Keras model. Its weights are where the fit begins; its
-            optimizer makes an update out of a gradient.
+        model: Compiled Keras model. A fit starts from its weights; its
+            optimizer makes an update of a gradient.
         workers: Count of workers, at least 1.
-        uses_gradients: Whether updates are gradients, for the optimizer, or
-            deltas (weights before minus after), to be subtracted as they are.
-        staleness_aware: Whether `apply` gives a stale update a smaller share.
+        uses_gradients: Whether updates are gradients for the optimizer, or
+            deltas (weights before minus after), which are subtracted.
+        staleness_aware: Whether `apply` scales down a stale update.
+
+    Attributes:
+        model: The Keras model.
+        layout: Form of the vectors.
+        version: Count of changes so far.
     """
 
     def __init__(
@@ -45,81 +50,82 @@ class Master:
         self.version = 0
         self._workers = workers
         self._staleness_aware = staleness_aware
-        self._apply: GradientStep | None = None
+        self._optimizer: OptimizerStep | None = None
         if uses_gradients:
-            # Several workers that do not wait for each other are a momentum already.
+            # Several asynchronous workers act like momentum already.
             momentum = workers == 1 or not staleness_aware
-            self._apply = GradientStep(model, self.layout, momentum=momentum)
+            self._optimizer = OptimizerStep(model, self.layout, momentum=momentum)
         values = read_vector(model, self.layout)
         self._trainable = values[: self.layout.trainable_size].copy()
         self._statistics = values[self.layout.trainable_size :].copy()
 
     def vector(self) -> Vector:
-        """A copy of all weights, ``(size,)``."""
+        """Return a copy of all weights, ``(size,)``."""
         return np.concatenate([self._trainable, self._statistics])
 
     def replace(self, vector: Vector) -> None:
         """Set all weights, ``(size,)``."""
         self._trainable = vector[: self.layout.trainable_size].copy()
         self._statistics = vector[self.layout.trainable_size :].copy()
-        if self._apply is not None:
-            self._apply.replace(self._trainable)
+        if self._optimizer is not None:
+            self._optimizer.replace(self._trainable)
         self.version += 1
 
-    def settle(self) -> None:
-        """Take over what the last updates left, after hogwild ones crossed each other."""
-        if self._apply is not None:
-            self._trainable = self._apply.read()
+    def refresh(self) -> None:
+        """Read the weights back from the optimizer, after overlapping hogwild updates."""
+        if self._optimizer is not None:
+            self._trainable = self._optimizer.read()
 
     def write_to_model(self, vector: Vector) -> None:
-        """Copy weights ``(size,)`` into the Keras model, and the optimizer's state with them."""
+        """Copy weights ``(size,)`` and the state of the optimizer into the Keras model."""
         write_vector(self.model, self.layout, vector)
-        if self._apply is not None:
-            self._apply.write_state(self.model)
+        if self._optimizer is not None:
+            self._optimizer.write_state(self.model)
 
     def set_learning_rate(self, value: float) -> None:
-        """Set the rate of the next updates that are gradients."""
-        if self._apply is not None:
-            self._apply.set_learning_rate(value)
+        """Set the learning rate for gradients; deltas are not affected."""
+        if self._optimizer is not None:
+            self._optimizer.set_learning_rate(value)
 
     def apply(self, update: Vector, *, staleness: int = 0) -> None:
-        """Apply one worker's update, ``(size,)``: the trainable part, then its statistics.
+        """Apply the update of one worker.
 
-        Where the master is aware of staleness, a stale update counts in part: what
-        others have done since the worker received the weights leads to much the same
-        place, and the sum of N such ways beyond it.
+        With ``staleness_aware``, a stale update is scaled down, because updates of
+        several workers that started from the same weights point in similar directions:
 
         - A delta is divided by ``1 + staleness``, the rule of Zhang, Gupta, Lian and Liu,
           *Staleness-aware Async-SGD for Distributed Deep Learning*, IJCAI 2016, for
-          updates counted from 0. Workers of one speed so come to the mean of their
-          deltas, and workers that take turns to their sum.
-        - A gradient is applied at the learning rate divided by ``sqrt(1 + staleness)``,
+          updates counted from 0. Workers of equal speed thus apply the mean of their
+          deltas, and workers that take turns their sum.
+        - A gradient is applied at the learning rate divided by ``sqrt(1 + staleness)``
           and, with several workers, by an optimizer without ``beta_1``: Mitliagkas,
-          Zhang, Hadjis and Ré, *Asynchrony begets Momentum*, Allerton 2016. What
-          it gives is measured in docs/distributed-training.md.
+          Zhang, Hadjis and Ré, *Asynchrony begets Momentum*, Allerton 2016.
+          docs/distributed-training.md shows the measured effect.
 
-        A worker's statistics are drawn in by one part in ``workers``: a mean
-        of what is here and what came, so that they stay within the range of
-        what the workers have seen, whatever the order.
+        The statistics move by ``1 / workers`` of their distance to the worker's
+        statistics. They are a mean, and so stay within the range of the workers' values.
 
         Args:
-            update: The update.
-            staleness: Updates of others since the worker received the weights.
+            update: Trainable part and statistics, ``(size,)``.
+            staleness: Count of updates by others since the worker's last pull.
         """
         cut = self.layout.trainable_size
         share = 1.0
         if self._staleness_aware:
-            share = (1 + staleness) ** (-1 if self._apply is None else -0.5)
+            share = (1 + staleness) ** (-1 if self._optimizer is None else -0.5)
         self._step(update[:cut], share=share)
-        seen = update[self.layout.trainable_size :]
-        self._statistics += (seen - self._statistics) / self._workers
+        self._statistics += (update[cut:] - self._statistics) / self._workers
         self.version += 1
 
     def apply_mean(self, updates: Sequence[Vector], rows: Sequence[int]) -> None:
-        """Apply the mean of several workers' updates, each counted by its rows.
+        """Apply the mean of several workers' updates, weighted by their rows.
 
-        The sum is made in the order given, so that the same updates give the
-        same weights to the last bit.
+        The updates are summed in the given order, so that equal updates give
+        equal weights to the last bit.
+
+        Args:
+            updates: One update per worker, ``(size,)``.
+            rows: Count of rows behind each update.
         """
         total = sum(rows)
         cut = self.layout.trainable_size
@@ -128,14 +134,14 @@ class Master:
         for update, count in zip(updates, rows, strict=True):
             share = np.asarray(count / total, self.layout.dtype)
             mean += update[:cut] * share
-            # As a drift from what is here: where nobody changed anything, nothing changes.
+            # The difference, so that unchanged statistics stay the same to the last bit.
             drift += (update[cut:] - self._statistics) * share
         self._step(mean)
         self._statistics += drift
         self.version += 1
 
     def _step(self, update: Vector, *, share: float = 1.0) -> None:
-        if self._apply is None:
+        if self._optimizer is None:
             self._trainable -= update * np.asarray(share, self.layout.dtype)
         else:
-            self._trainable = self._apply(update, share)
+            self._trainable = self._optimizer(update, share)

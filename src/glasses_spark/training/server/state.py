@@ -1,32 +1,39 @@
-"""State of the workers, as the coordinator keeps it."""
+"""Worker states: progress, attempts and heartbeats of the workers of one fit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from glasses_spark.errors import TrainingError
-from glasses_spark.training.server.protocol import CallEndedError
+from glasses_spark.errors import TrainingError, WorkerError
+from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.protocol import CallEndedError, ProtocolError
 
 
 class FitEndedError(CallEndedError):
-    """The fit is over, or this attempt of a task was replaced by a newer one."""
+    """The fit is over, or a newer attempt replaced this attempt of a task."""
 
 
 class NotYetError(TrainingError):
-    """What a worker waits for has not come; it asks again, and so shows that it is there."""
+    """The worker has to wait longer; it repeats the call, which also shows that it is alive."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Position:
-    """Where a worker goes on: the epoch, and the next step in it."""
+    """Next step of a worker: the epoch and the step in it, both from 0."""
 
     epoch: int
     step: int
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the driver decided at the end of an epoch."""
+class EpochDecision:
+    """Decision of the driver after an epoch.
+
+    Attributes:
+        stop: Whether the fit ends after this epoch.
+        learning_rate: Rate for the next epoch; None leaves it to the optimizer.
+    """
 
     stop: bool
     learning_rate: float | None
@@ -34,10 +41,151 @@ class Verdict:
 
 @dataclass
 class WorkerState:
+    """State of one worker.
+
+    Attributes:
+        attempt: Number of the current attempt of its task, -1 before the first.
+        host: Machine and process, for error messages.
+        epoch: Epoch of its next step, from 0.
+        step: Its next step in that epoch, from 0.
+        pulled_version: Version of the shared weights that it received last.
+        last_heard: Time of its last call in seconds of the clock; None before
+            the first call.
+        finished: Whether it has no steps left.
+    """
+
     attempt: int = -1
     host: str = ""
     epoch: int = 0
     step: int = 0
     pulled_version: int = 0
     last_heard: float | None = None
-    gone: bool = False
+    finished: bool = False
+
+    @property
+    def position(self) -> Position:
+        """Epoch and step of its next push."""
+        return Position(self.epoch, self.step)
+
+
+class WorkerStates:
+    """The states of all workers, and the checks of their calls.
+
+    Not thread-safe: the coordinator calls it with its lock held.
+
+    Args:
+        schedule: Steps and rows of each worker.
+        stall_timeout: Seconds without a call after which a worker counts as lost.
+        clock: Returns seconds that never decrease.
+    """
+
+    def __init__(
+        self, schedule: Schedule, *, stall_timeout: float, clock: Callable[[], float]
+    ) -> None:
+        self._schedule = schedule
+        self._stall_timeout = stall_timeout
+        self._clock = clock
+        self._states = [WorkerState() for _ in schedule.rows]
+
+    def join(self, worker: int, attempt: int, host: str) -> WorkerState:
+        """Register an attempt of a worker's task, which replaces older attempts.
+
+        Raises:
+            FitEndedError: A newer attempt has registered before.
+            ProtocolError: The fit has no worker of this number.
+        """
+        state = self._state(worker)
+        if attempt < state.attempt:
+            raise FitEndedError(
+                f"worker {worker}: attempt {attempt} was replaced by attempt {state.attempt}"
+            )
+        state.attempt, state.host, state.last_heard = attempt, host, self._clock()
+        return state
+
+    def heard_from(self, worker: int, attempt: int) -> WorkerState:
+        """Record a call of a worker's current attempt.
+
+        Raises:
+            FitEndedError: Another attempt is the current one.
+            ProtocolError: The fit has no worker of this number.
+        """
+        state = self._state(worker)
+        if attempt != state.attempt:
+            raise FitEndedError(f"worker {worker}: attempt {attempt} is not the current attempt")
+        state.last_heard = self._clock()
+        return state
+
+    def require_due_push(self, worker: int, position: Position, rows: int) -> None:
+        """Refuse a push that is not the next one of its worker.
+
+        Raises:
+            ProtocolError: The push is of a later step, or has another count of rows.
+        """
+        due = self._state(worker).position
+        if position != due:
+            raise ProtocolError(
+                f"worker {worker}: expected epoch {due.epoch} step {due.step}, "
+                f"got epoch {position.epoch} step {position.step}"
+            )
+        due_rows = self._schedule.rows_in_push(worker, due.step)
+        if due.step >= self._schedule.steps(worker) or rows != due_rows:
+            raise ProtocolError(
+                f"worker {worker}: expected {max(0, due_rows)} rows in step {due.step}, got {rows}"
+            )
+
+    def finish_epoch(self, worker: int, epoch: int) -> bool:
+        """Move a worker to its next epoch.
+
+        Returns:
+            Whether the worker moved; False where a repeated call finds it in a
+            later epoch.
+
+        Raises:
+            ProtocolError: The worker has steps left in the epoch, or has not
+                reached the epoch.
+        """
+        state = self._state(worker)
+        if epoch < state.epoch:
+            return False
+        if epoch > state.epoch:
+            raise ProtocolError(f"worker {worker}: expected epoch {state.epoch}, got epoch {epoch}")
+        steps = self._schedule.steps(worker)
+        if state.step != steps:
+            raise ProtocolError(
+                f"worker {worker}: epoch {epoch} ended after {state.step} of {steps} steps"
+            )
+        state.epoch, state.step = epoch + 1, 0
+        return True
+
+    def any_joined(self) -> bool:
+        """Return whether at least one worker has registered."""
+        return any(state.attempt >= 0 for state in self._states)
+
+    def reset_heartbeats(self) -> None:
+        """Forget the times of all calls, before the workers are started again."""
+        for state in self._states:
+            state.last_heard = None
+
+    def stalled(self) -> WorkerError | None:
+        """Return an error that names a lost worker; None while no worker is lost."""
+        now = self._clock()
+        for worker, state in enumerate(self._states):
+            if state.last_heard is None or state.finished or not self._schedule.takes_part(worker):
+                continue
+            silence = now - state.last_heard
+            if silence > self._stall_timeout:
+                return WorkerError(
+                    f"worker {worker} on {state.host} has not responded for {silence:.0f} s, in "
+                    f"epoch {state.epoch + 1}, step {state.step + 1} "
+                    f"(training.stall_timeout = {self._stall_timeout:.0f} s). Check whether the "
+                    "machine is overloaded or the process was stopped. Raise the limit if such "
+                    "pauses are normal there"
+                )
+        return None
+
+    def _state(self, worker: int) -> WorkerState:
+        if not 0 <= worker < len(self._states):
+            raise ProtocolError(
+                f"worker: expected a number below {len(self._states)}, got {worker}"
+            )
+        return self._states[worker]

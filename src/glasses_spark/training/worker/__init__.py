@@ -1,1 +1,1 @@
-"""Training worker: what runs in a task."""
+"""Training in a Spark task."""

@@ -1,17 +1,16 @@
-"""Rewrite: layers that compute the same numbers in less time on a processor of today.
+"""CPU kernels: convolution and pooling layers that compute faster on CPUs with AVX-512.
 
-A worker's model is its own and nobody else sees its layers, so they may compute in another
-way than the user's. Two rewrites, both for what a network of few channels spends its time on:
+The results equal those of Keras up to the order in which float32 numbers are summed.
+There are two replacements, both for networks with few channels:
 
-- The gradient of a convolution of at most 8 channels fills half of an AVX-512 register at
-  most, and takes twice the time per operation. Two neighbouring columns of the image are
-  computed as one column of twice the channels, by a kernel one wider and a stride of two.
-- A ReLU between a convolution and a max-pooling goes after the pooling, over a quarter of
-  the numbers: the largest of what is kept is what is kept of the largest, and so is the
-  gradient.
+- The gradient of a convolution of at most 8 channels fills at most half of an AVX-512
+  register. The replacement computes two neighbouring columns of the image as one column
+  of twice the channels, with a kernel that is one column wider and a stride of two.
+- A ReLU between a convolution and a max-pooling moves behind the pooling, where it has a
+  quarter of the numbers to compute. ReLU and maximum commute, and so do their gradients.
 
-Of the CNN's step in float32 they save 13 %, in bfloat16 7 %, on one core of an EPYC of the
-fourth generation (`benchmarks/bench_step.py`).
+On one core of an AMD EPYC 9004 they save 13 % of a training step of the CNN in float32 and
+7 % in bfloat16 (`benchmarks/bench_step.py`).
 """
 
 from __future__ import annotations
@@ -22,39 +21,39 @@ from typing import Any, Final
 from glasses_spark.runtime.machine import CPU_INFO, has_cpu_flag
 
 # Half of the 16 float32 numbers in a register of AVX-512.
-_NARROW: Final = 8
-_REGISTERS_OF_16: Final = frozenset(["avx512f"])
+_FEW_CHANNELS: Final = 8
+_AVX_512: Final = frozenset(["avx512f"])
 
 
-def rewrite(model: Any) -> None:
-    """Have a model's layers compute faster, where this process has what it is for.
+def use_cpu_kernels(model: Any) -> None:
+    """Replace the convolutions of a model, if this process computes on a CPU with AVX-512.
 
     Args:
-        model: A built Keras model that is only trained: its weights stay as they are, but
-            it can no longer be saved as what it was.
+        model: A built Keras model for training. Its weights do not change, but Keras can
+            no longer save it with its original layers.
     """
     import tensorflow as tf
 
-    # Visible, not physical: a worker may be kept from the GPUs of its machine.
-    if not has_cpu_flag(_REGISTERS_OF_16, CPU_INFO) or tf.config.get_visible_devices("GPU"):
+    # Visible instead of physical devices: a worker may not be allowed to use the machine's GPUs.
+    if not has_cpu_flag(_AVX_512, CPU_INFO) or tf.config.get_visible_devices("GPU"):
         return
-    for layer in leaves(model):
+    for layer in leaf_layers(model):
         if _is_plain_convolution(layer):
             layer.convolution_op = convolution
             pooling = _only_consumer(model, layer)
             if _is_relu(layer.activation) and _is_max_pooling(pooling):
-                _rectify_after(layer, pooling)
+                _move_relu_after(layer, pooling)
 
 
 def convolution(x: Any, kernel: Any) -> Any:
-    """Convolve, without padding and one pixel at a time, with gradients for few channels.
+    """Convolve without padding and with strides of 1, with fast gradients for few channels.
 
     Args:
-        x: ``(batch, height, width, channels)``; height and width are known.
-        kernel: ``(rows, columns, channels, filters)``.
+        x: Images ``(batch, height, width, channels)``; height and width are static.
+        kernel: Kernel ``(rows, columns, channels, filters)``.
 
     Returns:
-        ``(batch, height - rows + 1, width - columns + 1, filters)``.
+        Images ``(batch, height - rows + 1, width - columns + 1, filters)``.
     """
     import tensorflow as tf
 
@@ -70,15 +69,20 @@ def convolution(x: Any, kernel: Any) -> Any:
 
 
 def gradient_of_input(x: Any, kernel: Any, upstream: Any) -> Any:
-    """The gradient of ``convolution`` by ``x``, given the one by its result.
+    """Compute the gradient of `convolution` with respect to ``x``.
+
+    Args:
+        x: Images ``(batch, height, width, channels)``.
+        kernel: Kernel ``(rows, columns, channels, filters)``.
+        upstream: Gradient with respect to the result of the convolution.
 
     Returns:
-        ``(batch, height, width, channels)``.
+        Gradient ``(batch, height, width, channels)``.
     """
     import tensorflow as tf
 
     rows, columns, channels, _ = kernel.shape
-    if channels > _NARROW:
+    if channels > _FEW_CHANNELS:
         return tf.raw_ops.Conv2DBackpropInput(
             input_sizes=tf.shape(x),
             filter=kernel,
@@ -86,33 +90,38 @@ def gradient_of_input(x: Any, kernel: Any, upstream: Any) -> Any:
             strides=[1, 1, 1, 1],
             padding="VALID",
         )
-    # It is itself a convolution, of the padded gradient with the kernel turned round.
-    turned = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
-    twice = tf.concat([_shifted(turned, 0), _shifted(turned, 1)], axis=3)
+    # This gradient is a convolution of the padded upstream gradient with the rotated kernel.
+    rotated = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+    paired_kernel = tf.concat([_shifted(rotated, 0), _shifted(rotated, 1)], axis=3)
     height, width = x.shape[1], x.shape[2]
     pairs = -(-width // 2)
     above, left = rows - 1, columns - 1
-    found = tf.nn.conv2d(
+    paired_columns = tf.nn.conv2d(
         upstream,
-        twice,
+        paired_kernel,
         strides=[1, 1, 2, 1],
         padding=[[0, 0], [above, above], [left, left + 2 * pairs - width], [0, 0]],
     )
-    return tf.reshape(found, [-1, height, 2 * pairs, channels])[:, :, :width]
+    return tf.reshape(paired_columns, [-1, height, 2 * pairs, channels])[:, :, :width]
 
 
 def gradient_of_kernel(x: Any, kernel: Any, upstream: Any) -> Any:
-    """The gradient of ``convolution`` by ``kernel``, given the one by its result.
+    """Compute the gradient of `convolution` with respect to ``kernel``.
+
+    Args:
+        x: Images ``(batch, height, width, channels)``.
+        kernel: Kernel ``(rows, columns, channels, filters)``.
+        upstream: Gradient with respect to the result of the convolution.
 
     Returns:
-        ``(rows, columns, channels, filters)``.
+        Gradient ``(rows, columns, channels, filters)``.
     """
     import tensorflow as tf
 
     rows, columns, channels, filters = kernel.shape
     height, width = upstream.shape[1], upstream.shape[2]
-    # In bfloat16 oneDNN's own way is the faster one.
-    if filters > _NARROW or width % 2 or x.dtype == tf.bfloat16:
+    # In bfloat16 oneDNN's own kernel is faster.
+    if filters > _FEW_CHANNELS or width % 2 or x.dtype == tf.bfloat16:
         return tf.raw_ops.Conv2DBackpropFilter(
             input=x,
             filter_sizes=kernel.shape,
@@ -120,28 +129,28 @@ def gradient_of_kernel(x: Any, kernel: Any, upstream: Any) -> Any:
             strides=[1, 1, 1, 1],
             padding="VALID",
         )
-    found = tf.raw_ops.Conv2DBackpropFilter(
+    paired_gradient = tf.raw_ops.Conv2DBackpropFilter(
         input=x,
         filter_sizes=[rows, columns + 1, channels, 2 * filters],
         out_backprop=tf.reshape(upstream, [-1, height, width // 2, 2 * filters]),
         strides=[1, 1, 2, 1],
         padding="VALID",
     )
-    return found[:, :columns, :, :filters] + found[:, 1:, :, filters:]
+    return paired_gradient[:, :columns, :, :filters] + paired_gradient[:, 1:, :, filters:]
 
 
-def leaves(layer: Any) -> Iterator[Any]:
-    """The layers of a model that have no layers of their own."""
+def leaf_layers(layer: Any) -> Iterator[Any]:
+    """Yield the layers of a model that have no inner layers."""
     inner = getattr(layer, "layers", None)
     if not inner:
         yield layer
         return
     for child in inner:
-        yield from leaves(child)
+        yield from leaf_layers(child)
 
 
 def _shifted(kernel: Any, columns: int) -> Any:
-    """A kernel one column wider, moved to the right by that many."""
+    """Return a kernel that is one column wider, with its numbers 0 or 1 columns to the right."""
     import tensorflow as tf
 
     return tf.pad(kernel, [[0, 0], [columns, 1 - columns], [0, 0], [0, 0]])
@@ -165,7 +174,7 @@ def _is_plain_convolution(layer: Any) -> bool:
 
 
 def _only_consumer(model: Any, layer: Any) -> Any:
-    """The one layer that takes what a layer gives; None where others see it, too."""
+    """Return the only layer that takes a layer's output; None if there are several."""
     outputs = {id(tensor._keras_history.operation) for tensor in model.outputs}
     consumers = [node.operation for node in layer._outbound_nodes]
     if len(consumers) != 1 or len(layer._inbound_nodes) != 1 or id(layer) in outputs:
@@ -179,7 +188,7 @@ def _is_max_pooling(layer: Any) -> bool:
     return type(layer) is keras.layers.MaxPooling2D and len(layer._inbound_nodes) == 1
 
 
-def _rectify_after(layer: Any, pooling: Any) -> None:
+def _move_relu_after(layer: Any, pooling: Any) -> None:
     import keras
 
     pool = pooling.call

@@ -1,4 +1,4 @@
-"""Spool: a worker's rows in a file on its own disk, read back batch by batch."""
+"""Spool: a worker's rows in a file on its local disk, read batch by batch."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[Any]
 
-# Batches made ready while the model computes: one in hand, one in the making.
+# Batches that are read ahead while the model computes.
 PREFETCHED_BATCHES: Final = 2
 
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How one row lies in the file.
+    """Form of one row in the file.
 
     Attributes:
-        feature_dtype: ``uint8`` for pixels, else a floating-point type.
-        feature_size: Numbers in a row's features.
-        label_size: Numbers in a row's label, after encoding.
-        dtype: Type of labels and weights.
+        feature_dtype: ``uint8`` for pixels, otherwise a floating-point type.
+        feature_size: Count of numbers in a row's features.
+        label_size: Count of numbers in a row's label, after encoding.
+        dtype: Type of labels and sample weights, ``float32`` or ``float64``.
     """
 
     feature_dtype: str
@@ -38,7 +38,7 @@ class RowFormat:
 
     @property
     def record(self) -> np.dtype[Any]:
-        """The row as a NumPy record of the fields ``x``, ``y`` and ``weight``."""
+        """NumPy type of a row: a record of the fields ``x``, ``y`` and ``weight``."""
         return np.dtype(
             [
                 ("x", self.feature_dtype, (self.feature_size,)),
@@ -49,14 +49,15 @@ class RowFormat:
 
 
 class Spool:
-    """Rows written once, in the order in which they come, and read in any order.
+    """Rows in a temporary file, written once and read in any order.
 
-    The file has no name: it goes with the process, however that ends. What is
-    kept in memory is one whole number a row.
+    The file has no name, so the operating system deletes it when the process ends,
+    also after a crash. Only the keys, 8 bytes per row, are in memory.
 
     Args:
         row_format: Form of a row.
-        folder: Where there is room, such as Spark's local directory.
+        folder: Folder of the file, such as Spark's local directory; None takes
+            the system's temporary folder.
     """
 
     def __init__(self, row_format: RowFormat, folder: str | None = None) -> None:
@@ -80,15 +81,20 @@ class Spool:
         return sum(len(keys) for keys in self._keys)
 
     def append(self, rows: Rows, keys: npt.NDArray[np.int64]) -> None:
-        """Write rows, with the keys by which they are put in order in the end."""
+        """Write rows.
+
+        Args:
+            rows: Records of `RowFormat.record`, ``(rows,)``.
+            keys: Sort keys of the rows, ``(rows,)``.
+        """
         self._file.write(np.ascontiguousarray(rows).view(np.uint8).data)
         self._keys.append(np.asarray(keys, np.int64))
 
     def close_for_reading(self) -> None:
-        """End the writing. The order of the rows is that of their keys from here on.
+        """End the writing and sort the rows by their keys.
 
-        Spark delivers a partition's rows in whatever order its shuffle files
-        come in; keys made from the rows themselves undo that.
+        Spark delivers the rows of a shuffled partition in no fixed order. Keys
+        computed from the rows give a reproducible order.
         """
         self._file.flush()
         keys = np.concatenate(self._keys) if self._keys else np.zeros(0, np.int64)
@@ -100,36 +106,40 @@ class Spool:
             self._rows = np.frombuffer(self._map, self.row_format.record)
 
     def take(self, indices: npt.NDArray[np.int64]) -> tuple[Rows, Rows, Rows]:
-        """Copy rows out.
+        """Copy rows.
+
+        Args:
+            indices: Indices of the rows in the order of their keys, from 0.
 
         Returns:
             Features ``(rows, feature_size)``, labels ``(rows, label_size)`` and
-            weights ``(rows,)``.
+            sample weights ``(rows,)``.
         """
         if self._rows is None or self._order is None:
-            raise ValueError("expected rows, closed for reading, got none")
-        places = self._order[indices]
-        return self._rows["x"][places], self._rows["y"][places], self._rows["weight"][places]
+            raise ValueError("the spool has no rows to read. Call close_for_reading first")
+        positions = self._order[indices]
+        rows = self._rows
+        return rows["x"][positions], rows["y"][positions], rows["weight"][positions]
 
     def batches(
         self, order: npt.NDArray[np.int64], batch_size: int, *, first: int = 0
     ) -> Iterator[tuple[Rows, Rows, Rows]]:
-        """Read batch after batch, made ready by a thread of its own.
+        """Read rows in batches, ahead of time in a thread.
 
         Args:
-            order: The rows to go through, by number.
-            batch_size: Rows in a batch; the last one has what is left.
-            first: Number of the batch to begin with.
+            order: Indices of the rows in the order of their keys, from 0.
+            batch_size: Rows in a batch; the last batch may have fewer.
+            first: Number of the first batch to read, from 0.
 
         Yields:
-            What `take` returns.
+            Features, labels and sample weights, as `take` returns them.
         """
         starts = range(first * batch_size, len(order), batch_size)
         ready: queue.Queue[Any] = queue.Queue(PREFETCHED_BATCHES)
-        given_up = threading.Event()
+        stopped = threading.Event()
 
         def put(item: Any) -> None:
-            while not given_up.is_set():
+            while not stopped.is_set():
                 try:
                     ready.put(item, timeout=0.2)
                     return
@@ -139,7 +149,7 @@ class Spool:
         def read() -> None:
             try:
                 for start in starts:
-                    if given_up.is_set():
+                    if stopped.is_set():
                         return
                     put(self.take(order[start : start + batch_size]))
                 put(None)
@@ -154,11 +164,11 @@ class Spool:
                     raise item
                 yield item
         finally:
-            given_up.set()
+            stopped.set()
             reader.join()
 
 
 def spark_local_folder() -> str | None:
-    """The folder that Spark gave this Python worker for its files, where it names one."""
+    """Return the folder of this Python worker's files; None if Spark has set none."""
     folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
     return next((folder for folder in folders if folder and os.path.isdir(folder)), None)

@@ -1,4 +1,4 @@
-"""Steps: what a worker computes on one batch, each traced by TensorFlow once."""
+"""Steps: the computations of a worker on one batch, each traced by TensorFlow once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from glasses_spark.config.fields import AUTO
 from glasses_spark.training.metric_states import MetricStates, inputs_of_rows
 from glasses_spark.training.model_spec import ModelSpec
-from glasses_spark.training.weights import Vector, WeightLayout, layout_of, travelling_variables
-from glasses_spark.training.worker.cpu_kernels import rewrite
+from glasses_spark.training.weights import Vector, WeightLayout, exchanged_variables, layout_of
+from glasses_spark.training.worker.cpu_kernels import use_cpu_kernels
 from glasses_spark.training.worker.spool import RowFormat, Rows
 
 
@@ -17,19 +18,25 @@ class Steps:
     """A built model with its traced steps.
 
     Args:
-        spec: What to build.
-        row_format: Form of a row; the model's input and output must fit it.
+        spec: Specification of the model.
+        row_format: Form of a row, which must fit the model's input and output.
+
+    Attributes:
+        model: The compiled Keras model.
+        layout: Form of its weights' vector.
+        states: The states of its metrics.
     """
 
     def __init__(self, spec: ModelSpec, row_format: RowFormat) -> None:
         import tensorflow as tf
 
         self.model = spec.build()
-        rewrite(self.model)
+        if spec.cpu_kernels == AUTO:
+            use_cpu_kernels(self.model)
         self.layout: WeightLayout = layout_of(self.model)
         self.states = MetricStates(self.model, row_format)
         self._inputs = inputs_of_rows(self.model, row_format)
-        trainable, statistics = travelling_variables(self.model)
+        trainable, statistics = exchanged_variables(self.model)
         self._trainable, self._statistics = trainable, statistics
         rows = [
             tf.TensorSpec((None, row_format.feature_size), row_format.feature_dtype),
@@ -48,27 +55,36 @@ class Steps:
         self._read = traced(self._vector, [])
 
     def gradient(self, weights: Vector, x: Rows, y: Rows, weight: Rows) -> tuple[Vector, Vector]:
-        """The update of one batch for ``frequency="batch"``.
+        """Compute the update of one batch, for ``frequency="batch"``.
 
         Args:
-            weights: Weights to start from, ``(size,)``.
+            weights: Weights of the model, ``(size,)``.
             x: Features ``(rows, feature_size)``.
             y: Labels ``(rows, label_size)``.
             weight: Sample weights ``(rows,)``.
 
         Returns:
-            The gradient and the statistics after the batch, ``(size,)``; the
-            state of the metrics.
+            The gradient and the statistics after the batch, ``(size,)``, and the
+            state of the metrics, ``(state_size,)``.
         """
         update, state = self._gradient(weights, x, y, weight)
         return update.numpy(), state.numpy()
 
     def train(self, x: Rows, y: Rows, weight: Rows) -> Vector:
-        """One step of this worker's own optimizer; returns the state of the metrics."""
+        """Run one step of this worker's own optimizer, for ``frequency="epoch"``.
+
+        Args:
+            x: Features ``(rows, feature_size)``.
+            y: Labels ``(rows, label_size)``.
+            weight: Sample weights ``(rows,)``.
+
+        Returns:
+            The state of the metrics over the batch, ``(state_size,)``.
+        """
         return np.asarray(self._train(x, y, weight))
 
     def evaluate(self, x: Rows, y: Rows, weight: Rows) -> Vector:
-        """The state of the metrics over one batch, with the weights as they are."""
+        """Return the state of the metrics over one batch, with the current weights."""
         return np.asarray(self._evaluate(x, y, weight))
 
     def write(self, weights: Vector) -> None:
@@ -76,11 +92,11 @@ class Steps:
         self._write(weights)
 
     def read(self) -> Vector:
-        """The model's weights, ``(size,)``."""
+        """Return the model's weights, ``(size,)``."""
         return np.array(self._read())
 
     def prepare_to_train(self) -> None:
-        """Make the state of this worker's own optimizer, before the first `train`."""
+        """Create the state of this worker's own optimizer, before the first `train`."""
         if not self.model.optimizer.built:
             self.model.optimizer.build(self._trainable)
 
@@ -122,7 +138,7 @@ class Steps:
 
         values = [variable.value for variable in self._trainable]
         gradients = tape.gradient(loss, values)
-        # A weight that the loss does not depend on has no gradient; it stays as it is.
+        # A weight that does not affect the loss has no gradient and does not change.
         return [
             tf.zeros_like(value) if gradient is None else gradient
             for gradient, value in zip(gradients, values, strict=True)

@@ -13,36 +13,37 @@ from typing import Any, Final
 
 import numpy as np
 
+from glasses_spark.config.training import BATCH
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.rows import KEY, VALIDATION, LabelCode, records
-from glasses_spark.training.schedule import BATCH, Schedule, epoch_order
+from glasses_spark.training.schedule import Schedule, epoch_order
 from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.weights import Vector, WeightLayout
 from glasses_spark.training.worker.spool import RowFormat, Spool, spark_local_folder
 from glasses_spark.training.worker.steps import Steps
 
-# What a task tells Spark when it is done, a row a worker.
+# Result of a task: one row per worker.
 REPORT_SCHEMA: Final = "worker int, rows bigint, host string"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What every worker of a fit is told.
+    """Settings that all workers of a fit receive.
 
     Attributes:
-        spec: The model.
+        spec: Specification of the model.
         layout: Form of its weights' vector.
-        schedule: Who pushes what and when.
+        schedule: Steps and rows of each worker.
         row_format: Form of a row.
         label_code: Encoding of the labels.
-        address: Where the parameter server is.
+        address: Address of the parameter server.
         seed: Seed of the run.
-        threads: Threads that a worker computes on, at least 1.
+        threads: Count of threads on which a worker computes, at least 1.
     """
 
     spec: ModelSpec
@@ -58,8 +59,11 @@ class Assignment:
 def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """Make the function that Spark runs on each worker's partition.
 
+    Args:
+        assignment: Settings of the fit.
+
     Returns:
-        A function for ``DataFrame.mapInArrow``: it takes the worker's rows and,
+        A function for ``DataFrame.mapInArrow``. It takes the worker's rows and,
         after the last epoch, yields one row of `REPORT_SCHEMA`.
     """
 
@@ -69,9 +73,9 @@ def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[
 
         context = TaskContext.get()
         if context is None:
-            raise WorkerError("expected to run in a Spark task")
+            raise WorkerError("a training task runs only in a Spark task")
         worker = context.partitionId()
-        # Unique among all attempts of all tasks, and growing: a later one outranks an earlier one.
+        # Unique among all attempts of all tasks, and increasing with time.
         attempt = context.taskAttemptId()
         rows = train_worker(assignment, worker, attempt, batches)
         yield pa.RecordBatch.from_pydict(
@@ -86,10 +90,10 @@ def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[
 
 
 def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Iterable[Any]) -> int:
-    """Be one worker of a fit.
+    """Train as one worker of a fit.
 
     Args:
-        assignment: What every worker is told.
+        assignment: Settings of the fit.
         worker: Number of this worker, from 0.
         attempt: Number of this attempt; the highest one counts.
         batches: Arrow record batches with the columns of `rows`.
@@ -98,7 +102,7 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
         Count of the training rows of this worker.
 
     Raises:
-        WorkerError: The server cannot be reached, or refused a call.
+        WorkerError: The server cannot be reached or has refused a call.
     """
     host = f"{socket.gethostname()}, process {os.getpid()}"
     with ExitStack() as stack:
@@ -111,37 +115,37 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
                 host=host,
             )
         )
-        answer = client.join()
+        start = client.join()
         try:
             training, validation = (
                 stack.enter_context(Spool(assignment.row_format, spark_local_folder()))
                 for _ in range(2)
             )
-            _spool(assignment, batches, training, validation)
-            _Worker(assignment, worker, client, training, validation).train(answer)
+            _write_rows(assignment, batches, training, validation)
+            _Worker(assignment, worker, client, training, validation).train(start)
         except CallEndedError:
-            raise  # the driver knows why
+            raise  # the driver has ended the fit
         except Exception as error:
             _report(client, error)
             raise
         return len(training)
 
 
-def _spool(
+def _write_rows(
     assignment: Assignment, batches: Iterable[Any], training: Spool, validation: Spool
 ) -> None:
     for batch in batches:
         rows = records(batch, assignment.row_format, assignment.label_code)
         keys = batch.column(KEY).to_numpy()
-        held_back = batch.column(VALIDATION).to_numpy(zero_copy_only=False)
-        training.append(rows[~held_back], keys[~held_back])
-        validation.append(rows[held_back], keys[held_back])
+        is_validation = batch.column(VALIDATION).to_numpy(zero_copy_only=False)
+        training.append(rows[~is_validation], keys[~is_validation])
+        validation.append(rows[is_validation], keys[is_validation])
     training.close_for_reading()
     validation.close_for_reading()
 
 
 def _report(client: ParameterClient, error: Exception) -> None:
-    # Where the driver is gone or has ended the fit, Spark still gets the error itself.
+    # Spark reports the error as well, also if the driver no longer responds.
     with suppress(WorkerError):
         client.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
 
@@ -165,14 +169,14 @@ class _Worker:
         self._require_rows("validation", validation, self._schedule.validation_rows)
         self._waiting = 0.0
 
-    def train(self, answer: Message) -> None:
-        """Go through the epochs that are left, from where the server's answer says."""
+    def train(self, start: Message) -> None:
+        """Train the remaining epochs, from the position in the server's response."""
         if not self._schedule.takes_part(self._number):
             return
         self._steps = self._build()
-        epoch, step = answer.whole("epoch"), answer.whole("step")
-        stop = bool(answer.header.get("stop"))
-        self._set_learning_rate(answer.header.get("learning_rate"))
+        epoch, step = start.integer("epoch"), start.integer("step")
+        stop = bool(start.header.get("stop"))
+        self._set_learning_rate(start.header.get("learning_rate"))
         while epoch < self._schedule.epochs and not stop:
             began, self._waiting = time.monotonic(), 0.0
             weights = self._pull(epoch, step)
@@ -184,23 +188,23 @@ class _Worker:
                 )
                 weights = train(epoch, step, weights)
             seconds, waiting = time.monotonic() - began, self._waiting
-            verdict = self._client.finish_epoch(
+            decision = self._client.finish_epoch(
                 epoch, validation_state=self._validate(weights), seconds=seconds, waiting=waiting
             )
-            stop = bool(verdict.header.get("stop"))
-            self._set_learning_rate(verdict.header.get("learning_rate"))
+            stop = bool(decision.header.get("stop"))
+            self._set_learning_rate(decision.header.get("learning_rate"))
             epoch, step = epoch + 1, 0
 
     def _build(self) -> Steps:
         take_granted_gpu()
         keras = import_keras(threads=self._assignment.threads)
-        # Dropout and the like: each worker its own noise, the same in every run.
+        # Random layers such as Dropout: another seed on each worker, the same in each run.
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", self._number))
         steps = Steps(self._assignment.spec, self._assignment.row_format)
         if steps.layout != self._assignment.layout:
             raise WorkerError(
-                "the model built here has other weights than the driver's; driver and executors "
-                "need the same versions of keras and glasses_spark"
+                "the weights of the worker's model differ from the driver's in number or shape. "
+                "Install the same versions of keras and glasses_spark on driver and executors"
             )
         return steps
 
@@ -217,7 +221,7 @@ class _Worker:
         for x, y, weight in self._batches(epoch):
             state += self._steps.train(x, y, weight)
         after = self._steps.read()
-        # Trainable weights travel as a delta; statistics as they are.
+        # Workers push trainable weights as a delta, and statistics as they are.
         cut = self._assignment.layout.trainable_size
         update = np.concatenate([weights[:cut] - after[:cut], after[cut:]])
         return self._push(epoch, step, len(self._training), update, state)
@@ -262,6 +266,6 @@ class _Worker:
         if len(spool) != shares[self._number]:
             raise WorkerError(
                 f"worker {self._number}: expected {shares[self._number]} {kind} rows, got "
-                f"{len(spool)}. The input gave other rows when it was read again; make it "
-                "deterministic, or write it to Parquet first"
+                f"{len(spool)}. The input returned other rows when Spark read it again. Make it "
+                "deterministic, or write it to Parquet before the fit"
             )

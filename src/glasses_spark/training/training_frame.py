@@ -1,0 +1,69 @@
+"""Training frame: the rows of a fit, selected from the user's DataFrame."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from glasses_spark.scoring.features import features_column
+from glasses_spark.seeds import derive_seed
+from glasses_spark.training.partition import add_keys
+from glasses_spark.training.rows import FEATURES, KEY, TARGET, VALIDATION, WEIGHT, target_column
+from glasses_spark.training.settings import Columns, FitSettings
+
+# Resolution of the split into training and validation rows.
+_SPLIT_STEPS: Final = 1_000_000
+
+
+def training_frame(
+    frame: DataFrame, columns: Columns, settings: FitSettings, *, dtype: str
+) -> tuple[DataFrame, str]:
+    """Select features, labels, weights and keys, and mark the validation rows.
+
+    Args:
+        frame: The user's DataFrame.
+        columns: Its columns to use.
+        settings: Seed, class weights and validation split.
+        dtype: ``float32`` or ``float64``, the type of features and weights.
+
+    Returns:
+        The columns ``features``, ``target``, ``weight``, ``validation`` and those of
+        `add_keys`; the dtype of the features, ``uint8`` for pixels.
+
+    Raises:
+        TrainingError: A column is missing, or has a type that a fit cannot use.
+    """
+    feature, feature_dtype = features_column(frame, columns.features, dtype)
+    rows = frame.select(
+        feature.alias(FEATURES),
+        target_column(frame, columns.label).alias(TARGET),
+        _weight(columns, settings).cast("double" if dtype == "float64" else "float").alias(WEIGHT),
+        _is_validation(columns).alias(VALIDATION),
+    )
+    keyed = add_keys(rows, [FEATURES, TARGET, WEIGHT], seed=derive_seed(settings.seed, "partition"))
+    if settings.validation_split and not columns.validation:
+        keyed = keyed.withColumn(VALIDATION, _in_validation_split(settings))
+    return keyed, feature_dtype
+
+
+def _weight(columns: Columns, settings: FitSettings) -> Column:
+    weight = F.lit(1.0) if columns.weight is None else F.col(f"`{columns.weight}`")
+    for label, factor in settings.class_weight.items():
+        has_label = F.col(f"`{columns.label}`") == float(label)
+        weight = F.when(has_label, weight * factor).otherwise(weight)
+    return weight
+
+
+def _is_validation(columns: Columns) -> Column:
+    if columns.validation is None:
+        return F.lit(False)
+    return F.coalesce(F.col(f"`{columns.validation}`").cast("boolean"), F.lit(False))
+
+
+def _in_validation_split(settings: FitSettings) -> Column:
+    # By the key of the row: the same rows whatever the partitions of the input.
+    seed = derive_seed(settings.seed, "validation")
+    position = F.pmod(F.xxhash64(F.lit(seed), F.col(KEY)), F.lit(_SPLIT_STEPS)) / _SPLIT_STEPS
+    return position < settings.validation_split

@@ -1,0 +1,51 @@
+"""A coordinator with a running parameter server and clients for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.certificates import make_credentials
+from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
+from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
+from glasses_spark.training.server.parameter_server import ParameterServer
+from glasses_spark.training.server.shared_weights import SharedWeights
+from tests.training.tiny import tiny_model
+
+STATE = np.zeros(4)
+
+
+class ServedFit:
+    """Two epochs of workers with 8 rows each in batches of 4."""
+
+    def __init__(
+        self,
+        *,
+        mode: str = "asynchronous",
+        workers: int = 2,
+        longest_wait: float = LONGEST_WAIT_S,
+    ) -> None:
+        self.weights = SharedWeights(tiny_model(), workers=workers, uses_gradients=False)
+        self.coordinator = Coordinator(
+            Schedule(mode, "batch", 2, 4, (8,) * workers, (0,) * workers),
+            self.weights,
+            state_size=len(STATE),
+            stall_timeout=60,
+            longest_wait=longest_wait,
+        )
+        server_credentials, self.credentials = make_credentials()
+        self.server = ParameterServer(self.coordinator, server_credentials)
+
+    def client(
+        self, worker: int = 0, *, attempt: int = 0, heartbeat: float = 5.0
+    ) -> ParameterClient:
+        address = ServerAddress(LOOPBACK, self.server.port, self.credentials, 10.0, heartbeat)
+        return ParameterClient(
+            address, self.weights.layout, worker=worker, attempt=attempt, host="host"
+        )
+
+    def ones(self) -> Any:
+        return np.ones(self.weights.layout.size, np.float32)

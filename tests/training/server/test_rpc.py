@@ -1,0 +1,89 @@
+"""Tests for glasses_spark.training.server.rpc: authentication and malformed requests."""
+
+from __future__ import annotations
+
+import logging
+import socket
+
+import grpc
+import pytest
+
+from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.training.server.certificates import SERVER_NAME, Credentials, make_credentials
+from glasses_spark.training.server.parameter_server import SERVICE
+from glasses_spark.training.server.protocol import encode
+from tests.training.server.served_fit import ServedFit
+
+JOIN = encode({"worker": 0, "attempt": 0, "host": "x"})
+
+
+def raw_call(port: int, credentials: Credentials | None, request: bytes, method: str) -> bytes:
+    """Send bytes to a method; without credentials, over an unencrypted connection."""
+    target = f"{LOOPBACK}:{port}"
+    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
+    if credentials is None:
+        channel = grpc.insecure_channel(target)
+    else:
+        tls = grpc.ssl_channel_credentials(
+            credentials.trusted, credentials.own.key, credentials.own.certificate
+        )
+        channel = grpc.secure_channel(target, tls, options=options)
+    with channel:
+        response: bytes = channel.unary_unary(f"/{SERVICE}/{method}")(request, timeout=10)
+        return response
+
+
+def test_a_client_without_a_certificate_cannot_connect(fit: ServedFit) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        raw_call(fit.server.port, None, JOIN, "Join")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_client_with_the_certificate_of_another_fit_cannot_connect(fit: ServedFit) -> None:
+    _, others = make_credentials()
+    mixed = Credentials(others.own, fit.credentials.trusted)
+    with pytest.raises(grpc.RpcError) as caught:
+        raw_call(fit.server.port, mixed, JOIN, "Join")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_worker_does_not_connect_to_the_server_of_another_fit(fit: ServedFit) -> None:
+    with ServedFit().server as other_server, pytest.raises(grpc.RpcError) as caught:
+        raw_call(other_server.port, fit.credentials, JOIN, "Join")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x80\x04cos\nsystem\n(S'true'\ntR.", b"\xff" * 100],
+)
+def test_a_malformed_request_is_logged_and_changes_nothing(
+    fit: ServedFit, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(grpc.RpcError) as caught:
+        raw_call(fit.server.port, fit.credentials, request_bytes, "Push")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "refused a call of Push from" in caplog.text
+    assert fit.weights.version == 0
+
+
+def test_a_message_longer_than_the_protocol_allows_is_refused(fit: ServedFit) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        raw_call(fit.server.port, fit.credentials, b"\0" * (8 << 20), "Push")
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert fit.weights.version == 0
+
+
+def test_random_bytes_on_the_socket_do_not_stop_the_server(fit: ServedFit) -> None:
+    with socket.create_connection((LOOPBACK, fit.server.port), timeout=5) as connection:
+        connection.sendall(b"\x16\x03\x01" + b"\xff" * 2000)
+    with fit.client() as client:
+        assert client.join().integer("epoch") == 0
+
+
+def test_an_http_proxy_is_not_used(fit: ServedFit, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with fit.client() as client:
+        assert client.join().integer("epoch") == 0

@@ -1,0 +1,68 @@
+"""Tests for glasses_spark.training.model_checks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.elephas import ModelType
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.model_checks import (
+    build_seeded,
+    model_type_of,
+    require_mean_loss,
+    require_supported_model,
+)
+from tests.training.tiny import spec_of, tiny_model
+
+
+def test_initializers_without_a_seed_depend_on_the_seed_of_the_fit_alone() -> None:
+    keras = import_keras()
+    layers = [keras.Input((4,)), keras.layers.Dense(3, activation="sigmoid")]
+    model = keras.Sequential(layers)
+    spec = replace(spec_of(tiny_model()), config=model.to_json())
+    state = random.getstate()
+
+    weights = [build_seeded(spec, seed).get_weights()[0] for seed in (1, 1, 2)]
+
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+    assert random.getstate() == state
+
+
+@pytest.mark.parametrize("reduction", ["sum", None])
+def test_a_loss_that_is_no_mean_is_refused(reduction: Any) -> None:
+    loss = {"class_name": "MeanSquaredError", "config": {"reduction": reduction}}
+    if reduction is None:
+        require_mean_loss(loss)  # Keras' default, a mean
+    else:
+        with pytest.raises(TrainingError, match="expected the reduction 'sum_over_batch_size'"):
+            require_mean_loss(loss)
+
+
+def test_a_model_without_an_input_shape_is_refused() -> None:
+    keras = import_keras()
+    with pytest.raises(TrainingError, match="expected a model with an input shape"):
+        require_supported_model(keras.Sequential([keras.layers.Dense(1)]))
+
+
+def test_a_model_with_two_outputs_is_refused() -> None:
+    keras = import_keras()
+    x = keras.Input((2,))
+    model = keras.Model(x, [keras.layers.Dense(1)(x), keras.layers.Dense(1)(x)])
+    with pytest.raises(TrainingError, match="one input and one output, got 1 and 2"):
+        require_supported_model(model)
+
+
+def test_the_loss_or_the_last_activation_decides_the_type_of_the_model() -> None:
+    keras = import_keras()
+    linear = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    assert model_type_of(tiny_model(), "binary_crossentropy") == ModelType.CLASSIFICATION
+    assert model_type_of(linear, "mse") == ModelType.REGRESSION
+    assert model_type_of(linear, keras.losses.Huber()) == ModelType.REGRESSION
+    assert model_type_of(tiny_model(), keras.losses.Huber()) == ModelType.CLASSIFICATION

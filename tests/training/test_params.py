@@ -1,0 +1,119 @@
+"""Tests for glasses_spark.training.params."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.ml.feature import VectorAssembler
+from pyspark.ml.tuning import ParamGridBuilder
+from pyspark.sql import SparkSession
+
+from glasses_spark import GlassesEstimator
+from glasses_spark.errors import ConfigError
+from glasses_spark.runtime.keras import import_keras
+
+
+def test_every_setting_has_a_param_with_a_description() -> None:
+    estimator = GlassesEstimator()
+    for name in ("learning_rate", "precision", "cpu_kernels", "stall_timeout", "epochs", "seed"):
+        param = estimator.getParam(name)
+        assert param.doc
+        assert estimator.hasDefault(param)
+
+
+def test_defaults_are_those_of_elephas_where_it_has_others_than_the_file() -> None:
+    estimator = GlassesEstimator()
+    assert estimator.get_batch_size() == 32
+    assert estimator.get_frequency() == "epoch"
+    assert estimator.get_num_workers() == "auto"
+    assert estimator.getOrDefault(estimator.learning_rate) == 0.0
+    assert estimator.getOrDefault(estimator.cpu_kernels) == "keras"
+    assert estimator.getSeed() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("learning_rate", 1, 1.0),
+        ("learning_rate", np.float32(0.5), 0.5),
+        ("epochs", np.int64(3), 3),
+        ("cpu_kernels", "auto", "auto"),
+        ("class_weight", {1: 2}, {"1.0": 2.0}),
+    ],
+)
+def test_values_are_kept_in_types_that_can_be_saved(name: str, value: Any, kept: Any) -> None:
+    estimator = GlassesEstimator()
+    estimator.set(estimator.getParam(name), value)
+    stored = estimator.getOrDefault(name)
+    assert stored == kept
+    assert type(stored) is type(kept)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("mode", "foobar", 'mode: expected one of "synchronous", "asynchronous", "hogwild", got'),
+        ("learning_rate", -0.1, "learning_rate: expected a number >= 0, got -0.1"),
+        ("cpu_kernels", "fast", 'cpu_kernels: expected one of "auto", "keras", got "fast"'),
+        ("parameter_server_port", 70000, "parameter_server_port: expected a whole number from 0"),
+        ("loss", {"out": "mse"}, "loss: expected one loss, because the model has one output"),
+        ("metrics", "accuracy", "metrics: expected a list of metrics"),
+    ],
+)
+def test_a_wrong_value_is_refused_however_it_is_set(name: str, value: Any, message: str) -> None:
+    estimator = GlassesEstimator()
+    param = estimator.getParam(name)
+    with pytest.raises(ConfigError, match=message):
+        estimator.set(param, value)
+    with pytest.raises(ConfigError, match=message):
+        estimator.set_params(**{name: value})
+    with pytest.raises(ConfigError, match=message):
+        estimator.copy({param: value})
+    assert not estimator.isSet(param)
+
+
+def test_none_stands_for_the_default() -> None:
+    estimator = GlassesEstimator(learning_rate=0.5)
+    estimator.set(estimator.learning_rate, None)
+    assert not estimator.isSet(estimator.learning_rate)
+    assert estimator.getOrDefault(estimator.learning_rate) == 0.0
+
+
+def test_a_grid_of_learning_rates_makes_one_copy_for_each() -> None:
+    estimator = GlassesEstimator()
+    grid = ParamGridBuilder().addGrid(estimator.learning_rate, [0.1, 0.5]).build()
+    rates = [estimator.copy(values).getOrDefault("learning_rate") for values in grid]
+    assert rates == [0.1, 0.5]
+    assert not estimator.isSet(estimator.learning_rate)
+
+
+def test_params_of_other_stages_do_not_change_a_copy(spark: SparkSession) -> None:
+    assembler = VectorAssembler(inputCols=["a"], outputCol="features")
+    estimator = GlassesEstimator(outputCol="score")
+    copied = estimator.copy({assembler.outputCol: "other", estimator.epochs: 7})
+    assert copied.getOutputCol() == "score"
+    assert copied.get_epochs() == 7
+
+
+def test_setters_of_elephas_return_the_estimator_and_check() -> None:
+    estimator = GlassesEstimator()
+    assert estimator.set_mode("hogwild").set_frequency("batch").set_epochs(3) is estimator
+    assert estimator.set_batch_size(5).set_num_workers("auto").set_validation_split(0.25)
+    assert (estimator.get_mode(), estimator.get_epochs(), estimator.get_batch_size()) == (
+        "hogwild",
+        3,
+        5,
+    )
+    with pytest.raises(ConfigError, match="frequency: expected"):
+        estimator.set_frequency("step")
+
+
+def test_objects_of_keras_are_kept_serialized() -> None:
+    keras = import_keras()
+    estimator = GlassesEstimator().set_optimizer_config(keras.optimizers.SGD(0.5))
+    assert estimator.get_optimizer_config()["class_name"] == "SGD"
+    estimator.set_params(metrics=["accuracy", keras.metrics.AUC()])
+    assert estimator.get_metrics()[0] == "accuracy"
+    assert estimator.get_metrics()[1]["class_name"] == "AUC"

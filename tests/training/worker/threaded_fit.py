@@ -1,0 +1,108 @@
+"""A fit without Spark: real workers in threads, and a real parameter server."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.training.history import EpochTotals
+from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.rows import LabelCode
+from glasses_spark.training.schedule import Schedule, share
+from glasses_spark.training.server.certificates import make_credentials
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.parameter_client import ServerAddress
+from glasses_spark.training.server.parameter_server import ParameterServer
+from glasses_spark.training.server.shared_weights import SharedWeights
+from glasses_spark.training.server.state import EpochDecision
+from glasses_spark.training.worker.worker import Assignment, train_worker
+from tests.training.tiny import arrow_rows, row_format, row_ranges, spec_of
+
+SEED = 5
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"class_name": "SGD", "config": {"learning_rate": 0.1}},
+    "momentum": {
+        "class_name": "SGD",
+        "config": {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True},
+    },
+    "adam": {"class_name": "Adam", "config": {"learning_rate": 0.02}},
+    "rmsprop": {"class_name": "RMSprop", "config": {"learning_rate": 0.01}},
+    # These use whole tensors, so they cannot work on the model as one vector.
+    "clipnorm": {"class_name": "Adam", "config": {"learning_rate": 0.02, "clipnorm": 0.05}},
+    "adafactor": {"class_name": "Adafactor", "config": {"learning_rate": 0.02}},
+}
+
+
+def fit(
+    model: Any,
+    x: Any,
+    y: Any,
+    *,
+    workers: int,
+    mode: str = "synchronous",
+    frequency: str = "batch",
+    epochs: int = 3,
+    batch_size: int = 4,
+    shares: tuple[int, ...] | None = None,
+) -> tuple[list[EpochTotals], MetricStates]:
+    """Fit a model in place.
+
+    Args:
+        model: Compiled Keras model, with the trained weights afterwards.
+        x: Features ``(rows, feature_size)``.
+        y: Labels ``(rows, label_size)``.
+        workers: Count of workers.
+        mode: See `Schedule`.
+        frequency: See `Schedule`.
+        epochs: Passes over the rows.
+        batch_size: Rows in one step of one worker.
+        shares: Rows of each worker; equal shares by default.
+
+    Returns:
+        Totals of each epoch, and the metrics that the states in them belong to.
+    """
+    rows = shares or share(len(x), workers)
+    schedule = Schedule(mode, frequency, epochs, batch_size, rows, (0,) * workers)
+    form = row_format(features=x.shape[1], feature_dtype=str(x.dtype))
+    states = MetricStates(model, form)
+    weights = SharedWeights(model, workers=workers, uses_gradients=frequency == "batch")
+    coordinator = Coordinator(schedule, weights, state_size=states.size, stall_timeout=60)
+    server_credentials, worker_credentials = make_credentials()
+    with (
+        ParameterServer(coordinator, server_credentials) as server,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        assignment = Assignment(
+            spec=spec_of(model),
+            layout=weights.layout,
+            schedule=schedule,
+            row_format=form,
+            label_code=LabelCode(None, 1),
+            address=ServerAddress(LOOPBACK, server.port, worker_credentials, 30.0, 5.0),
+            seed=SEED,
+            threads=1,
+        )
+        slices = [slice(part.start, part.stop) for part in row_ranges(rows)]
+        batches = [[arrow_rows(x[part], y[part])] if len(x[part]) else [] for part in slices]
+        tasks = [
+            pool.submit(train_worker, assignment, worker, 0, batches[worker])
+            for worker in range(workers)
+        ]
+        totals: list[EpochTotals] = []
+        try:
+            while epoch_totals := coordinator.next_epoch(
+                running=lambda: not all(task.done() for task in tasks), poll=0.05
+            ):
+                totals.append(epoch_totals)
+                last = epoch_totals.epoch == epochs - 1
+                coordinator.proceed(EpochDecision(stop=last, learning_rate=None))
+        except Exception as error:
+            coordinator.fail(error)
+            raise
+        for task in tasks:
+            task.result()
+    coordinator.refresh()
+    coordinator.write_to_model()
+    return totals, states
