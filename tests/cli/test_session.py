@@ -13,7 +13,9 @@ from glasses_spark.config.config import Config
 def test_a_command_uses_a_running_session_and_leaves_it_running(
     spark: SparkSession,
 ) -> None:
-    with command_session(Config(), Namespace(debug=False, verbose=False)) as session:
+    arguments = Namespace(debug=False, verbose=False)
+
+    with command_session(Config(), arguments, imports=lambda: None) as session:
         assert session.range(3).count() == 3
 
     assert spark.range(3).count() == 3

@@ -188,6 +188,25 @@ def test_a_jvm_that_cannot_start_is_a_setup_error(tmp_path: Path) -> None:
     assert "spark.driver.memory" in result.stdout
 
 
+@pytest.mark.slow
+def test_settings_that_spark_rejects_are_a_setup_error(tmp_path: Path) -> None:
+    program = (
+        "from glasses_spark.errors import SetupError\n"
+        "from glasses_spark.runtime.session import build_session\n"
+        "try:\n"
+        "    build_session(master='local[2]', conf={'spark.task.cpus': '3'})\n"
+        "except SetupError as error:\n"
+        "    print(error)\n"
+    )
+
+    result = run([sys.executable, "-c", program], cwd=tmp_path)
+
+    assert result.stdout.startswith("Spark cannot start on local[2]: ")
+    assert result.stdout.endswith(
+        "has to be >= the number of cpus per task = 3. Check spark.master and Spark's settings\n"
+    )
+
+
 def test_a_running_session_is_used_and_left_running(spark: SparkSession) -> None:
     before = str(spark.conf.get(ARROW_BATCH))
     spark.conf.set(ARROW_BATCH, "10000")

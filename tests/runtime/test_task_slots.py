@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.runtime.task_slots import slots_in_settings, task_slots
-from tests.runtime.processes import run
 
 EXECUTORS = {"spark.executor.instances": "5", "spark.executor.cores": "4"}
 GPUS = {"spark.executor.resource.gpu.amount": "2", "spark.task.resource.gpu.amount": "1"}
@@ -55,28 +50,3 @@ def test_slots_are_computed_from_the_master_and_the_settings(
 
 def test_a_local_session_has_a_slot_for_each_core(spark: SparkSession) -> None:
     assert task_slots(spark) == 2
-
-
-PROGRAM = """
-import json, time
-from glasses_spark.errors import SetupError
-from glasses_spark.runtime.session import spark_session
-from glasses_spark.runtime.task_slots import task_slots
-
-with spark_session(master="local[2]", conf={"spark.task.cpus": "3"}) as spark:
-    try:
-        task_slots(spark)
-    except SetupError as error:
-        print(json.dumps(str(error)))
-"""
-
-
-@pytest.mark.slow
-def test_a_session_without_room_for_a_task_is_an_error(tmp_path: Path) -> None:
-    result = run([sys.executable, "-c", PROGRAM], cwd=tmp_path)
-
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout).startswith(
-        "Spark has no room for a task: found 0 task slots on local[2] with spark.task.cpus=3, "
-        "needs at least 1. "
-    )

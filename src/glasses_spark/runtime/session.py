@@ -218,7 +218,7 @@ def _start_session(settings: SparkConf) -> SparkSession:
         return SparkSession.builder.config(conf=settings).getOrCreate()
     except (Py4JError, PySparkException) as error:
         reason = getattr(error, "java_exception", None) or error
-        first_line = str(reason).strip().splitlines()[0]
+        first_line = str(reason).strip().splitlines()[0].rstrip(".")
         raise SetupError(
             f"Spark cannot start on {settings.get('spark.master')}: {first_line}. Check "
             "spark.master and Spark's settings"
