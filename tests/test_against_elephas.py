@@ -1,7 +1,7 @@
-"""What Elephas 7.3.0 as shipped does wrong, beside what our classes do in its place.
+"""Defects of Elephas 7.3.0 and the behaviour of our classes in the same case.
 
-Each test shows the defect on the shipped class first: when a later Elephas no longer has
-it, the test says so. Only those are here that show in a second or two.
+Each test shows the defect in Elephas' class first, so that it fails if a later version of
+Elephas has repaired the defect. Defects that take long to show are left out.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from glasses_spark import GlassesEstimator, GlassesModel
 from glasses_spark.errors import ConfigError, ScoringError, TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.rows import LabelCode
-from tests.training.server.test_coordinator import coordinator, push
+from tests.training.server.test_coordinator import make_coordinator, push
 from tests.training.tiny import FEATURES, separable, tiny_model
-from tests.training.worker.test_worker import fit
+from tests.training.worker.threaded_fit import fit
 
 pytestmark = pytest.mark.slow
 
 
-def test_a_mode_that_does_not_exist_is_refused() -> None:
+def test_an_unknown_mode_is_refused() -> None:
     shipped = ElephasEstimator()
     shipped.set_mode("as fast as you can")
     assert shipped.get_mode() == "as fast as you can"
 
-    with pytest.raises(ConfigError, match="mode: expected one of synchronous"):
+    with pytest.raises(ConfigError, match='mode: expected one of "synchronous"'):
         GlassesEstimator().set_mode("as fast as you can")
 
 
-def test_a_worker_with_no_more_rows_than_a_batch_trains() -> None:
+def test_a_worker_trains_with_no_more_rows_than_a_batch() -> None:
     x, y = separable(8)
     x = x.astype(np.float32)
     model = tiny_model()
     worker = SparkWorker(
         model.to_json(),
-        SimpleNamespace(value=model.get_weights()),  # where Spark has a broadcast
+        SimpleNamespace(value=model.get_weights()),  # in place of a broadcast of Spark
         {"batch_size": 8, "epochs": 1, "verbose": 0},
         import_keras().optimizers.serialize(model.optimizer),
         "binary_crossentropy",
@@ -61,45 +61,46 @@ def test_a_worker_with_no_more_rows_than_a_batch_trains() -> None:
     assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_an_optimizer_is_saved_with_its_estimator() -> None:
+def test_the_estimators_config_contains_the_optimizer() -> None:
     optimizer = {"class_name": "SGD", "config": {"learning_rate": 0.5}}
     model = tiny_model()
-    described = {
+    params = {
         "keras_model_config": model.to_json(),
         "loss": "binary_crossentropy",
         "metrics": ["accuracy"],
         "optimizer_config": optimizer,
     }
-    shipped = ElephasEstimator(**described)
+    shipped = ElephasEstimator(**params)
     assert "optimizer_config" not in shipped.get_config()
 
-    ours = GlassesEstimator(**described)
+    ours = GlassesEstimator(**params)
     assert ours.get_config()["optimizer_config"] == optimizer
 
 
-def test_labels_of_minus_one_are_no_second_class_one() -> None:
+def test_labels_of_minus_one_are_refused() -> None:
     assert np.array_equal(encode_label(-1, 2), encode_label(1, 2))
 
     with pytest.raises(TrainingError, match="labels: expected"):
         LabelCode(2, 2).encode(np.array([[-1.0], [1.0]]), "float32")
 
 
-def test_an_update_of_another_length_changes_nothing() -> None:
+def test_an_update_of_another_length_is_refused() -> None:
     weights = [np.ones(3), np.ones(2)]
-    assert len(subtract_params(weights, [np.ones(3)])) == 1  # the second is gone
+    assert len(subtract_params(weights, [np.ones(3)])) == 1  # one weight is lost
 
-    made = coordinator(mode="asynchronous")
-    before = made.master.vector()
-    made.join(0, 0, "here")
+    coordinator = make_coordinator(mode="asynchronous")
+    shared_weights = coordinator.shared_weights
+    before = shared_weights.vector()
+    coordinator.join(0, 0, "host")
     with pytest.raises(ValueError, match="broadcast"):
-        made.master.apply(np.ones(made.master.layout.size - 1, np.float32))
-    assert np.array_equal(made.master.vector(), before)
-    push(made, 0, 1.0)  # and the fit goes on
+        shared_weights.apply(np.ones(shared_weights.layout.size - 1, np.float32))
+    assert np.array_equal(shared_weights.vector(), before)
+    push(coordinator, 0, 1.0)  # the fit continues
 
 
 def transformers() -> tuple[ElephasTransformer, GlassesModel]:
     model = tiny_model()
-    described: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model_type": None,
         "featuresCol": "features",
         "labelCol": "label",
@@ -107,10 +108,10 @@ def transformers() -> tuple[ElephasTransformer, GlassesModel]:
         "keras_model_config": model.to_json(),
         "weights": model.get_weights(),
     }
-    return ElephasTransformer(**described), GlassesModel(**described)
+    return ElephasTransformer(**params), GlassesModel(**params)
 
 
-def test_an_output_column_that_is_there_already_is_refused(spark: SparkSession) -> None:
+def test_an_existing_output_column_is_refused(spark: SparkSession) -> None:
     shipped, ours = transformers()
     row = (Vectors.dense(np.ones(FEATURES)), 1.0, 0.0)
     frame = spark.createDataFrame([row], ["features", "label", "prediction"])
