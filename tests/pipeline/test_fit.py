@@ -10,8 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glasses_spark import build_cnn
 from glasses_spark.config.config import Config
-from glasses_spark.config.training import TrainingConfig
-from glasses_spark.pipeline.fit import class_weights, fit_model, make_callbacks
+from glasses_spark.pipeline.fit import class_weights, fit_model
 from glasses_spark.runtime.progress import Progress
 
 SIDE = 16
@@ -60,14 +59,6 @@ def test_validation_rows_do_not_count_for_the_weights(spark: SparkSession) -> No
     rows = [(0.0, False), (0.0, False), (1.0, False), (1.0, False), (1.0, True)]
     train = spark.createDataFrame(rows, "label double, is_validation boolean")
     assert class_weights(train) == {0.0: 1.0, 1.0: 1.0}
-
-
-def test_callbacks_watch_the_validation_loss_as_configured() -> None:
-    assert make_callbacks(TrainingConfig()) == []
-    stopping, reducing = make_callbacks(TrainingConfig(early_stopping=3, reduce_learning_rate=2))
-    assert (stopping.monitor, stopping.patience) == ("val_loss", 3)
-    assert stopping.restore_best_weights
-    assert (reducing.monitor, reducing.patience, reducing.factor) == ("val_loss", 2, 0.5)
 
 
 @pytest.mark.slow

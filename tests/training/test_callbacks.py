@@ -11,12 +11,22 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame
 
+from glasses_spark.config.training import TrainingSettings
+from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.callbacks import make_callbacks
 from tests.training.tiny import tiny_estimator, tiny_model
 
-pytestmark = pytest.mark.slow
+
+def test_callbacks_watch_the_validation_loss_as_configured() -> None:
+    assert make_callbacks(TrainingSettings()) == []
+    stopping, reducing = make_callbacks(TrainingSettings(early_stopping=3, reduce_learning_rate=2))
+    assert (stopping.monitor, stopping.patience) == ("val_loss", 3)
+    assert stopping.restore_best_weights
+    assert (reducing.monitor, reducing.patience, reducing.factor) == ("val_loss", 2, 0.5)
 
 
+@pytest.mark.slow
 def test_callbacks_run_in_the_driver_and_can_stop_the_fit(frame: DataFrame) -> None:
     keras = import_keras()
     seen: list[tuple[int, float]] = []
@@ -33,6 +43,7 @@ def test_callbacks_run_in_the_driver_and_can_stop_the_fit(frame: DataFrame) -> N
     assert [epoch["loss"] for epoch in fitted.history] == [loss for _, loss in seen]
 
 
+@pytest.mark.slow
 def test_a_stop_at_the_beginning_of_an_epoch_ends_the_fit(frame: DataFrame) -> None:
     keras = import_keras()
     callback: Any = keras.callbacks.Callback
@@ -47,6 +58,7 @@ def test_a_stop_at_the_beginning_of_an_epoch_ends_the_fit(frame: DataFrame) -> N
     assert len(fitted.history) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frequency", ["batch", "epoch"])
 def test_a_learning_rate_that_is_set_before_an_epoch_is_used_in_it(
     frame: DataFrame, frequency: str
@@ -75,6 +87,7 @@ def model_of(callbacks: list[Any]) -> Any:
     return callbacks[0].model
 
 
+@pytest.mark.slow
 def test_early_stopping_restores_the_best_weights(frame: DataFrame) -> None:
     keras = import_keras()
     weights: dict[int, Any] = {}
@@ -94,6 +107,7 @@ def test_early_stopping_restores_the_best_weights(frame: DataFrame) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, weights[best], strict=True))
 
 
+@pytest.mark.slow
 def test_the_loggers_of_keras_log_each_epoch(frame: DataFrame, tmp_path: Path) -> None:
     callbacks = import_keras().callbacks
     fitted = tiny_estimator(
@@ -120,6 +134,7 @@ def test_the_loggers_of_keras_log_each_epoch(frame: DataFrame, tmp_path: Path) -
     assert min(events) > 100
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_keras_has_the_state_of_the_optimizer(
     frame: DataFrame, tmp_path: Path
 ) -> None:
@@ -135,3 +150,21 @@ def test_a_checkpoint_of_keras_has_the_state_of_the_optimizer(
     momenta = [v for v in loaded.optimizer.variables if v.name.endswith("_momentum")]
     assert len(momenta) == 4
     assert all(np.abs(momentum.numpy()).max() > 0 for momentum in momenta)
+
+
+def test_early_stopping_without_validation_rows_is_refused(frame: DataFrame) -> None:
+    with pytest.raises(TrainingError, match=r"^early_stopping=3 needs validation rows, found none"):
+        tiny_estimator(early_stopping=3).fit(frame)
+
+
+@pytest.mark.slow
+def test_early_stopping_is_a_param(frame: DataFrame) -> None:
+    estimator = tiny_estimator(
+        mode="synchronous",
+        epochs=40,
+        split=0.3,
+        model=tiny_model(optimizer=import_keras().optimizers.SGD(20.0)),
+    )
+    (fitted,) = estimator.fit(frame, [{estimator.early_stopping: 2}])
+    losses = [epoch["val_loss"] for epoch in fitted.history]
+    assert len(losses) == int(np.argmin(losses)) + 3 < 40

@@ -115,6 +115,20 @@ class TrainingSettings(Section):
         "Whether asynchronous and hogwild updates have less weight the more updates of other "
         "workers were applied before them; false applies each in full, as Elephas does.",
     )
+    early_stopping: int = key(
+        0,
+        whole_number(0),
+        "Stop when the validation loss has not fallen for this many epochs, and restore the best "
+        "weights; 0 never stops. Needs validation images, see `split.validation`.",
+        unit="epochs",
+    )
+    reduce_learning_rate: int = key(
+        0,
+        whole_number(0),
+        "Halve the learning rate when the validation loss has not fallen for this many epochs; 0 "
+        "keeps it. Needs validation images, see `split.validation`.",
+        unit="epochs",
+    )
     port: int = key(
         0,
         whole_number(0, 65535),
@@ -142,8 +156,8 @@ class TrainingSettings(Section):
 class TrainingConfig(TrainingSettings):
     """How the model is trained."""
 
-    # From here on: settings by name or number for which the estimator takes Keras objects,
-    # class weights and callbacks.
+    # From here on: settings by name. The Params of these names take Keras objects, and the
+    # weight of each label.
     optimizer: str = key("adam", one_of(*OPTIMIZERS), "Keras optimizer, by name.")
     loss: str = key("binary_crossentropy", one_of(*LOSSES), "Keras loss, by name.")
     metrics: tuple[str, ...] = key(
@@ -156,20 +170,6 @@ class TrainingConfig(TrainingSettings):
         one_of("none", "balanced"),
         "Weight of an image in the loss: the same for all, or such that both labels have the same "
         "total weight.",
-    )
-    early_stopping: int = key(
-        0,
-        whole_number(0),
-        "Stop when the validation loss has not fallen for this many epochs, and keep the best "
-        "weights; 0 never stops. Needs split.validation.",
-        unit="epochs",
-    )
-    reduce_learning_rate: int = key(
-        0,
-        whole_number(0),
-        "Halve the learning rate when the validation loss has not fallen for this many epochs; 0 "
-        "keeps it. Needs split.validation.",
-        unit="epochs",
     )
 
 

@@ -1,4 +1,4 @@
-"""Fit: train the model of a configuration, with its class weights and callbacks."""
+"""Fit: train the model of a configuration, with its class weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import IS_VALIDATION, LABEL, PIXELS, RAW_PREDICTION
 from glasses_spark.config.config import Config
-from glasses_spark.config.training import TrainingConfig
 from glasses_spark.pipeline.pixels import part_column
 from glasses_spark.preprocessing.split import VALIDATION
 from glasses_spark.runtime.progress import Progress
@@ -50,7 +49,7 @@ def fit_model(
             rawPredictionCol=RAW_PREDICTION,
             seed=config.run.seed,
             class_weight=class_weights(train) if training.class_weight == "balanced" else None,
-            callbacks=[_epoch_reporter(show_epoch), *make_callbacks(training)],
+            callbacks=[_epoch_reporter(show_epoch)],
         )
         model: GlassesModel = estimator.fit(train)
     return model
@@ -71,27 +70,6 @@ def class_weights(train: DataFrame) -> dict[float, float]:
     counts = {row[LABEL]: row["count"] for row in train.groupBy(LABEL).count().collect()}
     rows = sum(counts.values())
     return {label: rows / (len(counts) * count) for label, count in counts.items()}
-
-
-def make_callbacks(training: TrainingConfig) -> list[Any]:
-    """Return the Keras callbacks that watch the validation loss, as configured."""
-    from glasses_spark.runtime.keras import import_keras
-
-    keras = import_keras().callbacks
-    callbacks: list[Any] = []
-    if training.early_stopping:
-        callbacks.append(
-            keras.EarlyStopping(
-                monitor="val_loss", patience=training.early_stopping, restore_best_weights=True
-            )
-        )
-    if training.reduce_learning_rate:
-        callbacks.append(
-            keras.ReduceLROnPlateau(
-                monitor="val_loss", factor=0.5, patience=training.reduce_learning_rate
-            )
-        )
-    return callbacks
 
 
 def _build_network(config: Config) -> Any:

@@ -7,11 +7,31 @@ from typing import Any
 
 import numpy as np
 
+from glasses_spark.config.training import TrainingSettings
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.state import EpochDecision
 from glasses_spark.training.weights import read_vector
+
+
+def make_callbacks(settings: TrainingSettings) -> list[Any]:
+    """Return the Keras callbacks that watch the validation loss, as the settings say."""
+    keras = import_keras().callbacks
+    callbacks: list[Any] = []
+    if settings.early_stopping:
+        callbacks.append(
+            keras.EarlyStopping(
+                monitor="val_loss", patience=settings.early_stopping, restore_best_weights=True
+            )
+        )
+    if settings.reduce_learning_rate:
+        callbacks.append(
+            keras.ReduceLROnPlateau(
+                monitor="val_loss", factor=0.5, patience=settings.reduce_learning_rate
+            )
+        )
+    return callbacks
 
 
 class CallbackRunner:

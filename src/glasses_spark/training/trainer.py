@@ -17,7 +17,7 @@ from glasses_spark.config.training import BATCH, SYNCHRONOUS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
-from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.metric_states import MetricStates
 from glasses_spark.training.model_spec import ModelSpec
@@ -57,7 +57,7 @@ class Trainer:
             replaces them by the trained ones.
         spec: Specification of the same model, for the workers.
         settings: Settings of the fit.
-        callbacks: Keras callbacks, run in the driver.
+        callbacks: Keras callbacks, run in the driver before those of the settings.
 
     Raises:
         TrainingError: The optimizer is not supported, or the model has no trainable
@@ -79,7 +79,7 @@ class Trainer:
         self._model = model
         self._spec = spec
         self._settings = settings
-        self._callbacks = callbacks
+        self._callbacks = [*callbacks, *make_callbacks(settings)]
 
     def fit(self, frame: DataFrame, columns: Columns) -> list[EpochRecord]:
         """Train the model.
@@ -93,8 +93,9 @@ class Trainer:
             One record for each epoch.
 
         Raises:
-            TrainingError: The rows do not fit the model, there are no training rows, or
-                there are more synchronous workers than task slots.
+            TrainingError: The rows do not fit the model, there are no training rows,
+                early stopping has no validation rows, or there are more synchronous
+                workers than task slots.
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
         workers = self._count_workers(frame.sparkSession)
@@ -109,6 +110,8 @@ class Trainer:
                     "expected rows to train on, got none. Check the split and the filters that "
                     "select the rows"
                 )
+            if not any(bucket[VALIDATION] for bucket in buckets):
+                self._require_no_validation()
             code = self._label_code()
             row_format = RowFormat(
                 feature_dtype=feature_dtype,
@@ -173,6 +176,14 @@ class Trainer:
         runner.end(history)
         require_all_rows(history, schedule)
         return history
+
+    def _require_no_validation(self) -> None:
+        for name in ("early_stopping", "reduce_learning_rate"):
+            if value := getattr(self._settings, name):
+                raise TrainingError(
+                    f"{name}={value} needs validation rows, found none. Set validation_split or "
+                    "validationIndicatorCol"
+                )
 
     def _schedule(self, partitioned: Partitioned) -> Schedule:
         return Schedule(
