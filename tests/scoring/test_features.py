@@ -32,7 +32,8 @@ def test_each_type_of_features_is_converted_to_numbers(
     frame = spark.createDataFrame([(value,)], ["my features"])
     column, numbers = features_column(frame, "my features", dtype)
     assert numbers == expected
-    assert list(frame.select(column.alias("x")).first().x) == [1, 0]
+    (row,) = frame.select(column.alias("x")).collect()
+    assert list(row.x) == [1, 0]
 
 
 def test_a_missing_column_is_named(spark: SparkSession) -> None:

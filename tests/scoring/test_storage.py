@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from glasses_spark.scoring.storage import (
 
 
 def test_weights_are_read_as_written(spark: SparkSession, tmp_path: Path) -> None:
-    weights = [
+    weights: list[Any] = [
         np.arange(6, dtype=np.float32).reshape(2, 3),
         np.array(3, np.int64),
         np.zeros((0, 2), np.float16),
