@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glasses_spark.datasets.drawn.canvas import Canvas, curve, grey, mix, oval
+from glasses_spark.datasets.drawn.canvas import Canvas, Points, curve, grey, mix, oval
 
 RED = (255, 0, 0)
 
@@ -15,7 +15,7 @@ def square_canvas() -> Canvas:
     return Canvas(np.zeros((20, 20, 3), np.uint8), np.array([[10.0, 0, 10], [0, 10, 10]]))
 
 
-SQUARE = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+SQUARE: Points = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
 
 
 def test_a_filled_shape_is_at_its_position_in_face_units() -> None:
@@ -40,7 +40,7 @@ def test_a_glaze_is_as_opaque_as_its_strength(strength: float, red: int) -> None
 def test_a_glaze_outside_the_canvas_changes_nothing() -> None:
     canvas = square_canvas()
 
-    canvas.glaze(SQUARE + 9, RED, 1.0)
+    canvas.glaze(SQUARE + 9.0, RED, 1.0)
 
     assert not canvas.image.any()
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 
 from glasses_spark.datasets.drawn.face import LARGEST, SMALLEST
-from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.datasets.drawn.manifest import (
     claim_folder,
     is_complete,
@@ -24,8 +23,6 @@ from glasses_spark.errors import ConfigError, LabelsError
 from glasses_spark.loading.labels_file import check_size, parse_labels
 
 logger = logging.getLogger(__name__)
-
-__all__ = ["DrawnFaces", "draw_faces", "make_labels", "write_labels"]
 
 # With fewer faces, starting another process costs more than it saves.
 PER_PROCESS: Final = 50

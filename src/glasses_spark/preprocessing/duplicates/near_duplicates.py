@@ -219,4 +219,3 @@ def _warn_about_large_clusters(clusters: int, largest: int, limit: int, rows: in
         limit,
         rows,
     )
-

@@ -206,8 +206,3 @@ def resolve_root(spark: SparkSession, root: str) -> str | None:
 
 def _number(part: str) -> int:
     return int(part.split("-")[1])
-
-
-# Former names, until all callers use the new ones.
-Stored = StoredPixels
-usable_root = resolve_root
