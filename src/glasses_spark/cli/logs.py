@@ -62,6 +62,5 @@ def configure_logging(*, verbose: bool, debug: bool) -> None:
     logging.getLogger("urllib3").setLevel(logging.INFO)
     # py4j logs each call at DEBUG, and calls to a stopped Spark at ERROR.
     logging.getLogger("py4j").setLevel(logging.INFO if debug else logging.CRITICAL)
-    if not (verbose or debug):
-        for name in _NOISY_LOGGERS:
-            logging.getLogger(name).setLevel(logging.ERROR)
+    for name in _NOISY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.NOTSET if verbose or debug else logging.ERROR)

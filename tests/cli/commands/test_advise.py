@@ -11,5 +11,5 @@ def test_a_forecast_for_a_cluster_is_refused(capsys: pytest.CaptureFixture[str])
     assert main(["advise", "--set", "spark.master=yarn"]) == 2
 
     lines = capsys.readouterr().err.splitlines()
-    assert lines[-1].startswith("error: spark.master is yarn")
+    assert lines[-1].startswith("error: spark.master=yarn is not local")
     assert "local[*]" in lines[-1]

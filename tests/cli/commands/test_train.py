@@ -24,7 +24,7 @@ def test_a_folder_with_other_files_is_not_replaced_by_the_results(
     assert main(train_in(faces)) == 2
 
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"error: run.dir: {faces / 'run'} holds something else")
+    assert line.startswith(f"error: run.dir: {faces / 'run'} is not empty and not a run folder")
     assert (faces / "run" / "thesis.txt").read_text() == "precious"
 
 
