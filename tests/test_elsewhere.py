@@ -149,7 +149,7 @@ def test_a_path_on_the_disk_of_the_driver_logs_a_warning_on_a_cluster(
     for images, warned in ((f"{faces}/faces", True), (f"file:{faces}/faces", False)):
         caplog.clear()
         load_dataset(spark, images, str(faces / "labels.csv"))
-        assert ("every executor must find the same files" in caplog.text) == warned
+        assert ("Every executor must find the same files" in caplog.text) == warned
 
 
 def count_labelled(faces: Path) -> int:
