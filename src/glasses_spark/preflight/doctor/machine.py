@@ -127,15 +127,16 @@ def check_writable(name: str, folder: Path, key: str) -> Check:
         key: Configuration key of the folder.
     """
     parent = nearest_existing(folder)
-    advice = f"use another folder: --set {key}=PATH"
+    option = f"--set {key}=PATH"
     if not parent.is_dir():
-        return Check(name, FAILED, f"{parent} is a file", "a folder", advice.capitalize())
+        advice = f"Use another folder: {option}"
+        return Check(name, FAILED, f"{parent} is a file", "a folder", advice)
     return pass_or_fail(
         name,
         os.access(parent, os.W_OK | os.X_OK),
         str(folder),
         f"permission to write to {parent}",
-        f"Change its owner or mode, or {advice}",
+        f"Change its owner or mode, or use another folder: {option}",
     )
 
 
