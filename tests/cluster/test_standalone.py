@@ -150,8 +150,15 @@ def test_spark_submit_with_an_archive_trains_the_same_weights_as_local_mode(
     assert [epoch["loss"] for epoch in submitted.history] == [
         epoch["loss"] for epoch in local.history
     ]
-    predictions = pq.read_table(tmp_path / "cluster" / "run" / "predictions.parquet")
-    assert predictions.equals(pq.read_table(local.run_dir / "predictions.parquet"))
+    # The prediction of a row depends, in its last bits, on the other rows of its batch, which
+    # depend on the partitions.
+    tables = [
+        pq.read_table(folder / "predictions.parquet")
+        for folder in (tmp_path / "cluster" / "run", local.run_dir)
+    ]
+    assert tables[0].drop_columns("prediction").equals(tables[1].drop_columns("prediction"))
+    probabilities = [np.array(table["prediction"].to_pylist()) for table in tables]
+    np.testing.assert_allclose(*probabilities, atol=1e-6)
 
 
 def overrides(settings: Mapping[str, str], folder: Path) -> list[str]:
