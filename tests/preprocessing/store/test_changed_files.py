@@ -114,3 +114,16 @@ def test_a_file_that_was_missing_while_decoding_is_tried_again(images: ImagesOnD
     rows = rows_by_id(second)
     assert sorted(rows) == [1, 2, 3, 4, 6]
     assert rows[6]["pixels"] is not None
+
+
+def test_a_file_that_is_deleted_after_the_listing_does_not_end_an_update(
+    images: ImagesOnDisk,
+) -> None:
+    images.update()
+    dataset = images.dataset()
+    (images.faces / "face-6.png").unlink()
+
+    updated = images.store().update(dataset)
+
+    assert rows_by_id(updated)[6]["error"] == "cannot be read: No such file or directory"
+    assert (updated.decoded, updated.reused) == (1, 4)

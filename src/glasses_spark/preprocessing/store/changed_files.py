@@ -18,6 +18,7 @@ from glasses_spark.preprocessing.decoding.batches import UNREADABLE
 # Columns that identify a file and its state.
 FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
 
+_IGNORE_MISSING: Final = "spark.sql.files.ignoreMissingFiles"
 _LABELLED: Final = "labelled"
 _UNREADABLE: Final = "unreadable"
 
@@ -50,7 +51,9 @@ def find_changes(dataset: Dataset, stored: DataFrame) -> Iterator[ChangedFiles]:
         dataset: The files.
         stored: The rows of the store.
     """
-    listing = _list_files(dataset).persist()
+    # Spark reads the setting when the frame is persisted.
+    with _missing_files_ignored(dataset):
+        listing = _list_files(dataset).persist()
     try:
         yield _compare(dataset, listing, stored)
     finally:
@@ -74,7 +77,7 @@ def _compare(dataset: Dataset, listing: DataFrame, stored: DataFrame) -> Changed
         listing.join(rows, is_valid, "full_outer")
         .agg(
             F.count_if(F.coalesce(listing[_LABELLED], F.lit(False)) & no_row),
-            F.count_if(no_file),
+            F.count_if(no_file & ~no_row),
             # A file may also have rows of two states, of which one is stale.
             F.count(rows[PATH]) - F.count_distinct(rows[PATH]),
         )
@@ -93,17 +96,39 @@ def _compare(dataset: Dataset, listing: DataFrame, stored: DataFrame) -> Changed
 def _select_files(dataset: Dataset, files: DataFrame, count: int) -> DataFrame:
     if is_cheaper_by_name(count, of=dataset.account.images):
         names = [row[FILE_PATH] for row in files.select(FILE_PATH).collect()]
-        return dataset.files(names, count=count)
+        # A file that was deleted after the listing has no name here: it is found by its id.
+        if None not in names:
+            return dataset.files(names, count=count)
     all_files = dataset.files(None, count=count)
     return all_files.join(F.broadcast(files.select(ID)), ID, "left_semi")
 
 
 def _list_files(dataset: Dataset) -> DataFrame:
-    """Return all image files, with the column ``labelled``: whether the dataset uses them."""
+    """Return all image files, with the column ``labelled``: whether the dataset uses them.
+
+    A labelled file that was deleted after the listing has its id only. So it counts as
+    missing, and decoding quarantines it.
+    """
     labelled = dataset.labels.select(ID, F.lit(True).alias(_LABELLED))
-    return dataset.listing.join(F.broadcast(labelled), ID, "left").select(
+    return dataset.listing.join(labelled, ID, "full_outer").select(
         *FILE, FILE_PATH, F.coalesce(F.col(_LABELLED), F.lit(False)).alias(_LABELLED)
     )
+
+
+@contextmanager
+def _missing_files_ignored(dataset: Dataset) -> Iterator[None]:
+    """Let Spark skip files that were deleted after the listing, within the block.
+
+    Python workers open files on a disk by their names and report a missing one. Elsewhere
+    Spark itself reads the content, and a skipped file would be lost without a trace.
+    """
+    conf = dataset.labels.sparkSession.conf
+    before = conf.get(_IGNORE_MISSING)
+    conf.set(_IGNORE_MISSING, "true" if dataset.on_disk else before)
+    try:
+        yield
+    finally:
+        conf.set(_IGNORE_MISSING, before)
 
 
 def _was_unreadable() -> Column:
