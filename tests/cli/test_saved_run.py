@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -16,11 +17,18 @@ from glasses_spark.config.data import StoreConfig
 from glasses_spark.config.run import SparkConfig, TrackingConfig
 from tests.cli.calls import Trained
 
+_COMMANDS = """
+import json, sys
+from glasses_spark.cli.main import main
+
+for command in json.loads(sys.argv[1]):
+    assert main(command) == 0, command
+"""
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["predict", "evaluate"])
 def test_an_untrusted_run_folder_changes_no_spark_setting_and_no_folder(
-    trained: Trained, tmp_path: Path, command: str
+    trained: Trained, tmp_path: Path
 ) -> None:
     hostile = tmp_path / "run"
     shutil.copytree(trained.run, hostile)
@@ -39,11 +47,15 @@ def test_an_untrusted_run_folder_changes_no_spark_setting_and_no_folder(
     )
     (hostile / "config.toml").write_text(config.to_toml())
     image = next((trained.folder / "faces").glob("face-*.png"))
-    options = [str(image)] if command == "predict" else ["--part", "test", "--no-store"]
+    commands = [
+        ["predict", "--model", str(hostile), str(image)],
+        ["evaluate", "--model", str(hostile), "--part", "test", "--no-store"],
+    ]
 
-    # In a new process: a running Spark ignores settings.
+    # In a new process: a running Spark ignores settings. One process for both commands, as
+    # its start takes most of the time.
     done = subprocess.run(
-        [sys.executable, "-m", "glasses_spark", command, "--model", str(hostile), *options],
+        [sys.executable, "-c", _COMMANDS, json.dumps(commands)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

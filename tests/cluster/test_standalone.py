@@ -158,7 +158,7 @@ def test_spark_submit_with_an_archive_trains_the_same_weights_as_local_mode(
     ]
     assert tables[0].drop_columns("prediction").equals(tables[1].drop_columns("prediction"))
     probabilities = [np.array(table["prediction"].to_pylist()) for table in tables]
-    np.testing.assert_allclose(*probabilities, atol=1e-6)
+    np.testing.assert_allclose(probabilities[0], probabilities[1], atol=1e-6)
 
 
 def overrides(settings: Mapping[str, str], folder: Path) -> list[str]:

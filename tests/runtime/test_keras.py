@@ -36,3 +36,17 @@ def run(script: str) -> str:
 @pytest.mark.slow
 def test_the_first_number_of_threads_counts_for_the_whole_process() -> None:
     assert run(THREADS).splitlines() == ["tensorflow 1", "1"]
+
+
+BARE = """
+import sys
+from glasses_spark.runtime.keras import import_bare_keras
+keras = import_bare_keras()
+print(sorted(name for name in ("IPython", "matplotlib", "scipy", "sklearn") if name in sys.modules))
+import scipy
+print(scipy.__name__)
+"""
+
+
+def test_a_bare_import_leaves_out_optional_packages_which_can_be_imported_later() -> None:
+    assert run(BARE).splitlines() == ["[]", "scipy"]

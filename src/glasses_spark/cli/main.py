@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
 from glasses_spark.errors import ConfigError, GlassesSparkError
 from glasses_spark.runtime.native_stderr import discard_native_stderr
+from glasses_spark.runtime.startup import Optimization, is_enabled
 
 OK: Final = 0
 FAILED: Final = 1
@@ -45,7 +48,20 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
         argv: As for ``main``.
     """
     discard_native_stderr()
-    sys.exit(main(argv))
+    if not is_enabled(Optimization.QUICK_EXIT):
+        sys.exit(main(argv))
+    code: int | str | None
+    try:
+        code = main(argv)
+    except SystemExit as end:  # raised by argparse
+        code = end.code
+    # Exit functions run as usual. But deleting every object, which the interpreter does
+    # afterwards, takes a second with TensorFlow.
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # the reader has closed it
+            stream.flush()
+    os._exit(code if isinstance(code, int) else FAILED if code else OK)
 
 
 def _guard(work: Callable[[], None], *, debug: bool) -> int:

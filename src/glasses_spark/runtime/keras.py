@@ -7,12 +7,17 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Final
 
 from glasses_spark.runtime.garbage import collector_paused
 from glasses_spark.runtime.native_stderr import native_stderr_discarded
+from glasses_spark.runtime.startup import Optimization, is_enabled
 
 logger = logging.getLogger(__name__)
+
+# Keras imports these if they are installed, for adapters that this package does not use.
+# They take half of the time of importing Keras.
+_ADAPTED_PACKAGES: Final = ("IPython", "matplotlib", "scipy", "sklearn")
 
 
 def import_keras(*, threads: int | None = None) -> Any:
@@ -45,6 +50,27 @@ def import_keras(*, threads: int | None = None) -> Any:
             current = tf.config.threading.get_intra_op_parallelism_threads()
             logger.debug("TensorFlow already runs on %d threads, not on %d", current, threads)
     return keras
+
+
+def import_bare_keras() -> Any:
+    """Import Keras without the optional packages that it has adapters for.
+
+    Only for daemons, which run this package's code alone: it uses neither ``keras.wrappers``
+    nor ``keras.utils.plot_model``. The packages can be imported afterwards.
+
+    Returns:
+        The module ``keras``.
+    """
+    if not is_enabled(Optimization.BARE_KERAS):
+        return import_keras()
+    absent = [name for name in _ADAPTED_PACKAGES if name not in sys.modules]
+    # Python refuses to import a module whose entry is None.
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    try:
+        return import_keras()
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def build_from_config(config: str, custom_objects: Mapping[str, Any] | None = None) -> Any:

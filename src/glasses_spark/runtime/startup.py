@@ -23,6 +23,10 @@ class Optimization(StrEnum):
         WARM_UP: Imports in the driver and the workers while Spark lists the images
             (``python_workers.warm_up``).
         EARLY_IMPORT: Imports of a command while the JVM starts (``early_import``).
+        TASK_START: Installed pyspark instead of its archives, and prompt acknowledgements, in
+            Python workers (``python_workers.task_start``).
+        BARE_KERAS: Keras without its optional packages in daemons (``keras``).
+        QUICK_EXIT: A command ends without deleting its objects (``cli.main``).
         PAUSE_GC: No garbage collection during imports (``garbage``).
     """
 
@@ -32,6 +36,9 @@ class Optimization(StrEnum):
     FORK_SERVER = "GLASSES_SPARK_FORK_SERVER"
     WARM_UP = "GLASSES_SPARK_WARM_UP"
     EARLY_IMPORT = "GLASSES_SPARK_EARLY_IMPORT"
+    TASK_START = "GLASSES_SPARK_TASK_START"
+    BARE_KERAS = "GLASSES_SPARK_BARE_KERAS"
+    QUICK_EXIT = "GLASSES_SPARK_QUICK_EXIT"
     PAUSE_GC = "GLASSES_SPARK_PAUSE_GC"
 
 

@@ -17,6 +17,11 @@ from importlib import import_module
 from typing import Final
 
 from glasses_spark.runtime.python_workers import fork_server
+from glasses_spark.runtime.python_workers.task_start import (
+    disable_delayed_ack,
+    use_installed_pyspark,
+)
+from glasses_spark.runtime.startup import Optimization, is_enabled
 from glasses_spark.runtime.workers import THREADS_VARIABLE
 
 _WORKER: Final = "pyspark.worker"
@@ -38,6 +43,8 @@ DECODING: Final = (
 
 def main() -> None:
     """Import what the workers need, and serve Spark until it closes standard input."""
+    if is_enabled(Optimization.TASK_START):
+        use_installed_pyspark()
     if fork_server.SERVE in sys.argv:
         listener = socket.socket(fileno=int(sys.argv[-1]))
         fork_server.serve(listener, lambda: _import_modules(computing=True), _run_manager)
@@ -51,11 +58,11 @@ def main() -> None:
 
 def _import_modules(*, computing: bool) -> None:
     from glasses_spark.runtime.garbage import collector_paused, freeze_objects
-    from glasses_spark.runtime.keras import import_keras
+    from glasses_spark.runtime.keras import import_bare_keras
 
     with collector_paused():
         if computing:
-            import_keras()
+            import_bare_keras()
         for name in COMPUTING if computing else DECODING:
             import_module(name)
     freeze_objects()
@@ -64,6 +71,8 @@ def _import_modules(*, computing: bool) -> None:
 def _run_manager() -> None:
     from pyspark import daemon
 
+    if is_enabled(Optimization.TASK_START):
+        daemon.worker = disable_delayed_ack(daemon.worker)
     daemon.manager()  # type: ignore[no-untyped-call]
 
 
