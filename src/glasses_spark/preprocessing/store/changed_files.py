@@ -123,7 +123,7 @@ def _missing_files_ignored(dataset: Dataset) -> Iterator[None]:
     Spark itself reads the content, and a skipped file would be lost without a trace.
     """
     conf = dataset.labels.sparkSession.conf
-    before = conf.get(_IGNORE_MISSING)
+    before = str(conf.get(_IGNORE_MISSING))
     conf.set(_IGNORE_MISSING, "true" if dataset.on_disk else before)
     try:
         yield
