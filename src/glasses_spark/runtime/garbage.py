@@ -28,9 +28,10 @@ def collector_paused() -> Iterator[None]:
 
 
 def freeze_objects() -> None:
-    """Exclude all current objects from garbage collection, in a process that forks workers.
+    """Exclude all current objects from garbage collection.
 
-    A worker that scanned them would also copy the memory that it shares with the others.
+    For a process that this package owns, after its imports: these objects stay until it
+    ends. A forked worker that scanned them would also copy the memory that it shares.
     """
     if is_enabled(Optimization.PAUSE_GC):
         gc.freeze()
