@@ -44,6 +44,7 @@ def test_the_images_of_a_label_are_distributed_evenly(images: DataFrame) -> None
     assert Counter(folds[number] for number in range(80, 200)) == dict.fromkeys(range(5), 24)
 
 
+@pytest.mark.slow
 def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_rows(images: DataFrame) -> None:
     folds = folds_of(images)
 

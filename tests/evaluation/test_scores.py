@@ -43,6 +43,7 @@ def test_all_parts_are_collected_in_one_spark_job(
     assert len(jobs) == 1
 
 
+@pytest.mark.slow
 def test_binned_scores_approximate_exact_scores(
     predictions: DataFrame,
 ) -> None:

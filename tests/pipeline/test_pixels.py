@@ -96,6 +96,7 @@ def test_near_duplicates_are_not_searched_for_where_they_are_ignored(
     pixels.unpersist()
 
 
+@pytest.mark.slow
 def test_a_part_whose_images_have_moved_to_the_part_of_their_cluster_is_refused(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_bad_images_are_quarantined_with_their_reasons(
     assert "2 of 100 images quarantined: bad-0 (empty file); bad-1 (empty file)" in caplog.text
 
 
+@pytest.mark.slow
 def test_images_are_counted_by_part_in_a_query_or_while_the_frame_is_used(
     spark: SparkSession, tmp_path: Path
 ) -> None:

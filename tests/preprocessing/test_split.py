@@ -61,6 +61,7 @@ def test_the_parts_have_the_given_fractions(spark: SparkSession) -> None:
     assert names.count("train") / 20_000 == pytest.approx(0.7, abs=0.013)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_LABELS.exists(), reason=f"no real labels at {REAL_LABELS}")
 def test_both_labels_of_the_kaggle_set_have_their_share_of_the_test_set(
     spark: SparkSession,

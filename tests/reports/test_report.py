@@ -95,6 +95,7 @@ def test_pictures_plots_and_tables_have_text_alternatives(page: Page) -> None:
     assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_page() -> None:
     assert render() == render()
 

@@ -48,5 +48,6 @@ print(scipy.__name__)
 """
 
 
+@pytest.mark.slow
 def test_a_bare_import_leaves_out_optional_packages_which_can_be_imported_later() -> None:
     assert run(BARE).splitlines() == ["[]", "scipy"]

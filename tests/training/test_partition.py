@@ -51,6 +51,7 @@ def test_every_row_goes_to_one_worker_equally_to_within_one(
     assert max(parts.rows) - min(parts.rows) <= 1
 
 
+@pytest.mark.slow
 def test_the_workers_rows_do_not_depend_on_the_partitions_of_the_input(spark: SparkSession) -> None:
     ordered = contents(spread(numbers(spark, 60, partitions=1), 4))
     shuffled = contents(spread(numbers(spark, 60, partitions=7).orderBy(F.rand(1)), 4))

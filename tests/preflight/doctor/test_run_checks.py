@@ -62,6 +62,7 @@ def test_a_valid_run_passes_all_checks(data: dict[str, Any]) -> None:
     assert names >= {"Task slots", "Parameter server", "Labels and images", "Pixel store"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "changed", "name"),
     [

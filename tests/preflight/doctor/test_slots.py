@@ -75,6 +75,7 @@ def test_dynamic_allocation_fails_synchronous_training(dynamic: str, mode: str, 
     assert ("dynamicAllocation.enabled=false" in check.advice) is not ok
 
 
+@pytest.mark.slow
 def test_a_running_spark_is_checked_for_its_slots_and_python_versions(spark: SparkSession) -> None:
     checks = check_running(spark, num_workers="auto", mode="synchronous")
 
@@ -83,6 +84,7 @@ def test_a_running_spark_is_checked_for_its_slots_and_python_versions(spark: Spa
     assert checks[2].found.startswith("2 tasks with Python 3.")
 
 
+@pytest.mark.slow
 def test_executors_with_another_python_fail(spark: SparkSession) -> None:
     check = check_executors(spark, 2, barrier=False, python="3.12.99")
 
@@ -91,6 +93,7 @@ def test_executors_with_another_python_fail(spark: SparkSession) -> None:
     assert "PYSPARK_PYTHON" in check.advice
 
 
+@pytest.mark.slow
 def test_executors_that_lack_a_package_fail_with_its_name(spark: SparkSession) -> None:
     check = check_executors(spark, 2, barrier=True, packages=["numpy", "no_such_package"])
 
@@ -98,6 +101,7 @@ def test_executors_that_lack_a_package_fail_with_its_name(spark: SparkSession) -
     assert check.found.endswith("; no_such_package: No module named 'no_such_package'")
 
 
+@pytest.mark.slow
 def test_a_failed_task_is_reported_with_its_error(spark: SparkSession) -> None:
     # A relative import without a package raises TypeError, which the task does not catch.
     check = check_executors(spark, 1, barrier=False, packages=[".relative"])

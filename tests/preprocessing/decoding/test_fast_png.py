@@ -254,6 +254,7 @@ def test_data_that_opencv_rejects_is_an_error(kind: str) -> None:
         decode(content)
 
 
+@pytest.mark.slow
 @needs_accelerators
 def test_random_files_give_the_result_of_opencv() -> None:
     rng = np.random.default_rng(4)

@@ -57,6 +57,7 @@ def find(images: DataFrame) -> NearDuplicates:
     return find_near_duplicates(images, height=128, width=128)
 
 
+@pytest.mark.slow
 def test_near_duplicates_are_clustered_by_their_smallest_id(
     images: DataFrame, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -76,6 +76,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
         yield Recorded(folder, uri, client, client.get_run(run_id))
 
 
+@pytest.mark.slow
 def test_the_mlflow_run_is_named_after_the_folder_and_finished(recorded: Recorded) -> None:
     assert recorded.run.info.run_name == "demo"
     assert recorded.run.info.status == "FINISHED"

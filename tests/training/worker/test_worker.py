@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -31,14 +32,15 @@ def _float64() -> Iterator[None]:
     keras.config.set_floatx("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_float64")
 @pytest.mark.parametrize(
     ("optimizer", "workers"),
     # test_synchronous_truth.py tests the CNN and more workers.
     [
         ("adam", 2),
-        pytest.param("clipnorm", 4, marks=pytest.mark.slow),
-        pytest.param("adafactor", 4, marks=pytest.mark.slow),
+        ("clipnorm", 4),
+        ("adafactor", 4),
     ],
 )
 def test_synchronous_workers_train_the_weights_of_one_keras_process(
@@ -48,7 +50,10 @@ def test_synchronous_workers_train_the_weights_of_one_keras_process(
 
     x, y = separable(30)  # 30 rows over 4 workers: shares of 7 and 8, batches of 4, 3 and 2
     ours, plain = (
-        tiny_model(dtype="float64", optimizer=keras.optimizers.deserialize(OPTIMIZERS[optimizer]))
+        tiny_model(
+            dtype="float64",
+            optimizer=keras.optimizers.deserialize(copy.deepcopy(OPTIMIZERS[optimizer])),
+        )
         for _ in range(2)
     )
 
@@ -81,6 +86,7 @@ def test_each_mode_uses_each_row_once_per_epoch_and_lowers_the_loss(
     assert losses[-1] < losses[0]
 
 
+@pytest.mark.slow
 def test_a_worker_trains_with_fewer_rows_than_a_batch() -> None:
     x, y = separable(5)
     model = tiny_model()
