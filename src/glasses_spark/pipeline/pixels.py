@@ -114,7 +114,12 @@ def cluster_images(
     good, image = pixels.images.good, config.image
     try:
         with progress.stage("Looking for near-duplicates", good.sparkSession):
-            duplicates = find_near_duplicates(good, height=image.height, width=image.width)
+            duplicates = find_near_duplicates(
+                good,
+                count=pixels.counts.images - pixels.counts.bad,
+                height=image.height,
+                width=image.width,
+            )
     except BaseException:
         pixels.frame.unpersist()
         raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,16 +13,23 @@ from pyspark.sql import SparkSession
 from glasses_spark.preprocessing.duplicates.clusters import (
     FIRST,
     HASH_WORDS,
+    SIZE,
     cluster_hashes,
     unpersist_checkpoint,
 )
 from glasses_spark.preprocessing.duplicates.perceptual_hash import DISTANCE
 
 
-def clusters_of(spark: SparkSession, hashes: dict[int, NDArray[np.int64]]) -> dict[int, int]:
-    rows = [(first, *map(int, words)) for first, words in hashes.items()]
-    schema = f"{FIRST} int, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
-    checkpoint = cluster_hashes(spark.createDataFrame(rows, schema))
+def clusters_of(
+    spark: SparkSession,
+    hashes: Mapping[int, NDArray[np.int64]],
+    *,
+    count: int = 5,
+    sizes: Mapping[int, int] = MappingProxyType({}),
+) -> dict[int, int]:
+    rows = [(first, sizes.get(first, 1), *map(int, words)) for first, words in hashes.items()]
+    schema = f"{FIRST} int, {SIZE} bigint, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
+    checkpoint = cluster_hashes(spark.createDataFrame(rows, schema), count)
     if checkpoint is None:
         return {}
     clusters = {row[FIRST]: row["cluster"] for row in checkpoint.collect()}
@@ -43,7 +53,10 @@ def test_a_cluster_contains_all_hashes_of_a_chain_of_near_ones(spark: SparkSessi
     hashes = dict(zip([40, 10, 30, 20, 50], [*chain(4), far], strict=True))
 
     # A hash that is near no other one is in no cluster.
-    assert clusters_of(spark, hashes) == dict.fromkeys([10, 20, 30, 40], 10)
+    expected = dict.fromkeys([10, 20, 30, 40], 10)
+    assert clusters_of(spark, hashes) == expected
+    # Three tasks, each with a third of the keys.
+    assert clusters_of(spark, hashes, count=60_000) == expected
 
 
 @pytest.mark.slow
@@ -57,3 +70,9 @@ def test_hashes_with_17_differing_bits_are_not_near(spark: SparkSession) -> None
 
 def test_hashes_that_are_all_far_apart_make_no_cluster(spark: SparkSession) -> None:
     assert clusters_of(spark, {1: np.zeros(4, np.int64), 2: np.full(4, -1, np.int64)}) == {}
+
+
+@pytest.mark.slow
+def test_a_hash_of_several_images_is_a_cluster(spark: SparkSession) -> None:
+    hashes = {1: np.zeros(4, np.int64), 2: np.full(4, -1, np.int64)}
+    assert clusters_of(spark, hashes, sizes={2: 3}) == {2: 2}

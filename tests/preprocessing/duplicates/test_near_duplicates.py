@@ -54,7 +54,7 @@ def darker(pixels: Pixels) -> Pixels:
 
 
 def find(images: DataFrame) -> NearDuplicates:
-    return find_near_duplicates(images, height=128, width=128)
+    return find_near_duplicates(images, count=images.count(), height=128, width=128)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from glasses_spark.preprocessing.duplicates.perceptual_hash import (
     DISTANCE,
     band_keys,
     hash_pixels,
+    near_pairs,
 )
 
 Pixels = NDArray[np.uint8]
@@ -74,6 +75,31 @@ def test_near_hashes_have_a_key_in_common() -> None:
 
     assert (distances(words(bits), words(altered)) == DISTANCE).all()
     assert (keys[0] == keys[1]).any(axis=1).all()
+
+
+@pytest.mark.parametrize("parts", [1, 4, 153])
+def test_the_pairs_of_all_parts_are_those_of_a_comparison_of_all_pairs(parts: int) -> None:
+    rng = np.random.default_rng(1)
+    bits = rng.integers(0, 2, (300, BITS), dtype=np.uint8)
+    # Groups of ten that differ from the first in 0 to 18 bits, and so from each other in more.
+    for number, row in enumerate(bits):
+        row[:] = bits[number - number % 10]
+        row[rng.choice(BITS, 2 * (number % 10), replace=False)] ^= 1
+    hashes = words(bits)
+    first, second = np.triu_indices(len(hashes), 1)
+    is_near = distances(hashes[first], hashes[second]) <= DISTANCE
+
+    found = np.concatenate([near_pairs(hashes, part, parts) for part in range(parts)])
+
+    assert is_near.sum() > 300
+    np.testing.assert_array_equal(
+        np.unique(found, axis=0), np.stack([first, second], axis=1)[is_near]
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_hashes_make_no_pair(count: int) -> None:
+    assert near_pairs(np.zeros((count, 4), np.int64)).shape == (0, 2)
 
 
 def distances(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:

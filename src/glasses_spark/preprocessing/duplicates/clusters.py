@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from math import ceil
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,35 +11,38 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CLUSTER
-from glasses_spark.preprocessing.duplicates.perceptual_hash import (
-    DISTANCE,
-    WORDS,
-    band_keys,
-)
+from glasses_spark.preprocessing.duplicates.perceptual_hash import BAND_PAIRS, WORDS, near_pairs
 
-# Columns of a frame of hashes: the first id that has the hash, and its words (bigint).
+# Columns of a frame of hashes: the first id that has the hash, the number of images that have
+# it, and its words (bigint).
 FIRST: Final = "first"
+SIZE: Final = "size"
 HASH_WORDS: Final = [f"word_{number}" for number in range(WORDS)]
-_KEY: Final = "key"
+_TASK: Final = "task"
 _NEIGHBOUR: Final = "neighbour"
 _NEXT: Final = "next"
 _CHANGED: Final = "changed"
 
+# Each task of the search has a copy of all hashes, 48 bytes each, and compares them by some
+# of the keys. One task compares this many hashes by all keys in about 2 s.
+_HASHES_PER_TASK: Final = 20_000
 
-def cluster_hashes(hashes: DataFrame) -> DataFrame | None:
+
+def cluster_hashes(hashes: DataFrame, count: int) -> DataFrame | None:
     """Cluster distinct hashes without comparing all pairs.
 
     A cluster holds all hashes that are connected by chains of near ones.
 
     Args:
-        hashes: ``first`` (int) and the words of the hash, each hash once.
+        hashes: ``first`` (int), ``size`` (bigint) and the words of the hash, each hash once.
+        count: Number of the hashes, or an upper limit of it.
 
     Returns:
         A local checkpoint, which the caller passes to ``unpersist_checkpoint``: ``first``
         and ``cluster`` (int, the smallest ``first`` in it) of the hashes that are near
-        another one. None if no two hashes are near.
+        another one or that several images have. None if there are none.
     """
-    pairs = _near(hashes).localCheckpoint()
+    pairs = _find_pairs(hashes, count).localCheckpoint()
     try:
         # The usual case. The rounds of _components would cost a dozen jobs to find nothing.
         return None if pairs.isEmpty() else _components(pairs)
@@ -47,38 +50,22 @@ def cluster_hashes(hashes: DataFrame) -> DataFrame | None:
         unpersist_checkpoint(pairs)
 
 
-def _near(distinct: DataFrame) -> DataFrame:
-    """Find the pairs of near hashes among distinct ones by their common keys."""
-    schema = f"{_KEY} bigint, {FIRST} int, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
-    keyed = distinct.select(FIRST, *HASH_WORDS).mapInArrow(_with_keys, schema)
-    left, right = keyed.alias("left"), keyed.alias("right")
-    differing = sum(
-        (F.bit_count(F.col(f"left.{w}").bitwiseXOR(F.col(f"right.{w}"))) for w in HASH_WORDS),
-        F.lit(0),
-    )
-    return (
-        left.join(
-            right,
-            (F.col(f"left.{_KEY}") == F.col(f"right.{_KEY}"))
-            & (F.col(f"left.{FIRST}") < F.col(f"right.{FIRST}")),
-        )
-        .where(differing <= DISTANCE)
-        .select(F.col(f"left.{FIRST}").alias(FIRST), F.col(f"right.{FIRST}").alias(_NEIGHBOUR))
-        .distinct()
-    )
+def _find_pairs(hashes: DataFrame, count: int) -> DataFrame:
+    """Find the pairs of near hashes, and pair each repeated hash with itself."""
+    tasks = min(max(1, ceil(count / _HASHES_PER_TASK)), len(BAND_PAIRS))
 
+    def search(key: tuple[Any, ...], table: pa.Table) -> pa.Table:
+        words = np.stack([table.column(word).to_numpy() for word in HASH_WORDS], axis=1)
+        pairs = near_pairs(words, key[0].as_py(), tasks)
+        repeated = np.flatnonzero(table.column(SIZE).to_numpy() > 1)
+        ends = np.concatenate([pairs, np.stack([repeated, repeated], axis=1)])
+        numbers = np.sort(table.column(FIRST).to_numpy()[ends], axis=1)
+        return pa.table({FIRST: numbers[:, 0], _NEIGHBOUR: numbers[:, 1]})
 
-def _with_keys(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        words = [batch.column(word).to_numpy() for word in HASH_WORDS]
-        keys = band_keys(np.stack(words, axis=1))
-        repeated = [
-            pa.array(np.repeat(column, keys.shape[1]))
-            for column in (batch.column(FIRST).to_numpy(), *words)
-        ]
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(keys.reshape(-1)), *repeated], names=[_KEY, FIRST, *HASH_WORDS]
-        )
+    numbers = F.array(*(F.lit(number) for number in range(tasks)))
+    copies = hashes.select(F.explode(numbers).alias(_TASK), FIRST, SIZE, *HASH_WORDS)
+    pairs = copies.groupBy(_TASK).applyInArrow(search, f"{FIRST} int, {_NEIGHBOUR} int")
+    return pairs if tasks == 1 else pairs.distinct()
 
 
 def _components(pairs: DataFrame) -> DataFrame:

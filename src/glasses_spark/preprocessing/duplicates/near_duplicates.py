@@ -21,6 +21,7 @@ from glasses_spark.columns import CLUSTER, CONFLICTING, ID, LABEL, PATH, PIXELS
 from glasses_spark.preprocessing.duplicates.clusters import (
     FIRST,
     HASH_WORDS,
+    SIZE,
     cluster_hashes,
     unpersist_checkpoint,
 )
@@ -35,8 +36,6 @@ LARGEST_COUNT: Final = 10
 _EXAMPLES: Final = 5
 _HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
 _MEMBER: Final = "member"
-_SIZE: Final = "size"
-_COMPONENT: Final = "component"
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,17 @@ class NearDuplicates:
             unpersist_checkpoint(self.checkpoint)
 
 
-def find_near_duplicates(pixels: DataFrame, *, height: int, width: int) -> NearDuplicates:
-    """Find near-duplicate images in one pass over the pixels.
+def find_near_duplicates(
+    pixels: DataFrame, *, count: int, height: int, width: int
+) -> NearDuplicates:
+    """Find near-duplicate images.
+
+    The pixels are read once to find pairs, and again to find all images of the clusters if
+    there are any.
 
     Args:
         pixels: ``id`` (int, unique), ``label`` and ``pixels``, none of them null.
+        count: Number of the images.
         height: Rows of the pixels.
         width: Columns of the pixels.
 
@@ -78,7 +83,7 @@ def find_near_duplicates(pixels: DataFrame, *, height: int, width: int) -> NearD
         images: these images count as different, and a warning is logged.
     """
     hashed = pixels.select(ID, LABEL, PIXELS).mapInArrow(_hasher(height, width), _HASHED)
-    duplicates = _cluster(hashed)
+    duplicates = _cluster(hashed, count)
     if duplicates.clusters:
         logger.info(
             "%d images are near-duplicates, in %d clusters. Each cluster stays in one part of the "
@@ -141,59 +146,44 @@ def _hasher(
     return hash_batches
 
 
-def _cluster(hashed: DataFrame) -> NearDuplicates:
-    hashed = hashed.persist()
+def _cluster(hashed: DataFrame, count: int) -> NearDuplicates:
     # Equal hashes count once: a thousand of them would make half a million near pairs.
-    distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST), F.count("*").alias(_SIZE))
-    distinct = distinct.persist()
-    try:
-        rows, hashes = distinct.agg(F.coalesce(F.sum(_SIZE), F.lit(0)), F.count("*")).collect()[0]
-        components = cluster_hashes(distinct)
-        if components is None and hashes == rows:
-            return NearDuplicates(None, 0, 0, 0)
-        checkpoint = _find_members(hashed, distinct, components)
-    finally:
-        distinct.unpersist()
-        hashed.unpersist()
-    return _without_large_clusters(checkpoint, rows)
+    distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST), F.count("*").alias(SIZE))
+    components = cluster_hashes(distinct, count)
+    if components is None:
+        return NearDuplicates(None, 0, 0, 0)
+    return _without_large_clusters(_find_members(hashed, distinct, components), count)
 
 
-def _find_members(
-    hashed: DataFrame, distinct: DataFrame, components: DataFrame | None
-) -> DataFrame:
+def _find_members(hashed: DataFrame, distinct: DataFrame, components: DataFrame) -> DataFrame:
     """Return the images of all clusters, with the size of their cluster, as a checkpoint."""
     by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
-    clustered = hashed.join(distinct, by_word).select(
-        hashed[ID], hashed[LABEL], distinct[FIRST].alias(FIRST), distinct[FIRST].alias(CLUSTER)
+    clustered = (
+        hashed.join(distinct, by_word)
+        .select(hashed[ID], hashed[LABEL], distinct[FIRST])
+        .join(components.select(FIRST, CLUSTER), FIRST)
     )
-    if components is not None:
-        renamed = components.select(FIRST, F.col(CLUSTER).alias(_COMPONENT))
-        clustered = clustered.join(renamed, FIRST, "left").withColumn(
-            CLUSTER, F.coalesce(_COMPONENT, CLUSTER)
-        )
     by_cluster = Window.partitionBy(CLUSTER)
     checkpoint = (
-        clustered.withColumn(_SIZE, F.count("*").over(by_cluster))
-        .where(F.col(_SIZE) > 1)
+        clustered.withColumn(SIZE, F.count("*").over(by_cluster))
         .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
-        .select(ID, CLUSTER, CONFLICTING, _SIZE)
+        .select(ID, CLUSTER, CONFLICTING, SIZE)
         # Small, and cuts the plan off from the pixels and the comparison.
         .localCheckpoint()
     )
-    if components is not None:
-        unpersist_checkpoint(components)
+    unpersist_checkpoint(components)
     return checkpoint
 
 
-def _without_large_clusters(checkpoint: DataFrame, rows: int) -> NearDuplicates:
-    """Describe the clusters among ``rows`` images, except the large ones."""
-    limit = max(LARGEST_COUNT, int(LARGEST_FRACTION * rows))
+def _without_large_clusters(checkpoint: DataFrame, count: int) -> NearDuplicates:
+    """Describe the clusters among ``count`` images, except the large ones."""
+    limit = max(LARGEST_COUNT, int(LARGEST_FRACTION * count))
     large, largest = checkpoint.agg(
-        F.count_distinct(F.when(F.col(_SIZE) > limit, F.col(CLUSTER))), F.max(_SIZE)
+        F.count_distinct(F.when(F.col(SIZE) > limit, F.col(CLUSTER))), F.max(SIZE)
     ).collect()[0]
     if large:
-        _warn_about_large_clusters(large, largest, limit, rows)
-    members = checkpoint.where(F.col(_SIZE) <= limit).drop(_SIZE)
+        _warn_about_large_clusters(large, largest, limit, count)
+    members = checkpoint.where(F.col(SIZE) <= limit).drop(SIZE)
     images, clusters, conflicting = members.agg(
         F.count("*"),
         F.count_distinct(CLUSTER),
@@ -210,12 +200,12 @@ def _format_examples(members: DataFrame) -> str:
     return ", ".join(str(row[ID]) for row in rows if row[CLUSTER] == rows[0][CLUSTER])
 
 
-def _warn_about_large_clusters(clusters: int, largest: int, limit: int, rows: int) -> None:
+def _warn_about_large_clusters(clusters: int, largest: int, limit: int, count: int) -> None:
     logger.warning(
         "%d clusters of near-duplicates are not kept in one part, the largest has %d images. More "
         "than %d of %d images are not copies of one image, but images too similar for the hash",
         clusters,
         largest,
         limit,
-        rows,
+        count,
     )

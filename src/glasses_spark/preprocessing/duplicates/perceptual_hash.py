@@ -37,6 +37,7 @@ DISTANCE: Final = 16
 # bands are equal. Keys of two bands leave a fifth of the candidates that keys of one leave.
 BANDS: Final = DISTANCE + 2
 BAND_PAIRS: Final = tuple(combinations(range(BANDS), 2))
+_BAND_BITS: Final = -(-BITS // BANDS)
 
 
 def hash_pixels(pixels: npt.NDArray[np.uint8]) -> Hashes:
@@ -71,18 +72,65 @@ def band_keys(hashes: Hashes) -> Integers:
         hashes: ``(images, 4)``, from ``hash_pixels``.
 
     Returns:
-        ``(images, 153)``: one key per pair of bands, which includes the pair's number.
+        ``(images, 153)``: one key per pair of bands, which only compares with keys of the
+        same pair.
     """
+    values = _band_values(hashes)
+    return np.stack([_pair_keys(values, pair) for pair in BAND_PAIRS], axis=1)
+
+
+def near_pairs(hashes: Hashes, part: int = 0, parts: int = 1) -> Integers:
+    """Find the pairs of hashes that differ in at most 16 bits, without comparing all pairs.
+
+    Memory grows with the number of hashes and of pairs found.
+
+    Args:
+        hashes: ``(images, 4)``, all different.
+        part: Which part of the search to do, from 0: those near pairs that have a key of
+            this part in common. A pair may be found by several parts.
+        parts: Number of parts, at most 153.
+
+    Returns:
+        ``(pairs, 2)``: indices of two near hashes, the smaller first; each pair once.
+    """
+    values = _band_values(hashes)
+    # Pairs as one number each, which NumPy sorts and merges fast.
+    found = np.zeros(0, np.int64)
+    for pair in BAND_PAIRS[part::parts]:
+        keys = _pair_keys(values, pair)
+        order = np.argsort(keys)
+        keys = keys[order]
+        distance, left = 1, np.arange(len(keys))
+        # Equal keys are neighbours now: compare each with the next, then with the one after it.
+        while len(left):
+            left = left[left < len(keys) - distance]
+            left = left[keys[left] == keys[left + distance]]
+            ends = np.sort([order[left], order[left + distance]], axis=0)
+            ends = ends[:, _differing_bits(hashes[ends[0]], hashes[ends[1]]) <= DISTANCE]
+            if ends.size:
+                found = np.union1d(found, ends[0] * len(hashes) + ends[1])
+            distance += 1
+    return np.stack(np.divmod(found, max(len(hashes), 1)), axis=1)
+
+
+def _band_values(hashes: Hashes) -> list[Integers]:
+    """Return the bits of each band as a number."""
     bits = _bits(hashes)
     # Every 18th bit, because neighbouring bits are often equal.
     bands = [bits[:, band::BANDS] for band in range(BANDS)]
-    values = [band.astype(np.int64) @ (1 << np.arange(band.shape[1])) for band in bands]
-    width = bands[0].shape[1]
-    keys = [
-        (number << 2 * width) | (values[first] << width) | values[second]
-        for number, (first, second) in enumerate(BAND_PAIRS)
-    ]
-    return np.stack(keys, axis=1)
+    return [band.astype(np.int64) @ (1 << np.arange(band.shape[1])) for band in bands]
+
+
+def _pair_keys(values: list[Integers], pair: tuple[int, int]) -> Integers:
+    first, second = pair
+    keys: Integers = (values[first] << _BAND_BITS) | values[second]
+    return keys
+
+
+def _differing_bits(first: Hashes, second: Hashes) -> Integers:
+    octets = np.ascontiguousarray(first ^ second).view(np.uint8)
+    counts: Integers = np.unpackbits(octets, axis=1).sum(axis=1, dtype=np.int64)
+    return counts
 
 
 def _bits(hashes: Hashes) -> npt.NDArray[np.uint8]:
