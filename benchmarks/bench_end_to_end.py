@@ -58,11 +58,11 @@ def main() -> None:
         table = read_result("end_to_end")["table"]
     with tempfile.TemporaryDirectory(dir=arguments.pictures) as folder:
         pictures = arguments.pictures or Path(folder, "pictures")
-        _draw(pictures, min(PICTURES, max(arguments.images)))
-        _warm_up(pictures, Path(folder, "warm-up"))
+        draw_pictures(pictures, min(PICTURES, max(arguments.images)))
+        warm_up(pictures, Path(folder, "warm-up"))
         for images in arguments.images:
             root = Path(folder, str(images))
-            _lay_out(pictures, root, images)
+            lay_out(pictures, root, images)
             table[str(images)] = _rows(_race(arguments, root, images))
             print(json.dumps(table[str(images)], indent=1), flush=True)
     table = dict(sorted(table.items(), key=lambda row: int(row[0])))
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _race(arguments: argparse.Namespace, root: Path, images: int) -> dict[str, list[Usage]]:
-    contenders = _ours(root) | {KERAS: _alternative("keras", root)}
+    contenders = our_commands(root) | {KERAS: _alternative("keras", root)}
     if arguments.distributor:
         contenders[DISTRIBUTOR] = _alternative("distributor", root)
     usages: dict[str, list[Usage]] = {}
@@ -86,7 +86,7 @@ def _race(arguments: argparse.Namespace, root: Path, images: int) -> dict[str, l
     return usages
 
 
-def _ours(root: Path) -> dict[str, list[str]]:
+def our_commands(root: Path) -> dict[str, list[str]]:
     settings = {
         "data.images": root / "faces",
         "data.labels": root / "labels.csv",
@@ -117,10 +117,10 @@ def _measured(name: str, command: list[str], root: Path) -> Usage:
     return usage
 
 
-def _warm_up(pictures: Path, root: Path) -> None:
-    _lay_out(pictures, root, WARM_UP_IMAGES)
+def warm_up(pictures: Path, root: Path) -> None:
+    lay_out(pictures, root, WARM_UP_IMAGES)
     for _ in range(1 if has_class_archive() else WARM_UP_RUNS):
-        _measured("warm-up", _ours(root)["glasses_spark"], root)
+        _measured("warm-up", our_commands(root)["glasses_spark"], root)
 
 
 def _rows(usages_by_name: dict[str, list[Usage]]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _rows(usages_by_name: dict[str, list[Usage]]) -> dict[str, Any]:
     return rows
 
 
-def _draw(folder: Path, count: int) -> None:
+def draw_pictures(folder: Path, count: int) -> None:
     folder.mkdir(exist_ok=True)
     wanted = [number for number in range(count) if not (folder / f"{number}.png").exists()]
     with ProcessPoolExecutor() as pool:
@@ -152,7 +152,7 @@ def _draw_one(task: tuple[Path, int]) -> None:
     (folder / f"{number}.png").write_bytes(photo_like_png(1024, number))
 
 
-def _lay_out(pictures: Path, root: Path, images: int) -> None:
+def lay_out(pictures: Path, root: Path, images: int) -> None:
     """Link the files by number for Spark and by class for Keras."""
     files = sorted(pictures.glob("*.png"))
     for name in ("faces", "classes/0", "classes/1"):

@@ -89,7 +89,9 @@ def test_external_text_is_escaped() -> None:
         assert "alert(1)" in page.text
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.25, "0.2500"), (12345, "12,345")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (0.25, "0.2500"), (12345, "12,345"), ("local[2]", "local[2]")]
+)
 def test_numbers_are_formatted_by_type(value: Any, text: str) -> None:
     assert number(value) == text
 

@@ -19,11 +19,17 @@ ERROR: Final = "error"  # string: why an image is in quarantine; null for the ot
 CLUSTER: Final = "cluster"  # int: smallest id among the image's near-duplicates, or its own
 CONFLICTING: Final = "conflicting"  # boolean: whether labels in the image's cluster differ
 FOLD: Final = "fold"  # int: the fold in which the image is held out, from 0
-SPLIT: Final = "split"  # string: "train", "validation" or "test"
+SPLIT: Final = "split"  # string: one of PARTS
 IS_VALIDATION: Final = "is_validation"  # boolean: whether a row of a fit is in the validation set
+
+# The parts of the split, in the order in which they are shown.
+TRAIN: Final = "train"
+VALIDATION: Final = "validation"
+TEST: Final = "test"
+PARTS: Final = (TRAIN, VALIDATION, TEST)
 
 MAX_ID: Final = 2**31 - 1
 
-PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], in the form of Elephas
+PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], as Elephas returns it
 RAW_PREDICTION: Final = "rawPrediction"  # double: the logit of that probability
 PREDICTED_LABEL: Final = "predicted_label"  # double: 1.0 where it reaches the threshold

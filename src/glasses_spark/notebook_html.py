@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
+from numbers import Number
 from typing import Any, Final, TypeGuard
 
 # The colours of series have a contrast of at least 4:1 with both white and black, because there
@@ -140,10 +141,12 @@ def epochs_table(history: Sequence[Mapping[str, Any]]) -> str:
 
 
 def number(value: Any) -> str:
-    """Format a number: four decimals for floats, thousands separated, a dash for None."""
+    """Format a value: four decimals for floats, thousands separated, a dash for None."""
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return f"{value:,}" if isinstance(value, Number) else str(value)
 
 
 def is_secret(name: str) -> bool:

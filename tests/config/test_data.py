@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from glasses_spark.config.data import SplitConfig
+from glasses_spark.config.data import DataConfig, SplitConfig
 from glasses_spark.errors import ConfigError
 from tests.config.messages import message_of
 
@@ -38,3 +38,8 @@ def test_a_wrong_value_is_refused_with_key_and_expected_value(override: str, mes
 def test_a_changed_copy_is_checked_too() -> None:
     with pytest.raises(ConfigError, match=r"split\.test"):
         dataclasses.replace(SplitConfig(), test=0.0)
+
+
+def test_no_bad_image_is_accepted_with_on_bad_fail() -> None:
+    assert DataConfig(max_bad_fraction=0.5).allowed_bad_fraction == 0.5
+    assert DataConfig(max_bad_fraction=0.5, on_bad="fail").allowed_bad_fraction == 0.0

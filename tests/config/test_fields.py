@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from glasses_spark.config.fields import (
@@ -73,3 +74,10 @@ def test_a_wrong_value_is_named_with_what_was_expected(
     with pytest.raises(ConfigError) as caught:
         kind.check("key", value)
     assert str(caught.value) == f"key: expected {message}"
+
+
+def test_numbers_of_numpy_become_numbers_of_python() -> None:
+    assert type(whole_number(1).parse(np.int64(3))) is int
+    assert type(number(lambda x: x > 0, "a number above 0").parse(np.float32(0.5))) is float
+    with pytest.raises(ConfigError, match=r"a whole number >= 1, got 3.0"):
+        whole_number(1).check("rows", np.float64(3))

@@ -66,6 +66,11 @@ def test_the_settings_of_a_fit_are_returned_by_the_names_of_the_params() -> None
     assert not {"port", "optimizer", "loss", "metrics", "class_weight"} & set(params)
 
 
+def test_the_settings_in_use_that_need_validation_images_are_returned_by_name() -> None:
+    assert TrainingConfig().validation_settings() == {}
+    assert TrainingConfig(early_stopping=3).validation_settings() == {"early_stopping": 3}
+
+
 @pytest.mark.slow
 def test_keras_has_every_optimizer_and_loss_of_the_configuration() -> None:
     import keras  # slow to import

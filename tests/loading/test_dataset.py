@@ -154,17 +154,21 @@ def test_a_limit_keeps_the_fractions_of_the_split(spark: SparkSession, tmp_path:
     assert 0.1 <= test / 200 <= 0.3
 
 
-def test_a_limit_above_the_number_of_images_keeps_all(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_limit_of_0_or_above_the_number_of_images_keeps_all(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     images, labels = many(tmp_path, 10)
 
-    account = load_dataset(spark, images, labels, limit=1000).account
+    for limit in (1000, 0):
+        account = load_dataset(spark, images, labels, limit=limit).account
+        assert (account.used, account.beyond_limit) == (10, 0)
 
-    assert (account.used, account.beyond_limit) == (10, 0)
 
-
-@pytest.mark.parametrize("limit", [-1, 0, 1])
-def test_a_limit_below_two_is_an_error(spark: SparkSession, tmp_path: Path, limit: int) -> None:
-    with pytest.raises(ConfigError, match=f"data.limit is {limit}: give at least 2"):
+@pytest.mark.parametrize("limit", [-1, 1])
+def test_a_limit_that_the_configuration_refuses_is_an_error(
+    spark: SparkSession, tmp_path: Path, limit: int
+) -> None:
+    with pytest.raises(ConfigError, match=rf"data\.limit: expected .* >= 2, or 0, got {limit}"):
         load_dataset(spark, str(tmp_path), "labels.csv", limit=limit)
 
 

@@ -125,10 +125,13 @@ def test_a_file_larger_than_64_mb_is_rejected() -> None:
         ("https://ada:pw@host.test/l.csv?token=secret", "https://host.test/l.csv"),
         ("http://host.test:8080/l.csv#part", "http://host.test:8080/l.csv"),
         ("hdfs://host/l.csv", "hdfs://host/l.csv"),
+        ("s3a://key:pw@bucket/l.csv", "s3a://bucket/l.csv"),
+        ("abfss://container@account/l.csv", "abfss://container@account/l.csv"),
+        ("file:/faces/l.csv", "file:/faces/l.csv"),
         ("what?.csv", "what?.csv"),
     ],
 )
-def test_user_password_and_query_of_a_url_are_not_shown(location: str, shown: str) -> None:
+def test_passwords_and_the_query_of_a_url_are_not_shown(location: str, shown: str) -> None:
     assert redact_url(location) == shown
 
 

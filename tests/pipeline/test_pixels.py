@@ -113,7 +113,7 @@ def test_a_part_whose_images_have_moved_to_the_part_of_their_cluster_is_refused(
 
     pixels = preprocess(spark, config)
 
-    with pytest.raises(DataError, match=f"test part of the split is empty: found {len(files)} im"):
+    with pytest.raises(DataError, match=f"test set is empty: found {len(files)} im"):
         require_all_parts(pixels, config)
     pixels.unpersist()
 

@@ -89,5 +89,5 @@ def test_no_good_image_is_an_error_with_any_allowed_fraction(spark: SparkSession
 
 @pytest.mark.parametrize("fraction", [-0.01, 1.01, float("nan")])
 def test_a_fraction_out_of_range_is_an_error(spark: SparkSession, fraction: float) -> None:
-    with pytest.raises(ConfigError, match=r"data\.max_bad_fraction is"):
+    with pytest.raises(ConfigError, match=r"data\.max_bad_fraction: expected"):
         quarantine_images(make_decoded(spark, 0, 1), max_bad_fraction=fraction)

@@ -87,11 +87,11 @@ def test_both_labels_of_the_kaggle_set_have_their_share_of_the_test_set(
 @pytest.mark.parametrize(
     ("test", "validation", "key"),
     [
-        (-0.1, 0.0, "split.test is -0.1"),
-        (1.0, 0.0, "split.test is 1.0"),
-        (math.nan, 0.0, "split.test is nan"),
-        (0.2, -0.1, "split.validation is -0.1"),
-        (0.5, 0.5, "leave no rows to train on"),
+        (-0.1, 0.0, "split.test: expected a number between 0 and 1"),
+        (1.0, 0.0, "split.test: .* got 1.0"),
+        (math.nan, 0.0, "split.test: .* got nan"),
+        (0.2, -0.1, "split.validation: .* got -0.1"),
+        (0.5, 0.5, "split.validation: expected a sum below 1"),
     ],
 )
 def test_a_fraction_out_of_range_is_an_error_that_names_the_key(

@@ -10,6 +10,7 @@ import pytest
 from glasses_spark.errors import SetupError
 from glasses_spark.evaluation.compare import compare
 from glasses_spark.reports.compare_page import render_page
+from glasses_spark.reports.plots.palette import SERIES
 from tests.evaluation.compared_runs import make_rows, make_run
 from tests.html_page import Page
 
@@ -51,9 +52,8 @@ def test_every_curve_has_a_text_alternative_and_unique_ids(html: str) -> None:
 def test_curves_follow_the_colour_scheme(html: str) -> None:
     assert "prefers-color-scheme: dark" in html
     drawing = html[html.index("<svg") :]
-    assert set(re.findall(r"stroke: (var\(--run-\d\))", drawing)) == {
-        f"var(--run-{index})" for index in range(4)
-    }
+    series = "|".join(SERIES)
+    assert set(re.findall(rf"stroke: var\(--({series})\)", drawing)) == set(SERIES)
     assert not re.search(r"#0f0e\d\d", html)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from glasses_spark.reports.gallery import choose_faces, png, with_evidence
+from glasses_spark.reports.gallery import choose_faces, with_evidence
 
 # Label and probability of each image, by id from 1.
 IMAGES = [
@@ -82,14 +81,3 @@ def test_the_map_of_a_face_of_both_kinds_is_computed_once(
     assert len(scored) == len(set(scored)) == len(IMAGES)
     assert all(face.evidence is not None for face in (*mapped.mistakes, *mapped.uncertain))
     assert [face.id for face in mapped.uncertain] == [face.id for face in gallery.uncertain]
-
-
-def test_png_encoding_is_lossless() -> None:
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    decoded = cv2.imdecode(np.frombuffer(png(grey), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(decoded, grey)
-
-    colour = np.zeros((1, 2, 4), np.uint8)
-    colour[0] = [[1, 2, 3, 4], [5, 6, 7, 8]]
-    decoded = cv2.imdecode(np.frombuffer(png(colour), np.uint8), cv2.IMREAD_UNCHANGED)
-    assert decoded[0].tolist() == [[3, 2, 1, 4], [7, 6, 5, 8]]

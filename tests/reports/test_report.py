@@ -11,7 +11,8 @@ from itertools import pairwise
 import pytest
 
 from glasses_spark.errors import SetupError
-from glasses_spark.reports.report import report_plots, require_report_packages
+from glasses_spark.reports.report import report_plots
+from glasses_spark.reports.template import require_report_packages
 from tests.html_page import HOSTILE, Page
 from tests.reports import pages
 from tests.reports.pages import METRICS, render

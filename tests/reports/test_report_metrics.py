@@ -4,26 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from glasses_spark.evaluation.curves import Curves
 from glasses_spark.reports.report_metrics import (
     confusion_section,
     curves_section,
     metrics_section,
     thresholds_section,
-    value_text,
 )
 from tests.html_page import Page
 from tests.reports import pages
 from tests.reports.pages import METRICS, render
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(None, "-"), (0.25, "0.2500"), (12345, "12,345"), ("local[2]", "local[2]")]
-)
-def test_values_are_formatted_by_type(value: Any, text: str) -> None:
-    assert value_text(value) == text
 
 
 def test_the_test_set_is_the_first_column_and_intervals_are_below_their_metric() -> None:

@@ -123,18 +123,20 @@ def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path, name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "error", "message"),
     [
-        ("config.toml", "is not a TOML file"),
-        ("metrics.json", "expected JSON"),
-        ("history.json", "expected JSON"),
-        ("predictions.parquet", "expected a Parquet file"),
+        ("config.toml", ConfigError, "is not a TOML file"),
+        ("metrics.json", DataError, "expected JSON"),
+        ("history.json", DataError, "expected JSON"),
+        ("predictions.parquet", DataError, "expected a Parquet file"),
     ],
 )
-def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, message: str) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(
+    tmp_path: Path, name: str, error: type[Exception], message: str
+) -> None:
     folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
     (folders[1] / name).write_text("{ damaged")
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(error, match=message) as caught:
         read_runs(folders)
     assert str(folders[1] / name) in str(caught.value)
 

@@ -47,9 +47,8 @@ def test_a_failing_import_does_not_end_the_block() -> None:
 def test_the_switch_turns_early_imports_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(Optimization.EARLY_IMPORT, "0")
     imported = threading.Event()
-    threads = threading.active_count()
 
     with imported_during(imported.set):
-        assert threading.active_count() == threads
+        pass
 
-    assert not imported.is_set()
+    assert not imported.wait(timeout=0.5)

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pyspark import TaskContext
@@ -29,6 +30,12 @@ from tests.runtime.processes import run
 
 def granted(*addresses: str) -> dict[str, ResourceInformation]:
     return {"gpu": ResourceInformation("gpu", list(addresses))}
+
+
+def enter_task(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Make this process look as if it ran a task to which Spark granted these GPUs."""
+    task = SimpleNamespace(resources=lambda: granted(*addresses))
+    monkeypatch.setattr(TaskContext, "get", lambda: task)
 
 
 class TestDeviceSettings:
@@ -81,25 +88,16 @@ class TestTakeGrantedGpu:
             monkeypatch.setenv(name, "")
             monkeypatch.delenv(name)
 
-    @pytest.fixture
-    def context(self, monkeypatch: pytest.MonkeyPatch) -> TaskContext:
-        """A task context, as if this process ran a task."""
-        # The constructor stores the context for the whole process, so it is restored afterwards.
-        monkeypatch.setattr(TaskContext, "_taskContext", None)
-        context = TaskContext()
-        monkeypatch.setattr(TaskContext, "_taskContext", context)
-        return context
-
     def test_outside_of_a_task_nothing_changes(self) -> None:
         take_granted_gpu()
 
         assert VISIBLE not in os.environ
 
     def test_the_device_is_chosen_before_tensorflow_is_imported(
-        self, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-        context._resources = granted("1")
+        enter_task(monkeypatch, "1")
 
         take_granted_gpu()
 
@@ -107,11 +105,11 @@ class TestTakeGrantedGpu:
         assert "tensorflow" not in sys.modules
 
     def test_the_granted_gpu_replaces_an_inherited_variable(
-        self, context: TaskContext, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
         monkeypatch.setenv(VISIBLE, "0,1,2,3")
-        context._resources = granted("2")
+        enter_task(monkeypatch, "2")
 
         take_granted_gpu()
 
@@ -119,17 +117,16 @@ class TestTakeGrantedGpu:
 
     def test_a_reused_process_keeps_its_gpu_and_logs_a_warning(
         self,
-        context: TaskContext,
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
-        context._resources = granted("0")
+        enter_task(monkeypatch, "0")
         take_granted_gpu()
         take_granted_gpu()
         assert not caplog.records
 
-        context._resources = granted("1")
+        enter_task(monkeypatch, "1")
         take_granted_gpu()
 
         assert os.environ[VISIBLE] == "0"

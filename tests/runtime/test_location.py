@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from glasses_spark.runtime.location import local_path, spark_path
+from glasses_spark.runtime.location import is_remote, is_uri, local_path, spark_path
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "100%20", "ü"])
@@ -41,3 +41,19 @@ def test_relative_paths_start_at_the_folder_of_python(
 def test_other_uris_are_unchanged(uri: str) -> None:
     assert local_path(uri) is None
     assert spark_path(uri) == uri
+
+
+@pytest.mark.parametrize(
+    ("location", "uri", "remote"),
+    [
+        ("faces", False, False),
+        ("/faces/a:b", False, False),
+        ("file:/faces", True, False),
+        ("file:///faces", True, False),
+        ("viewfs:/faces", True, True),
+        ("s3a://bucket/faces", True, True),
+        ("https://host/labels.csv", True, True),
+    ],
+)
+def test_a_uri_is_remote_unless_its_scheme_is_file(location: str, uri: bool, remote: bool) -> None:
+    assert (is_uri(location), is_remote(location)) == (uri, remote)

@@ -10,6 +10,7 @@ from glasses_spark.runtime.master import (
     is_local,
     is_local_master,
     is_on_this_machine,
+    master_in_settings,
 )
 
 LOCAL = ["local", "local[2]", "local[*]", "local[2,3]", "local[2, 3]", "local[*,1]"]
@@ -48,3 +49,17 @@ def test_malformed_masters_are_unknown(master: str) -> None:
 
 def test_a_local_session_is_local(spark: SparkSession) -> None:
     assert is_local(spark.sparkContext)
+
+
+@pytest.mark.parametrize(
+    ("master", "conf", "expected"),
+    [
+        ("local[2]", {"spark.master": "yarn"}, "local[2]"),
+        ("", {"spark.master": "yarn"}, "yarn"),
+        ("", {}, "local[*]"),
+    ],
+)
+def test_the_master_of_the_configuration_takes_precedence_over_the_setting(
+    master: str, conf: dict[str, str], expected: str
+) -> None:
+    assert master_in_settings(master, conf) == expected

@@ -77,7 +77,7 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.sql.shuffle.partitions": str(2 * (os.cpu_count() or 1)),
+        "spark.sql.shuffle.partitions": str(2 * len(os.sched_getaffinity(0))),
         # A quarter of the machine, from 1 to 4 GiB.
         "spark.driver.memory": f"{min(max(total_memory() // 4, 2**30), 2**32) // 2**20}m",
         ARROW_BATCH: "64",

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.runtime.task_slots import slots_in_settings, task_slots
+from glasses_spark.runtime.task_slots import (
+    count_workers,
+    slots_in_settings,
+    task_cpus,
+    task_slots,
+)
 
 EXECUTORS = {"spark.executor.instances": "5", "spark.executor.cores": "4"}
 GPUS = {"spark.executor.resource.gpu.amount": "2", "spark.task.resource.gpu.amount": "1"}
@@ -50,3 +55,15 @@ def test_slots_are_computed_from_the_master_and_the_settings(
 
 def test_a_local_session_has_a_slot_for_each_core(spark: SparkSession) -> None:
     assert task_slots(spark) == 2
+
+
+@pytest.mark.parametrize(("conf", "cpus"), [({}, 1), ({"spark.task.cpus": "3"}, 3)])
+def test_a_task_takes_one_core_unless_the_settings_say_more(
+    conf: dict[str, str], cpus: int
+) -> None:
+    assert task_cpus(conf.get) == cpus
+
+
+def test_auto_means_a_worker_for_each_slot() -> None:
+    assert count_workers("auto", slots=3) == 3
+    assert count_workers(5, slots=3) == 5

@@ -221,7 +221,7 @@ def test_saving_and_loading_start_no_spark_job(
         GlassesModel.load(str(tmp_path / "model"))
         assert list(context.statusTracker().getJobIdsForGroup("saving")) == []
         context.range(1).count()
-        assert len(context.statusTracker().getJobIdsForGroup("saving")) == 1
+        assert list(context.statusTracker().getJobIdsForGroup("saving")) != []
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)  # type: ignore[arg-type]
         context.setLocalProperty("spark.job.description", None)  # type: ignore[arg-type]

@@ -37,13 +37,13 @@ def test_each_batch_of_rows_gives_a_frame_of_as_many_predictions() -> None:
     x, _ = separable(10)
     expected = tiny_model().predict(x, verbose=0)[:, 0]
     np.testing.assert_allclose([row[0] for row in frames[0].prediction], expected, atol=1e-6)
-    assert frames[0].raw.isna().all()
+    assert frames[0].rawPrediction.isna().all()
 
 
-def test_logits_are_in_the_column_raw() -> None:
+def test_logits_are_in_the_column_of_raw_predictions() -> None:
     (frame,) = score([rows(5)], with_logits=True)
     probabilities = np.array([row[0] for row in frame.prediction])
-    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-frame.raw)), atol=1e-6)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-frame.rawPrediction)), atol=1e-6)
 
 
 def test_the_prediction_of_a_regression_is_a_number() -> None:

@@ -31,7 +31,7 @@ def test_a_learning_rate_replaces_that_of_the_optimizer() -> None:
 
 @pytest.mark.parametrize(("height", "width", "side"), [(15, 16, "height"), (16, 8, "width")])
 def test_an_image_that_is_too_small_is_refused(height: int, width: int, side: str) -> None:
-    with pytest.raises(ConfigError, match=rf"image\.{side}: expected at least 16 pixels"):
+    with pytest.raises(ConfigError, match=rf"image\.{side}: expected a whole number >= 16"):
         build_cnn(height, width)
 
 

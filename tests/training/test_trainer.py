@@ -12,7 +12,6 @@ from pyspark.sql import functions as F
 from glasses_spark import GlassesModel
 from glasses_spark.errors import TrainingError, WorkerError
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.training.trainer import driver_addresses
 from tests.training.tiny import ROWS, same_weights, tiny_estimator
 
 
@@ -130,19 +129,3 @@ def test_an_optimizer_with_loss_scaling_is_refused(frame: DataFrame) -> None:
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam())
     with pytest.raises(TrainingError, match="does not scale the loss"):
         tiny_estimator(optimizer=optimizer).fit(frame)
-
-
-@pytest.mark.parametrize(
-    ("conf", "expected"),
-    [
-        ({"spark.driver.host": "10.0.0.5"}, ("10.0.0.5", "10.0.0.5")),
-        (
-            {"spark.driver.host": "driver.example", "spark.driver.bindAddress": "0.0.0.0"},
-            ("driver.example", "0.0.0.0"),
-        ),
-    ],
-)
-def test_the_server_has_the_addresses_of_the_driver(
-    conf: dict[str, str], expected: tuple[str, str]
-) -> None:
-    assert driver_addresses(conf.get) == expected

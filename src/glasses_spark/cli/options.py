@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from glasses_spark.config.fields import Kind
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
@@ -67,18 +69,14 @@ def add_no_store(command: argparse.ArgumentParser) -> None:
     )
 
 
-def whole_number(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Return the argument type of whole numbers in a range.
+def whole_number_argument(kind: Kind) -> Callable[[str], object]:
+    """Return the argument type of a kind of whole numbers."""
 
-    Args:
-        low: Smallest value.
-        high: Largest value; None: no limit.
-    """
-    wanted = f"a whole number >= {low}" if high is None else f"a whole number from {low} to {high}"
-
-    def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < low or (high is not None and int(text) > high):
-            raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
-        return int(text)
+    def parse(text: str) -> object:
+        try:
+            # Digits only: `int` also accepts "1_000".
+            return kind.parse(int(text) if text.isdecimal() else text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {kind.wanted}, got {text!r}") from None
 
     return parse

@@ -63,8 +63,7 @@ class Config:
             ConfigError: The file cannot be read, or keys or values are wrong; the
                 message lists all of them.
         """
-        sections = {} if path is None else read_toml(Path(path))
-        return cls._build(sections, _apply(overrides, sections))
+        return cls._build({} if path is None else read_toml(Path(path)), overrides)
 
     @classmethod
     def from_dict(cls, sections: Mapping[str, Any]) -> Config:
@@ -73,7 +72,7 @@ class Config:
         Raises:
             ConfigError: Keys or values are wrong; the message lists all of them.
         """
-        return cls._build(sections, [])
+        return cls._build(sections)
 
     @classmethod
     def from_saved_run(cls, path: str | Path) -> Config:
@@ -98,7 +97,7 @@ class Config:
         run = saved.get("run", {})
         if isinstance(run, Mapping) and "seed" in run:
             sections["run"] = {"seed": run["seed"]}
-        return cls._build(sections, [])
+        return cls._build(sections)
 
     def override(self, overrides: Sequence[str]) -> Config:
         """Return a copy with overrides ``section.key=value`` applied, as ``load`` applies them.
@@ -106,11 +105,12 @@ class Config:
         Raises:
             ConfigError: Keys or values are wrong; the message lists all of them.
         """
-        sections: dict[str, Any] = self.to_dict()
-        return self._build(sections, _apply(overrides, sections))
+        return self._build(self.to_dict(), overrides)
 
     @classmethod
-    def _build(cls, sections: Mapping[str, Any], problems: list[str]) -> Config:
+    def _build(cls, sections: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
+        sections = dict(sections)
+        problems = [problem for item in overrides if (problem := _override(sections, item))]
         built: dict[str, Any] = {}
         for name, values in sections.items():
             if name not in SECTIONS:
@@ -209,15 +209,8 @@ def _contradictions(
     return (calibration if evaluation.calibrate else []) + [
         f"training.{name}: expected split.validation above 0 with it, because it uses the "
         "validation loss, got 0"
-        for name in ("early_stopping", "reduce_learning_rate")
-        if getattr(training, name)
+        for name in training.validation_settings()
     ]
-
-
-def _apply(overrides: Sequence[str], sections: dict[str, Any]) -> list[str]:
-    """Put overrides into the sections; return a message for each malformed one."""
-    problems = [_override(sections, override) for override in overrides]
-    return [problem for problem in problems if problem is not None]
 
 
 def _override(sections: dict[str, Any], override: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from glasses_spark.config.fields import (
     key,
@@ -14,6 +15,15 @@ from glasses_spark.config.fields import (
     whole_number_or,
 )
 from glasses_spark.config.section import Section, refuse
+
+QUARANTINE: Final = "quarantine"
+FAIL: Final = "fail"
+
+TOGETHER: Final = "together"
+IGNORE: Final = "ignore"
+
+# Height and width of an image in pixels, which the convolutions and pooling layers of the CNN need.
+SMALLEST_SIDE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ class DataConfig(Section):
     )
     glob: str = key("*.png", text("a file name pattern"), "File names of the images in the folder.")
     on_bad: str = key(
-        "quarantine",
-        one_of("quarantine", "fail"),
+        QUARANTINE,
+        one_of(QUARANTINE, FAIL),
         "What to do with an image that cannot be decoded: quarantine it with its reason, or stop.",
     )
     max_bad_fraction: float = key(
@@ -65,14 +75,22 @@ class DataConfig(Section):
         unit="images",
     )
 
+    @property
+    def allowed_bad_fraction(self) -> float:
+        """Largest fraction of bad images to accept, in [0, 1]; 0 if ``on_bad`` is ``"fail"``."""
+        return self.max_bad_fraction if self.on_bad == QUARANTINE else 0.0
+
 
 @dataclass(frozen=True)
 class ImageConfig(Section):
     """The size to which every image is resized."""
 
-    # The CNN's convolutions and pooling layers need at least 16 pixels.
-    height: int = key(128, whole_number(16, 1024), "Height of the model's input.", unit="pixels")
-    width: int = key(128, whole_number(16, 1024), "Width of the model's input.", unit="pixels")
+    height: int = key(
+        128, whole_number(SMALLEST_SIDE, 1024), "Height of the model's input.", unit="pixels"
+    )
+    width: int = key(
+        128, whole_number(SMALLEST_SIDE, 1024), "Width of the model's input.", unit="pixels"
+    )
 
 
 @dataclass(frozen=True)
@@ -94,8 +112,8 @@ class SplitConfig(Section):
         unit="fraction of the images",
     )
     near_duplicates: str = key(
-        "together",
-        one_of("together", "ignore"),
+        TOGETHER,
+        one_of(TOGETHER, IGNORE),
         "Whether near-duplicates go into the same set, so that the test set has no copy of a "
         "training image, or each image is assigned by its own number.",
     )

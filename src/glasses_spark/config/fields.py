@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Final, TypeVar
 
 from glasses_spark.config.toml_text import shown
@@ -95,12 +96,13 @@ def whole_number(low: int | None = None, high: int | None = None) -> Kind:
         wanted += f" >= {low}" if high is None else f" from {low} to {high}"
 
     def parse(value: object) -> int:
-        # True is an int to Python, but not in a configuration.
-        if isinstance(value, bool) or not isinstance(value, int):
+        # True is an int to Python, but not in a configuration. NumPy's integers are integral.
+        if isinstance(value, bool) or not isinstance(value, Integral):
             raise ValueError
-        if (low is not None and value < low) or (high is not None and value > high):
+        whole = int(value)
+        if (low is not None and whole < low) or (high is not None and whole > high):
             raise ValueError
-        return value
+        return whole
 
     return Kind(wanted, parse)
 
@@ -121,9 +123,9 @@ def number(accepts: Callable[[float], bool], wanted: str) -> Kind:
     """Return the kind of finite numbers that ``accepts`` returns true for."""
 
     def parse(value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise ValueError
-        if not math.isfinite(value) or not accepts(value):
+        if not math.isfinite(value) or not accepts(float(value)):
             raise ValueError
         return float(value)
 

@@ -29,11 +29,16 @@ BFLOAT16: Final = "bfloat16"
 
 KERAS_KERNELS: Final = "keras"
 
+UNWEIGHTED: Final = "none"
+BALANCED: Final = "balanced"
+
+DEFAULT_OPTIMIZER: Final = "adam"
+
 OPTIMIZERS: Final = (
     "adadelta",
     "adafactor",
     "adagrad",
-    "adam",
+    DEFAULT_OPTIMIZER,
     "adamax",
     "adamw",
     "ftrl",
@@ -45,6 +50,9 @@ OPTIMIZERS: Final = (
 
 # The Keras losses of classification that compare one probability with one label.
 LOSSES: Final = ("binary_crossentropy", "binary_focal_crossentropy")
+
+# A cross-validation of one fold has no images to train on.
+FEWEST_FOLDS: Final = 2
 
 
 @dataclass(frozen=True)
@@ -61,10 +69,10 @@ class ModelConfig(Section):
 
 @dataclass(frozen=True)
 class TrainingSettings(Section):
-    """Settings of a fit, from whichever side it is started.
+    """Settings of a fit that the TOML file, the estimator and ``build_estimator`` share.
 
-    A field here is a key of ``[training]`` in the TOML file, a Param of
-    ``GlassesEstimator`` and a keyword of ``build_estimator``, and reaches the fit.
+    Each field is a key of ``[training]`` in the TOML file, a Param of
+    ``GlassesEstimator`` and a keyword of ``build_estimator``.
     """
 
     epochs: int = key(10, whole_number(1), "Passes over the training images.", unit="epochs")
@@ -151,6 +159,11 @@ class TrainingSettings(Section):
             for name, setting in declared_keys(TrainingSettings).items()
         }
 
+    def validation_settings(self) -> dict[str, int]:
+        """Return the settings in use that need validation images, by name of the field."""
+        names = ("early_stopping", "reduce_learning_rate")
+        return {name: value for name in names if (value := getattr(self, name))}
+
 
 @dataclass(frozen=True)
 class TrainingConfig(TrainingSettings):
@@ -158,7 +171,7 @@ class TrainingConfig(TrainingSettings):
 
     # From here on: settings by name. The Params of these names take Keras objects, and the
     # weight of each label.
-    optimizer: str = key("adam", one_of(*OPTIMIZERS), "Keras optimizer, by name.")
+    optimizer: str = key(DEFAULT_OPTIMIZER, one_of(*OPTIMIZERS), "Keras optimizer, by name.")
     loss: str = key("binary_crossentropy", one_of(*LOSSES), "Keras loss, by name.")
     metrics: tuple[str, ...] = key(
         ("accuracy",),
@@ -166,8 +179,8 @@ class TrainingConfig(TrainingSettings):
         "Keras metrics to compute in each epoch.",
     )
     class_weight: str = key(
-        "none",
-        one_of("none", "balanced"),
+        UNWEIGHTED,
+        one_of(UNWEIGHTED, BALANCED),
         "Weight of an image in the loss: the same for all, or such that both labels have the same "
         "total weight.",
     )
@@ -205,7 +218,7 @@ class EvaluationConfig(Section):
     folds: int = key(
         # Of the usual 5 and 10 the one that takes half the time.
         5,
-        whole_number(2, 100),
+        whole_number(FEWEST_FOLDS, 100),
         "Number of folds of a cross-validation; each fold is the test set of one fit.",
         unit="folds",
     )

@@ -28,7 +28,7 @@ _HALVINGS: Final = 60
 
 @dataclass(frozen=True)
 class Quality:
-    """Quality of the probabilities of one part of the split.
+    """Quality of the probabilities of one set of the split.
 
     Attributes:
         log_loss: Nats per image.
@@ -109,7 +109,7 @@ def fit_temperature(scores: Scores) -> float | None:
 
 
 def calibrate(scores: Mapping[str, Scores], *, on: str) -> Calibration:
-    """Fit a temperature on one part and measure its effect on all parts.
+    """Fit a temperature on one set and measure its effect on all sets.
 
     Args:
         scores: The model's own scores, by part.

@@ -10,14 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from glasses_spark.columns import TEST, TRAIN, VALIDATION
 from glasses_spark.evaluation.mcnemar import McNemar, holm, mcnemar
 
 # The customary significance level.
 ALPHA: Final = 0.05
 
-TEST: Final = "test"
 # The test set first: runs are compared by it.
-_PARTS: Final = (TEST, "validation", "train")
+_PARTS: Final = (TEST, VALIDATION, TRAIN)
 
 _HIGHER_IS_BETTER: Final = frozenset(
     {

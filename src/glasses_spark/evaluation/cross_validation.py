@@ -15,7 +15,9 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CLUSTER, FOLD, ID, LABEL
-from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.config.fields import whole_number
+from glasses_spark.config.training import FEWEST_FOLDS
+from glasses_spark.errors import DataError
 from glasses_spark.evaluation.metrics import Metrics
 from glasses_spark.preprocessing.split import split_key
 
@@ -117,10 +119,9 @@ def assign_folds(images: DataFrame, *, folds: int, seed: int) -> DataFrame:
         ``id`` and ``fold`` (int, from 0).
 
     Raises:
-        ConfigError: ``folds`` is less than 2.
+        ConfigError: ``folds`` is not a whole number of at least 2.
     """
-    if folds < 2:
-        raise ConfigError(f"evaluation.folds: expected a whole number of at least 2, got {folds}")
+    whole_number(FEWEST_FOLDS).check("evaluation.folds", folds)
     rows = images.select(ID, LABEL, F.col(split_key(images)).cast("bigint").alias(CLUSTER))
     # A cluster with both labels belongs to the stratum of its smallest id.
     stratum = F.min_by(LABEL, ID).over(Window.partitionBy(CLUSTER))

@@ -95,7 +95,7 @@ class HistogramBin:
 
 @dataclass(frozen=True)
 class Curves:
-    """Curves of the predictions of one part of the split, at most 500 points each.
+    """Curves of the predictions of one set of the split, at most 500 points each.
 
     Attributes:
         roc: From (0, 0) to (1, 1), both rates non-decreasing; empty if all images have the
@@ -116,7 +116,7 @@ class Curves:
 
 
 def make_curves(scores: Scores) -> Curves:
-    """Compute the curves of one part of the split."""
+    """Compute the curves of one set of the split."""
     ranking = rank(scores)
     return Curves(
         roc=_roc(ranking) if ranking.has_both_labels else (),

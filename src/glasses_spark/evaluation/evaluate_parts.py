@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from glasses_spark.columns import TEST, VALIDATION
 from glasses_spark.evaluation.curves import Curves, make_curves
 from glasses_spark.evaluation.metrics import Metrics, metrics_of
 from glasses_spark.evaluation.scores import Scores
 from glasses_spark.evaluation.threshold import Costs, Thresholds, choose_thresholds
-from glasses_spark.preprocessing.split import TEST, VALIDATION
 
 
 @dataclass(frozen=True)

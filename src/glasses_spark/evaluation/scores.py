@@ -11,10 +11,9 @@ import numpy.typing as npt
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import LABEL, PREDICTION, RAW_PREDICTION
+from glasses_spark.columns import LABEL, PARTS, PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.confusion import Confusion
-from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION
 
 # The default of `keras.config.epsilon()`: Keras clips probabilities to [1e-7, 1 - 1e-7] in
 # its binary cross-entropy, so our log loss is comparable with its `loss`.
@@ -34,7 +33,7 @@ _LOGIT: Final = "logit"
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-_ORDER: Final = {TRAIN: 0, VALIDATION: 1, TEST: 2}
+_ORDER: Final = {part: index for index, part in enumerate(PARTS)}
 
 # The values that rows may have, by the name used in messages and for the count of violations.
 _EXPECTED: Final = {
@@ -46,7 +45,7 @@ _EXPECTED: Final = {
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Labels and scores of one part of the split, bounded in size.
+    """Labels and scores of one set of the split, bounded in size.
 
     Each entry is one image, or, for more than 200,000 rows, all images in one bin of the logit.
 

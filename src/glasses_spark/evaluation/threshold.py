@@ -31,7 +31,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Metrics of one part of the split at one threshold.
+    """Metrics of one set of the split at one threshold.
 
     Attributes:
         accuracy: Fraction in [0, 1] of images with a correct predicted label.
@@ -89,7 +89,7 @@ class Thresholds:
 def choose_thresholds(
     scores: Mapping[str, Scores], *, on: str, configured: float, costs: Costs
 ) -> Thresholds:
-    """Choose thresholds on one part and compute their metrics on all parts.
+    """Choose thresholds on one set and compute their metrics on all sets.
 
     Args:
         scores: Scores by part.

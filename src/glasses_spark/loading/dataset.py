@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, FILE_PATH, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH
-from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.config.data import DataConfig
+from glasses_spark.errors import DataError
 from glasses_spark.loading.account import Account, log_account
 from glasses_spark.loading.images import (
     check_listing,
@@ -144,20 +145,19 @@ def load_dataset(
         labels_sha256: Expected SHA-256 of the labels file; empty to accept any file.
         glob: Pattern of the base names.
         limit: Largest number of images to use, at least 2; each label keeps its share.
-            The choice depends on a hash of seed and id.
+            The choice depends on a hash of seed and id. None or 0 uses all.
         seed: Seed of that choice.
 
     Returns:
         The images and the counts, which are also logged.
 
     Raises:
-        ConfigError: The limit is below 2.
+        ConfigError: The limit is 1 or negative.
         LabelsError: The labels cannot be used.
         ImagesError: The images cannot be used.
         DataError: No image has a label.
     """
-    if limit is not None and limit < 2:
-        raise ConfigError(f"data.limit is {limit}: give at least 2, one image of each label")
+    limit = DataConfig(limit=limit or 0).limit or None  # checked by the section
     label_of = load_labels(spark, labels, sha256=labels_sha256)
     source = open_images(spark, images, glob=glob)
     listing = Listing(source)

@@ -16,7 +16,14 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import CONTENT, FILE_PATH, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.empty_files import find_empty_files
-from glasses_spark.loading.listing import LISTED_LOCAL, UNNUMBERED, Listing, base_name
+from glasses_spark.loading.listing import (
+    EXTENSION,
+    LISTED_LOCAL,
+    NUMBER,
+    UNNUMBERED,
+    Listing,
+    base_name,
+)
 from glasses_spark.runtime.hadoop import reason_of
 from glasses_spark.runtime.location import spark_path
 
@@ -259,7 +266,7 @@ def _path_of(name: Column) -> Column:
 def _id_of(path: Column) -> Column:
     """Extract the last number of the base name; the extension may hold another (``.jp2``)."""
     name = F.substring_index(path, "/", -1)
-    stem = F.regexp_replace(name, r"\.[A-Za-z][A-Za-z0-9]*$", "")
-    digits = F.regexp_extract(stem, r"([0-9]+)[^0-9]*$", 1)
+    stem = F.regexp_replace(name, EXTENSION.pattern, "")
+    digits = F.regexp_extract(stem, NUMBER.pattern, 1)
     # Without digits "", with too many a number above an int: both become null.
     return digits.try_cast("int").alias(ID)

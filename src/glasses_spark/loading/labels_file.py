@@ -91,11 +91,13 @@ def check_digest(content: bytes, sha256: str, *, name: str) -> None:
 
 
 def redact_url(location: str) -> str:
-    """Remove user, password and query, which may be secret, from an http(s) URL."""
+    """Remove a password and its user from a URI, and all user data and the query from a URL."""
     parts = urlsplit(location)
-    if parts.scheme.lower() not in ("http", "https"):
-        return location
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    user, _, host = parts.netloc.rpartition("@")
+    if parts.scheme.lower() in ("http", "https"):
+        return f"{parts.scheme}://{host}{parts.path}"
+    # Without a password it may be a container, as in abfss://container@account/labels.csv.
+    return location.replace(f"{user}@", "", 1) if ":" in user else location
 
 
 def _read_rows(content: bytes, name: str) -> list[tuple[int, list[str]]]:

@@ -26,8 +26,10 @@ CHUNK: Final = 50_000
 # Id of a file without a number in its name.
 UNNUMBERED: Final = -1
 
-_EXTENSION: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
-_NUMBER: Final = re.compile(r"([0-9]+)[^0-9]*$")
+# Extension of a base name, and the last number of the rest. `_id_of` in images.py evaluates them
+# in SQL, so the syntax is common to Python and Java.
+EXTENSION: Final = re.compile(r"\.[A-Za-z][A-Za-z0-9]*$")
+NUMBER: Final = re.compile(r"([0-9]+)[^0-9]*$")
 
 # Beginning of the name of a file on a disk: in the listing, and in scans.
 LISTED_LOCAL: Final = re.compile(r"^([^:/]+):///")
@@ -134,7 +136,7 @@ def number_in(name: str) -> int | None:
 
     The extension is ignored: ``face-1.jp2`` has the number 1.
     """
-    match = _NUMBER.search(_EXTENSION.sub("", name))
+    match = NUMBER.search(EXTENSION.sub("", name))
     if match is None or int(match[1]) > MAX_ID:
         return None
     return int(match[1])

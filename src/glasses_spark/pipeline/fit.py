@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import IS_VALIDATION, LABEL, PIXELS, RAW_PREDICTION
+from glasses_spark.columns import IS_VALIDATION, LABEL, PIXELS, RAW_PREDICTION, VALIDATION
 from glasses_spark.config.config import Config
+from glasses_spark.config.training import BALANCED
 from glasses_spark.pipeline.pixels import part_column
-from glasses_spark.preprocessing.split import VALIDATION
 from glasses_spark.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def fit_model(
     # Imported here because it imports TensorFlow, which the stages before do not need.
     from glasses_spark.training.build import build_estimator
 
-    training, network = config.training, _build_network(config)
+    training, network = config.training, build_network(config)
     if show_summary:
         progress.model(_summary(network))
     if config.split.validation:
@@ -48,7 +48,7 @@ def fit_model(
             metrics=list(training.metrics),
             rawPredictionCol=RAW_PREDICTION,
             seed=config.run.seed,
-            class_weight=class_weights(train) if training.class_weight == "balanced" else None,
+            class_weight=class_weights(train) if training.class_weight == BALANCED else None,
             callbacks=[_epoch_reporter(show_epoch)],
         )
         model: GlassesModel = estimator.fit(train)
@@ -72,7 +72,8 @@ def class_weights(train: DataFrame) -> dict[float, float]:
     return {label: rows / (len(counts) * count) for label, count in counts.items()}
 
 
-def _build_network(config: Config) -> Any:
+def build_network(config: Config) -> Any:
+    """Build the CNN of a configuration, compiled."""
     from glasses_spark.training.model import build_cnn
 
     return build_cnn(

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame, SparkSession
 
-from glasses_spark.columns import ID, LABEL, PATH, PREDICTED_LABEL, PREDICTION, SPLIT
+from glasses_spark.columns import (
+    ID,
+    LABEL,
+    PATH,
+    PREDICTED_LABEL,
+    PREDICTION,
+    SPLIT,
+    TEST,
+    TRAIN,
+    VALIDATION,
+)
 from glasses_spark.config.config import Config
 from glasses_spark.errors import ConfigError
 from glasses_spark.evaluation.calibration import Calibration
@@ -33,7 +43,7 @@ from glasses_spark.pipeline.score import (
 from glasses_spark.pipeline.stopwatch import Stopwatch
 from glasses_spark.preprocessing.digest import data_digest
 from glasses_spark.preprocessing.quarantine import QuarantineResult
-from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_by_id
+from glasses_spark.preprocessing.split import split_by_id
 from glasses_spark.runs.cross_validation import CrossValidation, write_cross_validation
 from glasses_spark.runs.folder import CROSS_VALIDATION, check_run_folder, cross_validation_folder
 from glasses_spark.runs.remote_folder import check_run_location
@@ -268,7 +278,7 @@ class GlassesPipeline:
             pixels: ``id``, ``path``, ``label`` and ``pixels``.
 
         Returns:
-            ``id``, ``path``, ``label``, ``split`` (the part of the image),
+            ``id``, ``path``, ``label``, ``split`` (the set of the image),
             ``prediction``, ``rawPrediction`` (if the model returns it) and
             ``predicted_label``.
         """

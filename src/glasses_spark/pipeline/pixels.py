@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from glasses_spark.columns import ID
+from glasses_spark.columns import ID, TEST, TRAIN, VALIDATION
 from glasses_spark.config.config import Config
+from glasses_spark.config.data import FAIL, IGNORE
 from glasses_spark.errors import DataError, ImagesError
 from glasses_spark.loading.account import Account
 from glasses_spark.loading.dataset import Dataset
@@ -28,7 +29,7 @@ from glasses_spark.preprocessing.quarantine import (
     count_images,
     quarantine_images,
 )
-from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION, split_column, split_key
+from glasses_spark.preprocessing.split import split_column, split_key
 from glasses_spark.preprocessing.store.pixel_store import PixelStore, StoredPixels, resolve_root
 from glasses_spark.runtime.progress import Progress
 
@@ -77,7 +78,6 @@ def decode_images(dataset: Dataset, config: Config, progress: Progress) -> Decod
         ImagesError: More images than allowed cannot be decoded. Nothing stays persisted.
     """
     data = config.data
-    max_bad_fraction = data.max_bad_fraction if data.on_bad == "quarantine" else 0.0
     stored: StoredPixels | None = None
     try:
         with progress.stage(
@@ -86,13 +86,13 @@ def decode_images(dataset: Dataset, config: Config, progress: Progress) -> Decod
             stored = _store_pixels(dataset, config)
             counts = stored.counts or count_images(stored.frame, part_column(config))
             images = quarantine_images(
-                stored.frame, max_bad_fraction=max_bad_fraction, counts=counts
+                stored.frame, max_bad_fraction=data.allowed_bad_fraction, counts=counts
             )
             return DecodedPixels(stored.frame, images, counts, stored.decoded, stored.reused)
     except BaseException as error:
         if stored is not None:
             stored.frame.unpersist()
-        if isinstance(error, ImagesError) and data.on_bad == "fail":
+        if isinstance(error, ImagesError) and data.on_bad == FAIL:
             raise ImagesError(f'data.on_bad is "fail": {error}') from error
         raise
 
@@ -109,7 +109,7 @@ def cluster_images(
             search.
         progress: Reports the stage.
     """
-    if config.split.near_duplicates == "ignore":
+    if config.split.near_duplicates == IGNORE:
         return pixels
     good, image = pixels.images.good, config.image
     try:
@@ -173,21 +173,22 @@ def part_column(config: Config, pixels: DataFrame | None = None) -> Column:
 
 
 def require_all_parts(pixels: DecodedPixels, config: Config) -> None:
-    """Check that no part of the split is empty.
+    """Check that no set of the split is empty.
 
     Raises:
-        DataError: A part has no images.
+        DataError: A set has no images.
     """
     split, counts = config.split, _count_parts(pixels, config)
-    # Each part with the key of its fraction; the training set is what test leaves.
+    # Each set with the key of its fraction; the training set is what test leaves.
     fractions = {TRAIN: "test", TEST: "test"}
     if split.validation:
         fractions[VALIDATION] = "validation"
     for part, fraction in fractions.items():
         if not counts[part]:
+            name = "training" if part == TRAIN else part
             raise DataError(
-                f"the {part} part of the split is empty: found {counts.total()} images, "
-                f"wanted at least one in each part. Use more images, or another "
+                f"the {name} set is empty: found {counts.total()} images, "
+                f"wanted at least one in each set. Use more images, or another "
                 f"split.{fraction} than {getattr(split, fraction)} or run.seed than "
                 f"{config.run.seed}"
             )

@@ -17,6 +17,8 @@ from glasses_spark.columns import (
     PREDICTION,
     RAW_PREDICTION,
     SPLIT,
+    TEST,
+    VALIDATION,
 )
 from glasses_spark.config.config import Config
 from glasses_spark.evaluation.calibration import (
@@ -30,7 +32,6 @@ from glasses_spark.evaluation.metrics import Metrics, add_predicted_label
 from glasses_spark.evaluation.scores import Scores, collect_scores
 from glasses_spark.evaluation.threshold import Costs
 from glasses_spark.pipeline.pixels import part_column
-from glasses_spark.preprocessing.split import TEST, VALIDATION
 from glasses_spark.reports.gallery import Gallery, choose_faces
 
 if TYPE_CHECKING:

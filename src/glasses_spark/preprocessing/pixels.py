@@ -29,12 +29,12 @@ from glasses_spark.columns import (
 )
 from glasses_spark.errors import ConfigError
 from glasses_spark.preprocessing.decoding.batches import SOURCE, make_decoder
+from glasses_spark.runtime.spark_settings import ARROW_BATCH
 
 logger = logging.getLogger(__name__)
 
 # Largest number of image files in one Arrow batch: 1,024 of the Kaggle set take 1.2 GB.
 _MANY_RECORDS: Final = 1024
-_RECORDS_KEY: Final = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 # The columns that tasks can add from the files that they open.
 _STATE_FIELDS: Final = {
@@ -114,10 +114,10 @@ def check_size(height: int, width: int) -> None:
 
 def warn_about_large_batches(frame: DataFrame) -> None:
     """Log a warning if a session configured elsewhere may put gigabytes into one batch."""
-    records = int(frame.sparkSession.conf.get(_RECORDS_KEY, "0") or 0)
+    records = int(frame.sparkSession.conf.get(ARROW_BATCH, "0") or 0)
     if not 0 < records <= _MANY_RECORDS:
         logger.warning(
             "%s is %d: a Python worker may hold that many image files in memory. Set it to 64",
-            _RECORDS_KEY,
+            ARROW_BATCH,
             records,
         )

@@ -11,7 +11,8 @@ from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import ERROR, ID, LABEL, PATH, PIXELS
-from glasses_spark.errors import ConfigError, ImagesError
+from glasses_spark.config.data import DataConfig
+from glasses_spark.errors import ImagesError
 
 logger = logging.getLogger(__name__)
 
@@ -135,10 +136,7 @@ def quarantine_images(
         ConfigError: ``max_bad_fraction`` is not in [0, 1].
         ImagesError: More images could not be decoded than allowed, or none could.
     """
-    if not 0 <= max_bad_fraction <= 1:
-        raise ConfigError(
-            f"data.max_bad_fraction is {max_bad_fraction}: give a fraction from 0 to 1"
-        )
+    DataConfig(max_bad_fraction=max_bad_fraction)  # checks the fraction
     if counts is None:
         counts = count_images(frame)
     images, bad = counts.images, counts.bad

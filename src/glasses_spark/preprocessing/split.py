@@ -7,13 +7,8 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import CLUSTER, ID
-from glasses_spark.errors import ConfigError
-
-TRAIN: Final = "train"
-VALIDATION: Final = "validation"
-TEST: Final = "test"
-PARTS: Final = (TRAIN, VALIDATION, TEST)
+from glasses_spark.columns import CLUSTER, ID, TEST, TRAIN, VALIDATION
+from glasses_spark.config.data import SplitConfig
 
 # The upper bits of the hash, as many as a double represents exactly.
 _BITS: Final = 53
@@ -28,7 +23,7 @@ def split_column(*, test: float, validation: float = 0.0, seed: int, key: str = 
     1,000 rows, 200 +- 25 (two standard deviations) are in a test set of 0.2.
 
     Args:
-        test: Fraction of all rows in the test set, in [0, 1).
+        test: Fraction of all rows in the test set, above 0 and below 1.
         validation: Fraction of all rows in the validation set, in [0, 1); the sum with
             ``test`` is below 1.
         seed: Seed of the split, a 64-bit integer.
@@ -41,7 +36,7 @@ def split_column(*, test: float, validation: float = 0.0, seed: int, key: str = 
     Raises:
         ConfigError: A fraction is out of range, or no rows are left to train on.
     """
-    _check_fractions(test, validation)
+    SplitConfig(test=test, validation=validation)  # checks the fractions
     chance = _chance(seed, key)
     return F.when(chance < test, TEST).when(chance < test + validation, VALIDATION).otherwise(TRAIN)
 
@@ -63,8 +58,6 @@ def split_by_id(frame: DataFrame, *, test: float, seed: int) -> tuple[DataFrame,
     Raises:
         ConfigError: ``test`` is not between 0 and 1.
     """
-    if not 0 < test < 1:
-        raise ConfigError(f"split.test is {test}: give a fraction above 0 and below 1, such as 0.2")
     part = split_column(test=test, seed=seed, key=split_key(frame))
     return frame.where(part == TRAIN), frame.where(part == TEST)
 
@@ -84,14 +77,3 @@ def _chance(seed: int, key: str) -> Column:
     # Spark hashes an int and a bigint of the same value differently.
     mixed = F.xxhash64(F.lit(seed).cast("bigint"), F.lit("split"), F.col(key).cast("bigint"))
     return F.shiftrightunsigned(mixed, 64 - _BITS) / F.lit(float(2**_BITS))
-
-
-def _check_fractions(test: float, validation: float) -> None:
-    for key, fraction in (("split.test", test), ("split.validation", validation)):
-        if not 0 <= fraction < 1:
-            raise ConfigError(f"{key} is {fraction}: give a fraction of at least 0 and below 1")
-    if test + validation >= 1:
-        raise ConfigError(
-            f"split.test={test} and split.validation={validation} leave no rows to train on. "
-            "Their sum must be below 1"
-        )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from glasses_spark.evaluation.compare import ALPHA, Comparison, Curve, Line, Pair
+from glasses_spark.notebook_html import number
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,14 +34,11 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def value_text(value: Any) -> str:
-    """Format a metric: a dash for None, four decimals for floats, thousands separated."""
-    if value is None:
-        return "-"
+    """Format a metric, with two digits if it is below 0.001."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.1e}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    is_small = isinstance(value, float) and 0 < abs(value) < 0.001
+    return f"{value:.1e}" if is_small else number(value)
 
 
 def seconds_text(value: Any) -> str:

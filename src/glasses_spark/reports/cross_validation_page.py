@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final, TypeAlias
 
-import cv2
-import numpy as np
-import numpy.typing as npt
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from glasses_spark.columns import ID, PIXELS
 from glasses_spark.evaluation.cross_validation import SHOWN
 from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt
+from glasses_spark.notebook_html import number
+from glasses_spark.reports.pictures import Picture, data_uri, pictures_by_id
+from glasses_spark.reports.plots.palette import DARK, LIGHT
 
 # Pixels of images by their ids.
-Pictures: TypeAlias = Mapping[int, npt.NDArray[np.uint8]]
+Pictures: TypeAlias = Mapping[int, Picture]
 
 # Labels in doubt that are shown with a picture: four rows on a wide page.
 PICTURES: Final = 24
@@ -32,11 +29,10 @@ _TITLES: Final = {
 
 _LABELS: Final = {0.0: "no glasses", 1.0: "glasses"}
 
-_STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --ink: #1b1d21; --muted: #5a5f68;
-  --paper: #fff; --dot: #1f5fae; --warn: #b04f0c; }
-@media (prefers-color-scheme: dark) { :root { --ink: #ececee; --muted: #a6abb4;
-  --paper: #1c1f24; --dot: #86b6f6; --warn: #f2a768; } }
+_STYLE: Final = (
+    f":root {{ color-scheme: light dark; {LIGHT.css} }}\n"
+    f"@media (prefers-color-scheme: dark) {{ :root {{ {DARK.css} }} }}\n"
+    """\
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto;
   padding: 0 1rem; color: var(--ink); background: var(--paper); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
@@ -54,10 +50,11 @@ figcaption, .muted { color: var(--muted); }
   gap: 1rem; padding: 0; list-style: none; }
 .faces img { width: 100%; height: auto; image-rendering: auto; border-radius: .3rem; }
 .faces p { margin: 0; font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
-.likely { color: var(--warn); font-weight: 600; }
+.likely { color: var(--none); font-weight: 600; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); }
 @media print { .faces li, figure { break-inside: avoid; } }
 """
+)
 
 
 def fetch_pictures(
@@ -81,8 +78,7 @@ def fetch_pictures(
         Pictures by id, each ``(height, width)``, uint8 grey.
     """
     ids = [label.id for label in doubted[:count]]
-    rows = pixels.where(F.col(ID).isin(ids)).select(ID, PIXELS).collect()
-    return {row[ID]: np.frombuffer(row[PIXELS], np.uint8).reshape(height, width) for row in rows}
+    return pictures_by_id(pixels, ids, height=height, width=width)
 
 
 def render_cross_validation(
@@ -184,7 +180,7 @@ def _plot(
     step = (right - left) / len(values)
     dots = "".join(
         f'<circle cx="{left + step * (index + 0.5):.1f}" cy="{y(value)}" r="4.5" '
-        f'fill="var(--dot)"><title>fold {index + 1}: {value:.4f}</title></circle>'
+        f'fill="var(--glasses)"><title>fold {index + 1}: {value:.4f}</title></circle>'
         f'<text x="{left + step * (index + 0.5):.1f}" y="{bottom + 18}" text-anchor="middle">'
         f"{index + 1}</text>"
         for index, value in enumerate(values)
@@ -202,9 +198,9 @@ def _plot(
         f'<figure><svg viewBox="0 0 360 176" role="img" aria-label="{escape(alt)}" '
         'font-size="11" fill="var(--muted)">'
         f'<rect x="{left}" y="{y(mean[name] + deviation[name])}" width="{right - left}" '
-        f'height="{band:.1f}" fill="var(--dot)" opacity="0.15"/>'
+        f'height="{band:.1f}" fill="var(--glasses)" opacity="0.15"/>'
         f'<line x1="{left}" x2="{right}" y1="{y(mean[name])}" y2="{y(mean[name])}" '
-        'stroke="var(--dot)" stroke-dasharray="4 3"/>'
+        'stroke="var(--glasses)" stroke-dasharray="4 3"/>'
         f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="var(--line)"/>'
         f"{tick_labels}{dots}</svg>"
         f"<figcaption>{escape(_TITLES[name])} by fold, with mean and standard deviation"
@@ -217,20 +213,16 @@ def _gallery(doubted: Sequence[DoubtedLabel], pictures: Pictures) -> str:
     return f'<ol class="faces">\n{"".join(items)}</ol>' if items else "<p>None.</p>"
 
 
-def _face(doubted: DoubtedLabel, picture: npt.NDArray[np.uint8]) -> str:
+def _face(doubted: DoubtedLabel, picture: Picture) -> str:
     label, name = _LABELS[doubted.label], escape(doubted.path.rsplit("/", 1)[-1])
     mark = '<br><span class="likely">likely wrong</span>' if doubted.likely_wrong else ""
     return (
-        f'<li><img src="{_png(picture)}" width="{picture.shape[1]}" height="{picture.shape[0]}" '
+        f'<li><img src="{data_uri(picture)}" width="{picture.shape[1]}" '
+        f'height="{picture.shape[0]}" '
         f'alt="Image {doubted.id}, label {label}">'
         f"<p>{doubted.rank}. {name}<br>label <strong>{label}</strong><br>"
         f"probability of glasses {doubted.probability:.4f}{mark}</p></li>\n"
     )
-
-
-def _png(picture: npt.NDArray[np.uint8]) -> str:
-    _, content = cv2.imencode(".png", picture)
-    return f"data:image/png;base64,{base64.b64encode(content.tobytes()).decode()}"
 
 
 def _table(
@@ -247,15 +239,10 @@ def _table(
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:
     return "".join(
-        f"<tr>{''.join(f'<td>{escape(_text(value))}</td>' for value in row)}</tr>\n" for row in rows
+        f"<tr>{''.join(f'<td>{escape(number(value))}</td>' for value in row)}</tr>\n"
+        for row in rows
     )
 
 
 def _titled(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return [(name.removesuffix("_s").replace("_", " "), value) for name, value in values.items()]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)

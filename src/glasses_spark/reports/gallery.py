@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import ID, LABEL, PATH, PIXELS, PREDICTED_LABEL, PREDICTION
+from glasses_spark.columns import ID, LABEL, PATH, PREDICTED_LABEL, PREDICTION
+from glasses_spark.reports.pictures import pictures_by_id
 from glasses_spark.reports.saliency import Score, occlusion_maps
 
 # Faces of each kind: two rows of six on a wide page.
@@ -100,7 +100,7 @@ def choose_faces(
         .union(uncertain.orderBy(_DISTANCE, ID).limit(count))
         .collect()
     ]
-    pictures = _fetch_pictures(pixels, {row[ID] for row in chosen}, height, width)
+    pictures = pictures_by_id(pixels, {row[ID] for row in chosen}, height=height, width=width)
 
     def faces(kind: str) -> tuple[Face, ...]:
         of_kind = [row for row in chosen if row[_KIND] == kind]
@@ -137,25 +137,3 @@ def with_evidence(gallery: Gallery, score: Score) -> Gallery:
         return tuple(replace(face, evidence=map_by_id[face.id]) for face in row)
 
     return Gallery(add_maps(gallery.mistakes), add_maps(gallery.uncertain))
-
-
-def png(picture: npt.NDArray[np.uint8]) -> bytes:
-    """Encode a picture as PNG.
-
-    Args:
-        picture: uint8, ``(height, width)`` grey or ``(height, width, 4)`` red, green, blue and
-            alpha.
-    """
-    if picture.ndim == 3:
-        picture = picture[..., [2, 1, 0, 3]]  # OpenCV's channel order
-    _, encoded = cv2.imencode(".png", picture)
-    return bytes(encoded)
-
-
-def _fetch_pictures(
-    pixels: DataFrame, ids: Iterable[int], height: int, width: int
-) -> dict[int, npt.NDArray[np.uint8]]:
-    rows = pixels.where(F.col(ID).isin(sorted(ids))).select(ID, PIXELS).collect()
-    return {
-        row[ID]: np.frombuffer(bytes(row[PIXELS]), np.uint8).reshape(height, width) for row in rows
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -95,6 +94,9 @@ def show_faces(
 
 
 def _faces(rows: Sequence[Any], height: int, width: int) -> Iterator[tuple[str, str]]:
+    # Imported here, because showing curves does not need OpenCV.
+    from glasses_spark.reports.pictures import data_uri
+
     for row in rows:
         pixels = bytes(row[PIXELS])
         if len(pixels) != height * width:
@@ -107,17 +109,8 @@ def _faces(rows: Sequence[Any], height: int, width: int) -> Iterator[tuple[str, 
         caption = f"{row[ID]}: {label}"
         if PREDICTION in row:
             caption += f"<small>p = {float(row[PREDICTION][0]):.3f}</small>"
-        picture = _png(np.frombuffer(pixels, np.uint8).reshape(height, width))
+        picture = data_uri(np.frombuffer(pixels, np.uint8).reshape(height, width))
         yield (
             caption,
-            f'<img alt="{alt}" style="width: 100%; border-radius: 4px" '
-            f'src="data:image/png;base64,{picture}">',
+            f'<img alt="{alt}" style="width: 100%; border-radius: 4px" src="{picture}">',
         )
-
-
-def _png(pixels: Any) -> str:
-    # Imported here, because showing curves does not need OpenCV.
-    import cv2
-
-    _, encoded = cv2.imencode(".png", pixels)
-    return base64.b64encode(encoded.tobytes()).decode("ascii")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -10,7 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from glasses_spark.reports.gallery import Face, Gallery, png
+from glasses_spark.reports.gallery import Face, Gallery
+from glasses_spark.reports.pictures import data_uri
 from glasses_spark.reports.plots.palette import LIGHT
 from glasses_spark.reports.saliency import overlay
 
@@ -66,13 +66,13 @@ def _face(face: Face) -> dict[str, Any]:
         "percent": round(100 * face.probability, 2),
         "aspect": f"{width} / {height}",
         "alt": f"Image {face.id}: label {label}, probability of glasses {face.probability:.4f}",
-        "picture": _data_uri(face.picture),
+        "picture": _small_data_uri(face.picture),
         "overlay": "",
         "overlay_alt": "",
     }
     if face.evidence is not None:
         colours = {"glasses": LIGHT.glasses, "none": LIGHT.none}
-        values["overlay"] = _data_uri(overlay(face.evidence, **colours))
+        values["overlay"] = _small_data_uri(overlay(face.evidence, **colours))
         values["overlay_alt"] = f"Occlusion map of image {face.id}: {_strongest(face.evidence)}"
     return values
 
@@ -93,9 +93,9 @@ def _strongest(evidence: npt.NDArray[np.float32]) -> str:
     return f"strongest in the {vertical} {horizontal}, evidence {direction} glasses"
 
 
-def _data_uri(picture: npt.NDArray[np.uint8]) -> str:
+def _small_data_uri(picture: npt.NDArray[np.uint8]) -> str:
     scale = _PICTURE_SIDE / max(picture.shape[:2])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+    return data_uri(picture)

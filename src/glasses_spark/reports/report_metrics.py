@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from glasses_spark.columns import TEST, TRAIN, VALIDATION
+from glasses_spark.notebook_html import number
 from glasses_spark.reports.plots.curves import curve_plots
 
 if TYPE_CHECKING:
     from glasses_spark.evaluation.curves import Curves
 
 # The test set first, where narrow screens show it.
-_PARTS: Final = {"test": "test", "validation": "validation", "train": "training"}
+_PARTS: Final = {TEST: "test", VALIDATION: "validation", TRAIN: "training"}
 
 # Names in metrics.json and their titles.
 _METRICS: Final = {
@@ -37,15 +39,6 @@ _METRICS: Final = {
 }
 
 
-def value_text(value: Any) -> str:
-    """Format a value: a dash for None, four decimals for floats, thousands separated."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def interval_bounds(part: Mapping[str, Any], name: str) -> tuple[float, float] | None:
     """Return the 95 % interval of a metric, or None if it has none."""
     bounds = part.get("intervals", {}).get(name)
@@ -63,7 +56,7 @@ def metrics_section(metrics: Mapping[str, Any]) -> dict[str, Any]:
     def cell(part: str, name: str) -> dict[str, str]:
         interval = interval_bounds(metrics[part], name)
         return {
-            "value": value_text(metrics[part].get(name)),
+            "value": number(metrics[part].get(name)),
             "interval": f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
         }
 
@@ -103,7 +96,7 @@ def confusion_section(test: Mapping[str, Any]) -> dict[str, Any] | None:
     positives = [(test["tp"], "true positives", True), (test["fn"], "false negatives", False)]
     negatives = [(test["fp"], "false positives", False), (test["tn"], "true negatives", True)]
     return {
-        "threshold": value_text(test.get("threshold")),
+        "threshold": number(test.get("threshold")),
         "rows": [row("glasses", positives), row("no glasses", negatives)],
     }
 
@@ -125,7 +118,7 @@ def thresholds_section(
     }
     rows = []
     for name, choice in choices.items():
-        test = choice["outcomes"]["test"]
+        test = choice["outcomes"][TEST]
         rows.append((name, choice["threshold"], test["accuracy"], test["fn"], test["fp"]))
     return rows
 
@@ -146,7 +139,7 @@ def curves_section(
         "frequencies.",
         *_calibration_notes(metrics.get("calibration")),
     ]
-    if not curves["test"].roc:
+    if not curves[TEST].roc:
         notes.append(
             "The ROC and precision-recall curves are undefined, because all test images have the "
             "same label."
@@ -160,7 +153,7 @@ def _calibration_notes(calibration: Mapping[str, Any] | None) -> list[str]:
     if calibration.get("temperature") is None:
         return ["The validation set determines no temperature: the probabilities are unchanged."]
     before, after = (
-        calibration[when]["test"]["expected_calibration_error"] for when in ("before", "after")
+        calibration[when][TEST]["expected_calibration_error"] for when in ("before", "after")
     )
     return [
         f"The logits are divided by a temperature of {calibration['temperature']:.4f}, fitted on "

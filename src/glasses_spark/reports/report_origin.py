@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from glasses_spark.reports.report_metrics import value_text
+from glasses_spark.notebook_html import number
 
 # A longer list would make the page slow; quarantine.csv has all.
 MAX_QUARANTINED: Final = 100
@@ -88,7 +88,7 @@ def origin_section(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> l
         if isinstance(value, Mapping)
     ]
     return [
-        {"title": title, "rows": [(name, value_text(value)) for name, value in rows]}
+        {"title": title, "rows": [(name, number(value)) for name, value in rows]}
         for title, rows in groups
         if rows
     ]

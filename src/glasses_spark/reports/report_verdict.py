@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from glasses_spark.reports.report_metrics import interval_bounds, value_text
+from glasses_spark.columns import TEST
+from glasses_spark.notebook_html import number
+from glasses_spark.reports.report_metrics import interval_bounds
 
 # 10 epochs, batch size 128, 4 workers, asynchronous, on Kaggle's glasses-or-no-glasses.
 PUBLISHED: Final = {"accuracy": 0.9969, "log_loss": 0.0108}
@@ -60,17 +62,17 @@ def metric_cards(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         ``name``, ``value``, ``range`` (positions on a scale, or None), ``interval``,
         ``published`` and ``note``, as strings for the template.
     """
-    test = metrics["test"]
+    test = metrics[TEST]
     for name, title, explanation in _CARDS:
         value, interval = test.get(name), interval_bounds(test, name)
         published = PUBLISHED.get(name)
         undefined = "Undefined: all test images have the same label."
         yield {
             "name": title,
-            "value": value_text(value),
+            "value": number(value),
             "range": _range(value, interval, published),
             "interval": f"95 % interval {interval[0]:.4f} to {interval[1]:.4f}" if interval else "",
-            "published": value_text(published) if published is not None else "",
+            "published": number(published) if published is not None else "",
             "note": undefined if value is None else explanation,
         }
 
@@ -87,8 +89,8 @@ def _range(
     margin = (max(values) - min(values)) * 0.15 or 0.01
     start, length = min(values) - margin, max(values) - min(values) + 2 * margin
 
-    def position(number: float) -> float:
-        return float(round(100 * (number - start) / length, 2))
+    def position(metric: float) -> float:
+        return float(round(100 * (metric - start) / length, 2))
 
     return {
         "value": position(value),
@@ -105,13 +107,13 @@ def comparison_text(data: Mapping[str, Any]) -> str:
         data: Counts of images, as in ``metrics.json``.
     """
     published = (
-        "The published accuracy of 0.9969 and log loss of 0.0108 are for 10 epochs on Kaggle's "
-        "glasses-or-no-glasses data set"
-    )
+        "The published accuracy of {accuracy} and log loss of {log_loss} are for 10 epochs on "
+        "Kaggle's glasses-or-no-glasses data set"
+    ).format(**PUBLISHED)
     counts = (data.get("images"), data.get("undefined_label"))
     if counts == (_PUBLISHED_IMAGES, _PUBLISHED_UNDEFINED):
         return f"{published}; this run has the same number of images and of undefined labels."
     return (
-        f"{published} (5,000 generated faces). This run uses other images, so the values are not "
-        "directly comparable."
+        f"{published} ({_PUBLISHED_IMAGES:,} generated faces). This run uses other images, so the "
+        "values are not directly comparable."
     )

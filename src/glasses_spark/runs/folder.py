@@ -6,7 +6,7 @@ import csv
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,11 +66,26 @@ def check_run_folder(folder: Path, *, results: str = METRICS) -> None:
     """
     if not folder.exists():
         return
-    if not folder.is_dir():
-        raise ConfigError(f"run.dir: expected a folder for the results, but {folder} is a file")
-    if any(folder.iterdir()) and not is_run_folder(folder, results=results):
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
+    check_contents(str(folder), names, results=results)
+
+
+def check_contents(location: str, names: Collection[str] | None, *, results: str = METRICS) -> None:
+    """Check that a run may replace what exists at a location.
+
+    Args:
+        location: The location, for the message.
+        names: Names of the contents of a folder; None for a file.
+        results: As for ``check_run_folder``.
+
+    Raises:
+        ConfigError: It is a file, or a folder with other contents than a run.
+    """
+    if names is None:
+        raise ConfigError(f"run.dir: expected a folder for the results, but {location} is a file")
+    if names and not {CONFIG, results} <= set(names):
         raise ConfigError(
-            f"run.dir: {folder} is not empty and not a run folder (it has no {CONFIG} and "
+            f"run.dir: {location} is not empty and not a run folder (it has no {CONFIG} and "
             f"{results}), so it is not replaced. Use another folder"
         )
 

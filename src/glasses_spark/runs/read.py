@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from glasses_spark.columns import ID, LABEL, PREDICTED_LABEL, SPLIT
+from glasses_spark.columns import ID, LABEL, PREDICTED_LABEL, SPLIT, TEST
+from glasses_spark.config.toml_text import read_toml
 from glasses_spark.errors import ConfigError, DataError
-from glasses_spark.evaluation.compare import TEST, Rows, Run
+from glasses_spark.evaluation.compare import Rows, Run
 from glasses_spark.runs.folder import (
     CONFIG,
     HISTORY,
@@ -41,8 +41,8 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
     Raises:
         ConfigError: There are fewer than two folders, a folder occurs twice, or is not a run
-            folder, or lacks a file.
-        DataError: A file cannot be read.
+            folder, or lacks a file, or its configuration is not TOML.
+        DataError: Another file cannot be read.
     """
     if len(folders) < 2:
         raise ConfigError(f"compare needs at least two run folders, got {len(folders)}")
@@ -64,10 +64,7 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
 def _read_run(folder: Path, name: str) -> Run:
     metrics = read_json(folder / METRICS)
     history = read_json(folder / HISTORY)
-    try:
-        config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{folder / CONFIG} is not a TOML file: {error}") from error
+    config = read_toml(folder / CONFIG)
     return Run(
         name=name,
         folder=str(folder),

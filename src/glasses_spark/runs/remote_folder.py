@@ -14,6 +14,7 @@ from glasses_spark.errors import ConfigError
 from glasses_spark.runs.folder import (
     CONFIG,
     METRICS,
+    check_contents,
     check_run_folder,
     new_run_folder,
     not_a_run_folder,
@@ -43,17 +44,9 @@ def check_run_location(spark: SparkSession, location: str) -> None:
     with _explain_failures(location):
         if not hadoop.exists(spark, location):
             return None
-        if not hadoop.is_folder(spark, location):
-            raise ConfigError(
-                f"run.dir: expected a folder for the results, but {location} is a file"
-            )
-        names = hadoop.list_names(spark, location)
-    if names and not {CONFIG, METRICS} <= set(names):
-        raise ConfigError(
-            f"run.dir: {location} is not empty and not a run folder (it has no {CONFIG} and "
-            f"{METRICS}), so it is not replaced. Use another folder"
-        )
-    return None
+        is_folder = hadoop.is_folder(spark, location)
+        names = hadoop.list_names(spark, location) if is_folder else None
+    return check_contents(location, names)
 
 
 @contextmanager

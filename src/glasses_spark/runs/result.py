@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 
+from glasses_spark.columns import TEST, TRAIN, VALIDATION
 from glasses_spark.errors import ConfigError, SetupError
 from glasses_spark.evaluation.calibration import Calibration
 from glasses_spark.evaluation.curves import Curves
 from glasses_spark.evaluation.metrics import Metrics, metrics_html, metrics_table
 from glasses_spark.evaluation.threshold import Thresholds
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
-from glasses_spark.preprocessing.split import TEST, TRAIN, VALIDATION
 from glasses_spark.runtime.location import local_folder
 
 if TYPE_CHECKING:

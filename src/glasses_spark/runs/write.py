@@ -19,8 +19,9 @@ from glasses_spark.preprocessing.duplicates.near_duplicates import NearDuplicate
 from glasses_spark.preprocessing.quarantine import QuarantinedImage
 from glasses_spark.reports.gallery import Gallery, with_evidence
 from glasses_spark.reports.plots.plot import write_plots
-from glasses_spark.reports.report import render_report, report_plots, require_report_packages
+from glasses_spark.reports.report import render_report, report_plots
 from glasses_spark.reports.saliency import Score
+from glasses_spark.reports.template import require_report_packages
 from glasses_spark.runs.cross_validation import write_duplicates
 from glasses_spark.runs.folder import (
     CONFIG,

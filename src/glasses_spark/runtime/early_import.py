@@ -12,10 +12,6 @@ from glasses_spark.runtime.startup import Optimization, is_enabled
 
 logger = logging.getLogger(__name__)
 
-# Set when this process has forked another one, such as the JVM.
-_forked = threading.Event()
-os.register_at_fork(after_in_parent=_forked.set)
-
 
 @contextmanager
 def imported_during(imports: Callable[[], object] | None) -> Iterator[None]:
@@ -30,20 +26,23 @@ def imported_during(imports: Callable[[], object] | None) -> Iterator[None]:
         yield
         return
 
+    # Set when this process has forked another one, such as the JVM.
+    forked = threading.Event()
+    os.register_at_fork(after_in_parent=forked.set)
+
     def wait_and_import() -> None:
         # Before the fork, the JVM would inherit a file descriptor 2 that is redirected
         # during the import of TensorFlow.
-        _forked.wait()
+        forked.wait()
         try:
             imports()
         except Exception as error:
             # Code that needs the package raises the error again.
             logger.debug("import during the start of Spark: %s", error)
 
-    _forked.clear()
     # Not a daemon thread: an interpreter cannot end well in the middle of an import.
     threading.Thread(target=wait_and_import, name="early-import").start()
     try:
         yield
     finally:
-        _forked.set()
+        forked.set()

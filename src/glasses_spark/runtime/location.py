@@ -19,6 +19,16 @@ SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
 _GLOB_CHARACTERS: Final = re.compile(r"([\\\[\]{}*?])")
 
 
+def is_uri(location: str) -> bool:
+    """Return whether a location is a URI, not a plain path."""
+    return SCHEME.match(location) is not None
+
+
+def is_remote(location: str) -> bool:
+    """Return whether a location is a URI of another file system than this machine's disks."""
+    return is_uri(location) and not location.startswith("file:/")
+
+
 def local_path(location: str) -> Path | None:
     """Return the path of an existing file or folder on this machine.
 
@@ -31,7 +41,7 @@ def local_path(location: str) -> Path | None:
     """
     if location.startswith("file:/"):
         candidates = [Path(path_on_disk(location)), Path(unquote(urlsplit(location).path))]
-    elif SCHEME.match(location):
+    elif is_uri(location):
         candidates = []
     else:
         candidates = [Path(location).expanduser().absolute()]
@@ -42,7 +52,7 @@ def local_folder(location: str) -> Path | None:
     """Return a folder of this machine, whether it exists or not; None for other URIs."""
     if location.startswith("file:/"):
         return local_path(location) or Path(path_on_disk(location))
-    return None if SCHEME.match(location) else Path(location)
+    return None if is_uri(location) else Path(location)
 
 
 def is_on_disk(spark: SparkSession, location: str) -> bool:

@@ -1,4 +1,4 @@
-"""Machine: memory, processor and loopback address."""
+"""Machine: cores, memory, processor features, temporary folder and loopback address."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ _MEMORY_LIMITS: Final = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def total_memory() -> int:
@@ -56,3 +61,12 @@ def has_cpu_flag(flags: Collection[str], cpu_info: Path = CPU_INFO) -> bool:
         for name, _, value in fields
         if name.strip().lower() in ("flags", "features")
     )
+
+
+def spark_local_folder() -> str | None:
+    """Return the first existing folder of ``SPARK_LOCAL_DIRS``; None if there is none.
+
+    Spark sets this variable for its Python workers; users may set it for Spark.
+    """
+    folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
+    return next((folder for folder in folders if folder and os.path.isdir(folder)), None)

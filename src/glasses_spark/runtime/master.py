@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -40,6 +41,16 @@ def is_on_this_machine(master: str | None) -> bool:
 def is_local(context: SparkContext) -> bool:
     """Return whether the tasks of a running Spark run in the driver's own JVM."""
     return is_local_master(str(context.master))
+
+
+def master_in_settings(master: str, conf: Mapping[str, str]) -> str:
+    """Return the Spark master of a session that this library will start.
+
+    Args:
+        master: The master of the configuration; may be empty.
+        conf: Settings of Spark by their full names.
+    """
+    return master or conf.get("spark.master") or DEFAULT_MASTER
 
 
 def is_known_master(master: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from glasses_spark.runtime.machine import LOOPBACK, total_memory
+from glasses_spark.runtime.machine import LOOPBACK, count_cores, total_memory
 from glasses_spark.runtime.master import DEFAULT_MASTER, is_on_this_machine
 from glasses_spark.runtime.startup import Optimization, is_enabled
 
@@ -143,7 +143,7 @@ def _driver_memory() -> str:
 
 def _shuffle_partitions() -> int:
     """Return two partitions for each core: Spark's default of 200 suits clusters."""
-    return 2 * (os.cpu_count() or 1)
+    return 2 * count_cores()
 
 
 def _has_own_log_settings() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from glasses_spark.errors import SetupError
@@ -41,7 +41,7 @@ def slots_in_settings(master: str, conf: Mapping[str, str], *, cores: int) -> in
     """
     if local := LOCAL.fullmatch(master):
         wanted = local[1] or "1"
-        return (cores if wanted == "*" else int(wanted)) // _task_cpus(conf)
+        return (cores if wanted == "*" else int(wanted)) // task_cpus(conf.get)
     if cluster := LOCAL_CLUSTER.fullmatch(master):
         return int(cluster[1]) * _slots_of_executor(conf, cores=int(cluster[2]))
     if conf.get("spark.dynamicAllocation.enabled", "false").lower() == "true":
@@ -50,6 +50,28 @@ def slots_in_settings(master: str, conf: Mapping[str, str], *, cores: int) -> in
     if not executors or not executor_cores:
         return None
     return int(executors) * _slots_of_executor(conf, cores=int(executor_cores))
+
+
+def task_cpus(conf: Callable[[str], str | None]) -> int:
+    """Return the cores that a task takes, ``spark.task.cpus``; at least 1.
+
+    Args:
+        conf: Returns a Spark setting by its name, or None.
+    """
+    return max(1, int(conf("spark.task.cpus") or 1))
+
+
+def count_workers(num_workers: int | str, *, slots: int) -> int:
+    """Return the number of workers that ``training.num_workers`` means.
+
+    Args:
+        num_workers: A number, or "auto": a worker for each slot.
+        slots: Task slots.
+    """
+    # Imported here, because Python workers import this module and need no configuration.
+    from glasses_spark.config.fields import AUTO
+
+    return slots if num_workers == AUTO else int(num_workers)
 
 
 def task_slots(spark: SparkSession) -> int:
@@ -78,7 +100,7 @@ def task_slots(spark: SparkSession) -> int:
         slots = _wait_for_executors(spark, slots)
     if not slots:
         waited = "" if is_local(context) else f" after {REGISTRATION_SECONDS:.0f} s"
-        cpus = context.getConf().get("spark.task.cpus", "1")
+        cpus = task_cpus(context.getConf().get)
         raise SetupError(
             f"Spark has no room for a task: found 0 task slots on {context.master}{waited} with "
             f"spark.task.cpus={cpus}, needs at least 1. Check that the cluster has free "
@@ -135,12 +157,8 @@ def _seconds_since_last_executor(spark: SparkSession) -> float:
 
 def _slots_of_executor(conf: Mapping[str, str], *, cores: int) -> int:
     """Count the tasks that run at once in one executor, by its cores and its GPUs."""
-    slots = cores // _task_cpus(conf)
+    slots = cores // task_cpus(conf.get)
     gpus = conf.get(f"spark.executor.resource.{RESOURCE}.amount")
     share = conf.get(f"spark.task.resource.{RESOURCE}.amount")
     # A task may ask for a part of a GPU, such as 0.5.
     return min(slots, int(int(gpus) / float(share))) if gpus and share else slots
-
-
-def _task_cpus(conf: Mapping[str, str]) -> int:
-    return max(1, int(conf.get("spark.task.cpus") or 1))

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime import native_stderr
 from glasses_spark.runtime.gpu import NO_DEVICE, RESOURCE, VISIBLE
+from glasses_spark.runtime.machine import count_cores
 from glasses_spark.runtime.master import is_local
 from glasses_spark.runtime.python_workers.fork_server import (
     ADDRESS_VARIABLE,
     fork_server_address,
 )
+from glasses_spark.runtime.task_slots import task_cpus
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -37,8 +39,8 @@ def worker_threads(context: SparkContext, *, at_once: int) -> int:
         this process may use; at least 1.
     """
     if is_local(context):
-        return max(1, len(os.sched_getaffinity(0)) // at_once)
-    return max(1, int(context.getConf().get("spark.task.cpus") or 1))
+        return max(1, count_cores() // at_once)
+    return task_cpus(context.getConf().get)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def matrix(column: Any, size: int, name: str) -> Matrix:
 
     Args:
         column: Arrow array of binaries (uint8) or of lists of numbers.
-        size: Count of numbers in a row.
+        size: Number of values in a row.
         name: Name of the column for error messages.
 
     Returns:

@@ -8,7 +8,7 @@ from glasses_spark.notebook_html import cell, epochs_table, folded, learning_cha
 
 
 class HistoryList(list[dict[str, Any]]):
-    """List of one dictionary per epoch, in the form of ``history.json``."""
+    """List of one dictionary per epoch, as in ``history.json``."""
 
     def _repr_html_(self) -> str:
         count = f"{len(self)} epoch{'' if len(self) == 1 else 's'}"

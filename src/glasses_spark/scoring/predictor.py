@@ -62,7 +62,7 @@ class Predictor:
             one sigmoid unit, and the predictor changes the model's last activation.
 
     Attributes:
-        feature_size: Count of numbers in a row.
+        feature_size: Number of values in a row.
 
     Raises:
         ScoringError: ``with_logits`` is true, and the model does not end in one

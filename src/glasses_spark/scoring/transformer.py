@@ -26,10 +26,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
+from glasses_spark.columns import PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType, ModelTypeEncoder, as_enum
-from glasses_spark.runtime.location import SCHEME
+from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_column
@@ -81,12 +82,12 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._setDefault(rawPredictionCol="", outputCol="prediction", temperature=1.0)
+        self._setDefault(rawPredictionCol="", outputCol=PREDICTION, temperature=1.0)
         self._broadcast: tuple[str, Broadcast[Any]] | None = None
 
     @property
     def history(self) -> HistoryList:
-        """One dictionary per epoch, in the form of ``history.json``."""
+        """One dictionary per epoch, as in ``history.json``."""
         return HistoryList(self._history)
 
     def keras_model(self) -> Any:
@@ -108,7 +109,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         return self
 
     def get_config(self) -> dict[str, Any]:
-        """Return the parameters in Elephas' form, without the weights."""
+        """Return the parameters in Elephas' format, without the weights."""
         config = super().get_config()
         del config["weights"]
         return {
@@ -132,7 +133,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         if not str(path).endswith(ELEPHAS_SUFFIXES):
             self.write().save(path)
             return
-        if SCHEME.match(str(path)):
+        if is_uri(str(path)):
             raise ScoringError(
                 f"{path}: an HDF5 file can only be saved to a local disk. Use a local path, or a "
                 "folder without this suffix, which may be at any URI"
@@ -224,7 +225,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         prediction_type = "double" if regression else "array<double>"
         # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
         make_udf: Any = pandas_udf
-        scored = make_udf(score, f"prediction {prediction_type}, raw double")
+        scored = make_udf(score, f"{PREDICTION} {prediction_type}, {RAW_PREDICTION} double")
         context = frame.sparkSession.sparkContext
         threads = worker_threads(context, at_once=task_slots(frame.sparkSession))
         with worker_environment(context, threads=threads):
@@ -232,9 +233,9 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         # One struct, so that one pass of the model gives prediction and logit.
         scores = "__glasses_spark_scores"
         columns = [F.col(f"`{name}`") for name in frame.columns]
-        added = [F.col(scores)["prediction"].alias(output)]
+        added = [F.col(scores)[PREDICTION].alias(output)]
         if raw:
-            added.append(F.col(scores)["raw"].alias(raw))
+            added.append(F.col(scores)[RAW_PREDICTION].alias(raw))
         return frame.withColumn(scores, scored_features).select(*columns, *added)
 
     def _broadcast_weights(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:

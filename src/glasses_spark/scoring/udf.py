@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from glasses_spark.columns import PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
 
@@ -38,7 +39,7 @@ def scoring_function(
 
     Returns:
         A function from series of features (bytes or arrays) to frames with the columns
-        ``prediction`` and ``raw``, the logit; NaN without ``with_logits``.
+        ``prediction`` and ``rawPrediction``, the logit; NaN without ``with_logits``.
     """
 
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
@@ -67,7 +68,7 @@ def _scores(
     outputs = np.concatenate(predictions) if predictions else np.zeros((0, 1))
     raw = np.concatenate(logits)[:, 0] if with_logits and logits else np.full(len(outputs), np.nan)
     prediction = outputs[:, 0] if regression else list(outputs)
-    return pd.DataFrame({"prediction": prediction, "raw": raw})
+    return pd.DataFrame({PREDICTION: prediction, RAW_PREDICTION: raw})
 
 
 def _matrix_of_series(series: pd.Series) -> Any:

@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from glasses_spark.columns import FEATURES, LABEL
 from glasses_spark.config.section import declared_keys, suggest
-from glasses_spark.config.training import TrainingSettings
+from glasses_spark.config.training import DEFAULT_OPTIMIZER, TrainingSettings
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.estimator import GlassesEstimator
@@ -23,8 +24,8 @@ def build_estimator(
     nb_classes: int | None = None,
     optimizer: Any = None,
     split: float = 0.0,
-    featuresCol: str = "features",
-    labelCol: str = "label",
+    featuresCol: str = FEATURES,
+    labelCol: str = LABEL,
     metrics: Sequence[Any] | None = None,
     frequency: str = "batch",
     mode: str = "asynchronous",
@@ -80,7 +81,7 @@ def build_estimator(
         raise ConfigError("loss: expected a compiled model or a loss, got neither")
     if optimizer is None:
         serialize = import_keras().optimizers.serialize
-        optimizer = serialize(model.optimizer) if model.compiled else "adam"
+        optimizer = serialize(model.optimizer) if model.compiled else DEFAULT_OPTIMIZER
     if metrics is None:
         metrics = compiled.get("metrics") or []
     columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}

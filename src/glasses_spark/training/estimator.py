@@ -18,6 +18,7 @@ from pyspark.ml.param.shared import (
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import DataFrame
 
+from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
@@ -78,7 +79,9 @@ class GlassesEstimator(
         # Elephas' constructor passes on the arguments that pyspark noted at the call.
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
-        self._setDefault(optimizer_config="adam", rawPredictionCol="", **default_params())
+        self._setDefault(
+            optimizer_config=DEFAULT_OPTIMIZER, rawPredictionCol="", **default_params()
+        )
 
     def set_initial_weights(self, weights: Sequence[Any] | None) -> GlassesEstimator:
         """Set the weights to start from, as returned by ``model.get_weights()``."""
@@ -100,7 +103,7 @@ class GlassesEstimator(
         }
 
     def save(self, path: str) -> None:
-        """Save the estimator: ``.h5`` in Elephas' form, else as a Spark ML folder."""
+        """Save the estimator: ``.h5`` in Elephas' format, else as a Spark ML folder."""
         if str(path).endswith(ELEPHAS_SUFFIXES):
             super().save(path)
         else:
@@ -117,7 +120,7 @@ class GlassesEstimator(
 
     @classmethod
     def load(cls, path: str) -> GlassesEstimator:
-        """Load an estimator from a Spark ML folder, or from an ``.h5`` file as of Elephas."""
+        """Load an estimator from a Spark ML folder, or from an ``.h5`` file in Elephas' format."""
         if str(path).endswith(ELEPHAS_SUFFIXES):
             # Imported here because it imports this module.
             from glasses_spark.training.saving import load_ml_estimator
@@ -163,7 +166,7 @@ class GlassesEstimator(
             config=self.get_keras_model_config(),
             loss=self.get_loss(),
             metrics=tuple(self.get_metrics() or ()),
-            optimizer=self.get_optimizer_config() or "adam",
+            optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),

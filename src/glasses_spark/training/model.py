@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from glasses_spark.errors import ConfigError
+from glasses_spark.config.data import SMALLEST_SIDE
+from glasses_spark.config.fields import whole_number
+from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.seeds import derive_seed
-
-# The two convolutions and the two pooling layers need at least this size.
-SMALLEST_SIDE = 16
 
 
 def build_model(
     layers: Sequence[Any],
-    optimizer: Any = "adam",
+    optimizer: Any = DEFAULT_OPTIMIZER,
     loss: Any = "binary_crossentropy",
     metrics: Sequence[Any] = ("accuracy",),
 ) -> Any:
@@ -40,7 +39,7 @@ def build_cnn(
     height: int = 128,
     width: int = 128,
     *,
-    optimizer: Any = "adam",
+    optimizer: Any = DEFAULT_OPTIMIZER,
     learning_rate: float | None = None,
     loss: Any = "binary_crossentropy",
     metrics: Sequence[Any] = ("accuracy",),
@@ -65,8 +64,7 @@ def build_cnn(
         ConfigError: A side is shorter than 16 pixels.
     """
     for name, side in (("image.height", height), ("image.width", width)):
-        if side < SMALLEST_SIDE:
-            raise ConfigError(f"{name}: expected at least {SMALLEST_SIDE} pixels, got {side}")
+        whole_number(SMALLEST_SIDE).check(name, side)
     keras = import_keras()
     layers = keras.layers
 

@@ -10,12 +10,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, NumericType
 
+from glasses_spark.columns import FEATURES
 from glasses_spark.errors import TrainingError
 from glasses_spark.scoring.features import is_vector, matrix, vector_array
 from glasses_spark.training.worker.spool import RowFormat, Rows
 
-# Columns of the DataFrame that the workers read.
-FEATURES: Final = "features"
+# Columns of the DataFrame that the workers read, besides FEATURES.
 TARGET: Final = "target"
 WEIGHT: Final = "weight"
 VALIDATION: Final = "validation"
@@ -96,7 +96,7 @@ def records(batch: Any, row_format: RowFormat, code: LabelCode) -> Rows:
         DataError: Features or label of a row are missing, or have another length.
     """
     rows = np.zeros(batch.num_rows, row_format.record)
-    rows["x"] = matrix(batch.column(FEATURES), row_format.feature_size, "features")
+    rows["x"] = matrix(batch.column(FEATURES), row_format.feature_size, FEATURES)
     labels = matrix(batch.column(TARGET), 1 if code.classes else code.size, "labels")
     rows["y"] = code.encode(labels, row_format.dtype)
     weights = batch.column(WEIGHT).to_numpy(zero_copy_only=False)

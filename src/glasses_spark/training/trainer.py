@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,7 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 from glasses_spark.config.fields import AUTO
 from glasses_spark.config.training import BATCH, SYNCHRONOUS
 from glasses_spark.errors import TrainingError
-from glasses_spark.runtime.task_slots import task_slots
+from glasses_spark.runtime.driver_address import driver_addresses
+from glasses_spark.runtime.task_slots import count_workers, task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
@@ -178,12 +178,11 @@ class Trainer:
         return history
 
     def _require_no_validation(self) -> None:
-        for name in ("early_stopping", "reduce_learning_rate"):
-            if value := getattr(self._settings, name):
-                raise TrainingError(
-                    f"{name}={value} needs validation rows, found none. Set validation_split or "
-                    "validationIndicatorCol"
-                )
+        for name, value in self._settings.validation_settings().items():
+            raise TrainingError(
+                f"{name}={value} needs validation rows, found none. Set validation_split or "
+                "validationIndicatorCol"
+            )
 
     def _schedule(self, partitioned: Partitioned) -> Schedule:
         return Schedule(
@@ -197,7 +196,7 @@ class Trainer:
 
     def _count_workers(self, spark: SparkSession) -> int:
         slots, configured = task_slots(spark), self._settings.num_workers
-        workers = slots if configured == AUTO else int(configured)
+        workers = count_workers(configured, slots=slots)
         if workers > slots and self._settings.mode == SYNCHRONOUS:
             raise TrainingError(
                 f"num_workers={workers} needs {workers} task slots in synchronous mode, found "
@@ -229,17 +228,6 @@ class Trainer:
         if any("sparse" in name.lower() for name in names):
             return 1
         return int(np.prod(self._model.output_shape[1:]))
-
-
-def driver_addresses(conf: Callable[[str], str | None]) -> tuple[str, str]:
-    """Return the host at which executors reach the driver, and the address it binds.
-
-    Args:
-        conf: Returns a Spark setting by its name, or None; both addresses are those of
-            Spark's own server.
-    """
-    host = conf("spark.driver.host") or socket.gethostname()
-    return host, conf("spark.driver.bindAddress") or host
 
 
 def _workers(frame: DataFrame, assignment: Assignment) -> DataFrame:

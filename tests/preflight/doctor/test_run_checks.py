@@ -71,6 +71,7 @@ def test_a_valid_run_passes_all_checks(data: dict[str, Any]) -> None:
         ("data", {"glob": "*.gif"}, "Images"),
         ("data", {"labels": "none.csv"}, "Labels"),
         ("run", {"dir": "/dev/null/run"}, "Run folder"),
+        ("run", {"dir": "file:/dev/null/run"}, "Run folder"),
         ("store", {"dir": "/dev/null/pixels"}, "Store folder"),
         ("spark", {"conf": {"spark.driver.bindAddress": "192.0.2.1"}}, "Parameter server"),
     ],

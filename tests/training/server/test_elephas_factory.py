@@ -14,8 +14,10 @@ from pyspark.sql import SparkSession
 
 from glasses_spark import GrpcFactory
 from glasses_spark.runtime.machine import LOOPBACK
-from glasses_spark.training.server.elephas_factory import GrpcClient, GrpcServer
+from glasses_spark.training.server.certificates import make_credentials
+from glasses_spark.training.server.elephas_factory import SERVICE, GrpcClient, GrpcServer
 from glasses_spark.training.server.protocol import ProtocolError
+from glasses_spark.training.server.rpc import Channel
 from tests.training.tiny import separable, tiny_model
 
 
@@ -24,10 +26,14 @@ def factory() -> GrpcFactory:
     return GrpcFactory()
 
 
+def describe(model: Any) -> dict[str, Any]:
+    """Return Elephas' description of a model."""
+    return {"model": model.to_json(), "weights": model.get_weights()}
+
+
 def start(factory: GrpcFactory, mode: str = "asynchronous") -> tuple[GrpcServer, GrpcClient, Any]:
     model = tiny_model()
-    description = {"model": model.to_json(), "weights": model.get_weights()}
-    server = factory.create_server(description, 0, mode)
+    server = factory.create_server(describe(model), 0, mode)
     client = factory.create_client(0)
     server.start()
     return server, client, model
@@ -37,19 +43,36 @@ def test_elephas_finds_the_factory_by_its_type() -> None:
     assert isinstance(ClientServerFactory.get_factory("grpc"), GrpcFactory)
 
 
-def test_a_delta_is_subtracted_once(factory: GrpcFactory) -> None:
+def test_each_delta_is_subtracted_once(factory: GrpcFactory) -> None:
     server, client, model = start(factory)
+    ones = [np.ones_like(weight) for weight in model.get_weights()]
     try:
         before = client.get_parameters()
-        client.update_parameters([np.ones_like(weight) for weight in model.get_weights()])
+        client.update_parameters(ones)
+        after_one = client.get_parameters()
+        client.update_parameters(ones)
+        after_two = client.get_parameters()
+    finally:
+        server.stop()
+    assert all(np.array_equal(a - 1, b) for a, b in zip(before, after_one, strict=True))
+    assert all(np.array_equal(a - 1, b) for a, b in zip(after_one, after_two, strict=True))
+
+
+def test_a_delta_that_arrives_twice_is_subtracted_once() -> None:
+    server_end, worker_end = make_credentials()
+    server = GrpcServer(describe(tiny_model()), 0, "asynchronous", credentials=server_end)
+    server.start()
+    client, layout = GrpcClient(server, worker_end), server.layout
+    try:
+        before = client.get_parameters()
+        with Channel(SERVICE, LOOPBACK, server.port, worker_end, layout) as channel:
+            for _ in range(2):  # a client repeats a call after a lost response
+                header = {"client": "some", "number": 1}
+                channel.call("Push", header, np.ones(layout.size, layout.dtype), deadline=10)
         after = client.get_parameters()
-        client._number -= 1  # repeats the call, as after a lost response
-        client.update_parameters([np.ones_like(weight) for weight in model.get_weights()])
-        repeated = client.get_parameters()
     finally:
         server.stop()
     assert all(np.array_equal(a - 1, b) for a, b in zip(before, after, strict=True))
-    assert all(np.array_equal(a, b) for a, b in zip(after, repeated, strict=True))
 
 
 def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
@@ -62,13 +85,13 @@ def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
 
 
 @pytest.mark.slow
-def test_a_client_of_another_factory_cannot_connect(
+def test_a_client_with_other_credentials_cannot_connect(
     factory: GrpcFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("glasses_spark.training.server.rpc.CONNECT_DEADLINE_S", 2.0)
     server, client, model = start(factory)
     try:
-        stranger = GrpcClient(server, GrpcFactory()._worker_credentials)
+        stranger = GrpcClient(server, make_credentials()[1])
         with pytest.raises(Exception, match=r"no connection to|lost the connection to"):
             stranger.update_parameters(model.get_weights())
         assert all(

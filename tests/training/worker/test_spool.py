@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses_spark.training.worker.spool import RowFormat, Rows, Spool, spark_local_folder
+from glasses_spark.training.worker.spool import RowFormat, Rows, Spool
 
 FORMAT = RowFormat(feature_dtype="uint8", feature_size=3, label_size=1, dtype="float32")
 
@@ -84,12 +84,3 @@ def test_a_spool_that_is_not_closed_for_reading_has_no_rows_to_take() -> None:
         spool.append(rows(1), np.arange(1))
         with pytest.raises(ValueError, match="Call close_for_reading first"):
             spool.take(np.arange(1))
-
-
-def test_the_local_folder_is_the_first_of_sparks_folders_that_exists(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{tmp_path}/missing,{tmp_path}")
-    assert spark_local_folder() == str(tmp_path)
-    monkeypatch.delenv("SPARK_LOCAL_DIRS")
-    assert spark_local_folder() is None

@@ -6,9 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 
 from glasses_spark.cli.configuration import load_config
-from glasses_spark.cli.options import Commands, add_command, add_no_store, whole_number
+from glasses_spark.cli.options import Commands, add_command, add_no_store, whole_number_argument
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_training
+from glasses_spark.config.section import declared_keys
+from glasses_spark.config.training import EvaluationConfig
 from glasses_spark.runs.folder import (
     CROSS_VALIDATION,
     check_run_folder,
@@ -31,7 +33,7 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--folds",
         metavar="K",
-        type=whole_number(2, 100),
+        type=whole_number_argument(declared_keys(EvaluationConfig)["folds"].kind),
         help="number of folds, each the test set of one model (default: evaluation.folds)",
     )
     command.add_argument(

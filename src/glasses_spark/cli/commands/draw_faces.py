@@ -6,8 +6,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from glasses_spark.cli.configuration import load_config, require_local_path
-from glasses_spark.cli.options import Commands, add_command, whole_number
+from glasses_spark.cli.options import Commands, add_command, whole_number_argument
 from glasses_spark.cli.output import make_progress
+from glasses_spark.config.fields import whole_number
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,17 +34,20 @@ def add_parser(commands: Commands) -> None:
     command.add_argument(
         "--size",
         metavar="PIXELS",
-        type=whole_number(64, 1024),
+        type=_size,
         default=256,
         help="height and width of a face, 64 to 1024 (default: %(default)s)",
     )
     command.add_argument(
-        "--seed", metavar="N", type=whole_number(0), help="seed of the faces (default: run.seed)"
+        "--seed",
+        metavar="N",
+        type=whole_number_argument(whole_number(0)),
+        help="seed of the faces (default: run.seed)",
     )
     command.add_argument(
         "--limit",
         metavar="N",
-        type=whole_number(1),
+        type=whole_number_argument(whole_number(1)),
         help="draw only the first N rows (default: all)",
     )
     command.set_defaults(run=run)
@@ -66,6 +70,13 @@ def run(arguments: Namespace) -> None:
         f"{drawn.folder}: {drawn.with_glasses} faces with glasses, {drawn.without_glasses} "
         f"without, {drawn.undefined} with an undefined label; {drawn.drawn} drawn now"
     )
+
+
+def _size(text: str) -> object:
+    # Imported here because it imports OpenCV.
+    from glasses_spark.datasets.drawn.face import LARGEST, SMALLEST
+
+    return whole_number_argument(whole_number(SMALLEST, LARGEST))(text)
 
 
 def _local(location: str, key: str, option: str) -> str:

@@ -10,6 +10,7 @@ from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.saved_run import model_location, session_for_run
+from glasses_spark.columns import PARTS, SPLIT
 from glasses_spark.config.config import Config
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.location import local_folder
@@ -31,7 +32,7 @@ def add_parser(commands: Commands) -> None:
     )
     command.add_argument(
         "--part",
-        choices=["all", "train", "validation", "test"],
+        choices=["all", *PARTS],
         default="all",
         help="all images, or one set of the run's split (default: %(default)s)",
     )
@@ -45,7 +46,6 @@ def run(arguments: Namespace) -> None:
     location = arguments.model or load_config(arguments).run.dir
     with session_for_run(location, arguments) as (spark, config):
         _require_trusted_data(location, config, arguments)
-        from glasses_spark.columns import SPLIT
         from glasses_spark.evaluation.metrics import metrics_table
         from glasses_spark.pipeline.pipeline import GlassesPipeline
         from glasses_spark.scoring.transformer import GlassesModel

@@ -54,7 +54,7 @@ def run(arguments: Namespace) -> None:
         )
         with open_output(arguments.out) as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "probability", "predicted_label"])
+            writer.writerow([PATH, "probability", PREDICTED_LABEL])
             for path, probability, label in rows.toLocalIterator():
                 writer.writerow([_readable(path), f"{probability:.6f}", int(label)])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -21,6 +20,7 @@ from glasses_spark.datasets.drawn.manifest import (
 from glasses_spark.datasets.drawn.processes import draw_here, draw_in_processes
 from glasses_spark.errors import ConfigError, LabelsError
 from glasses_spark.loading.labels_file import check_size, parse_labels
+from glasses_spark.runtime.machine import count_cores
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def draw_faces(
     drawn = 0 if is_complete(folder, manifest) else len(rows)
     if drawn:
         claim_folder(folder, manifest)
-        used = min(len(rows), processes or max(1, min(_cores(), len(rows) // PER_PROCESS)))
+        used = min(len(rows), processes or max(1, min(count_cores(), len(rows) // PER_PROCESS)))
         steps = (
             draw_here(rows, folder, size, seed)
             if used == 1
@@ -124,8 +124,3 @@ def _read_labels(path: Path) -> list[tuple[int, float | None]]:
             f"{path}: cannot be read ({error.strerror}). Give the path of a labels file"
         ) from error
     return list(parse_labels(content, str(path)).items())
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -181,7 +181,7 @@ def _attempt(
                 start = 0
             elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 part.unlink(missing_ok=True)
-                raise RetryableError("the server sent another range than requested")
+                raise RetryableError("the server sent a different range than requested")
             remote = _describe(response, start)
             if remote.size is not None:
                 accept(remote.size, remote.size - start)

@@ -10,19 +10,17 @@ from glasses_spark.config.config import Config
 from glasses_spark.config.fields import AUTO
 from glasses_spark.config.training import ASYNCHRONOUS, BFLOAT16, FLOAT32, SYNCHRONOUS
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.preflight.advise.advice import Advice, advise
 from glasses_spark.preflight.advise.forecast import (
-    Advice,
     Forecast,
     Measurements,
     Workload,
-    advise,
     forecast_all,
 )
 from glasses_spark.preflight.advise.measure import choose_worker_counts, measure
-from glasses_spark.preflight.advise.probe import Task
-from glasses_spark.preflight.doctor.machine import count_cores
-from glasses_spark.runtime.machine import total_memory
-from glasses_spark.runtime.master import DEFAULT_MASTER, is_local_master
+from glasses_spark.preflight.advise.task import Task
+from glasses_spark.runtime.machine import count_cores, total_memory
+from glasses_spark.runtime.master import is_local_master, master_in_settings
 from glasses_spark.runtime.task_slots import slots_in_settings
 
 _COLUMNS: Final = ("", "workers", "precision", "prepare", "epoch", "total", "stored", "memory")
@@ -69,7 +67,14 @@ def advise_run(config: Config) -> Report:
     """
     cores = _count_cores(config)
     precisions, precision = _choose_precisions(config.training.precision)
-    measured, images = measure(_make_task(config, cores, precisions))
+    task = Task(
+        config=config,
+        sample=_sample_images(config.data.images, config.data.glob),
+        workers=choose_worker_counts(cores),
+        cores=cores,
+        precisions=precisions,
+    )
+    measured, images = measure(task)
     training = config.training
     load = Workload(
         images=images,
@@ -84,30 +89,6 @@ def advise_run(config: Config) -> Report:
     way = f"{mode}/{training.frequency}"
     advice = advise(forecasts, way=way, precision=precision, memory=total_memory())
     return Report(advice, forecasts, (way, precision), measured, load)
-
-
-def _make_task(config: Config, cores: int, precisions: list[str]) -> Task:
-    data, training = config.data, config.training
-    return Task(
-        images=data.images,
-        labels=data.labels,
-        glob=data.glob,
-        limit=data.limit,
-        sample=_sample_images(data.images, data.glob),
-        height=config.image.height,
-        width=config.image.width,
-        batch_size=training.batch_size,
-        optimizer=training.optimizer,
-        loss=training.loss,
-        metrics=training.metrics,
-        workers=choose_worker_counts(cores),
-        cores=cores,
-        precisions=precisions,
-        master=config.spark.master,
-        seed=config.run.seed,
-        cpu_kernels=training.cpu_kernels,
-        conf=dict(config.spark.conf),
-    )
 
 
 def _sample_images(images: str, glob: str) -> list[str]:
@@ -136,7 +117,7 @@ def _choose_precisions(configured: str) -> tuple[list[str], str]:
 def _count_cores(config: Config) -> int:
     """Count the cores that the tasks of a local master use."""
     conf = config.spark.conf
-    master = config.spark.master or conf.get("spark.master") or DEFAULT_MASTER
+    master = master_in_settings(config.spark.master, conf)
     if not is_local_master(master):
         raise ConfigError(
             f"spark.master={master} is not local, but advise measures this machine only. Use "

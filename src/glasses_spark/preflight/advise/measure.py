@@ -8,13 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from glasses_spark.errors import SetupError
 from glasses_spark.preflight.advise.forecast import Measurements
-from glasses_spark.preflight.advise.probe import Task
+from glasses_spark.preflight.advise.task import Task
 
 # A probe takes about ten seconds. One that takes this long hangs.
 TIMEOUT_S: Final = 300.0
@@ -62,7 +61,7 @@ def choose_worker_counts(cores: int) -> Sequence[int]:
 def _run(kind: str, task: Task) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="glasses-spark-") as folder:
         task_file, result_file = Path(folder, "task.json"), Path(folder, "result.json")
-        task_file.write_text(json.dumps(asdict(task)))
+        task_file.write_text(task.to_json())
         probe = "glasses_spark.preflight.advise.probe"
         command = [sys.executable, "-m", probe, kind, str(task_file), str(result_file)]
         # Workers do not use a GPU unless Spark assigns one.

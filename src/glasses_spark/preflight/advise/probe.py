@@ -2,10 +2,9 @@
 
     python -m glasses_spark.preflight.advise.probe KIND TASK RESULT
 
-KIND is ``compute`` or ``spark``, TASK a JSON file with the fields of ``Task``, and RESULT the
-JSON file to write. A process can set the number of TensorFlow's threads only once. So, like
-the daemon of Spark's workers, the probe imports TensorFlow once and forks for each
-measurement.
+KIND is ``compute`` or ``spark``, TASK the JSON file of a ``Task``, and RESULT the JSON file to
+write. A process can set the number of TensorFlow's threads only once. So, like the daemon of
+Spark's workers, the probe imports TensorFlow once and forks for each measurement.
 """
 
 from __future__ import annotations
@@ -17,10 +16,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
+
+from glasses_spark.config.config import Config
+from glasses_spark.config.fields import AUTO
+from glasses_spark.config.training import TrainingConfig
+from glasses_spark.preflight.advise.task import Task
 
 # A time is the minimum of at least MIN_STEPS steps that together take STEP_SECONDS: other
 # programs only ever make a step slower.
@@ -32,56 +35,11 @@ EXCHANGES: Final = 12
 WARM_UP_EXCHANGES: Final = 2
 
 
-@dataclass(frozen=True)
-class Task:
-    """Settings of the measurements, as values of JSON.
-
-    Attributes:
-        images: ``data.images``.
-        labels: ``data.labels``.
-        glob: ``data.glob``.
-        limit: ``data.limit``.
-        sample: Paths of some images.
-        height: ``image.height``.
-        width: ``image.width``.
-        batch_size: ``training.batch_size``.
-        optimizer: ``training.optimizer``.
-        loss: ``training.loss``.
-        metrics: ``training.metrics``.
-        workers: Numbers of workers to measure steps for.
-        cores: Cores that the workers share.
-        precisions: ``float32``, and ``bfloat16`` if it is worth measuring.
-        master: ``spark.master``.
-        seed: ``run.seed``.
-        cpu_kernels: ``training.cpu_kernels``.
-        conf: ``spark.conf``.
-    """
-
-    images: str
-    labels: str
-    glob: str
-    limit: int
-    sample: Sequence[str]
-    height: int
-    width: int
-    batch_size: int
-    optimizer: str
-    loss: str
-    metrics: Sequence[str]
-    workers: Sequence[int]
-    cores: int
-    precisions: Sequence[str]
-    master: str
-    seed: int
-    cpu_kernels: str = "keras"
-    conf: Mapping[str, str] = field(default_factory=dict)
-
-
 def main() -> None:
     """Measure, and write the result file."""
     kind, task_file, result_file = sys.argv[1:]
     measure = {"compute": measure_compute, "spark": measure_spark}[kind]
-    task = Task(**json.loads(Path(task_file).read_text()))
+    task = Task.from_json(Path(task_file).read_text())
     Path(result_file).write_text(json.dumps(measure(task)))
 
 
@@ -98,20 +56,21 @@ def measure_spark(task: Task) -> dict[str, Any]:
     """
     from glasses_spark.runtime.session import spark_session
 
+    config = task.config
     began = time.perf_counter()
-    with spark_session(master=task.master or None, conf=task.conf) as spark:
+    with spark_session(master=config.spark.master or None, conf=config.spark.conf) as spark:
         from glasses_spark.loading.dataset import load_dataset
         from glasses_spark.runtime.python_workers.warm_up import warm_up
 
         started = time.perf_counter()
-        warm_up(spark, num_workers="auto")
+        warm_up(spark, num_workers=AUTO)
         dataset = load_dataset(
             spark,
-            task.images,
-            task.labels,
-            glob=task.glob,
-            limit=task.limit or None,
-            seed=task.seed,
+            config.data.images,
+            config.data.labels,
+            glob=config.data.glob,
+            limit=config.data.limit or None,
+            seed=config.run.seed,
         )
         listed = time.perf_counter()
         images = dataset.account.used
@@ -192,12 +151,13 @@ def _decode(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dic
     from glasses_spark.preprocessing.decoding.decode import decode
 
     configure_worker()
+    image = task.config.image
 
     def decode_next(number: int) -> None:
         # Different files, because one file would stay in the processor's cache.
         content = Path(task.sample[number % len(task.sample)]).read_bytes()
         with suppress(DecodeError):
-            decode(content, task.height, task.width)
+            decode(content, image.height, image.width)
 
     decode_next(0)  # the first call is slower
     wait_for_all()
@@ -209,20 +169,21 @@ def _decode(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dic
 
 
 def _step(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
+    from glasses_spark.pipeline.fit import build_network
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.training.worker.spool import RowFormat
     from glasses_spark.training.worker.steps import Steps
 
     import_keras(threads=threads)
-    model = _build_model(task)
-    row_format = RowFormat("uint8", task.height * task.width, 1, "float32")
-    x, y, weight = _rows(task)
+    model = build_network(task.config)
+    x, y, weight = _rows(task.config)
+    row_format = RowFormat("uint8", x.shape[1], 1, "float32")
     # With one thread, CPU time is the time of a step without other programs.
     clock = time.process_time if threads == 1 else time.perf_counter
     times: dict[str, float] = {}
     for precision in task.precisions:
         began = time.perf_counter()
-        steps = Steps(_spec(model, task, precision), row_format)
+        steps = Steps(_spec(model, task.config.training, precision), row_format)
         weights = steps.read()
         steps.gradient(weights, x, y, weight)
         times.setdefault("start_s", time.perf_counter() - began)
@@ -233,7 +194,7 @@ def _step(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[
             steps.evaluate(x, y, weight)
             wait_for_all()
             seconds = _least_seconds(partial(steps.evaluate, x, y, weight), clock)
-            times["score_s"] = seconds / task.batch_size
+            times["score_s"] = seconds / len(x)
     return times
 
 
@@ -242,6 +203,7 @@ def _exchange(task: Task, threads: int, wait_for_all: Callable[[], object]) -> d
     import numpy as np
 
     from glasses_spark.config.training import ASYNCHRONOUS, BATCH
+    from glasses_spark.pipeline.fit import build_network
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.runtime.machine import LOOPBACK
     from glasses_spark.training.schedule import Schedule
@@ -252,9 +214,10 @@ def _exchange(task: Task, threads: int, wait_for_all: Callable[[], object]) -> d
     from glasses_spark.training.server.shared_weights import SharedWeights
 
     import_keras(threads=threads)
-    shared_weights = SharedWeights(_build_model(task), workers=1, uses_gradients=True)
-    rows = (2 * EXCHANGES * task.batch_size,)
-    schedule = Schedule(ASYNCHRONOUS, BATCH, 1, task.batch_size, rows, (0,))
+    shared_weights = SharedWeights(build_network(task.config), workers=1, uses_gradients=True)
+    batch_size = task.config.training.batch_size
+    rows = (2 * EXCHANGES * batch_size,)
+    schedule = Schedule(ASYNCHRONOUS, BATCH, 1, batch_size, rows, (0,))
     coordinator = Coordinator(schedule, shared_weights, state_size=1, stall_timeout=60)
     server_end, worker_end = make_credentials()
     update, state = np.zeros(shared_weights.layout.size, shared_weights.layout.dtype), np.zeros(1)
@@ -267,7 +230,7 @@ def _exchange(task: Task, threads: int, wait_for_all: Callable[[], object]) -> d
             client.pull(0, 0)
             for step in range(EXCHANGES):
                 began = time.perf_counter()
-                client.push(0, step, rows=task.batch_size, update=update, metric_state=state)
+                client.push(0, step, rows=batch_size, update=update, metric_state=state)
                 seconds.append(time.perf_counter() - began)
     return {"exchange_s": statistics.median(seconds[WARM_UP_EXCHANGES:])}
 
@@ -277,11 +240,12 @@ def _keras(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict
     import numpy as np
     import tensorflow as tf
 
+    from glasses_spark.pipeline.fit import build_network
     from glasses_spark.scoring.model_input import scale_pixels
 
-    model = _build_model(task)
-    x, y, _ = _rows(task)
-    pixels = scale_pixels(x.reshape(-1, task.height, task.width, 1).astype(np.float32))
+    model, image = build_network(task.config), task.config.image
+    x, y, _ = _rows(task.config)
+    pixels = scale_pixels(x.reshape(-1, image.height, image.width, 1).astype(np.float32))
     began = time.perf_counter()
     model.train_on_batch(pixels, y)
     start_s = time.perf_counter() - began
@@ -289,8 +253,8 @@ def _keras(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict
     step_s = _least_seconds(lambda: model.train_on_batch(pixels, y))
 
     def read(path: Any) -> Any:
-        image = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
-        return tf.image.resize(image, (task.height, task.width))
+        decoded = tf.io.decode_image(tf.io.read_file(path), channels=1, expand_animations=False)
+        return tf.image.resize(decoded, (image.height, image.width))
 
     batch = 8
     paths = tf.data.Dataset.from_tensor_slices(list(task.sample)).repeat()
@@ -300,39 +264,27 @@ def _keras(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict
     return {"start_s": start_s, "step_s": step_s, "decode_s": decode_s}
 
 
-def _build_model(task: Task) -> Any:
-    from glasses_spark.training.model import build_cnn
-
-    return build_cnn(
-        task.height,
-        task.width,
-        optimizer=task.optimizer,
-        loss=task.loss,
-        metrics=task.metrics,
-        seed=task.seed,
-    )
-
-
-def _spec(model: Any, task: Task, precision: str) -> Any:
+def _spec(model: Any, training: TrainingConfig, precision: str) -> Any:
     from glasses_spark.training.model_spec import ModelSpec
 
     return ModelSpec(
         config=model.to_json(),
-        loss=task.loss,
-        metrics=task.metrics,
-        optimizer=task.optimizer,
+        loss=training.loss,
+        metrics=training.metrics,
+        optimizer=training.optimizer,
         precision=precision,
-        cpu_kernels=task.cpu_kernels,
+        cpu_kernels=training.cpu_kernels,
     )
 
 
-def _rows(task: Task) -> tuple[Any, Any, Any]:
+def _rows(config: Config) -> tuple[Any, Any, Any]:
     import numpy as np
 
-    generator = np.random.default_rng(task.seed)
-    x = generator.integers(0, 256, (task.batch_size, task.height * task.width)).astype(np.uint8)
-    y = generator.integers(0, 2, (task.batch_size, 1)).astype(np.float32)
-    return x, y, np.ones(task.batch_size, np.float32)
+    batch_size, image = config.training.batch_size, config.image
+    generator = np.random.default_rng(config.run.seed)
+    x = generator.integers(0, 256, (batch_size, image.height * image.width)).astype(np.uint8)
+    y = generator.integers(0, 2, (batch_size, 1)).astype(np.float32)
+    return x, y, np.ones(batch_size, np.float32)
 
 
 def _least_seconds(

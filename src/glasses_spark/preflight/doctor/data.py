@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from glasses_spark.errors import LabelsError
+from glasses_spark.loading.labels_file import redact_url
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check
 from glasses_spark.preflight.doctor.survey import (
     Survey,
-    is_remote,
     list_files,
     not_png,
     read_local_labels,
     survey,
 )
 from glasses_spark.preflight.footprint import GIB
+from glasses_spark.runtime.location import is_remote
 
 # A model may never predict a class with a smaller share than this.
 RARE: Final = 0.1
@@ -51,8 +52,8 @@ def check_images(result: Survey, location: str, *, glob: str) -> Check:
         glob: ``data.glob``.
     """
     if result.images:
-        found = f"{result.images:,} in {location}, {result.size / GIB:.2f} GiB"
-        return Check("Images", OK, found, "PNG files")
+        summary = f"{result.images:,} in {location}, {result.size / GIB:.2f} GiB"
+        return Check("Images", OK, summary, "PNG files")
     return Check(
         "Images",
         FAILED,
@@ -118,15 +119,15 @@ def check_content(result: Survey, *, max_bad_fraction: float) -> Check:
     """
     name, wanted = "PNG files", f"at most {max_bad_fraction:.0%} that cannot be decoded"
     bad, sampled = not_png(result.sample), len(result.sample)
-    found = f"{bad.count} of {sampled} sampled files are not PNG ({bad})"
+    not_png_files = f"{bad.count} of {sampled} sampled files are not PNG ({bad})"
     if result.empty.count > max_bad_fraction * result.images:
         return Check(name, FAILED, f"empty {result.empty}", wanted, "Copy these files again")
     # A run certainly fails only if the whole sample is bad.
     if bad.count and bad.count == sampled:
-        return Check(name, FAILED, found, wanted, "Convert them to PNG")
+        return Check(name, FAILED, not_png_files, wanted, "Convert them to PNG")
     if bad.count > max_bad_fraction * sampled:
         advice = "Convert or copy these files again, or raise data.max_bad_fraction"
-        return Check(name, WARNING, found, wanted, advice)
+        return Check(name, WARNING, not_png_files, wanted, advice)
     return Check(name, OK, f"{sampled} sampled, {bad.count} of them not PNG", wanted)
 
 
@@ -157,11 +158,11 @@ def check_match(result: Survey, *, limit: int) -> Check:
         )
         if tally.count
     ]
-    found = "; ".join([summary, *ignored])
+    counts = "; ".join([summary, *ignored])
     if result.unlabelled.count or result.without_image.count:
         advice = "A run ignores these; add what is missing if you need them"
-        return Check(name, WARNING, found, wanted, advice)
-    return Check(name, OK, found, wanted)
+        return Check(name, WARNING, counts, wanted, advice)
+    return Check(name, OK, counts, wanted)
 
 
 def check_balance(result: Survey, *, balanced: bool) -> Check:
@@ -173,17 +174,17 @@ def check_balance(result: Survey, *, balanced: bool) -> Check:
     """
     name, wanted = "Class balance", f"{RARE:.0%} or more of each label"
     share = result.with_glasses / result.labelled
-    found = (
+    shares = (
         f"{result.with_glasses:,} with glasses ({share:.1%}), "
         f"{result.without_glasses:,} without ({1 - share:.1%})"
     )
     if min(share, 1 - share) == 0:
         advice = "A model cannot learn from a single class; add images of the other one"
-        return Check(name, WARNING, found, wanted, advice)
+        return Check(name, WARNING, shares, wanted, advice)
     if min(share, 1 - share) < RARE and not balanced:
         advice = "Use --set training.class_weight=balanced to weight both classes equally"
-        return Check(name, WARNING, found, wanted, advice)
-    return Check(name, OK, found, wanted)
+        return Check(name, WARNING, shares, wanted, advice)
+    return Check(name, OK, shares, wanted)
 
 
 def _check_labels(location: str) -> tuple[dict[int, float | None] | None, Check]:
@@ -193,16 +194,14 @@ def _check_labels(location: str) -> tuple[dict[int, float | None] | None, Check]
     except LabelsError as error:
         return None, Check(name, FAILED, str(error), wanted, "Correct the file or data.labels")
     except OSError as error:
-        found = f"{location}: {error.strerror}"
+        reason = f"{location}: {error.strerror}"
         advice = "Correct its permissions or data.labels"
-        return None, Check(name, FAILED, found, wanted, advice)
+        return None, Check(name, FAILED, reason, wanted, advice)
     if label_by_index is not None:
         undefined = sum(label is None for label in label_by_index.values())
-        found = f"{len(label_by_index):,} in {location}, {undefined:,} of them undefined"
-        return label_by_index, Check(name, OK, found, wanted)
-    if "://" in location or is_remote(location):
-        # Without credentials and query parameters.
-        public = location.partition("?")[0].rpartition("@")[2]
-        return None, Check(name, OK, f"{public}: {_REMOTE}", wanted, _ASK_SPARK)
-    found = f"{location}: no such file"
-    return None, Check(name, FAILED, found, wanted, "Set data.labels to its path, URI or URL")
+        counts = f"{len(label_by_index):,} in {location}, {undefined:,} of them undefined"
+        return label_by_index, Check(name, OK, counts, wanted)
+    if is_remote(location):
+        return None, Check(name, OK, f"{redact_url(location)}: {_REMOTE}", wanted, _ASK_SPARK)
+    missing = f"{location}: no such file"
+    return None, Check(name, FAILED, missing, wanted, "Set data.labels to its path, URI or URL")

@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from glasses_spark.datasets.kaggle.kaggle_archive import CREDENTIAL_HELP
 from glasses_spark.preflight.doctor.check import OK, WARNING, Check
 
-LOG_IN: Final = (
-    "Run `kaggle auth login`, or create a token at https://www.kaggle.com/settings/api and store "
-    "it in ~/.kaggle/access_token or the variable KAGGLE_API_TOKEN"
-)
+LOG_IN: Final = f"To log in, {CREDENTIAL_HELP}"
 
 _NAME: Final = "Kaggle credential"
 _WANTED: Final = "a credential to download the images from Kaggle"
@@ -59,8 +57,8 @@ def _check_file(path: Path, defect: str) -> Check:
     if defect:
         return Check(_NAME, WARNING, f"{path}: {defect}", _WANTED, LOG_IN)
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        found = f"{path}, which other users can read"
-        return Check(_NAME, WARNING, found, "a file that only you can read", f"chmod 600 {path}")
+        readable = f"{path}, which other users can read"
+        return Check(_NAME, WARNING, readable, "a file that only you can read", f"chmod 600 {path}")
     return Check(_NAME, OK, f"in {path}", _WANTED)
 
 

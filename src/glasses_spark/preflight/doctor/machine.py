@@ -11,18 +11,13 @@ from typing import Final
 
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, pass_or_fail
 from glasses_spark.preflight.footprint import GIB, MB, memory_of_run
-from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.runtime.machine import LOOPBACK, spark_local_folder
 
 # Spark spills and the workers spool three times 16 KB per image of 128 x 128, so this is
 # enough for about 20,000 images.
 MIN_DISK: Final = 1 * GIB
 MEMORY_INFO: Final = Path("/proc/meminfo")
 _TIMEOUT_S: Final = 5.0
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_cores(count: int) -> Check:
@@ -46,21 +41,21 @@ def check_memory(total: int, *, workers: int, available: int | None = None) -> C
         The check; a warning if the memory is large enough but partly in use.
     """
     needed = memory_of_run(workers)
-    found = f"{total / GIB:.1f} GiB"
+    memory = f"{total / GIB:.1f} GiB"
     purpose = f"{workers} workers" if workers else "the driver"
     wanted = f"{needed / GIB:.1f} GiB or more for {purpose}"
     advice = "Train with fewer workers: --set training.num_workers=1 --set spark.master=local[1]"
     if total < needed:
-        return Check("Memory", FAILED, found, wanted, advice)
+        return Check("Memory", FAILED, memory, wanted, advice)
     if available is not None and available < needed:
         return Check(
             "Memory",
             WARNING,
-            f"{found}, {available / GIB:.1f} GiB of it free",
+            f"{memory}, {available / GIB:.1f} GiB of it free",
             wanted,
             f"Stop other programs. {advice}",
         )
-    return Check("Memory", OK, found, wanted)
+    return Check("Memory", OK, memory, wanted)
 
 
 def available_memory(memory_info: Path = MEMORY_INFO) -> int | None:
@@ -70,7 +65,7 @@ def available_memory(memory_info: Path = MEMORY_INFO) -> int | None:
         memory_info: File in which Linux reports its memory.
 
     Returns:
-        None if the file does not tell.
+        None if the file does not say.
     """
     try:
         lines = memory_info.read_text().splitlines()
@@ -185,11 +180,10 @@ def check_port(address: str, port: int) -> Check:
     return Check(name, OK, f"{endpoint}: can listen", wanted)
 
 
-def spark_local_folder() -> Path:
+def temporary_folder() -> Path:
     """Return the folder for temporary files of Spark and the workers."""
-    configured = Path(os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0])
     # Spark's default is the JVM's java.io.tmpdir, which does not follow TMPDIR.
-    return configured if configured.name and configured.is_dir() else Path("/tmp")
+    return Path(spark_local_folder() or "/tmp")
 
 
 def free_bytes(folder: Path) -> int:

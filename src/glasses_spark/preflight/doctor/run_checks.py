@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses_spark.config.config import Config
-from glasses_spark.config.fields import AUTO
+from glasses_spark.config.training import BALANCED
 from glasses_spark.errors import GlassesSparkError, SetupError
 from glasses_spark.preflight.doctor.check import FAILED, OK, Check
 from glasses_spark.preflight.doctor.kaggle_login import check_kaggle
@@ -21,10 +19,9 @@ from glasses_spark.preflight.doctor.machine import (
     check_port,
     check_store,
     check_writable,
-    count_cores,
     free_bytes,
     nearest_existing,
-    spark_local_folder,
+    temporary_folder,
 )
 from glasses_spark.preflight.doctor.slots import (
     check_barrier,
@@ -34,9 +31,11 @@ from glasses_spark.preflight.doctor.slots import (
 )
 from glasses_spark.preflight.doctor.software import check_software
 from glasses_spark.preflight.footprint import local_disk_of_run, store_of_run
-from glasses_spark.runtime.machine import LOOPBACK, total_memory
-from glasses_spark.runtime.master import DEFAULT_MASTER, is_local_master
-from glasses_spark.runtime.task_slots import slots_in_settings
+from glasses_spark.runtime.driver_address import driver_addresses
+from glasses_spark.runtime.location import local_folder
+from glasses_spark.runtime.machine import LOOPBACK, count_cores, total_memory
+from glasses_spark.runtime.master import is_local_master, master_in_settings
+from glasses_spark.runtime.task_slots import count_workers, slots_in_settings
 
 if TYPE_CHECKING:
     from glasses_spark.preflight.doctor.survey import Survey
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
 def check_machine() -> list[Check]:
     """Check the machine for a run that uses all cores."""
-    cores, folder = count_cores(), spark_local_folder()
+    cores, folder = count_cores(), temporary_folder()
     return [
         *check_software(),
         check_cores(cores),
@@ -70,8 +69,9 @@ def check_run(config: Config) -> list[Check]:
         *_check_disks(config, survey),
         check_kaggle(needed=survey is not None and not survey.images),
     ]
-    if "://" not in config.run.dir:
-        checks.append(check_writable("Run folder", Path(config.run.dir), "run.dir"))
+    run_folder = local_folder(config.run.dir)
+    if run_folder is not None:
+        checks.append(check_writable("Run folder", run_folder, "run.dir"))
     return checks
 
 
@@ -94,17 +94,19 @@ def check_started(config: Config) -> list[Check]:
                 account = GlassesPipeline(config).load(spark).account
             except GlassesSparkError as error:
                 return [*checks, Check(name, FAILED, str(error), wanted)]
-            found = f"{account.used:,} of {account.images:,} images are used"
-            return [*checks, Check(name, OK, found, wanted)]
+            summary = f"{account.used:,} of {account.images:,} images are used"
+            return [*checks, Check(name, OK, summary, wanted)]
     except SetupError as error:
         return [Check("Spark starts", FAILED, str(error), "a Spark that starts")]
 
 
 def _check_spark(config: Config, cores: int) -> list[Check]:
     conf, training = config.spark.conf, config.training
-    master = config.spark.master or conf.get("spark.master") or DEFAULT_MASTER
+    master = master_in_settings(config.spark.master, conf)
     local = is_local_master(master)
     slots = slots_in_settings(master, conf, cores=cores)
+    at_once = min(slots or 1, count_workers(training.num_workers, slots=slots or 1))
+    _, bind_address = driver_addresses(conf.get, default=LOOPBACK if local else None)
     return [
         check_master(master),
         check_workers(
@@ -116,11 +118,11 @@ def _check_spark(config: Config, cores: int) -> list[Check]:
         check_barrier(conf, training.mode),
         check_memory(
             total_memory(),
-            workers=_workers_at_once(slots, training.num_workers) if local else 0,
+            workers=at_once if local else 0,
             available=available_memory(),
         ),
         check_loopback(),
-        check_port(_bind_address(config, local=local), training.port),
+        check_port(bind_address, training.port),
     ]
 
 
@@ -134,8 +136,8 @@ def _check_data(config: Config) -> tuple[Survey | None, list[Check]]:
         checks += check_data(
             survey,
             limit=data.limit,
-            max_bad_fraction=data.max_bad_fraction if data.on_bad == "quarantine" else 0.0,
-            balanced=config.training.class_weight == "balanced",
+            max_bad_fraction=data.allowed_bad_fraction,
+            balanced=config.training.class_weight == BALANCED,
         )
     return survey, checks
 
@@ -143,10 +145,10 @@ def _check_data(config: Config) -> tuple[Survey | None, list[Check]]:
 def _check_disks(config: Config, survey: Survey | None) -> list[Check]:
     images = 0 if survey is None else min(config.data.limit or survey.images, survey.images)
     pixels = config.image.height * config.image.width
-    folder, needed = spark_local_folder(), local_disk_of_run(images, pixels)
+    folder, needed = temporary_folder(), local_disk_of_run(images, pixels)
     checks = [check_disk(folder, free_bytes(folder), needed)]
-    store = Path(config.store.dir)
-    if config.store.dir and "://" not in config.store.dir and survey is not None:
+    store = local_folder(config.store.dir) if config.store.dir else None
+    if store is not None and survey is not None:
         store_bytes = store_of_run(images, pixels)
         if nearest_existing(store).stat().st_dev == folder.stat().st_dev:
             # The temporary files go to the same disk.
@@ -154,14 +156,3 @@ def _check_disks(config: Config, survey: Survey | None) -> list[Check]:
         checks.append(check_store(store, free_bytes(store), store_bytes))
         checks.append(check_writable("Store folder", store, "store.dir"))
     return checks
-
-
-def _workers_at_once(slots: int | None, num_workers: int | str) -> int:
-    slots = slots or 1
-    return slots if num_workers == AUTO else min(slots, int(num_workers))
-
-
-def _bind_address(config: Config, *, local: bool) -> str:
-    conf = config.spark.conf
-    default = LOOPBACK if local else socket.gethostname()
-    return conf.get("spark.driver.bindAddress") or conf.get("spark.driver.host") or default

@@ -6,10 +6,11 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from glasses_spark.config.fields import AUTO
 from glasses_spark.config.training import SYNCHRONOUS
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, pass_or_fail
 from glasses_spark.runtime.master import is_known_master
+from glasses_spark.runtime.spark_home import PYSPARK_VERSION
+from glasses_spark.runtime.task_slots import count_workers, task_slots
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,8 +48,9 @@ def check_workers(
     synchronous = mode == SYNCHRONOUS
     wanted = "a slot for each worker" + (" at the same time (barrier mode)" if synchronous else "")
     if slots is None:
-        found = f"unknown until the cluster runs; workers: {num_workers}"
-        return Check(_SLOTS, OK, found, wanted, "To ask the cluster: glasses-spark doctor --spark")
+        unknown = f"unknown until the cluster runs; workers: {num_workers}"
+        advice = "To ask the cluster: glasses-spark doctor --spark"
+        return Check(_SLOTS, OK, unknown, wanted, advice)
     if slots < 1:
         return Check(
             _SLOTS,
@@ -57,14 +59,14 @@ def check_workers(
             wanted,
             "Lower spark.task.cpus, or give Spark more cores",
         )
-    workers = slots if num_workers == AUTO else int(num_workers)
-    found = f"{slots} for {workers} {mode} workers"
+    workers = count_workers(num_workers, slots=slots)
+    summary = f"{slots} for {workers} {mode} workers"
     if workers > slots:
         advice = f"Use --set training.num_workers={slots}, or give Spark more cores"
         return Check(
             _SLOTS,
             FAILED if synchronous else WARNING,
-            found if synchronous else f"{found}, which train in several waves",
+            summary if synchronous else f"{summary}, which train in several waves",
             wanted,
             f"{advice}, or train asynchronously" if synchronous else advice,
         )
@@ -72,11 +74,11 @@ def check_workers(
         return Check(
             _SLOTS,
             WARNING,
-            f"{found} that share {cores} cores",
+            f"{summary} that share {cores} cores",
             "a core for each worker",
             f"Use --set training.num_workers={cores}",
         )
-    return Check(_SLOTS, OK, found, wanted)
+    return Check(_SLOTS, OK, summary, wanted)
 
 
 def check_barrier(conf: Mapping[str, str], mode: str) -> Check:
@@ -107,10 +109,9 @@ def check_running(spark: SparkSession, *, num_workers: int | str, mode: str) -> 
         num_workers: As for ``check_workers``.
         mode: As for ``check_workers``.
     """
-    from glasses_spark.runtime.task_slots import task_slots
-
     slots = task_slots(spark)
-    started = Check("Spark starts", OK, f"{spark.version} on {spark.sparkContext.master}", "4.0")
+    version = f"{spark.version} on {spark.sparkContext.master}"
+    started = Check("Spark starts", OK, version, PYSPARK_VERSION)
     workers = check_workers(slots, num_workers=num_workers, mode=mode)
     return [started, workers, check_executors(spark, slots, barrier=mode == SYNCHRONOUS)]
 
@@ -136,18 +137,18 @@ def check_executors(
     rows = spark.range(0, slots, 1, slots)
     try:
         answers = rows.mapInArrow(
-            _make_probe(packages), "python string, trouble string", barrier=barrier
+            _make_probe(packages), "python string, error string", barrier=barrier
         ).collect()
     except Exception as error:  # a cluster can fail in any way
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0][:MAX_ERROR_LENGTH] if lines else type(error).__name__
         return Check(name, FAILED, reason, wanted, _SHIP)
     pythons = sorted({row.python for row in answers})
-    troubles = sorted({row.trouble for row in answers if row.trouble})
+    errors = sorted({row.error for row in answers if row.error})
     return pass_or_fail(
         name,
-        pythons == [python] and not troubles,
-        "; ".join([f"{len(answers)} tasks with Python {', '.join(pythons)}", *troubles]),
+        pythons == [python] and not errors,
+        "; ".join([f"{len(answers)} tasks with Python {', '.join(pythons)}", *errors]),
         wanted,
         _SHIP,
     )
@@ -167,13 +168,13 @@ def _make_probe(packages: Sequence[str]) -> Callable[[Iterable[object]], Iterabl
 
         for _ in batches:
             pass
-        troubles = []
+        errors = []
         for package in packages:
             try:
                 importlib.import_module(package)
             except ImportError as error:
-                troubles.append(f"{package}: {error}")
-        row = {"python": [platform.python_version()], "trouble": ["; ".join(troubles)]}
+                errors.append(f"{package}: {error}")
+        row = {"python": [platform.python_version()], "error": ["; ".join(errors)]}
         yield pa.RecordBatch.from_pydict(row)
 
     return probe

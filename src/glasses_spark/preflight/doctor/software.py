@@ -73,8 +73,6 @@ INTERFACES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     "ml_model.py": {
         "ElephasEstimator": ("_fit",),
         "ElephasTransformer": ("_transform",),
-        "load_ml_estimator": (),
-        "load_ml_transformer": (),
     },
     "parameter/factory.py": {
         "ClientServerFactory": ("_type", "get_factory", "create_client", "create_server"),
@@ -195,9 +193,9 @@ def check_extras(version_of: VersionOf = importlib.metadata.version) -> list[Che
         name, wanted = f"Extra {extra}", ", ".join(packages)
         missing = [package for package in packages if _version(package, version_of) is None]
         if missing:
-            found = f"not installed: {', '.join(missing)}"
+            summary = f"not installed: {', '.join(missing)}"
             advice = f'If you need it: pip install "glasses-spark[{extra}]"'
-            checks.append(Check(name, WARNING, found, wanted, advice))
+            checks.append(Check(name, WARNING, summary, wanted, advice))
         else:
             checks.append(Check(name, OK, "installed", wanted))
     return checks
@@ -223,8 +221,8 @@ def check_opencv(version_of: VersionOf = importlib.metadata.version) -> Check:
             "pip install -c constraints.txt opencv-python-headless",
         )
     loaded = check_import("OpenCV", "import cv2")
-    found = installed[0] if installed and loaded.ok else loaded.found
-    return Check("OpenCV", loaded.verdict, found, wanted, loaded.advice)
+    package = installed[0] if installed and loaded.ok else loaded.found
+    return Check("OpenCV", loaded.verdict, package, wanted, loaded.advice)
 
 
 def check_elephas(folder: Path | None = None) -> Check:
@@ -251,8 +249,8 @@ def check_elephas(folder: Path | None = None) -> Check:
         for interface in _find_missing(folder / file, interfaces)
     ]
     count = sum(len(interfaces) for interfaces in INTERFACES.values())
-    found = f"no {', '.join(missing)} in {folder}" if missing else f"all {count}"
-    return pass_or_fail(name, not missing, found, wanted, REINSTALL)
+    summary = f"no {', '.join(missing)} in {folder}" if missing else f"all {count}"
+    return pass_or_fail(name, not missing, summary, wanted, REINSTALL)
 
 
 def check_import(name: str, statement: str) -> Check:

@@ -18,7 +18,7 @@ from typing import Final
 from glasses_spark.loading.labels_file import MAX_BYTES, parse_labels
 from glasses_spark.loading.listing import number_in
 from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE
-from glasses_spark.runtime.location import SCHEME, local_path
+from glasses_spark.runtime.location import local_path
 
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _MAX_EXAMPLES: Final = 3
@@ -99,11 +99,6 @@ class Survey:
     def labelled(self) -> int:
         """Images that a run can use."""
         return self.with_glasses + self.without_glasses
-
-
-def is_remote(location: str) -> bool:
-    """Return whether a location is a URI of another file system than this machine's disks."""
-    return bool(SCHEME.match(location)) and not location.startswith("file:/")
 
 
 def read_local_labels(location: str) -> dict[int, float | None] | None:

@@ -19,9 +19,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CLUSTER, CONFLICTING, ID, LABEL, PATH, PIXELS
 from glasses_spark.preprocessing.duplicates.clusters import (
-    FIRST,
     HASH_WORDS,
-    SIZE,
     cluster_hashes,
     unpersist_checkpoint,
 )
@@ -30,11 +28,12 @@ from glasses_spark.preprocessing.duplicates.perceptual_hash import hash_pixels
 logger = logging.getLogger(__name__)
 
 # A larger cluster does not hold copies of one image, but images that the hash cannot tell
-# apart. Keeping them together could leave a part of the split empty.
+# apart. Keeping them together could leave a set of the split empty.
 LARGEST_FRACTION: Final = 0.1
 LARGEST_COUNT: Final = 10
 _EXAMPLES: Final = 5
-_HASHED: Final = f"{ID} int, {LABEL} double, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
+_HASHES: Final = f"{ID} int, " + ", ".join(f"{word} bigint" for word in HASH_WORDS)
+_SIZE: Final = "size"
 _MEMBER: Final = "member"
 
 
@@ -69,9 +68,6 @@ def find_near_duplicates(
 ) -> NearDuplicates:
     """Find near-duplicate images.
 
-    The pixels are read once to find pairs, and again to find all images of the clusters if
-    there are any.
-
     Args:
         pixels: ``id`` (int, unique), ``label`` and ``pixels``, none of them null.
         count: Number of the images.
@@ -82,11 +78,11 @@ def find_near_duplicates(
         The clusters, except those with more than 10 images and more than a tenth of all
         images: these images count as different, and a warning is logged.
     """
-    hashed = pixels.select(ID, LABEL, PIXELS).mapInArrow(_hasher(height, width), _HASHED)
-    duplicates = _cluster(hashed, count)
+    hashes = pixels.select(ID, PIXELS).mapInArrow(_hasher(height, width), _HASHES)
+    duplicates = _describe(pixels, cluster_hashes(hashes, count), count)
     if duplicates.clusters:
         logger.info(
-            "%d images are near-duplicates, in %d clusters. Each cluster stays in one part of the "
+            "%d images are near-duplicates, in %d clusters. Each cluster stays in one set of the "
             "split",
             duplicates.images,
             duplicates.clusters,
@@ -139,51 +135,35 @@ def _hasher(
             pixels = np.frombuffer(b"".join(batch.column(PIXELS).to_pylist()), np.uint8)
             hashes = hash_pixels(pixels.reshape(-1, height, width))
             yield pa.RecordBatch.from_arrays(
-                [batch.column(ID), batch.column(LABEL), *(pa.array(word) for word in hashes.T)],
-                names=[ID, LABEL, *HASH_WORDS],
+                [batch.column(ID), *(pa.array(word) for word in hashes.T)],
+                names=[ID, *HASH_WORDS],
             )
 
     return hash_batches
 
 
-def _cluster(hashed: DataFrame, count: int) -> NearDuplicates:
-    # Equal hashes count once: a thousand of them would make half a million near pairs.
-    distinct = hashed.groupBy(*HASH_WORDS).agg(F.min(ID).alias(FIRST), F.count("*").alias(SIZE))
-    components = cluster_hashes(distinct, count)
+def _describe(pixels: DataFrame, components: DataFrame | None, count: int) -> NearDuplicates:
+    """Describe the clusters among ``count`` images, except the large ones."""
     if components is None:
         return NearDuplicates(None, 0, 0, 0)
-    return _without_large_clusters(_find_members(hashed, distinct, components), count)
-
-
-def _find_members(hashed: DataFrame, distinct: DataFrame, components: DataFrame) -> DataFrame:
-    """Return the images of all clusters, with the size of their cluster, as a checkpoint."""
-    by_word = [distinct[word] == hashed[word] for word in HASH_WORDS]
-    clustered = (
-        hashed.join(distinct, by_word)
-        .select(hashed[ID], hashed[LABEL], distinct[FIRST])
-        .join(components.select(FIRST, CLUSTER), FIRST)
-    )
     by_cluster = Window.partitionBy(CLUSTER)
     checkpoint = (
-        clustered.withColumn(SIZE, F.count("*").over(by_cluster))
+        pixels.select(ID, LABEL)
+        .join(F.broadcast(components.select(ID, CLUSTER)), ID)
+        .withColumn(_SIZE, F.count("*").over(by_cluster))
         .withColumn(CONFLICTING, F.min(LABEL).over(by_cluster) < F.max(LABEL).over(by_cluster))
-        .select(ID, CLUSTER, CONFLICTING, SIZE)
+        .select(ID, CLUSTER, CONFLICTING, _SIZE)
         # Small, and cuts the plan off from the pixels and the comparison.
         .localCheckpoint()
     )
     unpersist_checkpoint(components)
-    return checkpoint
-
-
-def _without_large_clusters(checkpoint: DataFrame, count: int) -> NearDuplicates:
-    """Describe the clusters among ``count`` images, except the large ones."""
     limit = max(LARGEST_COUNT, int(LARGEST_FRACTION * count))
     large, largest = checkpoint.agg(
-        F.count_distinct(F.when(F.col(SIZE) > limit, F.col(CLUSTER))), F.max(SIZE)
+        F.count_distinct(F.when(F.col(_SIZE) > limit, F.col(CLUSTER))), F.max(_SIZE)
     ).collect()[0]
     if large:
         _warn_about_large_clusters(large, largest, limit, count)
-    members = checkpoint.where(F.col(SIZE) <= limit).drop(SIZE)
+    members = checkpoint.where(F.col(_SIZE) <= limit).drop(_SIZE)
     images, clusters, conflicting = members.agg(
         F.count("*"),
         F.count_distinct(CLUSTER),
@@ -202,7 +182,7 @@ def _format_examples(members: DataFrame) -> str:
 
 def _warn_about_large_clusters(clusters: int, largest: int, limit: int, count: int) -> None:
     logger.warning(
-        "%d clusters of near-duplicates are not kept in one part, the largest has %d images. More "
+        "%d clusters of near-duplicates are not kept in one set, the largest has %d images. More "
         "than %d of %d images are not copies of one image, but images too similar for the hash",
         clusters,
         largest,

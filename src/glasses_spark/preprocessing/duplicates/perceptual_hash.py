@@ -80,19 +80,30 @@ def band_keys(hashes: Hashes) -> Integers:
 
 
 def near_pairs(hashes: Hashes, part: int = 0, parts: int = 1) -> Integers:
-    """Find the pairs of hashes that differ in at most 16 bits, without comparing all pairs.
+    """Find pairs that connect all near hashes, without comparing all pairs.
 
-    Memory grows with the number of hashes and of pairs found.
+    Two hashes are near if they differ in at most 16 bits. Memory grows with the number of
+    hashes and of pairs found.
 
     Args:
-        hashes: ``(images, 4)``, all different.
+        hashes: ``(images, 4)``, from ``hash_pixels``.
         part: Which part of the search to do, from 0: those near pairs that have a key of
             this part in common. A pair may be found by several parts.
         parts: Number of parts, at most 153.
 
     Returns:
-        ``(pairs, 2)``: indices of two near hashes, the smaller first; each pair once.
+        ``(pairs, 2)``: indices of two near hashes, the smaller first; each pair once. Of
+        equal hashes, each is paired with the first of them and only the first with others:
+        all pairs of a thousand equal hashes would be half a million.
     """
+    distinct, first, inverse = np.unique(hashes, axis=0, return_index=True, return_inverse=True)
+    repeated = np.setdiff1d(np.arange(len(hashes)), first)
+    pairs = np.stack([first[inverse[repeated]], repeated], axis=1)
+    near = np.sort(first[_near_pairs_of_distinct(distinct, part, parts)], axis=1)
+    return np.concatenate([pairs, near])
+
+
+def _near_pairs_of_distinct(hashes: Hashes, part: int, parts: int) -> Integers:
     values = _band_values(hashes)
     # Pairs as one number each, which NumPy sorts and merges fast.
     found = np.zeros(0, np.int64)

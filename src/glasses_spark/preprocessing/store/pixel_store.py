@@ -1,9 +1,9 @@
 """Pixel store: decoded pixels in Parquet, so that each image is decoded only once.
 
-A store is a folder of Parquet folders, its *parts*: one ``base-...`` and later
-``delta-...`` parts. A part is valid once Spark has marked it as complete, and never changes
+A store is a folder of Parquet folders, its *segments*: one ``base-...`` and later
+``delta-...`` segments. A segment is valid once Spark has marked it as complete, and never changes
 afterwards, so an interrupted run leaves the store as it was. Stale rows, whose file was
-changed or deleted, are removed by a new base, which replaces all parts with smaller numbers.
+changed or deleted, are removed by a new base, which replaces all segments with smaller numbers.
 """
 
 from __future__ import annotations
@@ -20,15 +20,23 @@ from typing import Final
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark.columns import ERROR, ID, LABEL, LENGTH, MODIFICATION_TIME, PATH, PIXELS
+from glasses_spark.columns import (
+    ERROR,
+    ID,
+    LABEL,
+    LENGTH,
+    MODIFICATION_TIME,
+    PARTS,
+    PATH,
+    PIXELS,
+)
 from glasses_spark.loading.dataset import Dataset
 from glasses_spark.preprocessing.decoding.decode import DECODER_VERSION
 from glasses_spark.preprocessing.pixels import decode_contents
 from glasses_spark.preprocessing.quarantine import Counts, observe_counts
-from glasses_spark.preprocessing.split import PARTS
 from glasses_spark.preprocessing.store.changed_files import FILE, drop_stale, find_changes
 from glasses_spark.runtime import hadoop
-from glasses_spark.runtime.location import SCHEME, spark_path
+from glasses_spark.runtime.location import is_uri, spark_path
 from glasses_spark.runtime.master import is_local
 
 logger = logging.getLogger(__name__)
@@ -46,13 +54,13 @@ MAX_DELTAS: Final = 16
 
 # A dictionary of pixels costs time and saves nothing: no two images are equal. Version 2 of
 # the committer lets tasks write their files in place, without a second move at the end;
-# parts without the completion marker are ignored anyway.
+# segments without the completion marker are ignored anyway.
 _WRITE_OPTIONS: Final = {
     f"parquet.enable.dictionary#{PIXELS}": "false",
     "mapreduce.fileoutputcommitter.algorithm.version": "2",
 }
 
-_PART: Final = re.compile(r"(base|delta)-(\d{6,})-[0-9a-f]{8}")
+_SEGMENT: Final = re.compile(r"(base|delta)-(\d{6,})-[0-9a-f]{8}")
 _COMPLETE: Final = "_SUCCESS"
 
 
@@ -120,10 +128,10 @@ class PixelStore:
         Returns:
             The pixels of the dataset's labelled images.
         """
-        parts = self._list_parts()
+        segments = self._list_segments()
         counts: Counts | None = None
-        if parts:
-            decoded = self._update_parts(dataset, parts)
+        if segments:
+            decoded = self._update_segments(dataset, segments)
         else:
             # An empty store needs no comparison, and writing it counts the images.
             decoded = dataset.account.used
@@ -131,7 +139,7 @@ class PixelStore:
             self._write("base", [], pixels)
             counts = read_counts()
         frame = (
-            self._read(self._list_parts())
+            self._read(self._list_segments())
             .join(F.broadcast(dataset.labels), ID)
             .select(PATH, ID, LABEL, PIXELS, ERROR)
         )
@@ -139,44 +147,44 @@ class PixelStore:
         logger.info("Pixel store: %d images decoded, %d reused", decoded, reused)
         return StoredPixels(frame, decoded=decoded, reused=reused, counts=counts)
 
-    def _update_parts(self, dataset: Dataset, parts: Sequence[str]) -> int:
-        """Write a new part if files changed; return the number of decoded images."""
-        stored = self._read(parts)
+    def _update_segments(self, dataset: Dataset, segments: Sequence[str]) -> int:
+        """Write a new segment if files changed; return the number of decoded images."""
+        stored = self._read(segments)
         with find_changes(dataset, stored) as changes:
             fresh = None if changes.files is None else self._decode(changes.files)
-            if changes.stale is not None or changes.duplicates or len(parts) > MAX_DELTAS:
+            if changes.stale is not None or changes.duplicates or len(segments) > MAX_DELTAS:
                 rows = stored if changes.stale is None else drop_stale(stored, changes.stale)
                 # Two runs at the same time may have decoded the same files.
                 rows = rows.dropDuplicates([PATH]) if changes.duplicates else rows
-                self._write("base", parts, rows if fresh is None else rows.unionByName(fresh))
+                self._write("base", segments, rows if fresh is None else rows.unionByName(fresh))
             elif fresh is not None:
-                self._write("delta", parts, fresh)
+                self._write("delta", segments, fresh)
         return changes.missing
 
     def _decode(self, files: DataFrame) -> DataFrame:
         return decode_contents(files, FILE, height=self._height, width=self._width)
 
-    def _read(self, parts: Sequence[str]) -> DataFrame:
-        paths = [spark_path(f"{self.folder}/{part}") for part in parts]
+    def _read(self, segments: Sequence[str]) -> DataFrame:
+        paths = [spark_path(f"{self.folder}/{segment}") for segment in segments]
         return self._spark.read.schema(SCHEMA).parquet(*paths)
 
-    def _write(self, kind: str, parts: Sequence[str], rows: DataFrame) -> None:
-        number = 1 + max((_number(part) for part in parts), default=0)
+    def _write(self, kind: str, segments: Sequence[str], rows: DataFrame) -> None:
+        number = 1 + max((_number(segment) for segment in segments), default=0)
         # A random suffix: two runs that write at the same time use different names.
         name = f"{kind}-{number:06d}-{uuid.uuid4().hex[:8]}"
         rows.select(*COLUMNS).write.options(**_WRITE_OPTIONS).parquet(f"{self.folder}/{name}")
         if kind == "base":
-            for part in parts:
-                hadoop.delete(self._spark, f"{self.folder}/{part}")
+            for segment in segments:
+                hadoop.delete(self._spark, f"{self.folder}/{segment}")
 
-    def _list_parts(self) -> list[str]:
-        """Return the valid parts: the newest complete base and the complete deltas after it."""
+    def _list_segments(self) -> list[str]:
+        """Return the valid segments: the newest complete base and the complete deltas after it."""
         if not hadoop.exists(self._spark, self.folder):
             return []
         complete = [
             name
             for name in hadoop.list_names(self._spark, self.folder)
-            if _PART.fullmatch(name)
+            if _SEGMENT.fullmatch(name)
             and hadoop.exists(self._spark, f"{self.folder}/{name}/{_COMPLETE}")
         ]
         newest = [name for name in complete if name.startswith("base-")][-1:]
@@ -197,12 +205,12 @@ def resolve_root(spark: SparkSession, root: str) -> str | None:
         The URI; None for a path on a cluster whose default file system is the local disk,
         which differs between machines. Use ``file:`` for a disk that they share.
     """
-    if SCHEME.match(root):
+    if is_uri(root):
         return root.rstrip("/")
     if is_local(spark.sparkContext):
         return f"file:{Path(root).expanduser().absolute()}"
     return None if hadoop.is_disk(spark, root) else hadoop.qualify(spark, root)
 
 
-def _number(part: str) -> int:
-    return int(part.split("-")[1])
+def _number(segment: str) -> int:
+    return int(segment.split("-")[1])

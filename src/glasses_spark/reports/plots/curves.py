@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from glasses_spark.columns import TEST
 from glasses_spark.reports.plots.axes import (
     TEXT_SIZE,
     add_legend,
@@ -38,7 +39,7 @@ def curve_plots(curves: Mapping[str, Curves], metrics: Mapping[str, Any]) -> lis
         Plots of the ROC curve, the precision-recall curve, the reliability and the histogram
         of the probabilities; without the first two if all test images have the same label.
     """
-    test, test_metrics = curves["test"], metrics.get("test") or {}
+    test, test_metrics = curves[TEST], metrics.get(TEST) or {}
     plots = [_reliability_plot(test, test_metrics), _histogram_plot(test, test_metrics)]
     if len(test.roc) > 1:
         plots.insert(0, _roc_plot(curves, test_metrics))
@@ -210,10 +211,10 @@ def _histogram_plot(test: Curves, metrics: Mapping[str, Any]) -> Plot:
 
 def _parts(curves: Mapping[str, Curves], palette: Palette) -> list[tuple[str, str, float]]:
     """Return name, colour and line width of each part; the test set last, drawn on top."""
-    ordered = sorted(curves, key=lambda part: part == "test")
+    ordered = sorted(curves, key=lambda part: part == TEST)
     other_colours = iter(palette.series[1:] * len(ordered))
     return [
-        (part, palette.glasses, 2.2) if part == "test" else (part, next(other_colours), 1.2)
+        (part, palette.glasses, 2.2) if part == TEST else (part, next(other_colours), 1.2)
         for part in ordered
     ]
 

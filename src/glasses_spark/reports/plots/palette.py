@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Final
 
+# Roles of the series, in order.
+SERIES: Final = ("glasses", "none", "third", "fourth")
+
 
 @dataclass(frozen=True)
 class Palette:
@@ -35,7 +38,12 @@ class Palette:
     @property
     def series(self) -> tuple[str, ...]:
         """Colours of the series, in order."""
-        return (self.glasses, self.none, self.third, self.fourth)
+        return tuple(getattr(self, role) for role in SERIES)
+
+    @property
+    def css(self) -> str:
+        """CSS variables of the colours, by role."""
+        return " ".join(f"--{role}: {colour};" for role, colour in asdict(self).items())
 
 
 # Distinguishable with any type of colour vision; contrast with the paper at least 4.5:1.

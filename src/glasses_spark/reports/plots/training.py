@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +16,7 @@ from glasses_spark.reports.plots.axes import (
 )
 from glasses_spark.reports.plots.palette import Palette
 from glasses_spark.reports.plots.plot import Plot
-from glasses_spark.reports.plots.words import count_text, number_text
+from glasses_spark.reports.plots.words import count_text, number_text, slug
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +82,7 @@ def _learning_plot(history: History, name: str) -> Plot:
 
     title = name.replace("_", " ")
     return Plot(
-        f"learning-{_slug(name)}",
+        f"learning-{slug(name)}",
         f"{title[0].upper()}{title[1:]} by epoch",
         f"Line chart over {count_text(epochs, 'epoch')}. "
         + "; ".join(
@@ -141,11 +140,6 @@ def _worker_plot(history: History, name: str, title: str) -> Plot:
         f"{number_text(min(known, default=0))} and {number_text(max(known, default=0))} per epoch.",
         draw,
     )
-
-
-def _slug(name: str) -> str:
-    # Metric names come from the configuration and become ids and file names.
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _known(values: Any) -> list[float]:

@@ -1,9 +1,12 @@
-"""Text of numbers in plots."""
+"""Text of numbers and names in plots."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from glasses_spark.notebook_html import number
 
 
 def count_text(items: Sequence[Any], noun: str) -> str:
@@ -12,7 +15,10 @@ def count_text(items: Sequence[Any], noun: str) -> str:
 
 
 def number_text(value: float | None) -> str:
-    """Format a number: four decimals for floats, thousands separated, None as undefined."""
-    if value is None:
-        return "undefined"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+    """Format a number as in tables, but None as undefined."""
+    return "undefined" if value is None else number(value)
+
+
+def slug(name: str) -> str:
+    """Convert the name of a metric, which comes from the configuration, for ids and file names."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

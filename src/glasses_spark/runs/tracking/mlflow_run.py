@@ -6,7 +6,6 @@ import logging
 import os
 import tempfile
 import time
-import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from glasses_spark.config.toml_text import read_toml
 from glasses_spark.errors import TrackingError
 from glasses_spark.extras import require_extra
 from glasses_spark.notebook_html import is_secret
@@ -126,7 +126,7 @@ def _log(folder: Path, store: str, experiment: str) -> str:
     from mlflow import MlflowClient
     from mlflow.tracking.context.registry import resolve_tags
 
-    config = flatten(tomllib.loads((folder / CONFIG).read_text(encoding="utf-8")))
+    config = flatten(read_toml(folder / CONFIG))
     metrics = read_json(folder / METRICS)
     history = read_json(folder / HISTORY)
     client = MlflowClient(tracking_uri=store)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from glasses_spark.config.toml_text import read_toml
 from glasses_spark.runs.folder import (
     CONFIG,
     HISTORY,
@@ -41,8 +41,8 @@ def write_event_files(folder: Path) -> None:
     """
     require_run_folder(folder)
     history = read_json(folder / HISTORY)
-    config = (folder / CONFIG).read_text(encoding="utf-8")
-    config = without_credentials(config, secrets_in(flatten(tomllib.loads(config))))
+    secrets = secrets_in(flatten(read_toml(folder / CONFIG)))
+    config = without_credentials((folder / CONFIG).read_text(encoding="utf-8"), secrets)
     target = folder / TENSORBOARD
     shutil.rmtree(target, ignore_errors=True)
 

@@ -27,14 +27,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from glasses_spark.runtime.spark_settings import DAEMON_MODULE
+
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
 ADDRESS_VARIABLE: Final = "GLASSES_SPARK_FORK_SERVER_ADDRESS"
 
-# The module that has the imports, and the argument that makes it a server. The number of the
-# socket to listen on follows.
-_DAEMON: Final = "glasses_spark.runtime.python_workers.daemon"
+# The argument that makes the daemon module a server. The number of the socket to listen on
+# follows.
 SERVE: Final = "--serve"
 
 # Prefixes of variables that have an effect when a package is imported. A daemon with other
@@ -66,7 +67,7 @@ class ForkServer:
             # From now on a daemon that connects waits for the import.
             listener.listen()
             process = subprocess.Popen(
-                [sys.executable, "-m", _DAEMON, SERVE, str(listener.fileno())],
+                [sys.executable, "-m", DAEMON_MODULE, SERVE, str(listener.fileno())],
                 stdin=subprocess.PIPE,  # its end stops the server
                 stdout=subprocess.DEVNULL,
                 # After a failed import the daemon imports itself, and reports the error.

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from glasses_spark.config.fields import AUTO
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.master import is_local
 from glasses_spark.runtime.python_workers.fork_server import (
@@ -18,7 +17,7 @@ from glasses_spark.runtime.python_workers.fork_server import (
 )
 from glasses_spark.runtime.spark_settings import DAEMON_MODULE, DAEMON_SETTING
 from glasses_spark.runtime.startup import Optimization, is_enabled
-from glasses_spark.runtime.task_slots import task_slots
+from glasses_spark.runtime.task_slots import count_workers, task_cpus, task_slots
 from glasses_spark.runtime.workers import query_environment, training_variables, worker_threads
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def warm_up(spark: SparkSession, *, num_workers: int | str) -> list[threading.Th
         threads.append(threading.Thread(target=_run, args=(_empty_job(context),), name="warm-up"))
         if _uses_own_daemon(context) and is_enabled(Optimization.FORK_SERVER):
             slots = task_slots(spark)
-            workers = slots if num_workers == AUTO else min(int(num_workers), slots)
+            workers = min(count_workers(num_workers, slots=slots), slots)
             warm_up_fork_server(context, threads=worker_threads(context, at_once=workers))
     for thread in threads:
         thread.start()
@@ -70,7 +69,7 @@ def warm_up_fork_server(context: SparkContext, *, threads: int) -> ForkServer:
     return start_fork_server(
         context,
         _inherited_variables(context)
-        | {"OMP_NUM_THREADS": conf.get("spark.task.cpus", "1") or "1"}
+        | {"OMP_NUM_THREADS": str(task_cpus(conf.get))}
         | from_conf
         | context.environment
         | training_variables(context, threads),

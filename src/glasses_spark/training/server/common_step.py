@@ -30,7 +30,7 @@ class CommonStep:
         Args:
             worker: Number of the worker, from 0.
             update: Gradient or delta, ``(size,)``.
-            rows: Count of rows behind the update.
+            rows: Number of rows behind the update.
 
         Returns:
             Updates and row counts of all workers, in the order of their numbers;

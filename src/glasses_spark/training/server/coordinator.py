@@ -46,7 +46,7 @@ class Coordinator:
     Args:
         schedule: Steps and rows of each worker.
         shared_weights: The weights that the workers train.
-        state_size: Count of numbers in the state of the model's metrics.
+        state_size: Number of values in the state of the model's metrics.
         stall_timeout: Seconds without a call after which a worker counts as lost.
         longest_wait: Seconds that a call may wait for other workers.
         clock: Returns seconds that never decrease.
@@ -121,7 +121,7 @@ class Coordinator:
             worker: Number of the worker, from 0.
             attempt: Number of the attempt of its task.
             position: Epoch and step of the update.
-            rows: Count of rows behind the update.
+            rows: Number of rows behind the update.
             update: Gradient or delta, ``(size,)``.
             metric_state: State of the metrics over these rows, ``(state_size,)``.
 
@@ -267,7 +267,7 @@ class Coordinator:
             return self._workers.any_joined()
 
     def reset_heartbeats(self) -> None:
-        """Forget the workers' last calls, before the workers are started again."""
+        """Clear the times of the workers' last calls, before the workers are started again."""
         with self._changed:
             self._workers.reset_heartbeats()
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from glasses_spark.config.training import HOGWILD
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.elephas import (
     BaseParameterClient,
     BaseParameterServer,
@@ -73,7 +74,7 @@ class GrpcServer(BaseParameterServer):
             self._credentials,
             self.layout,
             threads=THREADS,
-            bind_address=_bind_address(),
+            bind_address=driver_addresses(_spark_setting, default=LOOPBACK)[1],
             port=self.port,
         )
         self._server.start()
@@ -133,7 +134,7 @@ class GrpcClient(BaseParameterClient):
         self._begin_numbering()  # each worker numbers its own updates
 
     def get_parameters(self) -> list[Any]:
-        """Return the weights in the form of ``model.get_weights()``."""
+        """Return the weights as ``model.get_weights()`` does."""
         return [array.copy() for array in self._layout.split(self._call("Pull", {}).update())]
 
     def update_parameters(self, delta: Sequence[Any]) -> None:
@@ -164,7 +165,7 @@ class GrpcClient(BaseParameterClient):
             return self._address
         if self._server is None:
             raise TrainingError("the client has no parameter server. Make it with GrpcFactory")
-        return _driver_host(), self._server.port
+        return driver_addresses(_spark_setting, default=LOOPBACK)[0], self._server.port
 
 
 class GrpcFactory(ClientServerFactory):
@@ -202,11 +203,3 @@ def _spark_setting(key: str) -> str | None:
 
     context = SparkContext._active_spark_context
     return context.getConf().get(key) if context is not None else None
-
-
-def _bind_address() -> str:
-    return _spark_setting("spark.driver.bindAddress") or _driver_host()
-
-
-def _driver_host() -> str:
-    return _spark_setting("spark.driver.host") or LOOPBACK

@@ -15,7 +15,7 @@ class OpenLedgers:
 
     Args:
         schedule: Steps and rows of each worker.
-        state_size: Count of numbers in the state of the model's metrics.
+        state_size: Number of values in the state of the model's metrics.
     """
 
     def __init__(self, schedule: Schedule, state_size: int) -> None:
@@ -32,9 +32,9 @@ class OpenLedgers:
         Args:
             epoch: Number of the epoch, from 0.
             worker: Number of the worker, from 0.
-            rows: Count of rows behind the push.
+            rows: Number of rows behind the push.
             metric_state: State of the metrics over these rows, ``(state_size,)``.
-            staleness: Count of updates by others since the worker's last pull.
+            staleness: Number of updates by others since the worker's last pull.
         """
         self._ledger(epoch).enter_push(worker, rows, metric_state, staleness)
 

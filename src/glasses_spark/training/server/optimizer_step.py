@@ -53,7 +53,7 @@ class OptimizerStep:
 
     Args:
         model: Compiled Keras model.
-        layout: Form of its weights' vector.
+        layout: Layout of its weights' vector.
         momentum: Whether the optimizer keeps its ``beta_1``.
     """
 

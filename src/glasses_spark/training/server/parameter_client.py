@@ -46,7 +46,7 @@ class ParameterClient:
 
     Args:
         address: Address of the server.
-        layout: Form of the weights' vector.
+        layout: Layout of the weights' vector.
         worker: Number of the worker, from 0.
         attempt: Number of this attempt of its task; the highest one counts.
         host: Name of this machine and process, for the driver's messages.
@@ -97,7 +97,7 @@ class ParameterClient:
         Args:
             epoch: Number of the epoch, from 0.
             step: Number of the step, from 0.
-            rows: Count of rows behind the update.
+            rows: Number of rows behind the update.
             update: Gradient or delta, ``(size,)``.
             metric_state: State of the metrics over these rows, ``(state_size,)``.
 

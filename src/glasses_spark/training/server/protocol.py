@@ -90,7 +90,7 @@ def decode(data: bytes, *, size: int, dtype: str) -> Message:
 
     Args:
         data: The received bytes.
-        size: Count of numbers in a payload.
+        size: Number of values in a payload.
         dtype: Type of these numbers.
 
     Raises:

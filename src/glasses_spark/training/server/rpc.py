@@ -43,8 +43,8 @@ class RpcServer:
             with a `CallEndedError` it ends the call; any other error goes to
             ``on_error``.
         credentials: The server's credentials, from `make_credentials`.
-        layout: Form of the vectors in the messages.
-        threads: Count of calls handled at the same time.
+        layout: Layout of the vectors in the messages.
+        threads: Number of calls handled at the same time.
         bind_address: Address to listen on, such as ``127.0.0.1`` or ``0.0.0.0``.
         port: Port to listen on; 0 takes a free one.
         on_error: Called with errors of the driver itself.
@@ -134,7 +134,7 @@ class Channel:
         host: Name or address of the server.
         port: Its port.
         credentials: The workers' credentials, from `make_credentials`.
-        layout: Form of the vectors in the messages.
+        layout: Layout of the vectors in the messages.
     """
 
     def __init__(

@@ -26,15 +26,15 @@ class SharedWeights:
     Args:
         model: Compiled Keras model. A fit starts from its weights; its
             optimizer makes an update of a gradient.
-        workers: Count of workers, at least 1.
+        workers: Number of workers, at least 1.
         uses_gradients: Whether updates are gradients for the optimizer, or
             deltas (weights before minus after), which are subtracted.
         staleness_aware: Whether `apply` scales down a stale update.
 
     Attributes:
         model: The Keras model.
-        layout: Form of the vectors.
-        version: Count of changes so far.
+        layout: Layout of the vectors.
+        version: Number of changes so far.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SharedWeights:
 
         Args:
             update: Trainable part and statistics, ``(size,)``.
-            staleness: Count of updates by others since the worker's last pull.
+            staleness: Number of updates by others since the worker's last pull.
         """
         cut = self.layout.trainable_size
         share = 1.0
@@ -125,7 +125,7 @@ class SharedWeights:
 
         Args:
             updates: One update per worker, ``(size,)``.
-            rows: Count of rows behind each update.
+            rows: Number of rows behind each update.
         """
         total = sum(rows)
         cut = self.layout.trainable_size

@@ -119,7 +119,7 @@ class WorkerStates:
         """Refuse a push that is not the next one of its worker.
 
         Raises:
-            ProtocolError: The push is of a later step, or has another count of rows.
+            ProtocolError: The push is of a later step, or has another number of rows.
         """
         due = self._state(worker).position
         if position != due:
@@ -162,7 +162,7 @@ class WorkerStates:
         return any(state.attempt >= 0 for state in self._states)
 
     def reset_heartbeats(self) -> None:
-        """Forget the times of all calls, before the workers are started again."""
+        """Clear the times of all calls, before the workers are started again."""
         for state in self._states:
             state.last_heard = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import queue
 import tempfile
 import threading
@@ -22,12 +21,12 @@ PREFETCHED_BATCHES: Final = 2
 
 @dataclass(frozen=True)
 class RowFormat:
-    """Form of one row in the file.
+    """Format of one row in the file.
 
     Attributes:
         feature_dtype: ``uint8`` for pixels, otherwise a floating-point type.
-        feature_size: Count of numbers in a row's features.
-        label_size: Count of numbers in a row's label, after encoding.
+        feature_size: Number of values in a row's features.
+        label_size: Number of values in a row's label, after encoding.
         dtype: Type of labels and sample weights, ``float32`` or ``float64``.
     """
 
@@ -55,7 +54,7 @@ class Spool:
     also after a crash. Only the keys, 8 bytes per row, are in memory.
 
     Args:
-        row_format: Form of a row.
+        row_format: Format of a row.
         folder: Folder of the file, such as Spark's local directory; None takes
             the system's temporary folder.
     """
@@ -166,9 +165,3 @@ class Spool:
         finally:
             stopped.set()
             reader.join()
-
-
-def spark_local_folder() -> str | None:
-    """Return the folder of this Python worker's files; None if Spark has set none."""
-    folders = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")
-    return next((folder for folder in folders if folder and os.path.isdir(folder)), None)

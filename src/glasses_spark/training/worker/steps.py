@@ -19,11 +19,11 @@ class Steps:
 
     Args:
         spec: Specification of the model.
-        row_format: Form of a row, which must fit the model's input and output.
+        row_format: Format of a row, which must fit the model's input and output.
 
     Attributes:
         model: The compiled Keras model.
-        layout: Form of its weights' vector.
+        layout: Layout of its weights' vector.
         states: The states of its metrics.
     """
 

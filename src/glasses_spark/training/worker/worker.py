@@ -17,6 +17,7 @@ from glasses_spark.config.training import BATCH
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.machine import spark_local_folder
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.rows import KEY, VALIDATION, LabelCode, records
@@ -24,7 +25,7 @@ from glasses_spark.training.schedule import Schedule, epoch_order
 from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.weights import Vector, WeightLayout
-from glasses_spark.training.worker.spool import RowFormat, Spool, spark_local_folder
+from glasses_spark.training.worker.spool import RowFormat, Spool
 from glasses_spark.training.worker.steps import Steps
 
 # Result of a task: one row per worker.
@@ -37,13 +38,13 @@ class Assignment:
 
     Attributes:
         spec: Specification of the model.
-        layout: Form of its weights' vector.
+        layout: Layout of its weights' vector.
         schedule: Steps and rows of each worker.
-        row_format: Form of a row.
+        row_format: Format of a row.
         label_code: Encoding of the labels.
         address: Address of the parameter server.
         seed: Seed of the run.
-        threads: Count of threads on which a worker computes, at least 1.
+        threads: Number of threads on which a worker computes, at least 1.
     """
 
     spec: ModelSpec
@@ -99,7 +100,7 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
         batches: Arrow record batches with the columns of `rows`.
 
     Returns:
-        Count of the training rows of this worker.
+        Number of training rows of this worker.
 
     Raises:
         WorkerError: The server cannot be reached or has refused a call.
