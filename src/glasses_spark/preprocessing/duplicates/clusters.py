@@ -11,7 +11,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import CLUSTER, ID
-from glasses_spark.preprocessing.duplicates.perceptual_hash import BAND_PAIRS, WORDS, near_pairs
+from glasses_spark.preprocessing.duplicates.perceptual_hash import (
+    BAND_PAIRS,
+    WORDS,
+    Integers,
+    near_pairs,
+)
 
 # Columns of a frame of hashes: the id, and the words of the hash (bigint).
 HASH_WORDS: Final = [f"word_{number}" for number in range(WORDS)]
@@ -39,32 +44,51 @@ def cluster_hashes(hashes: DataFrame, count: int) -> DataFrame | None:
         ``cluster`` (int, the smallest ``id`` in it) of the images whose hash is near
         another one. None if there are none.
     """
-    pairs = _find_pairs(hashes, count).localCheckpoint()
-    try:
-        # The usual case. The rounds of _components would cost a dozen jobs to find nothing.
-        return None if pairs.isEmpty() else _components(pairs)
-    finally:
-        unpersist_checkpoint(pairs)
-
-
-def _find_pairs(hashes: DataFrame, count: int) -> DataFrame:
     tasks = min(max(1, ceil(count / _HASHES_PER_TASK)), len(BAND_PAIRS))
+    found = _cluster_in_tasks(hashes, tasks).localCheckpoint()
+    # The usual case, without the joins of the next step.
+    if found.isEmpty():
+        unpersist_checkpoint(found)
+        return None
+    if tasks == 1:
+        return found
+    components = _components(found.withColumnRenamed(CLUSTER, _NEIGHBOUR))
+    unpersist_checkpoint(found)
+    return components
+
+
+def _cluster_in_tasks(hashes: DataFrame, tasks: int) -> DataFrame:
+    """Cluster by the near pairs that each task finds: each image with the smallest one."""
 
     def search(key: tuple[Any, ...], table: pa.Table) -> pa.Table:
         # By id, so that equal images are paired with the smallest one.
         table = table.sort_by(ID)
         words = np.stack([table.column(word).to_numpy() for word in HASH_WORDS], axis=1)
-        ids = table.column(ID).to_numpy()[near_pairs(words, key[0].as_py(), tasks)]
-        return pa.table({ID: ids[:, 0], _NEIGHBOUR: ids[:, 1]})
+        members, clusters = _connect(near_pairs(words, key[0].as_py(), tasks), len(words))
+        ids = table.column(ID).to_numpy()
+        return pa.table({ID: ids[members], CLUSTER: ids[clusters]})
 
     numbers = F.array(*(F.lit(number) for number in range(tasks)))
     copies = hashes.select(F.explode(numbers).alias(_TASK), ID, *HASH_WORDS)
-    pairs = copies.groupBy(_TASK).applyInArrow(search, f"{ID} int, {_NEIGHBOUR} int")
-    return pairs if tasks == 1 else pairs.distinct()
+    return copies.groupBy(_TASK).applyInArrow(search, f"{ID} int, {CLUSTER} int")
+
+
+def _connect(pairs: Integers, count: int) -> tuple[Integers, Integers]:
+    """Return the members of all pairs, and the smallest index that each is connected with."""
+    smallest = np.arange(count)
+    before = np.zeros(0, smallest.dtype)
+    while not np.array_equal(before, smallest):
+        before = smallest.copy()
+        lower = smallest[pairs].min(axis=1)
+        for ends in pairs.T:
+            np.minimum.at(smallest, ends, lower)
+        smallest = smallest[smallest]
+    members = np.unique(pairs)
+    return members, smallest[members]
 
 
 def _components(pairs: DataFrame) -> DataFrame:
-    """Return the smallest number in the component of each number, as a local checkpoint.
+    """Merge the clusters of several tasks: the smallest id of each, as a local checkpoint.
 
     Each round takes the smallest number among the neighbours, then the smallest number of
     that number, so that a chain of n takes about log n rounds. Without checkpoints each

@@ -158,20 +158,20 @@ def _describe(pixels: DataFrame, components: DataFrame | None, count: int) -> Ne
     )
     unpersist_checkpoint(components)
     limit = max(LARGEST_COUNT, int(LARGEST_FRACTION * count))
-    large, largest = checkpoint.agg(
-        F.count_distinct(F.when(F.col(_SIZE) > limit, F.col(CLUSTER))), F.max(_SIZE)
+    is_small = F.col(_SIZE) <= limit
+    images, clusters, conflicting, large, largest = checkpoint.agg(
+        F.count_if(is_small),
+        F.count_distinct(F.when(is_small, F.col(CLUSTER))),
+        F.count_distinct(F.when(is_small & F.col(CONFLICTING), F.col(CLUSTER))),
+        F.count_distinct(F.when(~is_small, F.col(CLUSTER))),
+        F.max(_SIZE),
     ).collect()[0]
     if large:
         _warn_about_large_clusters(large, largest, limit, count)
-    members = checkpoint.where(F.col(_SIZE) <= limit).drop(_SIZE)
-    images, clusters, conflicting = members.agg(
-        F.count("*"),
-        F.count_distinct(CLUSTER),
-        F.count_distinct(F.when(F.col(CONFLICTING), F.col(CLUSTER))),
-    ).collect()[0]
     if not images:
         unpersist_checkpoint(checkpoint)
         return NearDuplicates(None, 0, 0, 0)
+    members = checkpoint.where(is_small).drop(_SIZE)
     return NearDuplicates(members, images, clusters, conflicting, checkpoint)
 
 
