@@ -23,7 +23,15 @@ from glasses_spark.errors import ConfigError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.scoring.storage import read_metadata, read_weights, write_metadata, write_weights
+from glasses_spark.runtime.keras_archive import pack_model, set_weights
+from glasses_spark.scoring.storage import (
+    read_archive,
+    read_metadata,
+    read_weights,
+    write_archive,
+    write_metadata,
+    write_weights,
+)
 from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.model_checks import (
@@ -76,6 +84,8 @@ class GlassesEstimator(
     def __init__(self, **kwargs: Any) -> None:
         self.initial_weights: Sequence[Any] | None = kwargs.pop("initial_weights", None)
         self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
+        self.archive: bytes | None = None
+        self.safe_mode = True
         # Elephas' constructor passes on the arguments that pyspark noted at the call.
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
@@ -86,6 +96,16 @@ class GlassesEstimator(
     def set_initial_weights(self, weights: Sequence[Any] | None) -> GlassesEstimator:
         """Set the weights to start from, as returned by ``model.get_weights()``."""
         self.initial_weights = weights
+        return self
+
+    def set_archive(self, archive: bytes | None, *, safe_mode: bool = True) -> GlassesEstimator:
+        """Set the model as a ``.keras`` file, which holds more than ``keras_model_config``.
+
+        Args:
+            archive: Content of the file; None builds the model from ``keras_model_config``.
+            safe_mode: Whether to refuse a ``Lambda`` layer.
+        """
+        self.archive, self.safe_mode = archive, safe_mode
         return self
 
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
@@ -141,6 +161,8 @@ class GlassesEstimator(
             keras_model_config=self.get_keras_model_config(),
             weights=model.get_weights(),
             custom_objects=self.get_custom_objects(),
+            archive=None if self.archive is None else pack_model(model),
+            safe_mode=self.safe_mode,
             model_type=model_type_of(model, spec.loss),
             history=[record.as_dict() for record in history],
         )
@@ -167,6 +189,8 @@ class GlassesEstimator(
             loss=self.get_loss(),
             metrics=tuple(self.get_metrics() or ()),
             optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
+            archive=self.archive,
+            safe_mode=self.safe_mode,
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),
@@ -176,7 +200,7 @@ class GlassesEstimator(
         model = build_seeded(spec, derive_seed(settings.seed, "weights"))
         require_supported_model(model)
         if self.initial_weights is not None:
-            model.set_weights([np.asarray(weight) for weight in self.initial_weights])
+            set_weights(model, self.initial_weights)
         return model, replace(spec, frozen=frozen_weights(model))
 
 
@@ -194,6 +218,8 @@ class _EstimatorWriter(MLWriter):
         if self._estimator.initial_weights is not None:
             weights = [np.asarray(weight) for weight in self._estimator.initial_weights]
             write_weights(self.sparkSession, f"{path}/weights", weights)
+        if self._estimator.archive is not None:
+            write_archive(self.sparkSession, f"{path}/archive", self._estimator.archive)
 
 
 class _EstimatorReader(MLReader[GlassesEstimator]):
@@ -204,4 +230,5 @@ class _EstimatorReader(MLReader[GlassesEstimator]):
         DefaultParamsReader.getAndSetParams(estimator, metadata)
         if hadoop.exists(self.sparkSession, f"{path}/weights"):
             estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
+        estimator.archive = read_archive(self.sparkSession, f"{path}/archive")
         return estimator
