@@ -158,9 +158,18 @@ def _require_known(settings: Mapping[str, Any]) -> None:
 
 def _compile_settings(model: Any) -> Mapping[str, Any]:
     """Return the arguments of ``model.compile``, as the user gave them."""
-    # The public get_compile_config serializes them, which loses arguments of some.
-    compiled: Mapping[str, Any] = model._compile_config.config if model.compiled else {}
-    if compiled.get("run_eagerly"):
+    if not model.compiled:
+        return {}
+    # The public get_compile_config serializes them, which loses arguments of some, and lacks
+    # the metrics of an earlier compile that Keras keeps.
+    losses, metrics = model._compile_loss, model._compile_metrics
+    compiled = {
+        "loss": getattr(losses, "_user_loss", None),
+        "loss_weights": getattr(losses, "_user_loss_weights", None),
+        "metrics": getattr(metrics, "_user_metrics", None),
+        "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+    }
+    if model.run_eagerly:
         raise ConfigError(
             "run_eagerly: expected a model compiled without it; the workers trace the model once "
             "and run the graph"

@@ -136,8 +136,10 @@ def _lost_settings(layer: Any, rebuilt: Any) -> list[str]:
     """Return the arguments of a layer's constructor in which a rebuilt layer differs."""
     if type(layer) is not type(rebuilt):
         return ["its class"]
-    arguments = inspect.signature(type(layer).__init__).parameters.keys()
-    return sorted(differing_attributes(layer, rebuilt, only=arguments))
+    arguments = inspect.signature(type(layer).__init__).parameters
+    # Initializers have done their work, and draw a seed of their own each time.
+    lasting = {name for name in arguments if not name.endswith("_initializer")}
+    return sorted(differing_attributes(layer, rebuilt, only=lasting))
 
 
 def _predict_alike(model: Any, rebuilt: Any) -> bool:
