@@ -213,3 +213,24 @@ def test_a_model_without_inputs_is_refused() -> None:
     model.compile("sgd", "mse")
     with pytest.raises(TrainingError, match="begin it with"):
         build_estimator(model, 1, 8, categorical=False)
+
+
+@pytest.mark.slow
+def test_integers_beyond_float32_stay_exact(spark: SparkSession) -> None:
+    big = 2**24
+    inputs = keras.Input((1,), dtype="int64")
+    outputs = layers.Dense(1, kernel_initializer="ones")(keras.ops.cast(inputs - big, "float32"))
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    x = np.array([[big + 1], [big + 3]])
+    table = [([int(row[0])], float(number)) for number, row in enumerate(x)]
+    rows = spark.createDataFrame(table, "features array<bigint>, label double")
+
+    fitted = fit(model, rows)
+    model.fit(x, np.array([[0.0], [1.0]]), batch_size=ROWS, epochs=2, shuffle=False, verbose=0)
+
+    for ours, plain in zip(fitted.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-6)
+    scored = {row.features[0]: row.prediction for row in fitted.transform(rows).collect()}
+    predicted = model.predict(x, verbose=0)[:, 0]
+    assert [scored[int(row[0])] for row in x] == pytest.approx(predicted.tolist(), rel=1e-6)

@@ -33,9 +33,10 @@ from glasses_spark.runtime.elephas import ElephasTransformer, ModelType, ModelTy
 from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
-from glasses_spark.scoring.features import features_column
+from glasses_spark.scoring.features import features_column, transfer_dtype
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
+from glasses_spark.scoring.model_input import input_dtype
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.storage import (
     digest,
@@ -222,7 +223,8 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
                     f"output column {name!r} exists already. Drop this column, or set outputCol "
                     "or rawPredictionCol to another name"
                 )
-        feature, _ = features_column(frame, self.getFeaturesCol(), "float32")
+        dtype = transfer_dtype(input_dtype(self.get_keras_model_config()))
+        feature, _ = features_column(frame, self.getFeaturesCol(), dtype)
         regression = getattr(self, "model_type", None) == ModelType.REGRESSION
         trained = self._trained()
         score = scoring_function(

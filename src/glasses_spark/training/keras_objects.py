@@ -31,6 +31,8 @@ _BOOKKEEPING: Final = frozenset(
         *("_exclude_from_weight_decay_cache", "_mean_and_std", "_name", "name"),
     ]
 )
+# Prefix of TensorFlow's own attributes of objects that it can save.
+_TENSORFLOW: Final = "_self_"
 # Ids of the model's variables, which mean nothing in another process.
 _EXCLUDED: Final = "_exclude_from_weight_decay"
 
@@ -204,6 +206,8 @@ def differing_attributes(live: Any, rebuilt: Any, only: Set[str] | None = None) 
     lost = set()
     names = (vars(live).keys() | vars(rebuilt).keys()) - _BOOKKEEPING - {_EXCLUDED}
     for name in names if only is None else names & only:
+        if name.startswith(_TENSORFLOW):
+            continue
         value, other = (vars(each).get(name, absent) for each in (live, rebuilt))
         if not _is_state(value) and not _are_equal(value, other, set()):
             lost.add(name)
