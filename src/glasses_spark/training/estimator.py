@@ -19,7 +19,7 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from pyspark.sql import DataFrame
 
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras import import_keras
@@ -34,6 +34,7 @@ from glasses_spark.scoring.storage import (
 )
 from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.model_checks import (
     build_seeded,
     model_type_of,
@@ -115,6 +116,7 @@ class GlassesEstimator(
 
     def get_config(self) -> dict[str, Any]:
         """Return the Params as Elephas saves them, with the optimizer and all settings."""
+        self._require_serialized()
         return {
             **super().get_config(),
             "optimizer_config": self.get_optimizer_config(),
@@ -167,6 +169,18 @@ class GlassesEstimator(
             history=[record.as_dict() for record in history],
         )
 
+    def _require_serialized(self) -> None:
+        """Refuse to save a loss, metric or optimizer that JSON would not describe completely."""
+        for param in (self.loss, self.metrics, self.optimizer_config):
+            value = self.getOrDefault(param) if self.isDefined(param) else None
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, KerasObject):
+                    raise TrainingError(
+                        f"{param.name}: an estimator with {item.name} cannot be saved, because "
+                        f"its get_config() does not describe it completely. Save the fitted "
+                        "model instead"
+                    )
+
     def _columns(self) -> Columns:
         def optional(param: Any) -> str | None:
             return self.getOrDefault(param) if self.isDefined(param) else None
@@ -210,6 +224,7 @@ class _EstimatorWriter(MLWriter):
         self._estimator = estimator
 
     def saveImpl(self, path: str) -> None:
+        self._estimator._require_serialized()
         stage = self._estimator.copy()
         # JSON cannot hold functions and classes; they are set again after loading.
         stage.clear(stage.custom_objects)
