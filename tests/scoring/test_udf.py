@@ -20,7 +20,7 @@ def score(batches: list[pd.Series], **changes: Any) -> list[pd.DataFrame]:
     model = tiny_model()
     function = scoring_function(
         TrainedModel("test_udf", model.to_json(), ()),
-        SimpleNamespace(value=model.get_weights()),  # type: ignore[arg-type]
+        SimpleNamespace(value={"weights": model.get_weights()}),  # type: ignore[arg-type]
         **{"with_logits": False, "regression": False, "batch_size": 4, **changes},
     )
     return list(function(iter(batches)))

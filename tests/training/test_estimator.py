@@ -115,3 +115,11 @@ def test_a_pipeline_with_an_estimator_is_fitted_saved_and_loaded(
     assert isinstance(fitted_stage, GlassesModel)
     assert isinstance(loaded_stage, GlassesModel)
     assert fitted_stage.history == loaded_stage.history
+
+
+def test_an_estimator_whose_loss_json_cannot_describe_is_not_saved(
+    tmp_path: Path, spark: SparkSession
+) -> None:
+    estimator = tiny_estimator(loss=import_keras().losses.Huber(delta=0.1))
+    with pytest.raises(TrainingError, match="an estimator with Huber cannot be saved"):
+        estimator.save((tmp_path / "estimator").as_uri())

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import Column, DataFrame
-from pyspark.sql.types import ArrayType, BinaryType, DataType, NumericType
+from pyspark.sql.types import ArrayType, BinaryType, DataType, IntegralType, NumericType
 
 from glasses_spark.errors import DataError
 
 Matrix = npt.NDArray[Any]
+
+_ELEMENTS: Final = {"float32": "float", "float64": "double", "int64": "bigint"}
+
+
+def transfer_dtype(input_dtype: str) -> str:
+    """Return the type in which Arrow transfers numbers for a model's input without a loss.
+
+    Args:
+        input_dtype: NumPy type of the model's input.
+    """
+    if input_dtype == "float64":
+        return input_dtype
+    return "int64" if input_dtype.startswith(("int", "uint")) else "float32"
 
 
 def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, str]:
@@ -21,7 +34,8 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
         frame: The user's frame.
         name: Name of the features column: grey pixels (binary), a Spark ML vector or
             an array of numbers.
-        dtype: Floating-point type of the model's input, ``float32`` or ``float64``.
+        dtype: Type from `transfer_dtype`. Numbers that are not whole are transferred as
+            ``float64`` instead of ``int64``.
 
     Returns:
         The column, and the NumPy type of its numbers. Pixels remain uint8 up to the
@@ -40,10 +54,12 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
     if isinstance(kind, BinaryType):
         return column, "uint8"
     if is_vector(kind):
+        dtype = "float64" if dtype == "int64" else dtype
         return vector_array(column, dtype), dtype
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
-        element = "double" if dtype == "float64" else "float"
-        return column.cast(f"array<{element}>"), dtype
+        if dtype == "int64" and not isinstance(kind.elementType, IntegralType):
+            dtype = "float64"
+        return column.cast(f"array<{_ELEMENTS[dtype]}>"), dtype
     raise DataError(
         f"column {name!r}: expected pixels (binary), a Spark ML vector or an array of numbers, "
         f"got {kind.simpleString()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -19,6 +20,20 @@ def scale_pixels(pixels: Any) -> Any:
         an array of uint8 gives float64.
     """
     return pixels / WHITE
+
+
+def input_dtype(config: str) -> str:
+    """Return the NumPy type of a model's input, without building the model.
+
+    Args:
+        config: Architecture, as returned by ``model.to_json()``.
+
+    Returns:
+        The type of the first input layer; ``float32`` if the architecture names none.
+    """
+    layers = json.loads(config).get("config", {}).get("layers", [])
+    types = (each["config"].get("dtype") for each in layers if each["class_name"] == "InputLayer")
+    return next((dtype for dtype in types if isinstance(dtype, str)), "float32")
 
 
 def model_input(features: Any, shape: Sequence[int], dtype: str) -> Any:

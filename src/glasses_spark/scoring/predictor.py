@@ -13,6 +13,7 @@ import numpy.typing as npt
 from glasses_spark.errors import ScoringError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import build_from_config, import_keras
+from glasses_spark.runtime.keras_archive import set_weights, unpack_model
 from glasses_spark.runtime.workers import threads_of_this_process
 from glasses_spark.scoring.model_input import model_input
 
@@ -28,7 +29,11 @@ class TrainedModel:
     Attributes:
         digest: Key of architecture, weights and temperature in the cache.
         config: The architecture, as returned by ``model.to_json()``.
-        weights: The weights, as returned by ``model.get_weights()``.
+        weights: The weights, as returned by ``model.get_weights()``; not used with an
+            archive.
+        archive: The model as a ``.keras`` file; None for a model that an earlier version or
+            Elephas saved.
+        safe_mode: Whether to refuse a ``Lambda`` layer in the archive.
         custom_objects: Classes and functions that the architecture refers to.
         temperature: Number above 0 by which the built model divides its logits.
     """
@@ -36,6 +41,8 @@ class TrainedModel:
     digest: str
     config: str
     weights: Sequence[npt.NDArray[Any]]
+    archive: bytes | None = None
+    safe_mode: bool = True
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
 
@@ -46,8 +53,11 @@ class TrainedModel:
             ScoringError: The temperature is not 1, and the model does not end in a
                 dense layer of one sigmoid unit.
         """
-        model = build_from_config(self.config, self.custom_objects)
-        model.set_weights(list(self.weights))
+        if self.archive is not None:
+            model = unpack_model(self.archive, self.custom_objects, safe_mode=self.safe_mode)
+        else:
+            model = build_from_config(self.config, self.custom_objects)
+            set_weights(model, self.weights)
         if self.temperature != 1.0:
             _divide_logits(model, self.temperature)
         return model

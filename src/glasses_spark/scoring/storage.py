@@ -35,6 +35,8 @@ SCHEMA: Final = pa.schema(
 FLOATS_AND_BOOL: Final = ("float16", "float32", "float64", "bool")
 INTEGERS: Final = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
+_ARCHIVE: Final = "model.keras"
+
 Arrays = Sequence[npt.NDArray[Any]]
 
 
@@ -66,6 +68,28 @@ def read_weights(spark: SparkSession, path: str) -> list[npt.NDArray[Any]]:
     with _local_copy(spark, path) as folder:
         rows = pq.read_table(folder, columns=SCHEMA.names).to_pylist()
     return [_array(path, row) for row in sorted(rows, key=lambda row: int(row["place"]))]
+
+
+def write_archive(spark: SparkSession, path: str, archive: bytes) -> None:
+    """Write a model's ``.keras`` file to a new folder.
+
+    Raises:
+        ScoringError: The folder exists or cannot be written.
+    """
+    with _new_folder(spark, path) as folder:
+        (folder / _ARCHIVE).write_bytes(archive)
+
+
+def read_archive(spark: SparkSession, path: str) -> bytes | None:
+    """Read a model's ``.keras`` file; None if the stage has none.
+
+    Raises:
+        ScoringError: The folder cannot be read.
+    """
+    if not hadoop.exists(spark, path):
+        return None
+    with _local_copy(spark, path) as folder:
+        return (folder / _ARCHIVE).read_bytes()
 
 
 def write_metadata(spark: SparkSession, path: str, metadata: str) -> None:
@@ -126,9 +150,10 @@ def _local_copy(spark: SparkSession, path: str) -> Iterator[Path]:
         yield folder
 
 
-def digest(config: str, weights: Arrays) -> str:
-    """Return a digest of architecture and weights: 16 hexadecimal digits of a SHA-256."""
+def digest(config: str, weights: Arrays, archive: bytes | None = None) -> str:
+    """Return a digest of a model: 16 hexadecimal digits of a SHA-256."""
     sha256 = hashlib.sha256(config.encode())
+    sha256.update(b"" if archive is None else archive)
     for array in weights:
         sha256.update(f"{array.dtype}{array.shape}".encode())
         sha256.update(np.ascontiguousarray(array).tobytes())

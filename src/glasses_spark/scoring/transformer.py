@@ -33,14 +33,17 @@ from glasses_spark.runtime.elephas import ElephasTransformer, ModelType, ModelTy
 from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
-from glasses_spark.scoring.features import features_column
+from glasses_spark.scoring.features import features_column, transfer_dtype
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
+from glasses_spark.scoring.model_input import input_dtype
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.storage import (
     digest,
+    read_archive,
     read_metadata,
     read_weights,
+    write_archive,
     write_metadata,
     write_weights,
 )
@@ -70,6 +73,9 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
 
     Attributes:
         weights: The weights, as returned by ``model.get_weights()``.
+        archive: The model as a ``.keras`` file; None for a model that an earlier version or
+            Elephas saved.
+        safe_mode: Whether to refuse a ``Lambda`` layer in the archive. A loaded model does.
     """
 
     temperature: Param[float] = Param(
@@ -81,6 +87,10 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
 
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
+        self.archive: bytes | None = kwargs.pop("archive", None)
+        self.safe_mode: bool = kwargs.pop("safe_mode", True)
+        # Elephas' constructor passes on the arguments that pyspark noted at the call.
+        self._input_kwargs = kwargs
         super().__init__(**kwargs)
         self._setDefault(rawPredictionCol="", outputCol=PREDICTION, temperature=1.0)
         self._broadcast: tuple[str, Broadcast[Any]] | None = None
@@ -196,9 +206,11 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             raise ScoringError(f"temperature: expected a finite number above 0, got {temperature}")
         weights = [np.asarray(array) for array in weights]
         return TrainedModel(
-            digest=f"{digest(config, weights)}/{temperature}",
+            digest=f"{digest(config, weights, self.archive)}/{temperature}",
             config=config,
             weights=weights,
+            archive=self.archive,
+            safe_mode=self.safe_mode,
             custom_objects=self.get_custom_objects(),
             temperature=temperature,
         )
@@ -211,13 +223,14 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
                     f"output column {name!r} exists already. Drop this column, or set outputCol "
                     "or rawPredictionCol to another name"
                 )
-        feature, _ = features_column(frame, self.getFeaturesCol(), "float32")
+        dtype = transfer_dtype(input_dtype(self.get_keras_model_config()))
+        feature, _ = features_column(frame, self.getFeaturesCol(), dtype)
         regression = getattr(self, "model_type", None) == ModelType.REGRESSION
         trained = self._trained()
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
-            replace(trained, weights=()),
-            self._broadcast_weights(trained, frame.sparkSession.sparkContext),
+            replace(trained, weights=(), archive=None),
+            self._broadcast_parameters(trained, frame.sparkSession.sparkContext),
             with_logits=bool(raw),
             regression=regression,
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
@@ -238,15 +251,17 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             added.append(F.col(scores)[RAW_PREDICTION].alias(raw))
         return frame.withColumn(scores, scored_features).select(*columns, *added)
 
-    def _broadcast_weights(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
-        """Broadcast the weights, once per model and Spark context."""
+    def _broadcast_parameters(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
+        """Broadcast weights or archive, once per model and Spark context."""
         if self._broadcast is not None:
-            model_digest, weights = self._broadcast
-            if model_digest == trained.digest and weights._sc is context:
-                return weights
-        weights = context.broadcast(list(trained.weights))
-        self._broadcast = (trained.digest, weights)
-        return weights
+            model_digest, parameters = self._broadcast
+            if model_digest == trained.digest and parameters._sc is context:
+                return parameters
+        # The archive contains the weights.
+        weights = list(trained.weights) if trained.archive is None else []
+        parameters = context.broadcast({"weights": weights, "archive": trained.archive})
+        self._broadcast = (trained.digest, parameters)
+        return parameters
 
 
 def _count(weights: Sequence[Any]) -> int:
@@ -300,6 +315,8 @@ class _ModelWriter(MLWriter):
         metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession, extra)
         write_metadata(self.sparkSession, f"{path}/metadata", metadata)
         write_weights(self.sparkSession, f"{path}/weights", model._trained().weights)
+        if model.archive is not None:
+            write_archive(self.sparkSession, f"{path}/archive", model.archive)
 
 
 class _ModelReader(MLReader[GlassesModel]):
@@ -307,6 +324,7 @@ class _ModelReader(MLReader[GlassesModel]):
         metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
         model = GlassesModel(
             weights=read_weights(self.sparkSession, f"{path}/weights"),
+            archive=read_archive(self.sparkSession, f"{path}/archive"),
             history=json.loads(metadata.get("history", "[]")),
             model_type=ModelType[metadata["model_type"]] if metadata.get("model_type") else None,
         )

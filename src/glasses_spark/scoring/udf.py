@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def scoring_function(
     trained: TrainedModel,
-    weights: Broadcast[Any],
+    parameters: Broadcast[Any],
     *,
     with_logits: bool,
     regression: bool,
@@ -31,8 +31,8 @@ def scoring_function(
     """Make the function of a pandas UDF that scores a column.
 
     Args:
-        trained: The model without its weights.
-        weights: Broadcast weights of the model.
+        trained: The model without its weights and archive.
+        parameters: Broadcast fields of the model: ``weights`` and ``archive``.
         with_logits: Whether to compute the logit before the last sigmoid.
         regression: Whether a prediction is a number instead of an array.
         batch_size: Rows in one call of the model, at least 1.
@@ -43,7 +43,7 @@ def scoring_function(
     """
 
     def score(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        model = replace(trained, weights=weights.value)
+        model = replace(trained, **parameters.value)
         predictor = cached_predictor(model, with_logits=with_logits)
         for series in batches:
             predictions, logits = [], []

@@ -10,8 +10,10 @@ from glasses_spark.columns import FEATURES, LABEL
 from glasses_spark.config.section import declared_keys, suggest
 from glasses_spark.config.training import DEFAULT_OPTIMIZER, TrainingSettings
 from glasses_spark.errors import ConfigError
-from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.custom_objects import find_custom_objects
 from glasses_spark.training.estimator import GlassesEstimator
+from glasses_spark.training.keras_objects import portable
+from glasses_spark.training.model_checks import pack_exactly, require_supported_model
 
 
 def build_estimator(
@@ -36,6 +38,8 @@ def build_estimator(
     validationIndicatorCol: str | None = None,
     weightCol: str | None = None,
     class_weight: Mapping[float, float] | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
+    safe_mode: bool = True,
     **settings: Any,
 ) -> GlassesEstimator:
     """Build an estimator from a compiled Keras model, as in the published experiment.
@@ -62,6 +66,10 @@ def build_estimator(
         validationIndicatorCol: Boolean column, true in validation rows.
         weightCol: Column with the weights of the rows.
         class_weight: Weight in the loss of each label's rows; 1 for other labels.
+        custom_objects: Classes and functions that the model refers to by name. Those that
+            its layers, loss, metrics and optimizer use are found without being named here.
+        safe_mode: Whether to refuse a ``Lambda`` layer, whose code is part of the model's
+            file and would run wherever the model is loaded.
         settings: Further settings of the section ``[training]`` of
             ``docs/configuration.md``, such as ``learning_rate=0.01``, by the names of the
             estimator's Params. None stands for the default.
@@ -72,22 +80,27 @@ def build_estimator(
     Raises:
         ConfigError: A value is not legal, or the model is not compiled and there is no
             ``loss``.
+        TrainingError: The workers could not train the model as Keras does.
         TypeError: There is no such setting.
     """
     _require_known(settings)
-    compiled = _compile_config(model)
+    require_supported_model(model)
+    compiled = _compile_settings(model)
     loss = compiled.get("loss") if loss is None else loss
     if loss is None:
         raise ConfigError("loss: expected a compiled model or a loss, got neither")
     if optimizer is None:
-        serialize = import_keras().optimizers.serialize
-        optimizer = serialize(model.optimizer) if model.compiled else DEFAULT_OPTIMIZER
+        optimizer = model.optimizer if model.compiled else DEFAULT_OPTIMIZER
+        optimizer = portable(optimizer, "optimizer", model.trainable_variables)
     if metrics is None:
         metrics = compiled.get("metrics") or []
+    objects = find_custom_objects(model, (loss, metrics)) | dict(custom_objects or {})
+    archive = pack_exactly(model, objects, safe_mode=safe_mode)
     columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}
-    return GlassesEstimator(
+    estimator = GlassesEstimator(
         keras_model_config=model.to_json(),
         initial_weights=model.get_weights(),
+        custom_objects=objects,
         callbacks=callbacks,
         epochs=epochs,
         batch_size=batch_size,
@@ -108,6 +121,7 @@ def build_estimator(
         **{name: column for name, column in columns.items() if column is not None},
         **settings,
     )
+    return estimator.set_archive(archive, safe_mode=safe_mode)
 
 
 def _further_settings() -> list[inspect.Parameter]:
@@ -142,8 +156,24 @@ def _require_known(settings: Mapping[str, Any]) -> None:
             raise TypeError(f"build_estimator has no setting {name!r}{suggest(name, known)}")
 
 
-def _compile_config(model: Any) -> Mapping[str, Any]:
-    compiled = (model.get_compile_config() or {}) if model.compiled else {}
+def _compile_settings(model: Any) -> Mapping[str, Any]:
+    """Return the arguments of ``model.compile``, as the user gave them."""
+    if not model.compiled:
+        return {}
+    # The public get_compile_config serializes them, which loses arguments of some, and lacks
+    # the metrics of an earlier compile that Keras keeps.
+    losses, metrics = model._compile_loss, model._compile_metrics
+    compiled = {
+        "loss": getattr(losses, "_user_loss", None),
+        "loss_weights": getattr(losses, "_user_loss_weights", None),
+        "metrics": getattr(metrics, "_user_metrics", None),
+        "weighted_metrics": getattr(metrics, "_user_weighted_metrics", None),
+    }
+    if model.run_eagerly:
+        raise ConfigError(
+            "run_eagerly: expected a model compiled without it; the workers trace the model once "
+            "and run the graph"
+        )
     for name in ("weighted_metrics", "loss_weights"):
         if compiled.get(name):
             raise ConfigError(

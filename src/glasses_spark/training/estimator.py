@@ -19,13 +19,22 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from pyspark.sql import DataFrame
 
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.scoring.storage import read_metadata, read_weights, write_metadata, write_weights
+from glasses_spark.runtime.keras_archive import pack_model, set_weights
+from glasses_spark.scoring.storage import (
+    read_archive,
+    read_metadata,
+    read_weights,
+    write_archive,
+    write_metadata,
+    write_weights,
+)
 from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.model_checks import (
     build_seeded,
     model_type_of,
@@ -76,6 +85,8 @@ class GlassesEstimator(
     def __init__(self, **kwargs: Any) -> None:
         self.initial_weights: Sequence[Any] | None = kwargs.pop("initial_weights", None)
         self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
+        self.archive: bytes | None = None
+        self.safe_mode = True
         # Elephas' constructor passes on the arguments that pyspark noted at the call.
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
@@ -88,6 +99,16 @@ class GlassesEstimator(
         self.initial_weights = weights
         return self
 
+    def set_archive(self, archive: bytes | None, *, safe_mode: bool = True) -> GlassesEstimator:
+        """Set the model as a ``.keras`` file, which holds more than ``keras_model_config``.
+
+        Args:
+            archive: Content of the file; None builds the model from ``keras_model_config``.
+            safe_mode: Whether to refuse a ``Lambda`` layer.
+        """
+        self.archive, self.safe_mode = archive, safe_mode
+        return self
+
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
         """Set the Keras callbacks that the driver runs after each epoch."""
         self.callbacks = tuple(callbacks)
@@ -95,6 +116,7 @@ class GlassesEstimator(
 
     def get_config(self) -> dict[str, Any]:
         """Return the Params as Elephas saves them, with the optimizer and all settings."""
+        self._require_serialized()
         return {
             **super().get_config(),
             "optimizer_config": self.get_optimizer_config(),
@@ -141,9 +163,23 @@ class GlassesEstimator(
             keras_model_config=self.get_keras_model_config(),
             weights=model.get_weights(),
             custom_objects=self.get_custom_objects(),
+            archive=None if self.archive is None else pack_model(model),
+            safe_mode=self.safe_mode,
             model_type=model_type_of(model, spec.loss),
             history=[record.as_dict() for record in history],
         )
+
+    def _require_serialized(self) -> None:
+        """Refuse to save a loss, metric or optimizer that JSON would not describe completely."""
+        for param in (self.loss, self.metrics, self.optimizer_config):
+            value = self.getOrDefault(param) if self.isDefined(param) else None
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, KerasObject):
+                    raise TrainingError(
+                        f"{param.name}: an estimator with {item.name} cannot be saved, because "
+                        f"its get_config() does not describe it completely. Save the fitted "
+                        "model instead"
+                    )
 
     def _columns(self) -> Columns:
         def optional(param: Any) -> str | None:
@@ -167,6 +203,8 @@ class GlassesEstimator(
             loss=self.get_loss(),
             metrics=tuple(self.get_metrics() or ()),
             optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
+            archive=self.archive,
+            safe_mode=self.safe_mode,
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),
@@ -176,7 +214,7 @@ class GlassesEstimator(
         model = build_seeded(spec, derive_seed(settings.seed, "weights"))
         require_supported_model(model)
         if self.initial_weights is not None:
-            model.set_weights([np.asarray(weight) for weight in self.initial_weights])
+            set_weights(model, self.initial_weights)
         return model, replace(spec, frozen=frozen_weights(model))
 
 
@@ -186,6 +224,7 @@ class _EstimatorWriter(MLWriter):
         self._estimator = estimator
 
     def saveImpl(self, path: str) -> None:
+        self._estimator._require_serialized()
         stage = self._estimator.copy()
         # JSON cannot hold functions and classes; they are set again after loading.
         stage.clear(stage.custom_objects)
@@ -194,6 +233,8 @@ class _EstimatorWriter(MLWriter):
         if self._estimator.initial_weights is not None:
             weights = [np.asarray(weight) for weight in self._estimator.initial_weights]
             write_weights(self.sparkSession, f"{path}/weights", weights)
+        if self._estimator.archive is not None:
+            write_archive(self.sparkSession, f"{path}/archive", self._estimator.archive)
 
 
 class _EstimatorReader(MLReader[GlassesEstimator]):
@@ -204,4 +245,5 @@ class _EstimatorReader(MLReader[GlassesEstimator]):
         DefaultParamsReader.getAndSetParams(estimator, metadata)
         if hadoop.exists(self.sparkSession, f"{path}/weights"):
             estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
+        estimator.archive = read_archive(self.sparkSession, f"{path}/archive")
         return estimator

@@ -1,4 +1,4 @@
-"""Model specification: from which a worker builds and compiles the model."""
+"""Model specification: from which driver and workers build and compile the model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from glasses_spark.config.training import FLOAT32, KERAS_KERNELS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import build_from_config, import_keras
+from glasses_spark.runtime.keras_archive import unpack_model
+from glasses_spark.training.keras_objects import KerasObject, bind_variables
 from glasses_spark.training.precision import compute_in
 
 
@@ -19,9 +21,12 @@ class ModelSpec:
 
     Attributes:
         config: The architecture, as returned by ``model.to_json()``.
-        loss: Keras loss, its name or its serialized form.
-        metrics: Keras metrics, their names or their serialized forms.
-        optimizer: Name or serialized form of a Keras optimizer.
+        loss: Keras loss: its name, or a form that `portable` returns.
+        metrics: Keras metrics, in the same forms.
+        optimizer: Keras optimizer, in the same forms.
+        archive: The model as a ``.keras`` file, with weights and state; None builds it from
+            the architecture, with new weights.
+        safe_mode: Whether to refuse a ``Lambda`` layer.
         learning_rate: Learning rate of the optimizer; 0 keeps the optimizer's own.
         custom_objects: Classes and functions that the architecture names.
         frozen: Weights that training does not change, by their index in ``model.weights``.
@@ -34,7 +39,9 @@ class ModelSpec:
     config: str
     loss: Any
     metrics: Sequence[Any]
-    optimizer: Mapping[str, Any] | str
+    optimizer: Any
+    archive: bytes | None = None
+    safe_mode: bool = True
     learning_rate: float = 0.0
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
@@ -50,23 +57,28 @@ class ModelSpec:
         Raises:
             TrainingError: The optimizer has a learning rate schedule, and
                 ``learning_rate`` is set.
+            ValueError: Keras cannot build the model.
         """
         keras = import_keras()
         keras.config.set_floatx(self.floatx)
-        model = build_from_config(self.config, self.custom_objects)
+        if self.archive is None:
+            model = build_from_config(self.config, self.custom_objects)
+        else:
+            model = unpack_model(self.archive, self.custom_objects, safe_mode=self.safe_mode)
         with keras.utils.custom_object_scope(dict(self.custom_objects)):
             model.compile(
                 optimizer=self._optimizer(),
                 loss=_new_instance(self.loss),
                 metrics=_new_instance(self.metrics),
             )
+        bind_variables(model.optimizer, model.trainable_variables)
         for index, array in self.frozen.items():
             model.weights[index].assign(array)
         compute_in(model, self.precision)
         return model
 
     def _optimizer(self) -> Any:
-        optimizer = import_keras().optimizers.get(copy.deepcopy(self.optimizer))
+        optimizer = import_keras().optimizers.get(_new_instance(self.optimizer))
         if self.learning_rate:
             try:
                 optimizer.learning_rate = self.learning_rate
@@ -80,7 +92,9 @@ class ModelSpec:
 
 
 def _new_instance(spec: Any) -> Any:
-    """Return new losses and metrics: a metric has state, and one spec may build many models."""
+    """Return new objects: they have state, and one specification may build many models."""
+    if isinstance(spec, KerasObject):
+        return spec.build()
     if isinstance(spec, Mapping) and "class_name" in spec:
         return import_keras().saving.deserialize_keras_object(dict(spec))
     if isinstance(spec, (list, tuple)):

@@ -10,7 +10,7 @@ from pyspark.ml.param import Param, Params
 
 from glasses_spark.config.fields import Kind
 from glasses_spark.config.training import EPOCH
-from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.keras_objects import portable
 from glasses_spark.training.settings import FIELDS, SETTINGS, FitSettings
 
 
@@ -33,8 +33,12 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "metrics": Kind("a list of metrics", _list_of_metrics),
 }
 
-# Elephas takes these as names, dictionaries or Keras objects.
-_KERAS_OBJECTS: Final = ("optimizer_config", "loss", "metrics")
+# Params whose values are names, dictionaries or Keras objects, and what they are.
+_KERAS_OBJECTS: Final[Mapping[str, str]] = {
+    "optimizer_config": "optimizer",
+    "loss": "loss",
+    "metrics": "metrics",
+}
 
 
 # Elephas' defaults where they differ from those of the published experiment: a drop-in
@@ -135,20 +139,4 @@ def _checked(name: str, value: Any) -> Any:
         value = value.item()
     if name in _KINDS:
         value = _KINDS[name].check(name, value)
-    return _serialized(value) if name in _KERAS_OBJECTS else value
-
-
-def _serialized(value: Any) -> Any:
-    """Return the serialized form of an optimizer, loss or metric of Keras itself.
-
-    A metric object holds variables: unpickled in a worker it would start TensorFlow
-    before its number of threads is set. Objects of the user's own classes are pickled
-    with their code.
-    """
-    if isinstance(value, (list, tuple)):
-        return [_serialized(item) for item in value]
-    keras = import_keras()
-    kinds = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
-    if isinstance(value, kinds) and type(value).__module__.startswith("keras."):
-        return keras.saving.serialize_keras_object(value)
-    return value
+    return portable(value, _KERAS_OBJECTS[name]) if name in _KERAS_OBJECTS else value

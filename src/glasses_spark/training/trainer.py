@@ -17,6 +17,7 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import count_workers, task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
+from glasses_spark.scoring.features import transfer_dtype
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.metric_states import MetricStates
@@ -99,9 +100,11 @@ class Trainer:
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
         workers = self._count_workers(frame.sparkSession)
-        # A model with integer inputs gets its features from float32.
-        dtype = "float64" if str(self._model.inputs[0].dtype) == "float64" else "float32"
-        rows, feature_dtype = training_frame(frame, columns, self._settings, dtype=dtype)
+        input_dtype = str(self._model.inputs[0].dtype)
+        dtype = "float64" if input_dtype == "float64" else "float32"
+        rows, feature_dtype = training_frame(
+            frame, columns, self._settings, dtype=dtype, feature_dtype=transfer_dtype(input_dtype)
+        )
         rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             buckets = count_buckets(rows)

@@ -19,7 +19,12 @@ _SPLIT_STEPS: Final = 1_000_000
 
 
 def training_frame(
-    frame: DataFrame, columns: Columns, settings: FitSettings, *, dtype: str
+    frame: DataFrame,
+    columns: Columns,
+    settings: FitSettings,
+    *,
+    dtype: str,
+    feature_dtype: str | None = None,
 ) -> tuple[DataFrame, str]:
     """Select features, labels, weights and keys, and mark the validation rows.
 
@@ -27,7 +32,8 @@ def training_frame(
         frame: The user's DataFrame.
         columns: Its columns to use.
         settings: Seed, class weights and validation split.
-        dtype: ``float32`` or ``float64``, the type of features and weights.
+        dtype: ``float32`` or ``float64``, the type of labels and weights.
+        feature_dtype: Type from `transfer_dtype`; None for ``dtype``.
 
     Returns:
         The columns ``features``, ``target``, ``weight``, ``validation`` and those of
@@ -36,7 +42,7 @@ def training_frame(
     Raises:
         TrainingError: A column is missing, or has a type that a fit cannot use.
     """
-    feature, feature_dtype = features_column(frame, columns.features, dtype)
+    feature, feature_dtype = features_column(frame, columns.features, feature_dtype or dtype)
     rows = frame.select(
         feature.alias(FEATURES),
         target_column(frame, columns.label).alias(TARGET),

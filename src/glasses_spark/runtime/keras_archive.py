@@ -1,0 +1,86 @@
+"""Keras archive: a model as the bytes of a ``.keras`` file.
+
+A file of this kind holds what architecture and weights alone do not: the vocabulary of a
+lookup layer, the mean of a ``Normalization``, and the weights of layers that Keras
+restores in a form of their own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from glasses_spark.runtime.keras import import_keras
+
+_uncompiled = threading.Lock()
+
+
+def pack_model(model: Any) -> bytes:
+    """Return a built Keras model as a ``.keras`` file, without its compile settings.
+
+    Args:
+        model: A built model. Losses, metrics and the optimizer are left out, because Keras
+            drops some of their arguments when it serializes them.
+    """
+    with TemporaryDirectory(prefix="glasses-spark-model-") as folder, _without_compile(model):
+        path = Path(folder, "model.keras")
+        model.save(path)
+        return path.read_bytes()
+
+
+def unpack_model(
+    archive: bytes, custom_objects: Mapping[str, Any] | None = None, *, safe_mode: bool = True
+) -> Any:
+    """Build a Keras model from a ``.keras`` file.
+
+    Args:
+        archive: Content of the file.
+        custom_objects: Classes and functions that the architecture names.
+        safe_mode: Whether to refuse a ``Lambda`` layer, whose code would run.
+
+    Returns:
+        The model with its weights and state, not compiled.
+
+    Raises:
+        ValueError: The file is not valid, names an unknown class, or has a ``Lambda`` layer
+            in safe mode.
+    """
+    keras = import_keras()
+    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
+        path = Path(folder, "model.keras")
+        path.write_bytes(archive)
+        with keras.utils.custom_object_scope(dict(custom_objects or {})):
+            return keras.saving.load_model(path, compile=False, safe_mode=safe_mode)
+
+
+@contextmanager
+def _without_compile(model: Any) -> Iterator[None]:
+    """Let Keras save a model as if it were not compiled."""
+    with _uncompiled:
+        compiled, optimizer = model.compiled, getattr(model, "optimizer", None)
+        # The state of the optimizer would be saved as well, twice the size of the weights.
+        model.compiled, model.optimizer = False, None
+        try:
+            yield
+        finally:
+            model.compiled, model.optimizer = compiled, optimizer
+
+
+def set_weights(model: Any, weights: Sequence[Any]) -> None:
+    """Set the weights of a model as ``model.set_weights``, and what layers compute from them.
+
+    Args:
+        model: A built model.
+        weights: Arrays, as returned by ``model.get_weights()``.
+    """
+    model.set_weights([np.asarray(weight) for weight in weights])
+    for layer in model._flatten_layers():
+        # A Normalization, for example, computes with copies of its mean and variance.
+        if layer.built and hasattr(layer, "finalize_state"):
+            layer.finalize_state()
