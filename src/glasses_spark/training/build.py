@@ -12,6 +12,7 @@ from glasses_spark.config.training import DEFAULT_OPTIMIZER, TrainingSettings
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.estimator import GlassesEstimator
+from glasses_spark.training.optimizers import OptimizerState, blank_copy
 
 
 def build_estimator(
@@ -49,7 +50,7 @@ def build_estimator(
         loss: Keras loss; the model's own by default.
         nb_classes: Number of classes of categorical labels.
         optimizer: Keras optimizer, its name or its serialized form; the model's own by
-            default.
+            default. Training continues from its state.
         split: Fraction of the rows used for validation, in [0, 1).
         featuresCol: Column of pixels (binary), Spark ML vectors or arrays.
         labelCol: Column of labels.
@@ -80,12 +81,12 @@ def build_estimator(
     if loss is None:
         raise ConfigError("loss: expected a compiled model or a loss, got neither")
     if optimizer is None:
-        serialize = import_keras().optimizers.serialize
-        optimizer = serialize(model.optimizer) if model.compiled else DEFAULT_OPTIMIZER
+        optimizer = model.optimizer if model.compiled else DEFAULT_OPTIMIZER
+    optimizer, optimizer_state = _parted(optimizer, model)
     if metrics is None:
         metrics = compiled.get("metrics") or []
     columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}
-    return GlassesEstimator(
+    estimator = GlassesEstimator(
         keras_model_config=model.to_json(),
         initial_weights=model.get_weights(),
         callbacks=callbacks,
@@ -108,6 +109,7 @@ def build_estimator(
         **{name: column for name, column in columns.items() if column is not None},
         **settings,
     )
+    return estimator.set_optimizer_state(optimizer_state)
 
 
 def _further_settings() -> list[inspect.Parameter]:
@@ -140,6 +142,15 @@ def _require_known(settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise TypeError(f"build_estimator has no setting {name!r}{suggest(name, known)}")
+
+
+def _parted(optimizer: Any, model: Any) -> tuple[Any, OptimizerState]:
+    """Part an optimizer into its serialized form and its state."""
+    keras = import_keras()
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer, OptimizerState()
+    state = OptimizerState.of(optimizer, model.trainable_weights)
+    return keras.optimizers.serialize(blank_copy(optimizer)), state
 
 
 def _compile_config(model: Any) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ from glasses_spark.training.model_checks import (
     require_supported_model,
 )
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.params import TrainingParams, default_params
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
@@ -76,6 +77,7 @@ class GlassesEstimator(
     def __init__(self, **kwargs: Any) -> None:
         self.initial_weights: Sequence[Any] | None = kwargs.pop("initial_weights", None)
         self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
+        self._optimizer_state: tuple[Any, OptimizerState] = (None, OptimizerState())
         # Elephas' constructor passes on the arguments that pyspark noted at the call.
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
@@ -86,6 +88,14 @@ class GlassesEstimator(
     def set_initial_weights(self, weights: Sequence[Any] | None) -> GlassesEstimator:
         """Set the weights to start from, as returned by ``model.get_weights()``."""
         self.initial_weights = weights
+        return self
+
+    def set_optimizer_state(self, state: OptimizerState) -> GlassesEstimator:
+        """Set what the present optimizer holds beside its config.
+
+        Another optimizer, set afterwards, starts without it.
+        """
+        self._optimizer_state = (self.get_optimizer_config(), state)
         return self
 
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
@@ -145,6 +155,10 @@ class GlassesEstimator(
             history=[record.as_dict() for record in history],
         )
 
+    def _state_of_optimizer(self) -> OptimizerState:
+        optimizer, state = self._optimizer_state
+        return state if optimizer is self.get_optimizer_config() else OptimizerState()
+
     def _columns(self) -> Columns:
         def optional(param: Any) -> str | None:
             return self.getOrDefault(param) if self.isDefined(param) else None
@@ -167,6 +181,7 @@ class GlassesEstimator(
             loss=self.get_loss(),
             metrics=tuple(self.get_metrics() or ()),
             optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
+            optimizer_state=self._state_of_optimizer(),
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),
@@ -194,6 +209,10 @@ class _EstimatorWriter(MLWriter):
         if self._estimator.initial_weights is not None:
             weights = [np.asarray(weight) for weight in self._estimator.initial_weights]
             write_weights(self.sparkSession, f"{path}/weights", weights)
+        state = self._estimator._state_of_optimizer()
+        if state != OptimizerState():
+            arrays = [np.array(state.undecayed, np.int64), *state.variables]
+            write_weights(self.sparkSession, f"{path}/optimizer", arrays)
 
 
 class _EstimatorReader(MLReader[GlassesEstimator]):
@@ -204,4 +223,8 @@ class _EstimatorReader(MLReader[GlassesEstimator]):
         DefaultParamsReader.getAndSetParams(estimator, metadata)
         if hadoop.exists(self.sparkSession, f"{path}/weights"):
             estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
+        if hadoop.exists(self.sparkSession, f"{path}/optimizer"):
+            undecayed, *variables = read_weights(self.sparkSession, f"{path}/optimizer")
+            state = OptimizerState(tuple(map(int, undecayed)), tuple(variables))
+            estimator.set_optimizer_state(state)
         return estimator

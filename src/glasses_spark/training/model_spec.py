@@ -10,6 +10,7 @@ from typing import Any
 from glasses_spark.config.training import FLOAT32, KERAS_KERNELS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import build_from_config, import_keras
+from glasses_spark.training.optimizers import OptimizerState, blank_copy, optimizer_of
 from glasses_spark.training.precision import compute_in
 
 
@@ -22,6 +23,7 @@ class ModelSpec:
         loss: Keras loss, its name or its serialized form.
         metrics: Keras metrics, their names or their serialized forms.
         optimizer: Name or serialized form of a Keras optimizer.
+        optimizer_state: What it holds beside its config.
         learning_rate: Learning rate of the optimizer; 0 keeps the optimizer's own.
         custom_objects: Classes and functions that the architecture names.
         frozen: Weights that training does not change, by their index in ``model.weights``.
@@ -35,6 +37,7 @@ class ModelSpec:
     loss: Any
     metrics: Sequence[Any]
     optimizer: Mapping[str, Any] | str
+    optimizer_state: OptimizerState = field(default_factory=OptimizerState)
     learning_rate: float = 0.0
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
@@ -60,21 +63,24 @@ class ModelSpec:
                 loss=_new_instance(self.loss),
                 metrics=_new_instance(self.metrics),
             )
+        self.optimizer_state.restore(model.optimizer, model.trainable_weights)
         for index, array in self.frozen.items():
             model.weights[index].assign(array)
         compute_in(model, self.precision)
         return model
 
     def _optimizer(self) -> Any:
-        optimizer = import_keras().optimizers.get(copy.deepcopy(self.optimizer))
+        optimizer = optimizer_of(self.optimizer)
+        if optimizer is self.optimizer:
+            optimizer = blank_copy(optimizer)
         if self.learning_rate:
             try:
                 optimizer.learning_rate = self.learning_rate
-            except TypeError:
+            except (AttributeError, TypeError):
                 raise TrainingError(
                     f"learning_rate={self.learning_rate} needs an optimizer with a constant "
-                    "learning rate, found one with a schedule. Clear learning_rate, or give the "
-                    "optimizer a number"
+                    "learning rate, found one with a schedule or several. Clear learning_rate, or "
+                    "give the optimizer a number"
                 ) from None
         return optimizer
 

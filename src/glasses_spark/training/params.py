@@ -11,6 +11,7 @@ from pyspark.ml.param import Param, Params
 from glasses_spark.config.fields import Kind
 from glasses_spark.config.training import EPOCH
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.optimizer_checks import require_new_optimizer
 from glasses_spark.training.settings import FIELDS, SETTINGS, FitSettings
 
 
@@ -135,6 +136,8 @@ def _checked(name: str, value: Any) -> Any:
         value = value.item()
     if name in _KINDS:
         value = _KINDS[name].check(name, value)
+    if name == "optimizer_config":
+        require_new_optimizer(value)
     return _serialized(value) if name in _KERAS_OBJECTS else value
 
 
