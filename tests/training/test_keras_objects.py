@@ -13,7 +13,6 @@ from pyspark.serializers import CloudPickleSerializer
 from glasses_spark.errors import ConfigError
 from glasses_spark.training.keras_objects import (
     KerasObject,
-    bind_variables,
     differing_attributes,
     portable,
 )
@@ -104,17 +103,6 @@ def test_a_metric_without_a_config_is_refused_by_name() -> None:
         portable([Above(0.5)], "metrics")
 
 
-def test_an_optimizer_keeps_its_learning_rate_and_its_schedule() -> None:
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
-    optimizer.learning_rate = 0.5
-    schedule = keras.optimizers.schedules.CosineDecay(0.1, 7, alpha=0.3)
-
-    assert float(sent(optimizer, "optimizer").learning_rate) == 0.5
-    assert float(sent(keras.optimizers.SGD(schedule), "optimizer").learning_rate) == pytest.approx(
-        0.1
-    )
-
-
 @pytest.mark.parametrize(
     "value", ["mse", None, ["accuracy", "mae"], keras.losses.mean_squared_error]
 )
@@ -130,21 +118,3 @@ def test_differing_attributes_are_named() -> None:
     first, second = keras.losses.Huber(delta=1.0), keras.losses.Huber(delta=2.0)
     assert "_fn_kwargs" in differing_attributes(first, second)
     assert differing_attributes(first, keras.losses.Huber(delta=1.0)) == set()
-
-
-def test_variables_excluded_from_weight_decay_stay_excluded() -> None:
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
-    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
-    kernel = model.layers[1].kernel
-    optimizer.exclude_from_weight_decay(var_list=[kernel], var_names=["bias"])
-
-    with pytest.raises(ConfigError, match="excludes variables from weight decay that are not"):
-        portable(optimizer, "optimizer")
-    rebuilt = portable(optimizer, "optimizer", model.trainable_variables).build()
-    bind_variables(rebuilt, model.trainable_variables)
-
-    excluded = [v.path for v in model.trainable_variables if not rebuilt._use_weight_decay(v)]
-    assert excluded == [
-        v.path for v in model.trainable_variables if not optimizer._use_weight_decay(v)
-    ]
-    assert len(excluded) == 3

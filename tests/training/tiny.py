@@ -11,6 +11,7 @@ import numpy as np
 from glasses_spark import GlassesEstimator, build_estimator
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.schedule import epoch_order
 from glasses_spark.training.weights import frozen_weights
 from glasses_spark.training.worker.spool import RowFormat
@@ -66,6 +67,7 @@ def spec_of(model: Any) -> ModelSpec:
         loss=compiled["loss"],
         metrics=tuple(compiled["metrics"] or ()),
         optimizer=keras.optimizers.serialize(model.optimizer),
+        optimizer_state=OptimizerState.of(model.optimizer, model.trainable_weights),
         frozen=frozen_weights(model),
         floatx=keras.config.floatx(),
     )

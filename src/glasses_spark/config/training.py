@@ -42,9 +42,12 @@ OPTIMIZERS: Final = (
     "adamax",
     "adamw",
     "ftrl",
+    "lamb",
     "lion",
+    "muon",
     "nadam",
     "rmsprop",
+    "schedulefreeadamw",
     "sgd",
 )
 

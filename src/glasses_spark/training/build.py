@@ -10,10 +10,11 @@ from glasses_spark.columns import FEATURES, LABEL
 from glasses_spark.config.section import declared_keys, suggest
 from glasses_spark.config.training import DEFAULT_OPTIMIZER, TrainingSettings
 from glasses_spark.errors import ConfigError
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.custom_objects import find_custom_objects
 from glasses_spark.training.estimator import GlassesEstimator
-from glasses_spark.training.keras_objects import portable
 from glasses_spark.training.model_checks import pack_exactly, require_supported_model
+from glasses_spark.training.optimizers import OptimizerState, blank_copy
 
 
 def build_estimator(
@@ -53,7 +54,7 @@ def build_estimator(
         loss: Keras loss; the model's own by default.
         nb_classes: Number of classes of categorical labels.
         optimizer: Keras optimizer, its name or its serialized form; the model's own by
-            default.
+            default. Training continues from its state.
         split: Fraction of the rows used for validation, in [0, 1).
         featuresCol: Column of pixels (binary), Spark ML vectors or arrays.
         labelCol: Column of labels.
@@ -91,10 +92,11 @@ def build_estimator(
         raise ConfigError("loss: expected a compiled model or a loss, got neither")
     if optimizer is None:
         optimizer = model.optimizer if model.compiled else DEFAULT_OPTIMIZER
-        optimizer = portable(optimizer, "optimizer", model.trainable_variables)
     if metrics is None:
         metrics = compiled.get("metrics") or []
-    objects = find_custom_objects(model, (loss, metrics)) | dict(custom_objects or {})
+    used = (loss, metrics, optimizer)
+    objects = find_custom_objects(model, used) | dict(custom_objects or {})
+    optimizer, optimizer_state = _parted(optimizer, model)
     archive = pack_exactly(model, objects, safe_mode=safe_mode)
     columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}
     estimator = GlassesEstimator(
@@ -121,7 +123,8 @@ def build_estimator(
         **{name: column for name, column in columns.items() if column is not None},
         **settings,
     )
-    return estimator.set_archive(archive, safe_mode=safe_mode)
+    estimator.set_archive(archive, safe_mode=safe_mode)
+    return estimator.set_optimizer_state(optimizer_state)
 
 
 def _further_settings() -> list[inspect.Parameter]:
@@ -154,6 +157,15 @@ def _require_known(settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise TypeError(f"build_estimator has no setting {name!r}{suggest(name, known)}")
+
+
+def _parted(optimizer: Any, model: Any) -> tuple[Any, OptimizerState]:
+    """Part an optimizer into its serialized form and its state."""
+    keras = import_keras()
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer, OptimizerState()
+    state = OptimizerState.of(optimizer, model.trainable_weights)
+    return keras.optimizers.serialize(blank_copy(optimizer)), state
 
 
 def _compile_settings(model: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from glasses_spark.config.training import TrainingSettings
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.history import EpochRecord
+from glasses_spark.training.optimizers import rate_variable
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.state import EpochDecision
 from glasses_spark.training.weights import read_vector
@@ -96,6 +97,7 @@ class CallbackRunner:
         """End the training; the model gets the final weights, unless a callback sets others."""
         self._coordinator.refresh()
         self._coordinator.write_to_model()
+        self._coordinator.shared_weights.finish()
         self._list.on_train_end(dict(history[-1].metrics) if history else None)
 
     def _apply_changes(self) -> None:
@@ -110,10 +112,6 @@ class CallbackRunner:
             self._coordinator.set_learning_rate(rate)
 
     def _learning_rate(self) -> float | None:
-        """Return the rate that callbacks may have set; None with a learning rate schedule."""
-        schedule = import_keras().optimizers.schedules.LearningRateSchedule
-        optimizer = self._model.optimizer
-        # The public property returns a number with and without a schedule.
-        if self._idle or isinstance(optimizer._learning_rate, schedule):
-            return None
-        return float(optimizer.learning_rate)
+        """Return the rate that callbacks may have set; None where it is not one number."""
+        rate = rate_variable(self._model.optimizer)
+        return None if self._idle or rate is None else float(rate)

@@ -42,6 +42,7 @@ from glasses_spark.training.model_checks import (
     require_supported_model,
 )
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.params import TrainingParams, default_params
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
@@ -87,6 +88,7 @@ class GlassesEstimator(
         self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
         self.archive: bytes | None = None
         self.safe_mode = True
+        self._optimizer_state: tuple[Any, OptimizerState] = (None, OptimizerState())
         # Elephas' constructor passes on the arguments that pyspark noted at the call.
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
@@ -107,6 +109,14 @@ class GlassesEstimator(
             safe_mode: Whether to refuse a ``Lambda`` layer.
         """
         self.archive, self.safe_mode = archive, safe_mode
+        return self
+
+    def set_optimizer_state(self, state: OptimizerState) -> GlassesEstimator:
+        """Set what the present optimizer holds beside its config.
+
+        Another optimizer, set afterwards, starts without it.
+        """
+        self._optimizer_state = (self.get_optimizer_config(), state)
         return self
 
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
@@ -181,6 +191,10 @@ class GlassesEstimator(
                         "model instead"
                     )
 
+    def _state_of_optimizer(self) -> OptimizerState:
+        optimizer, state = self._optimizer_state
+        return state if optimizer is self.get_optimizer_config() else OptimizerState()
+
     def _columns(self) -> Columns:
         def optional(param: Any) -> str | None:
             return self.getOrDefault(param) if self.isDefined(param) else None
@@ -205,6 +219,7 @@ class GlassesEstimator(
             optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
             archive=self.archive,
             safe_mode=self.safe_mode,
+            optimizer_state=self._state_of_optimizer(),
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             floatx=keras.config.floatx(),
@@ -235,6 +250,10 @@ class _EstimatorWriter(MLWriter):
             write_weights(self.sparkSession, f"{path}/weights", weights)
         if self._estimator.archive is not None:
             write_archive(self.sparkSession, f"{path}/archive", self._estimator.archive)
+        state = self._estimator._state_of_optimizer()
+        if state != OptimizerState():
+            arrays = [np.array(state.undecayed, np.int64), *state.variables]
+            write_weights(self.sparkSession, f"{path}/optimizer", arrays)
 
 
 class _EstimatorReader(MLReader[GlassesEstimator]):
@@ -246,4 +265,8 @@ class _EstimatorReader(MLReader[GlassesEstimator]):
         if hadoop.exists(self.sparkSession, f"{path}/weights"):
             estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
         estimator.archive = read_archive(self.sparkSession, f"{path}/archive")
+        if hadoop.exists(self.sparkSession, f"{path}/optimizer"):
+            undecayed, *variables = read_weights(self.sparkSession, f"{path}/optimizer")
+            state = OptimizerState(tuple(map(int, undecayed)), tuple(variables))
+            estimator.set_optimizer_state(state)
         return estimator

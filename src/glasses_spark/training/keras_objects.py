@@ -1,4 +1,4 @@
-"""Losses, metrics and optimizers in a form from which workers build equal ones.
+"""Losses and metrics in a form from which workers build equal ones.
 
 Keras serializes them by ``get_config``, which drops some arguments: in Keras 3.15 those of
 ``Huber(delta)``, ``CosineSimilarity(axis)`` and others, and those of a user's class that does
@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -27,26 +27,17 @@ from glasses_spark.runtime.keras import import_keras
 _BOOKKEEPING: Final = frozenset(
     [
         *("_auto_config", "_lock", "_metrics", "_tracker", "_variables"),
-        *("_built", "built", "_trainable_variables", "_trainable_variables_indices"),
-        *("_exclude_from_weight_decay_cache", "_mean_and_std", "_name", "name"),
+        *("_built", "built", "_trainable_variables"),
+        *("_name", "name"),
     ]
 )
 # Prefix of TensorFlow's own attributes of objects that it can save.
 _TENSORFLOW: Final = "_self_"
-# Ids of the model's variables, which mean nothing in another process.
-_EXCLUDED: Final = "_exclude_from_weight_decay"
-
-
-@dataclass(frozen=True)
-class VariableIndices:
-    """Variables of a model, by their index in ``model.trainable_variables``."""
-
-    indices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class KerasObject:
-    """A loss, metric or optimizer that ``get_config`` does not describe completely.
+    """A loss or metric that ``get_config`` does not describe completely.
 
     Attributes:
         kind: Its class; pickled with its code if the driver's program defines it.
@@ -75,14 +66,13 @@ class KerasObject:
         return instance
 
 
-def portable(value: Any, what: str, variables: Sequence[Any] = ()) -> Any:
-    """Return a loss, metric or optimizer in a form that workers rebuild exactly.
+def portable(value: Any, what: str) -> Any:
+    """Return a loss or metric in a form that workers rebuild exactly.
 
     Args:
-        value: A Keras object, its name or its serialized form, a function, None, or a list
-            or dictionary of these.
-        what: What the value is, for messages: ``loss``, ``metrics`` or ``optimizer``.
-        variables: Trainable variables of the model that an optimizer belongs to.
+        value: A Keras object, its name or its serialized form, a function, None, or a list of
+            these.
+        what: What the value is, for messages: ``loss`` or ``metrics``.
 
     Returns:
         The value; a Keras object as its serialized form, or as a `KerasObject` where that
@@ -94,18 +84,17 @@ def portable(value: Any, what: str, variables: Sequence[Any] = ()) -> Any:
     if isinstance(value, (list, tuple)):
         return [portable(item, what) for item in value]
     keras = import_keras()
-    kinds = (keras.optimizers.Optimizer, keras.losses.Loss, keras.metrics.Metric)
+    kinds = (keras.losses.Loss, keras.metrics.Metric)
     if not isinstance(value, kinds):
         return value
     is_of_keras = type(value).__module__.startswith("keras.")
-    excluded = _excluded_variables(value, variables)
     rebuilt = _rebuilt(value)
     if rebuilt is not None:
         lost = differing_attributes(value, rebuilt)
-        if not lost and not excluded and is_of_keras:
+        if not lost and is_of_keras:
             return keras.saving.serialize_keras_object(value)
         attributes = {name: _plain(vars(value).get(name)) for name in lost}
-        description = KerasObject(type(value), value.get_config(), attributes | excluded)
+        description = KerasObject(type(value), value.get_config(), attributes)
     elif isinstance(value, keras.losses.Loss):
         # A loss has no variables: it is its attributes.
         lost = set(vars(value))
@@ -117,41 +106,6 @@ def portable(value: Any, what: str, variables: Sequence[Any] = ()) -> Any:
         )
     _require_equal(value, description, what, lost)
     return description
-
-
-def bind_variables(optimizer: Any, variables: Sequence[Any]) -> None:
-    """Let a rebuilt optimizer exclude the same variables from weight decay.
-
-    Args:
-        optimizer: A new optimizer, from `KerasObject.build`.
-        variables: Trainable variables of the model that it belongs to now.
-    """
-    excluded = getattr(optimizer, _EXCLUDED, None)
-    if isinstance(excluded, VariableIndices):
-        optimizer.exclude_from_weight_decay(
-            var_list=[variables[index] for index in excluded.indices],
-            var_names=_names_of_pattern(optimizer),
-        )
-
-
-def _names_of_pattern(optimizer: Any) -> list[str]:
-    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
-    return [] if pattern is None else [pattern.pattern]
-
-
-def _excluded_variables(value: Any, variables: Sequence[Any]) -> dict[str, VariableIndices]:
-    """Return the variables that an optimizer excludes from weight decay, by their index."""
-    ids = vars(value).get(_EXCLUDED)
-    if not ids:
-        return {}
-    by_id = {value._var_key(variable): index for index, variable in enumerate(variables)}
-    if not by_id.keys() >= set(ids):
-        raise ConfigError(
-            f"optimizer: {type(value).__name__} excludes variables from weight decay that are not "
-            "in the model. Pass the model that is compiled with this optimizer to "
-            "build_estimator, or exclude variables by var_names"
-        )
-    return {_EXCLUDED: VariableIndices(tuple(sorted(by_id[each] for each in ids)))}
 
 
 def _plain(value: Any) -> Any:
@@ -204,7 +158,7 @@ def differing_attributes(live: Any, rebuilt: Any, only: Set[str] | None = None) 
     """
     absent = object()
     lost = set()
-    names = (vars(live).keys() | vars(rebuilt).keys()) - _BOOKKEEPING - {_EXCLUDED}
+    names = (vars(live).keys() | vars(rebuilt).keys()) - _BOOKKEEPING
     for name in names if only is None else names & only:
         if name.startswith(_TENSORFLOW):
             continue

@@ -10,6 +10,7 @@ from glasses_spark.config.fields import whole_number
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.optimizers import optimizer_of
 
 
 def build_model(
@@ -75,7 +76,7 @@ def build_cnn(
     def named(kind: Any, name: str, *arguments: Any, **options: Any) -> Any:
         return kind(*arguments, name=name, kernel_initializer=initializer(name), **options)
 
-    optimizer = keras.optimizers.get(optimizer)
+    optimizer = optimizer_of(optimizer)
     if learning_rate is not None:
         optimizer.learning_rate = learning_rate
     return build_model(

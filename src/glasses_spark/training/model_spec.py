@@ -11,7 +11,8 @@ from glasses_spark.config.training import FLOAT32, KERAS_KERNELS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import unpack_model
-from glasses_spark.training.keras_objects import KerasObject, bind_variables
+from glasses_spark.training.keras_objects import KerasObject
+from glasses_spark.training.optimizers import OptimizerState, blank_copy, optimizer_of
 from glasses_spark.training.precision import compute_in
 
 
@@ -23,7 +24,9 @@ class ModelSpec:
         config: The architecture, as returned by ``model.to_json()``.
         loss: Keras loss: its name, or a form that `portable` returns.
         metrics: Keras metrics, in the same forms.
-        optimizer: Keras optimizer, in the same forms.
+        optimizer: Keras optimizer: its name, serialized form or, for a class of the user, the
+            object.
+        optimizer_state: What it holds beside its config.
         archive: The model as a ``.keras`` file, with weights and state; None builds it from
             the architecture, with new weights.
         safe_mode: Whether to refuse a ``Lambda`` layer.
@@ -40,6 +43,7 @@ class ModelSpec:
     loss: Any
     metrics: Sequence[Any]
     optimizer: Any
+    optimizer_state: OptimizerState = field(default_factory=OptimizerState)
     archive: bytes | None = None
     safe_mode: bool = True
     learning_rate: float = 0.0
@@ -71,22 +75,24 @@ class ModelSpec:
                 loss=_new_instance(self.loss),
                 metrics=_new_instance(self.metrics),
             )
-        bind_variables(model.optimizer, model.trainable_variables)
+        self.optimizer_state.restore(model.optimizer, model.trainable_weights)
         for index, array in self.frozen.items():
             model.weights[index].assign(array)
         compute_in(model, self.precision)
         return model
 
     def _optimizer(self) -> Any:
-        optimizer = import_keras().optimizers.get(_new_instance(self.optimizer))
+        optimizer = optimizer_of(self.optimizer)
+        if optimizer is self.optimizer:
+            optimizer = blank_copy(optimizer)
         if self.learning_rate:
             try:
                 optimizer.learning_rate = self.learning_rate
-            except TypeError:
+            except (AttributeError, TypeError):
                 raise TrainingError(
                     f"learning_rate={self.learning_rate} needs an optimizer with a constant "
-                    "learning rate, found one with a schedule. Clear learning_rate, or give the "
-                    "optimizer a number"
+                    "learning rate, found one with a schedule or several. Clear learning_rate, or "
+                    "give the optimizer a number"
                 ) from None
         return optimizer
 

@@ -10,7 +10,9 @@ from pyspark.ml.param import Param, Params
 
 from glasses_spark.config.fields import Kind
 from glasses_spark.config.training import EPOCH
+from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.keras_objects import portable
+from glasses_spark.training.optimizer_checks import require_new_optimizer
 from glasses_spark.training.settings import FIELDS, SETTINGS, FitSettings
 
 
@@ -32,14 +34,6 @@ _KINDS: Final[Mapping[str, Kind]] = {
     "loss": Kind("one loss, because the model has one output", _one_loss),
     "metrics": Kind("a list of metrics", _list_of_metrics),
 }
-
-# Params whose values are names, dictionaries or Keras objects, and what they are.
-_KERAS_OBJECTS: Final[Mapping[str, str]] = {
-    "optimizer_config": "optimizer",
-    "loss": "loss",
-    "metrics": "metrics",
-}
-
 
 # Elephas' defaults where they differ from those of the published experiment: a drop-in
 # keeps them.
@@ -139,4 +133,16 @@ def _checked(name: str, value: Any) -> Any:
         value = value.item()
     if name in _KINDS:
         value = _KINDS[name].check(name, value)
-    return portable(value, _KERAS_OBJECTS[name]) if name in _KERAS_OBJECTS else value
+    if name == "optimizer_config":
+        require_new_optimizer(value)
+        return _serialized(value)
+    return portable(value, name) if name in ("loss", "metrics") else value
+
+
+def _serialized(optimizer: Any) -> Any:
+    """Return the serialized form of an optimizer of Keras itself; the user's own is pickled."""
+    keras = import_keras()
+    is_of_keras = type(optimizer).__module__.startswith("keras.")
+    if isinstance(optimizer, keras.optimizers.Optimizer) and is_of_keras:
+        return keras.optimizers.serialize(optimizer)
+    return optimizer

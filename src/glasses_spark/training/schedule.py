@@ -46,6 +46,11 @@ class Schedule:
         """Pushes in an epoch of the worker with the most pushes."""
         return max(self.steps(worker) for worker in range(self.workers))
 
+    @property
+    def first_worker(self) -> int:
+        """The first worker that has training rows."""
+        return next(worker for worker, rows in enumerate(self.rows) if rows)
+
     def steps(self, worker: int) -> int:
         """Return the pushes of a worker in an epoch; 0 if it has no rows."""
         if self.frequency == EPOCH:

@@ -22,13 +22,14 @@ from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.metric_states import MetricStates
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizer_checks import require_supported_optimizer
+from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
 from glasses_spark.training.rows import VALIDATION, LabelCode
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
-from glasses_spark.training.server.optimizer_step import require_supported_optimizer
 from glasses_spark.training.server.parameter_client import ServerAddress
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
@@ -72,7 +73,7 @@ class Trainer:
         settings: FitSettings,
         callbacks: Sequence[Any] = (),
     ) -> None:
-        require_supported_optimizer(model.optimizer)
+        require_supported_optimizer(model, settings.frequency)
         if not model.trainable_weights:
             raise TrainingError(
                 "expected a model with trainable weights, got one whose layers are all frozen"
@@ -154,7 +155,7 @@ class Trainer:
         with server:
             precision = resolve_precision(spark, self._settings.precision)
             assignment = Assignment(
-                spec=replace(self._spec, precision=precision),
+                spec=replace(self._spec, precision=precision, optimizer_state=self._worker_state()),
                 layout=shared_weights.layout,
                 schedule=schedule,
                 row_format=row_format,
@@ -186,6 +187,12 @@ class Trainer:
                 f"{name}={value} needs validation rows, found none. Set validation_split or "
                 "validationIndicatorCol"
             )
+
+    def _worker_state(self) -> OptimizerState:
+        """Return the state for the workers' own optimizers, which only some fits have."""
+        if self._settings.frequency == BATCH:
+            return OptimizerState()
+        return self._spec.optimizer_state
 
     def _schedule(self, partitioned: Partitioned) -> Schedule:
         return Schedule(

@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glasses_spark.errors import TrainingError
-from glasses_spark.runtime.keras import import_keras
-from glasses_spark.training.server.optimizer_step import OptimizerStep, require_supported_optimizer
+from glasses_spark.training.server.optimizer_step import OptimizerStep
 from glasses_spark.training.weights import layout_of
 from tests.training.tiny import tiny_model
 
@@ -65,15 +63,3 @@ def test_replaced_weights_are_the_start_of_the_next_step(name: str) -> None:
     np.testing.assert_array_equal(step.read(), np.full(len(vector), 5.0))
     after = step(vector, 1.0)
     assert np.abs(after - 5).max() < 1
-
-
-def test_an_optimizer_with_a_moving_average_is_refused() -> None:
-    optimizer = import_keras().optimizers.Adam(use_ema=True)
-    with pytest.raises(TrainingError, match=r"moving average of the weights .* Remove use_ema"):
-        require_supported_optimizer(optimizer)
-
-
-def test_an_optimizer_with_loss_scaling_is_refused() -> None:
-    optimizer = import_keras().optimizers.Adam(loss_scale_factor=2.0)
-    with pytest.raises(TrainingError, match="Remove loss_scale_factor"):
-        require_supported_optimizer(optimizer)

@@ -105,4 +105,5 @@ def fit(
             task.result()
     coordinator.refresh()
     coordinator.write_to_model()
+    weights.finish()
     return totals, states

@@ -191,6 +191,12 @@ class Coordinator:
             state.finished = self._decision.stop or state.epoch >= self.schedule.epochs
             return self._decision
 
+    def receive_optimizer_state(self, worker: int, attempt: int, part: int, vector: Vector) -> None:
+        """Keep a part of the state of a worker's own optimizer, at the end of its training."""
+        with self._changed:
+            self._current(worker, attempt)
+            self.shared_weights.receive_state(part, vector)
+
     def heartbeat(self, worker: int, attempt: int) -> None:
         """Record that a worker is alive."""
         with self._changed:

@@ -132,6 +132,10 @@ class ParameterClient:
         }
         return self._repeat_until_ready(self._call("FinishEpoch", header), "FinishEpoch", header)
 
+    def send_optimizer_state(self, part: int, vector: Vector) -> None:
+        """Send a part of the state of this worker's own optimizer, from `optimizers.pack`."""
+        self._call("OptimizerState", {"part": part}, vector)
+
     def fail(self, error: str, traceback: str) -> None:
         """Report an error of this worker, which ends the fit."""
         self._call("Fail", {"host": self._host, "error": error, "traceback": traceback})

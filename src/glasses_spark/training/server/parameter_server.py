@@ -55,6 +55,7 @@ class ParameterServer:
             "Pull": self._pull,
             "Push": self._push,
             "FinishEpoch": self._finish_epoch,
+            "OptimizerState": self._optimizer_state,
             "Heartbeat": self._heartbeat,
             "Fail": self._fail,
         }
@@ -118,6 +119,15 @@ class ParameterServer:
             waiting=message.number("waiting"),
         )
         return _decision_header(decision), None
+
+    def _optimizer_state(self, message: Message) -> Response:
+        self._coordinator.receive_optimizer_state(
+            message.integer("worker"),
+            message.integer("attempt"),
+            message.integer("part"),
+            message.update(),
+        )
+        return {}, None
 
     def _heartbeat(self, message: Message) -> Response:
         self._coordinator.heartbeat(message.integer("worker"), message.integer("attempt"))

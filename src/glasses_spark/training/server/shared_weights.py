@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from glasses_spark.training.optimizers import state_variables, unpack
 from glasses_spark.training.server.optimizer_step import OptimizerStep
+from glasses_spark.training.server.protocol import ProtocolError
 from glasses_spark.training.weights import (
     Vector,
     WeightLayout,
@@ -51,10 +53,13 @@ class SharedWeights:
         self._workers = workers
         self._staleness_aware = staleness_aware
         self._optimizer: OptimizerStep | None = None
+        self._state_parts: dict[int, Vector] = {}
         if uses_gradients:
             # Several asynchronous workers act like momentum already.
             momentum = workers == 1 or not staleness_aware
-            self._optimizer = OptimizerStep(model, self.layout, momentum=momentum)
+            self._optimizer = OptimizerStep(
+                model, self.layout, momentum=momentum, scaled=staleness_aware
+            )
         values = read_vector(model, self.layout)
         self._trainable = values[: self.layout.trainable_size].copy()
         self._statistics = values[self.layout.trainable_size :].copy()
@@ -81,6 +86,37 @@ class SharedWeights:
         write_vector(self.model, self.layout, vector)
         if self._optimizer is not None:
             self._optimizer.write_state(self.model)
+        elif self._state_parts and len(self._state_parts) == self._expected_parts():
+            variables = state_variables(self.model.optimizer)
+            parts = [self._state_parts[part] for part in sorted(self._state_parts)]
+            for variable, array in zip(variables, unpack(parts, variables), strict=True):
+                variable.assign(array)
+
+    def receive_state(self, part: int, vector: Vector) -> None:
+        """Keep a part of the state of a worker's own optimizer, as `optimizers.pack` returns it.
+
+        Raises:
+            ProtocolError: The state has no such part.
+        """
+        expected = self._expected_parts()
+        if part >= expected:
+            raise ProtocolError(f"part: expected a number below {expected}, got {part}")
+        self._state_parts[part] = vector.copy()
+
+    def _expected_parts(self) -> int:
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(list(self.model.trainable_weights))
+        nbytes: int = sum(variable.numpy().nbytes for variable in state_variables(optimizer))
+        return -(-nbytes // self.layout.nbytes)
+
+    def finish(self) -> None:
+        """Let the optimizer finish the model's weights, as ``keras.Model.fit`` does at its end.
+
+        With ``use_ema`` they become the moving average. Called after `write_to_model`.
+        """
+        if self.model.optimizer.built:
+            self.model.optimizer.finalize_variable_values(self.model.trainable_weights)
 
     def set_learning_rate(self, value: float) -> None:
         """Set the learning rate for gradients; deltas are not affected."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from glasses_spark.config.fields import AUTO
 from glasses_spark.training.metric_states import MetricStates, inputs_of_rows
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizers import state_variables
 from glasses_spark.training.weights import Vector, WeightLayout, exchanged_variables, layout_of
 from glasses_spark.training.worker.cpu_kernels import use_cpu_kernels
 from glasses_spark.training.worker.spool import RowFormat, Rows
@@ -96,9 +98,17 @@ class Steps:
         return np.array(self._read())
 
     def prepare_to_train(self) -> None:
-        """Create the state of this worker's own optimizer, before the first `train`."""
+        """Create the state of this worker's own optimizer, before the first `train`.
+
+        Called when the model has the weights that training starts from: some optimizers
+        copy them.
+        """
         if not self.model.optimizer.built:
             self.model.optimizer.build(self._trainable)
+
+    def optimizer_state(self) -> list[npt.NDArray[Any]]:
+        """Return the state of this worker's own optimizer, as `OptimizerState` has it."""
+        return [variable.numpy() for variable in state_variables(self.model.optimizer)]
 
     def _forward(self, rows: tuple[Any, Any, Any], *, training: bool) -> tuple[Any, Any]:
         import tensorflow as tf
@@ -117,7 +127,12 @@ class Steps:
         self._assign(weights)
         with tf.GradientTape() as tape:
             loss, outcome = self._forward(rows, training=True)
-        gradients = self._gradients(tape, loss)
+            loss = self.model.optimizer.scale_loss(loss)  # the optimizer in the driver unscales
+        # Dense, and 0 for a weight that does not affect the loss, which the driver leaves out.
+        gradients = [
+            tf.zeros_like(variable.value) if gradient is None else gradient
+            for gradient, variable in zip(self._gradients(tape, loss), self._trainable, strict=True)
+        ]
         statistics = [variable.value for variable in self._statistics]
         return self._flat([*gradients, *statistics]), self.states.of_batch(*outcome)
 
@@ -126,6 +141,7 @@ class Steps:
 
         with tf.GradientTape() as tape:
             loss, outcome = self._forward(rows, training=True)
+            loss = self.model.optimizer.scale_loss(loss)
         self.model.optimizer.apply(self._gradients(tape, loss), self._trainable)
         return self.states.of_batch(*outcome)
 
@@ -134,15 +150,7 @@ class Steps:
         return self.states.of_batch(*outcome)
 
     def _gradients(self, tape: Any, loss: Any) -> list[Any]:
-        import tensorflow as tf
-
-        values = [variable.value for variable in self._trainable]
-        gradients = tape.gradient(loss, values)
-        # A weight that does not affect the loss has no gradient and does not change.
-        return [
-            tf.zeros_like(value) if gradient is None else gradient
-            for gradient, value in zip(gradients, values, strict=True)
-        ]
+        return list(tape.gradient(loss, [variable.value for variable in self._trainable]))
 
     def _assign(self, vector: Any) -> None:
         for variable, part in zip(

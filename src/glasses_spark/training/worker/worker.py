@@ -13,13 +13,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from glasses_spark.config.training import BATCH
+from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.machine import spark_local_folder
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizers import pack, rate_variable
 from glasses_spark.training.rows import KEY, VALIDATION, LabelCode, records
 from glasses_spark.training.schedule import Schedule, epoch_order
 from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
@@ -195,6 +196,8 @@ class _Worker:
             stop = bool(decision.header.get("stop"))
             self._set_learning_rate(decision.header.get("learning_rate"))
             epoch, step = epoch + 1, 0
+        if self._schedule.frequency == EPOCH and self._number == self._schedule.first_worker:
+            self._send_optimizer_state()
 
     def _build(self) -> Steps:
         take_granted_gpu()
@@ -216,8 +219,8 @@ class _Worker:
         return weights
 
     def _train_by_epoch(self, epoch: int, step: int, weights: Vector) -> Vector:
-        self._steps.prepare_to_train()
         self._steps.write(weights)
+        self._steps.prepare_to_train()
         state = np.zeros(self._steps.states.size)
         for x, y, weight in self._batches(epoch):
             state += self._steps.train(x, y, weight)
@@ -226,6 +229,11 @@ class _Worker:
         cut = self._assignment.layout.trainable_size
         update = np.concatenate([weights[:cut] - after[:cut], after[cut:]])
         return self._push(epoch, step, len(self._training), update, state)
+
+    def _send_optimizer_state(self) -> None:
+        vectors = pack(self._steps.optimizer_state(), self._assignment.layout)
+        for part, vector in enumerate(vectors):
+            self._client.send_optimizer_state(part, vector)
 
     def _pull(self, epoch: int, step: int) -> Vector:
         return self._wait_for(lambda: self._client.pull(epoch, step))
@@ -261,7 +269,7 @@ class _Worker:
 
     def _set_learning_rate(self, value: Any) -> None:
         if value is not None:
-            self._steps.model.optimizer.learning_rate = float(value)
+            rate_variable(self._steps.model.optimizer).assign(float(value))
 
     def _require_rows(self, kind: str, spool: Spool, shares: tuple[int, ...]) -> None:
         if len(spool) != shares[self._number]:
