@@ -36,6 +36,7 @@ def build_estimator(
     validationIndicatorCol: str | None = None,
     weightCol: str | None = None,
     class_weight: Mapping[float, float] | None = None,
+    weighted_metrics: Sequence[Any] | None = None,
     **settings: Any,
 ) -> GlassesEstimator:
     """Build an estimator from a compiled Keras model, as in the published experiment.
@@ -62,6 +63,8 @@ def build_estimator(
         validationIndicatorCol: Boolean column, true in validation rows.
         weightCol: Column with the weights of the rows.
         class_weight: Weight in the loss of each label's rows; 1 for other labels.
+        weighted_metrics: Keras metrics that use the weights of the rows; the model's own by
+            default.
         settings: Further settings of the section ``[training]`` of
             ``docs/configuration.md``, such as ``learning_rate=0.01``, by the names of the
             estimator's Params. None stands for the default.
@@ -84,6 +87,8 @@ def build_estimator(
         optimizer = serialize(model.optimizer) if model.compiled else DEFAULT_OPTIMIZER
     if metrics is None:
         metrics = compiled.get("metrics") or []
+    if weighted_metrics is None:
+        weighted_metrics = compiled.get("weighted_metrics") or []
     columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}
     return GlassesEstimator(
         keras_model_config=model.to_json(),
@@ -105,6 +110,7 @@ def build_estimator(
         seed=seed,
         rawPredictionCol=rawPredictionCol,
         class_weight=class_weight,
+        weighted_metrics=list(weighted_metrics),
         **{name: column for name, column in columns.items() if column is not None},
         **settings,
     )
@@ -144,10 +150,9 @@ def _require_known(settings: Mapping[str, Any]) -> None:
 
 def _compile_config(model: Any) -> Mapping[str, Any]:
     compiled = (model.get_compile_config() or {}) if model.compiled else {}
-    for name in ("weighted_metrics", "loss_weights"):
-        if compiled.get(name):
-            raise ConfigError(
-                f"{name}: expected a model compiled without it, got {compiled[name]!r}; "
-                "a distributed fit does not use it"
-            )
+    if compiled.get("loss_weights"):
+        raise ConfigError(
+            "loss_weights: expected a model compiled without it, got "
+            f"{compiled['loss_weights']!r}. Multiply the loss itself by the number"
+        )
     return compiled

@@ -10,6 +10,7 @@ from typing import Any
 from glasses_spark.config.training import FLOAT32, KERAS_KERNELS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import build_from_config, import_keras
+from glasses_spark.runtime.keras_settings import CHANNELS_LAST, EPSILON, KerasDefaults
 from glasses_spark.training.precision import compute_in
 
 
@@ -21,11 +22,14 @@ class ModelSpec:
         config: The architecture, as returned by ``model.to_json()``.
         loss: Keras loss, its name or its serialized form.
         metrics: Keras metrics, their names or their serialized forms.
+        weighted_metrics: The same, for metrics that use the weights of the rows.
         optimizer: Name or serialized form of a Keras optimizer.
         learning_rate: Learning rate of the optimizer; 0 keeps the optimizer's own.
         custom_objects: Classes and functions that the architecture names.
         frozen: Weights that training does not change, by their index in ``model.weights``.
         floatx: Keras' floating-point type, in which losses are computed.
+        epsilon: Keras' epsilon.
+        image_data_format: Keras' default order of the dimensions of an image.
         precision: Number format in which the model computes: ``float32``, which leaves
             the model as it is, or ``bfloat16``.
         cpu_kernels: How a worker computes convolutions on a CPU: ``keras`` or ``auto``.
@@ -39,8 +43,11 @@ class ModelSpec:
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
     floatx: str = "float32"
+    epsilon: float = EPSILON
+    image_data_format: str = CHANNELS_LAST
     precision: str = FLOAT32
     cpu_kernels: str = KERAS_KERNELS
+    weighted_metrics: Sequence[Any] = ()
 
     def build(self) -> Any:
         """Build and compile the model.
@@ -52,13 +59,14 @@ class ModelSpec:
                 ``learning_rate`` is set.
         """
         keras = import_keras()
-        keras.config.set_floatx(self.floatx)
+        KerasDefaults(self.floatx, self.epsilon, self.image_data_format).apply()
         model = build_from_config(self.config, self.custom_objects)
         with keras.utils.custom_object_scope(dict(self.custom_objects)):
             model.compile(
                 optimizer=self._optimizer(),
                 loss=_new_instance(self.loss),
                 metrics=_new_instance(self.metrics),
+                weighted_metrics=_new_instance(self.weighted_metrics) or None,
             )
         for index, array in self.frozen.items():
             model.weights[index].assign(array)
