@@ -69,6 +69,7 @@ def spec_of(model: Any) -> ModelSpec:
         optimizer=keras.optimizers.serialize(model.optimizer),
         optimizer_state=OptimizerState.of(model.optimizer, model.trainable_weights),
         frozen=frozen_weights(model),
+        weighted_metrics=tuple(compiled["weighted_metrics"] or ()),
         floatx=keras.config.floatx(),
     )
 
@@ -79,9 +80,11 @@ def same_weights(first: Any, second: Any) -> bool:
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def row_format(*, features: int = FEATURES, feature_dtype: str = "float32") -> RowFormat:
+def row_format(
+    *, features: int = FEATURES, feature_dtype: str = "float32", labels: int = 1
+) -> RowFormat:
     dtype = "float64" if feature_dtype == "float64" else "float32"
-    return RowFormat(feature_dtype, features, 1, dtype)
+    return RowFormat(feature_dtype, features, labels, dtype)
 
 
 def separable(rows: int, *, seed: int = 0) -> tuple[Any, Any]:
@@ -117,7 +120,9 @@ def global_batches(
     ]
 
 
-def arrow_rows(x: Any, y: Any, *, first_key: int = 0, validation: bool = False) -> Any:
+def arrow_rows(
+    x: Any, y: Any, weights: Any = None, *, first_key: int = 0, validation: bool = False
+) -> Any:
     """Return rows in the form in which Spark sends them to a worker: an Arrow record batch."""
     import pyarrow as pa
 
@@ -126,7 +131,7 @@ def arrow_rows(x: Any, y: Any, *, first_key: int = 0, validation: bool = False) 
         {
             "features": pa.array(list(x), pa.list_(element)),
             "target": pa.array([row.tolist() for row in y], pa.list_(pa.float64())),
-            "weight": pa.array(np.ones(len(x), x.dtype)),
+            "weight": pa.array(np.ones(len(x), x.dtype) if weights is None else weights),
             "validation": pa.array([validation] * len(x)),
             "key": pa.array(np.arange(first_key, first_key + len(x))),
         }

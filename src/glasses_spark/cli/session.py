@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from glasses_spark.config.config import Config
 from glasses_spark.runtime.interrupt import interruptible
+from glasses_spark.runtime.keras_settings import require_tensorflow
 
 # pyspark and TensorFlow are imported within the functions, so that a wrong call fails at
 # once. An external Spark, named by SPARK_HOME, brings its own pyspark.
@@ -34,6 +35,9 @@ def command_session(
     """
     from glasses_spark.runtime.session import spark_session
 
+    if imports is import_training:
+        # Before Spark starts and lists the images.
+        require_tensorflow()
     level = "INFO" if arguments.debug else "WARN" if arguments.verbose else "ERROR"
     with (
         spark_session(

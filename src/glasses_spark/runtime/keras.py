@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, Final
 
+from glasses_spark.errors import SetupError
 from glasses_spark.runtime.garbage import collector_paused
+from glasses_spark.runtime.keras_settings import (
+    BACKEND_VARIABLE,
+    TENSORFLOW,
+    require_tensorflow,
+)
 from glasses_spark.runtime.native_stderr import native_stderr_discarded
 from glasses_spark.runtime.startup import Optimization, is_enabled
 
@@ -33,13 +39,21 @@ def import_keras(*, threads: int | None = None) -> Any:
 
     Returns:
         The module ``keras``.
+
+    Raises:
+        SetupError: ``keras.json`` or the environment sets another backend, or Keras has been
+            imported with one.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Elephas and the training steps call TensorFlow directly.
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if "keras" not in sys.modules:
+        # Elephas and the training steps call TensorFlow directly.
+        require_tensorflow()
+        os.environ[BACKEND_VARIABLE] = TENSORFLOW
     first = "tensorflow" not in sys.modules
     with native_stderr_discarded() if first else nullcontext(), collector_paused():
         import keras
+
+        _require_imported_with_tensorflow(keras)
         import tensorflow as tf
     if threads is not None:
         try:
@@ -50,6 +64,15 @@ def import_keras(*, threads: int | None = None) -> Any:
             current = tf.config.threading.get_intra_op_parallelism_threads()
             logger.debug("TensorFlow already runs on %d threads, not on %d", current, threads)
     return keras
+
+
+def _require_imported_with_tensorflow(keras: Any) -> None:
+    backend = keras.config.backend()
+    if backend != TENSORFLOW:
+        raise SetupError(
+            f"expected Keras to use {TENSORFLOW}, got the backend {backend!r}, with which this "
+            f"program has imported Keras. Start it with {BACKEND_VARIABLE}={TENSORFLOW}"
+        )
 
 
 def import_bare_keras() -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime import native_stderr
 from glasses_spark.runtime.gpu import NO_DEVICE, RESOURCE, VISIBLE
+from glasses_spark.runtime.keras_settings import BACKEND_VARIABLE, TENSORFLOW
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.runtime.master import is_local
 from glasses_spark.runtime.python_workers.fork_server import (
@@ -69,6 +70,8 @@ def training_variables(context: SparkContext, threads: int) -> dict[str, str]:
     settings = {
         THREADS_VARIABLE: str(threads),
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        # Whatever the machine of the worker has in its keras.json.
+        BACKEND_VARIABLE: TENSORFLOW,
         # A Python worker is a process of this package. The user's own value wins.
         native_stderr.VARIABLE: os.environ.get(native_stderr.VARIABLE, "0"),
     }

@@ -14,6 +14,7 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import set_weights, unpack_model
+from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.workers import threads_of_this_process
 from glasses_spark.scoring.model_input import model_input
 
@@ -36,6 +37,7 @@ class TrainedModel:
         safe_mode: Whether to refuse a ``Lambda`` layer in the archive.
         custom_objects: Classes and functions that the architecture refers to.
         temperature: Number above 0 by which the built model divides its logits.
+        defaults: Settings of Keras in the driver; None for those of this process.
     """
 
     digest: str
@@ -45,6 +47,7 @@ class TrainedModel:
     safe_mode: bool = True
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
+    defaults: KerasDefaults | None = None
 
     def build(self) -> Any:
         """Build the Keras model; imports Keras.
@@ -142,10 +145,14 @@ def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
     Raises:
         ScoringError: See `TrainedModel.build` and `Predictor`.
     """
-    key = f"{trained.digest}/{with_logits}"
+    key = f"{trained.digest}/{with_logits}/{trained.defaults}"
     if key not in _predictors:
         take_granted_gpu()
         import_keras(threads=threads_of_this_process())
+    if trained.defaults is not None:
+        # Each time: this process may have scored with another model since.
+        trained.defaults.apply()
+    if key not in _predictors:
         _predictors[key] = Predictor(trained.build(), with_logits=with_logits)
         while len(_predictors) > MODELS_KEPT:
             _predictors.popitem(last=False)

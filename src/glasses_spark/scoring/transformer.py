@@ -30,6 +30,7 @@ from glasses_spark.columns import PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType, ModelTypeEncoder, as_enum
+from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
@@ -213,6 +214,7 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             safe_mode=self.safe_mode,
             custom_objects=self.get_custom_objects(),
             temperature=temperature,
+            defaults=KerasDefaults.of_this_process(),
         )
 
     def _transform(self, frame: DataFrame) -> DataFrame:

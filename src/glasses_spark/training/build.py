@@ -41,6 +41,7 @@ def build_estimator(
     class_weight: Mapping[float, float] | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
+    weighted_metrics: Sequence[Any] | None = None,
     **settings: Any,
 ) -> GlassesEstimator:
     """Build an estimator from a compiled Keras model, as in the published experiment.
@@ -71,6 +72,8 @@ def build_estimator(
             its layers, loss, metrics and optimizer use are found without being named here.
         safe_mode: Whether to refuse a ``Lambda`` layer, whose code is part of the model's
             file and would run wherever the model is loaded.
+        weighted_metrics: Keras metrics that use the weights of the rows; the model's own by
+            default.
         settings: Further settings of the section ``[training]`` of
             ``docs/configuration.md``, such as ``learning_rate=0.01``, by the names of the
             estimator's Params. None stands for the default.
@@ -94,7 +97,9 @@ def build_estimator(
         optimizer = model.optimizer if model.compiled else DEFAULT_OPTIMIZER
     if metrics is None:
         metrics = compiled.get("metrics") or []
-    used = (loss, metrics, optimizer)
+    if weighted_metrics is None:
+        weighted_metrics = compiled.get("weighted_metrics") or []
+    used = (loss, metrics, weighted_metrics, optimizer)
     objects = find_custom_objects(model, used) | dict(custom_objects or {})
     optimizer, optimizer_state = _parted(optimizer, model)
     archive = pack_exactly(model, objects, safe_mode=safe_mode)
@@ -120,6 +125,7 @@ def build_estimator(
         seed=seed,
         rawPredictionCol=rawPredictionCol,
         class_weight=class_weight,
+        weighted_metrics=list(weighted_metrics),
         **{name: column for name, column in columns.items() if column is not None},
         **settings,
     )
@@ -186,10 +192,9 @@ def _compile_settings(model: Any) -> Mapping[str, Any]:
             "run_eagerly: expected a model compiled without it; the workers trace the model once "
             "and run the graph"
         )
-    for name in ("weighted_metrics", "loss_weights"):
-        if compiled.get(name):
-            raise ConfigError(
-                f"{name}: expected a model compiled without it, got {compiled[name]!r}; "
-                "a distributed fit does not use it"
-            )
+    if compiled["loss_weights"]:
+        raise ConfigError(
+            "loss_weights: expected a model compiled without it, got "
+            f"{compiled['loss_weights']!r}. Multiply the loss itself by the number"
+        )
     return compiled

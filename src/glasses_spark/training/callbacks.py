@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from glasses_spark.config.training import TrainingSettings
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.training.history import EpochRecord
+from glasses_spark.training.history import RESERVED, EpochRecord
 from glasses_spark.training.optimizers import rate_variable
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.state import EpochDecision
@@ -54,8 +55,13 @@ class CallbackRunner:
         self._coordinator = coordinator
         self._epochs = schedule.epochs
         self._idle = not callbacks
-        self._list = import_keras().callbacks.CallbackList(
-            list(callbacks),
+        self._logs: Mapping[str, Any] = {}
+        keras = import_keras().callbacks
+        # The last one: it gets what the other callbacks have made of the logs.
+        watch = keras.LambdaCallback(on_epoch_end=self._keep_logs)
+        self._list = keras.CallbackList(
+            [*callbacks, watch],
+            add_history=True,
             model=model,
             epochs=schedule.epochs,
             steps=schedule.steps_per_epoch,
@@ -73,17 +79,22 @@ class CallbackRunner:
         self._apply_changes()
         self._coordinator.begin(EpochDecision(stop=False, learning_rate=self._learning_rate()))
 
-    def end_epoch(self, record: EpochRecord) -> None:
+    def end_epoch(self, record: EpochRecord) -> EpochRecord:
         """End an epoch, and start the next.
 
         Called when all workers have finished the epoch; synchronous workers wait
         meanwhile.
+
+        Returns:
+            The record with the numbers that callbacks have added to the logs, such as
+            ``learning_rate``, as in Keras' own history.
         """
         if self.stopped:
-            return  # asynchronous workers may finish further epochs after the last one
+            return record  # asynchronous workers may finish further epochs after the last one
         if not self._idle:
             self._coordinator.write_to_model()
         self._list.on_epoch_end(record.epoch - 1, dict(record.metrics))
+        record = replace(record, metrics=_numbers(self._logs))
         last = record.epoch == self._epochs
         if not (last or self._model.stop_training):
             self._list.on_epoch_begin(record.epoch)
@@ -92,6 +103,7 @@ class CallbackRunner:
         self._coordinator.proceed(
             EpochDecision(stop=self.stopped or last, learning_rate=self._learning_rate())
         )
+        return record
 
     def end(self, history: Sequence[EpochRecord]) -> None:
         """End the training; the model gets the final weights, unless a callback sets others."""
@@ -99,6 +111,9 @@ class CallbackRunner:
         self._coordinator.write_to_model()
         self._coordinator.shared_weights.finish()
         self._list.on_train_end(dict(history[-1].metrics) if history else None)
+
+    def _keep_logs(self, epoch: int, logs: Mapping[str, Any]) -> None:
+        self._logs = logs
 
     def _apply_changes(self) -> None:
         """Send the workers the weights and the learning rate that callbacks have set."""
@@ -115,3 +130,15 @@ class CallbackRunner:
         """Return the rate that callbacks may have set; None where it is not one number."""
         rate = rate_variable(self._model.optimizer)
         return None if self._idle or rate is None else float(rate)
+
+
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Return the logs that are numbers, without names that a record has itself."""
+    numbers = {}
+    for name, value in logs.items():
+        if name not in RESERVED and np.ndim(value) == 0:
+            try:
+                numbers[name] = float(value)
+            except (TypeError, ValueError):
+                continue
+    return numbers

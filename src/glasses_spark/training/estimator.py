@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
-from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
+from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
@@ -70,6 +70,7 @@ class GlassesEstimator(
       ``validation_split``.
     - ``rawPredictionCol``: column for logits that the fitted model adds.
     - ``class_weight``: weights of the labels' rows in the loss, such as ``{1.0: 2.0}``.
+    - ``weighted_metrics``: Keras metrics that use the weights of the rows; none by default.
 
     Two more arguments are not Params:
 
@@ -93,7 +94,10 @@ class GlassesEstimator(
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
         self._setDefault(
-            optimizer_config=DEFAULT_OPTIMIZER, rawPredictionCol="", **default_params()
+            optimizer_config=DEFAULT_OPTIMIZER,
+            rawPredictionCol="",
+            weighted_metrics=[],
+            **default_params(),
         )
 
     def set_initial_weights(self, weights: Sequence[Any] | None) -> GlassesEstimator:
@@ -131,6 +135,7 @@ class GlassesEstimator(
             **super().get_config(),
             "optimizer_config": self.get_optimizer_config(),
             "rawPredictionCol": self.getRawPredictionCol(),
+            "weighted_metrics": self.getOrDefault(self.weighted_metrics),
             **{name: self.getOrDefault(getattr(self, name)) for name in SETTINGS},
         }
 
@@ -181,7 +186,7 @@ class GlassesEstimator(
 
     def _require_serialized(self) -> None:
         """Refuse to save a loss, metric or optimizer that JSON would not describe completely."""
-        for param in (self.loss, self.metrics, self.optimizer_config):
+        for param in (self.loss, self.metrics, self.weighted_metrics):
             value = self.getOrDefault(param) if self.isDefined(param) else None
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, KerasObject):
@@ -211,7 +216,7 @@ class GlassesEstimator(
         for param in ("keras_model_config", "loss"):
             if not self.isDefined(param):
                 raise ConfigError(f"{param}: expected a value, got none; set it before fit")
-        keras, settings = import_keras(), self._settings()
+        settings = self._settings()
         spec = ModelSpec(
             config=self.get_keras_model_config(),
             loss=self.get_loss(),
@@ -222,7 +227,8 @@ class GlassesEstimator(
             optimizer_state=self._state_of_optimizer(),
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
-            floatx=keras.config.floatx(),
+            **asdict(KerasDefaults.of_this_process()),
+            weighted_metrics=tuple(self.getOrDefault(self.weighted_metrics) or ()),
             cpu_kernels=settings.cpu_kernels,
         )
         require_mean_loss(spec.loss)

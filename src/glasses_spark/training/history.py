@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from glasses_spark.training.weights import Vector
+
+# Keys of an epoch in the history, besides the metrics.
+RESERVED: Final = frozenset(["epoch", "rows", "workers"])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,37 +13,93 @@ from glasses_spark.training.weights import Vector
 from glasses_spark.training.worker.spool import RowFormat, Rows
 
 
+@dataclass(frozen=True)
+class MetricRules:
+    """How the workers of a fit compute the states of its metrics.
+
+    Attributes:
+        carried: Names of the metrics whose states are not sums. If there are any, the one
+            worker of the fit carries the states on from batch to batch, as Keras does.
+        weighted: Whether training rows have weights, which ``weighted_metrics`` use.
+        validation_weighted: Whether validation rows have weights.
+    """
+
+    carried: tuple[str, ...] = ()
+    weighted: bool = True
+    validation_weighted: bool = True
+
+
+DEFAULT_RULES: Final = MetricRules()
+
+
 class MetricStates:
     """State of a compiled model's metrics as one flat vector.
 
-    The state of a Keras metric is a sum over rows (of losses, of correct predictions, of
-    counts at thresholds), from which Keras computes the result. So the states of batches
-    and workers can be added, and the result of the sum is the metric over all rows, also
-    for metrics that are not means, such as the area under a curve.
+    The state of most Keras metrics is a sum over rows or batches (of losses, of correct
+    predictions, of counts at thresholds), from which Keras computes the result. So the states
+    of batches and workers can be added, and the result of the sum is the metric over all
+    rows, also for metrics that are not means, such as the area under a curve. `metric_rules`
+    finds the metrics for which this is not so.
 
     Args:
         model: A compiled model.
         row_format: Format of a row.
+        rules: How states of batches are computed and combined.
 
     Attributes:
+        model: The model.
+        row_format: Format of a row.
+        rules: How states of batches are computed and combined.
         variables: The metrics' variables.
         size: Length of the state.
     """
 
-    def __init__(self, model: Any, row_format: RowFormat) -> None:
-        self._model = model
+    def __init__(
+        self, model: Any, row_format: RowFormat, rules: MetricRules = DEFAULT_RULES
+    ) -> None:
+        self.model = model
+        self.row_format = row_format
+        self.rules = rules
         # Keras creates most variables of a metric at its first update.
         x, y, weight = inputs_of_rows(model, row_format)(*_one_row(row_format))
         prediction = model(x, training=False)
         model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weight, training=False)
-        self._update(x, y, prediction, weight, 0.0, 1)
+        uses_weights = rules.weighted or rules.validation_weighted
+        self._update(x, y, prediction, weight if uses_weights else None, 0.0, 1)
         self.variables = [v for metric in model.metrics for v in metric.variables]
         self.size = sum(int(np.prod(v.shape)) for v in self.variables)
+        model.reset_metrics()
 
-    def of_batch(self, x: Any, y: Any, prediction: Any, weight: Any, loss: Any, rows: Any) -> Any:
-        """Return the state of one batch, a float64 tensor ``(size,)``.
+    def begin_batch(self) -> None:
+        """Begin a batch, before the model is called: layers may have metrics.
 
         Runs in a TensorFlow graph.
+        """
+        import tensorflow as tf
+
+        if not self.rules.carried:
+            for variable in self.variables:
+                variable.assign(tf.zeros(variable.shape, variable.dtype))
+
+    def begin(self) -> None:
+        """Begin a pass over training or validation rows."""
+        if self.rules.carried:
+            self.model.reset_metrics()
+
+    def of_batch(
+        self,
+        x: Any,
+        y: Any,
+        prediction: Any,
+        weight: Any,
+        loss: Any,
+        rows: Any,
+        *,
+        training: bool = True,
+    ) -> Any:
+        """Return the state of the batch after `begin_batch`, a float64 tensor ``(size,)``.
+
+        A carried state is that of all batches since `begin`. Runs in a TensorFlow graph.
 
         Args:
             x: The model's inputs.
@@ -51,29 +108,53 @@ class MetricStates:
             weight: Sample weights ``(rows,)``.
             loss: Loss of the batch.
             rows: Number of rows.
+            training: Whether these are training rows.
         """
         import tensorflow as tf
 
-        for variable in self.variables:
-            variable.assign(tf.zeros(variable.shape, variable.dtype))
-        self._update(x, y, prediction, weight, loss, rows)
+        weighted = self.rules.weighted if training else self.rules.validation_weighted
+        self._update(x, y, prediction, weight if weighted else None, loss, rows)
         flat = [tf.reshape(tf.cast(v.value, tf.float64), [-1]) for v in self.variables]
         return tf.concat(flat, axis=0)
 
+    def add(self, total: Vector, state: Vector) -> Vector:
+        """Return the state of a pass so far, after one more batch.
+
+        Args:
+            total: State before the batch, ``(size,)``; zeros at the beginning of a pass.
+            state: State that `of_batch` returned, ``(size,)``.
+        """
+        return state if self.rules.carried else total + state
+
+    def of_push(self, state: Vector, *, last: bool) -> Vector:
+        """Return the state to push with one batch, such that the server's sum is the pass's.
+
+        Args:
+            state: State that `of_batch` returned, ``(size,)``.
+            last: Whether it is the last batch of the epoch.
+        """
+        return np.zeros_like(state) if self.rules.carried and not last else state
+
     def results(self, state: Vector) -> dict[str, float]:
-        """Return the metrics by name, computed from a summed state ``(size,)``."""
+        """Return the metrics by name, computed from a summed state ``(size,)``.
+
+        The names are those of Keras' own history, in its order. A metric with a value for
+        each class has a name for each, such as ``f1_score_0``, and their mean has the name
+        of the metric.
+        """
+        import tensorflow as tf
+
         start = 0
         for variable in self.variables:
             stop = start + int(np.prod(variable.shape))
-            variable.assign(np.asarray(state[start:stop]).reshape(variable.shape))
+            values = np.asarray(state[start:stop]).reshape(variable.shape)
+            variable.assign(tf.cast(values, variable.dtype))
             start = stop
-        return _flat_results(self._model.get_metrics_result())
+        return dict(flat_results(self.model.get_metrics_result()))
 
     def _update(self, x: Any, y: Any, prediction: Any, weight: Any, loss: Any, rows: Any) -> None:
-        for metric in self._model.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss, sample_weight=rows)
-        self._model.compute_metrics(x, y, prediction, weight)
+        self.model._loss_tracker.update_state(loss, sample_weight=rows)
+        self.model.compute_metrics(x, y, prediction, weight)
 
 
 def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
@@ -98,19 +179,34 @@ def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
     return inputs
 
 
+def flat_results(results: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return names and values of metrics, with a name for each value of an array.
+
+    Args:
+        results: Results of metrics by name: numbers, arrays, or dictionaries of them.
+
+    Returns:
+        The pairs in the order of Keras' history, which sorts by name. A name may occur
+        twice.
+    """
+    flat: list[tuple[str, float]] = []
+    for name, value in sorted(results.items()):
+        if isinstance(value, Mapping):
+            flat += flat_results(value)
+            continue
+        array = np.asarray(value, np.float64)
+        flat.append((name, float(array.mean())))
+        if array.ndim:
+            flat += [
+                ("_".join([name, *map(str, index)]), float(array[index]))
+                for index in np.ndindex(array.shape)
+            ]
+    return flat
+
+
 def _one_row(row_format: RowFormat) -> tuple[Rows, Rows, Rows]:
     return (
         np.zeros((1, row_format.feature_size), row_format.feature_dtype),
         np.zeros((1, row_format.label_size), row_format.dtype),
         np.ones(1, row_format.dtype),
     )
-
-
-def _flat_results(results: Mapping[str, Any]) -> dict[str, float]:
-    flat: dict[str, float] = {}
-    for name, value in results.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat_results(value))
-        elif np.ndim(value) == 0:
-            flat[name] = float(value)
-    return flat

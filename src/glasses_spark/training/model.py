@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from glasses_spark.config.data import SMALLEST_SIDE
 from glasses_spark.config.fields import whole_number
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.keras_settings import CHANNELS_LAST
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.optimizers import optimizer_of
+
+# Set in each layer: Keras' own default may be another one, and the images have this one.
+CHANNELS: Final = {"data_format": CHANNELS_LAST}
 
 
 def build_model(
@@ -82,11 +86,11 @@ def build_cnn(
     return build_model(
         [
             keras.Input((height, width, 1), name="grey"),
-            named(layers.Conv2D, "edges", 8, 3, activation="relu"),
-            layers.MaxPooling2D(name="edges_pooled"),
-            named(layers.Conv2D, "shapes", 16, 5, activation="relu"),
-            layers.MaxPooling2D(name="shapes_pooled"),
-            layers.Flatten(name="flat"),
+            named(layers.Conv2D, "edges", 8, 3, activation="relu", **CHANNELS),
+            layers.MaxPooling2D(name="edges_pooled", **CHANNELS),
+            named(layers.Conv2D, "shapes", 16, 5, activation="relu", **CHANNELS),
+            layers.MaxPooling2D(name="shapes_pooled", **CHANNELS),
+            layers.Flatten(name="flat", **CHANNELS),
             named(layers.Dense, "hidden_1", 32, activation="relu"),
             named(layers.Dense, "hidden_2", 16, activation="relu"),
             named(layers.Dense, "glasses", 1, activation="sigmoid"),

@@ -11,6 +11,7 @@ from glasses_spark.config.training import FLOAT32, KERAS_KERNELS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import unpack_model
+from glasses_spark.runtime.keras_settings import CHANNELS_LAST, EPSILON, KerasDefaults
 from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.optimizers import OptimizerState, blank_copy, optimizer_of
 from glasses_spark.training.precision import compute_in
@@ -24,6 +25,7 @@ class ModelSpec:
         config: The architecture, as returned by ``model.to_json()``.
         loss: Keras loss: its name, or a form that `portable` returns.
         metrics: Keras metrics, in the same forms.
+        weighted_metrics: The same, for metrics that use the weights of the rows.
         optimizer: Keras optimizer: its name, serialized form or, for a class of the user, the
             object.
         optimizer_state: What it holds beside its config.
@@ -34,6 +36,8 @@ class ModelSpec:
         custom_objects: Classes and functions that the architecture names.
         frozen: Weights that training does not change, by their index in ``model.weights``.
         floatx: Keras' floating-point type, in which losses are computed.
+        epsilon: Keras' epsilon.
+        image_data_format: Keras' default order of the dimensions of an image.
         precision: Number format in which the model computes: ``float32``, which leaves
             the model as it is, or ``bfloat16``.
         cpu_kernels: How a worker computes convolutions on a CPU: ``keras`` or ``auto``.
@@ -50,8 +54,11 @@ class ModelSpec:
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     frozen: Mapping[int, Any] = field(default_factory=dict)
     floatx: str = "float32"
+    epsilon: float = EPSILON
+    image_data_format: str = CHANNELS_LAST
     precision: str = FLOAT32
     cpu_kernels: str = KERAS_KERNELS
+    weighted_metrics: Sequence[Any] = ()
 
     def build(self) -> Any:
         """Build and compile the model.
@@ -64,7 +71,7 @@ class ModelSpec:
             ValueError: Keras cannot build the model.
         """
         keras = import_keras()
-        keras.config.set_floatx(self.floatx)
+        KerasDefaults(self.floatx, self.epsilon, self.image_data_format).apply()
         if self.archive is None:
             model = build_from_config(self.config, self.custom_objects)
         else:
@@ -74,6 +81,7 @@ class ModelSpec:
                 optimizer=self._optimizer(),
                 loss=_new_instance(self.loss),
                 metrics=_new_instance(self.metrics),
+                weighted_metrics=_new_instance(self.weighted_metrics) or None,
             )
         self.optimizer_state.restore(model.optimizer, model.trainable_weights)
         for index, array in self.frozen.items():

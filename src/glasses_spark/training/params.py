@@ -33,6 +33,7 @@ _KINDS: Final[Mapping[str, Kind]] = {
     **{name: setting.kind for name, setting in SETTINGS.items()},
     "loss": Kind("one loss, because the model has one output", _one_loss),
     "metrics": Kind("a list of metrics", _list_of_metrics),
+    "weighted_metrics": Kind("a list of metrics", _list_of_metrics),
 }
 
 # Elephas' defaults where they differ from those of the published experiment: a drop-in
@@ -42,6 +43,10 @@ _ELEPHAS_DEFAULTS: Final[Mapping[str, Any]] = {"batch_size": 32, "frequency": EP
 
 class TrainingParams(Params):
     """Mixin: a Param for each field of `FitSettings`, checked whenever it is set."""
+
+    weighted_metrics: Param[Any] = Param(
+        Params._dummy(), "weighted_metrics", "Keras metrics that use the weights of the rows"
+    )
 
     def set(self, param: Param[Any], value: Any) -> None:
         """Set a Param; None clears one of the settings, which then has its default.
@@ -136,7 +141,7 @@ def _checked(name: str, value: Any) -> Any:
     if name == "optimizer_config":
         require_new_optimizer(value)
         return _serialized(value)
-    return portable(value, name) if name in ("loss", "metrics") else value
+    return portable(value, name) if name in ("loss", "metrics", "weighted_metrics") else value
 
 
 def _serialized(optimizer: Any) -> Any:

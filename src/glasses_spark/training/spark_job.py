@@ -115,10 +115,9 @@ def follow_job(
         # A new DataFrame each time: Spark reuses the result of the last one.
         with TrainingJob(workers(), coordinator) as job:
             while (totals := coordinator.next_epoch(running=job.running)) is not None:
-                record = _record(totals, states, coordinator.schedule)
-                history.append(record)
+                record = epoch_record(totals, states, coordinator.schedule)
                 logger.debug("epoch %d: %s", record.epoch, record.metrics)
-                runner.end_epoch(record)
+                history.append(runner.end_epoch(record))
         if job.error is None:
             break
         # If no worker has joined, because it cannot reach the driver or import its modules,
@@ -133,12 +132,13 @@ def follow_job(
     return history
 
 
-def _record(totals: EpochTotals, states: MetricStates, schedule: Schedule) -> EpochRecord:
+def epoch_record(totals: EpochTotals, states: MetricStates, schedule: Schedule) -> EpochRecord:
+    """Return the record of an epoch, with its metrics in the order of Keras' history."""
     metrics = states.results(totals.metric_state)
     if sum(schedule.validation_rows):
         validation = states.results(totals.validation_state)
         metrics |= {f"val_{name}": value for name, value in validation.items()}
-    return EpochRecord(totals.epoch + 1, metrics, totals.rows, totals.workers)
+    return EpochRecord(totals.epoch + 1, dict(sorted(metrics.items())), totals.rows, totals.workers)
 
 
 def require_all_rows(history: Sequence[EpochRecord], schedule: Schedule) -> None:

@@ -20,7 +20,8 @@ from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import transfer_dtype
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
-from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.metric_rules import metric_rules
+from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
 from glasses_spark.training.optimizers import OptimizerState
@@ -106,6 +107,19 @@ class Trainer:
         rows, feature_dtype = training_frame(
             frame, columns, self._settings, dtype=dtype, feature_dtype=transfer_dtype(input_dtype)
         )
+        code = self._label_code()
+        row_format = RowFormat(
+            feature_dtype=feature_dtype,
+            feature_size=int(np.prod(self._model.input_shape[1:])),
+            label_size=code.size,
+            dtype=dtype,
+        )
+        has_weights = MetricRules(
+            weighted=bool(columns.weight or self._settings.class_weight),
+            validation_weighted=bool(columns.weight),
+        )
+        states = MetricStates(self._model, row_format, has_weights)
+        rules = metric_rules(states, workers=workers)
         rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             buckets = count_buckets(rows)
@@ -116,19 +130,18 @@ class Trainer:
                 )
             if not any(bucket[VALIDATION] for bucket in buckets):
                 self._require_no_validation()
-            code = self._label_code()
-            row_format = RowFormat(
-                feature_dtype=feature_dtype,
-                feature_size=int(np.prod(self._model.input_shape[1:])),
-                label_size=code.size,
-                dtype=dtype,
-            )
-            return self._run(partition(rows, buckets, workers), row_format, code)
+            partitioned = partition(rows, buckets, workers)
+            return self._run(partitioned, row_format, code, states, rules)
         finally:
             rows.unpersist()
 
     def _run(
-        self, partitioned: Partitioned, row_format: RowFormat, code: LabelCode
+        self,
+        partitioned: Partitioned,
+        row_format: RowFormat,
+        code: LabelCode,
+        states: MetricStates,
+        rules: MetricRules,
     ) -> list[EpochRecord]:
         spark = partitioned.frame.sparkSession
         schedule = self._schedule(partitioned)
@@ -138,7 +151,6 @@ class Trainer:
             uses_gradients=schedule.frequency == BATCH,
             staleness_aware=self._settings.staleness_aware and not schedule.synchronous,
         )
-        states = MetricStates(self._model, row_format)
         coordinator = Coordinator(
             schedule,
             shared_weights,
@@ -173,6 +185,7 @@ class Trainer:
                 threads=worker_threads(
                     spark.sparkContext, at_once=min(schedule.workers, task_slots(spark))
                 ),
+                metric_rules=rules,
             )
             history = follow_job(
                 coordinator, runner, states, lambda: _workers(partitioned.frame, assignment)

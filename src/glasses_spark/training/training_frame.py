@@ -17,6 +17,9 @@ from glasses_spark.training.settings import Columns, FitSettings
 # Resolution of the split into training and validation rows.
 _SPLIT_STEPS: Final = 1_000_000
 
+# Column of the weight without the weight of the class.
+_PLAIN: Final = "plain_weight"
+
 
 def training_frame(
     frame: DataFrame,
@@ -43,24 +46,34 @@ def training_frame(
         TrainingError: A column is missing, or has a type that a fit cannot use.
     """
     feature, feature_dtype = features_column(frame, columns.features, feature_dtype or dtype)
+    number = "double" if dtype == "float64" else "float"
     rows = frame.select(
         feature.alias(FEATURES),
         target_column(frame, columns.label).alias(TARGET),
-        _weight(columns, settings).cast("double" if dtype == "float64" else "float").alias(WEIGHT),
+        _weight(columns, settings).cast(number).alias(WEIGHT),
         _is_validation(columns).alias(VALIDATION),
+        _plain_weight(columns).cast(number).alias(_PLAIN),
     )
     keyed = add_keys(rows, [FEATURES, TARGET, WEIGHT], seed=derive_seed(settings.seed, "partition"))
     if settings.validation_split and not columns.validation:
         keyed = keyed.withColumn(VALIDATION, _in_validation_split(settings))
-    return keyed, feature_dtype
+    if settings.class_weight:
+        # As in Keras, class weights count in training rows only.
+        weight = F.when(F.col(VALIDATION), F.col(_PLAIN)).otherwise(F.col(WEIGHT))
+        keyed = keyed.withColumn(WEIGHT, weight)
+    return keyed.drop(_PLAIN), feature_dtype
 
 
 def _weight(columns: Columns, settings: FitSettings) -> Column:
-    weight = F.lit(1.0) if columns.weight is None else F.col(f"`{columns.weight}`")
+    weight = _plain_weight(columns)
     for label, factor in settings.class_weight.items():
         has_label = F.col(f"`{columns.label}`") == float(label)
         weight = F.when(has_label, weight * factor).otherwise(weight)
     return weight
+
+
+def _plain_weight(columns: Columns) -> Column:
+    return F.lit(1.0) if columns.weight is None else F.col(f"`{columns.weight}`")
 
 
 def _is_validation(columns: Columns) -> Column:

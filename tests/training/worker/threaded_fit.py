@@ -7,7 +7,7 @@ from typing import Any
 
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.history import EpochTotals
-from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.metric_states import DEFAULT_RULES, MetricRules, MetricStates
 from glasses_spark.training.rows import LabelCode
 from glasses_spark.training.schedule import Schedule, share
 from glasses_spark.training.server.certificates import make_credentials
@@ -46,6 +46,9 @@ def fit(
     epochs: int = 3,
     batch_size: int = 4,
     shares: tuple[int, ...] | None = None,
+    weights: Any = None,
+    validation: tuple[Any, ...] = (),
+    metric_rules: MetricRules = DEFAULT_RULES,
 ) -> tuple[list[EpochTotals], MetricStates]:
     """Fit a model in place.
 
@@ -59,16 +62,21 @@ def fit(
         epochs: Passes over the rows.
         batch_size: Rows in one step of one worker.
         shares: Rows of each worker; equal shares by default.
+        weights: Weights of the rows, ``(rows,)``.
+        validation: Features, labels and, optionally, weights of validation rows, which the
+            first worker gets.
+        metric_rules: See `Assignment`.
 
     Returns:
         Totals of each epoch, and the metrics that the states in them belong to.
     """
     rows = shares or share(len(x), workers)
-    schedule = Schedule(mode, frequency, epochs, batch_size, rows, (0,) * workers)
-    form = row_format(features=x.shape[1], feature_dtype=str(x.dtype))
+    validation_rows = (len(validation[0]) if validation else 0, *(0,) * (workers - 1))
+    schedule = Schedule(mode, frequency, epochs, batch_size, rows, validation_rows)
+    form = row_format(features=x.shape[1], feature_dtype=str(x.dtype), labels=y.shape[1])
     states = MetricStates(model, form)
-    weights = SharedWeights(model, workers=workers, uses_gradients=frequency == "batch")
-    coordinator = Coordinator(schedule, weights, state_size=states.size, stall_timeout=60)
+    shared_weights = SharedWeights(model, workers=workers, uses_gradients=frequency == "batch")
+    coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
     server_credentials, worker_credentials = make_credentials()
     with (
         ParameterServer(coordinator, server_credentials) as server,
@@ -76,16 +84,24 @@ def fit(
     ):
         assignment = Assignment(
             spec=spec_of(model),
-            layout=weights.layout,
+            layout=shared_weights.layout,
             schedule=schedule,
             row_format=form,
-            label_code=LabelCode(None, 1),
+            label_code=LabelCode(None, y.shape[1]),
             address=ServerAddress(LOOPBACK, server.port, worker_credentials, 30.0, 5.0),
             seed=SEED,
             threads=1,
+            metric_rules=metric_rules,
         )
         slices = [slice(part.start, part.stop) for part in row_ranges(rows)]
-        batches = [[arrow_rows(x[part], y[part])] if len(x[part]) else [] for part in slices]
+        batches = [
+            [arrow_rows(x[part], y[part], None if weights is None else weights[part])]
+            if len(x[part])
+            else []
+            for part in slices
+        ]
+        if validation:
+            batches[0].append(arrow_rows(*validation, validation=True))
         tasks = [
             pool.submit(train_worker, assignment, worker, 0, batches[worker])
             for worker in range(workers)

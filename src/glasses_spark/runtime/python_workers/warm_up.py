@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from glasses_spark.errors import SetupError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.master import is_local
 from glasses_spark.runtime.python_workers.fork_server import (
@@ -42,7 +43,7 @@ def warm_up(spark: SparkSession, *, num_workers: int | str) -> list[threading.Th
     if not is_enabled(Optimization.WARM_UP):
         return []
     context = spark.sparkContext
-    threads = [threading.Thread(target=import_keras, name="warm-up")]
+    threads = [threading.Thread(target=_import_keras, name="warm-up")]
     if is_local(context):
         threads.append(threading.Thread(target=_run, args=(_empty_job(context),), name="warm-up"))
         if _uses_own_daemon(context) and is_enabled(Optimization.FORK_SERVER):
@@ -92,6 +93,14 @@ def _run(job: Any) -> None:
         job.count()
     except Exception as error:
         # For example because Spark was stopped. Later work reports what is wrong.
+        logger.debug("warm-up: %s", error)
+
+
+def _import_keras() -> None:
+    try:
+        import_keras()
+    except SetupError as error:
+        # Code that needs Keras raises it again.
         logger.debug("warm-up: %s", error)
 
 

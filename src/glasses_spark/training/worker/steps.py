@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.config.fields import AUTO
-from glasses_spark.training.metric_states import MetricStates, inputs_of_rows
+from glasses_spark.training.metric_states import (
+    DEFAULT_RULES,
+    MetricRules,
+    MetricStates,
+    inputs_of_rows,
+)
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import state_variables
 from glasses_spark.training.weights import Vector, WeightLayout, exchanged_variables, layout_of
@@ -22,6 +27,7 @@ class Steps:
     Args:
         spec: Specification of the model.
         row_format: Format of a row, which must fit the model's input and output.
+        metric_rules: How the states of the metrics are computed.
 
     Attributes:
         model: The compiled Keras model.
@@ -29,14 +35,16 @@ class Steps:
         states: The states of its metrics.
     """
 
-    def __init__(self, spec: ModelSpec, row_format: RowFormat) -> None:
+    def __init__(
+        self, spec: ModelSpec, row_format: RowFormat, metric_rules: MetricRules = DEFAULT_RULES
+    ) -> None:
         import tensorflow as tf
 
         self.model = spec.build()
         if spec.cpu_kernels == AUTO:
             use_cpu_kernels(self.model)
         self.layout: WeightLayout = layout_of(self.model)
-        self.states = MetricStates(self.model, row_format)
+        self.states = MetricStates(self.model, row_format, metric_rules)
         self._inputs = inputs_of_rows(self.model, row_format)
         trainable, statistics = exchanged_variables(self.model)
         self._trainable, self._statistics = trainable, statistics
@@ -113,6 +121,7 @@ class Steps:
     def _forward(self, rows: tuple[Any, Any, Any], *, training: bool) -> tuple[Any, Any]:
         import tensorflow as tf
 
+        self.states.begin_batch()
         x, y, weight = self._inputs(*rows)
         prediction = self.model(x, training=training)
         loss = self.model.compute_loss(
@@ -147,7 +156,7 @@ class Steps:
 
     def _evaluation_step(self, *rows: Any) -> Any:
         _, outcome = self._forward(rows, training=False)
-        return self.states.of_batch(*outcome)
+        return self.states.of_batch(*outcome, training=False)
 
     def _gradients(self, tape: Any, loss: Any) -> list[Any]:
         return list(tape.gradient(loss, [variable.value for variable in self._trainable]))

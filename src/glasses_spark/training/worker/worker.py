@@ -19,6 +19,7 @@ from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.machine import spark_local_folder
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.metric_states import DEFAULT_RULES, MetricRules
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import pack, rate_variable
 from glasses_spark.training.rows import KEY, VALIDATION, LabelCode, records
@@ -46,6 +47,7 @@ class Assignment:
         address: Address of the parameter server.
         seed: Seed of the run.
         threads: Number of threads on which a worker computes, at least 1.
+        metric_rules: How the states of the metrics are computed.
     """
 
     spec: ModelSpec
@@ -56,6 +58,7 @@ class Assignment:
     address: ServerAddress
     seed: int
     threads: int
+    metric_rules: MetricRules = DEFAULT_RULES
 
 
 def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[Any]]:
@@ -204,7 +207,9 @@ class _Worker:
         keras = import_keras(threads=self._assignment.threads)
         # Random layers such as Dropout: another seed on each worker, the same in each run.
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", self._number))
-        steps = Steps(self._assignment.spec, self._assignment.row_format)
+        steps = Steps(
+            self._assignment.spec, self._assignment.row_format, self._assignment.metric_rules
+        )
         if steps.layout != self._assignment.layout:
             raise WorkerError(
                 "the weights of the worker's model differ from the driver's in number or shape. "
@@ -213,17 +218,23 @@ class _Worker:
         return steps
 
     def _train_by_batch(self, epoch: int, step: int, weights: Vector) -> Vector:
+        states, last = self._steps.states, self._schedule.steps(self._number) - 1
+        self._require_whole_epoch(step)
+        states.begin()
         for number, (x, y, weight) in enumerate(self._batches(epoch, first=step), start=step):
             update, state = self._steps.gradient(weights, x, y, weight)
+            state = states.of_push(state, last=number == last)
             weights = self._push(epoch, number, len(x), update, state)
         return weights
 
     def _train_by_epoch(self, epoch: int, step: int, weights: Vector) -> Vector:
         self._steps.write(weights)
         self._steps.prepare_to_train()
-        state = np.zeros(self._steps.states.size)
+        states = self._steps.states
+        states.begin()
+        state = np.zeros(states.size)
         for x, y, weight in self._batches(epoch):
-            state += self._steps.train(x, y, weight)
+            state = states.add(state, self._steps.train(x, y, weight))
         after = self._steps.read()
         # Workers push trainable weights as a delta, and statistics as they are.
         cut = self._assignment.layout.trainable_size
@@ -244,14 +255,16 @@ class _Worker:
         )
 
     def _validate(self, weights: Vector) -> Vector:
-        state = np.zeros(self._steps.states.size)
+        states = self._steps.states
+        state = np.zeros(states.size)
         rows = len(self._validation)
         if rows:
             self._steps.write(weights)
+            states.begin()
             for x, y, weight in self._validation.batches(
                 np.arange(rows), self._schedule.batch_size
             ):
-                state += self._steps.evaluate(x, y, weight)
+                state = states.add(state, self._steps.evaluate(x, y, weight))
         return state
 
     def _batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Any, Any, Any]]:
@@ -270,6 +283,14 @@ class _Worker:
     def _set_learning_rate(self, value: Any) -> None:
         if value is not None:
             rate_variable(self._steps.model.optimizer).assign(float(value))
+
+    def _require_whole_epoch(self, step: int) -> None:
+        names = ", ".join(map(repr, self._assignment.metric_rules.carried))
+        if step and names:
+            raise WorkerError(
+                f"the worker was restarted at step {step} of an epoch, and the state of the metric "
+                f"{names} up to there is lost. Fit again, or remove the metric"
+            )
 
     def _require_rows(self, kind: str, spool: Spool, shares: tuple[int, ...]) -> None:
         if len(spool) != shares[self._number]:
