@@ -33,6 +33,7 @@ from glasses_spark.training.model_checks import (
     require_supported_model,
 )
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.output_kind import output_kind
 from glasses_spark.training.params import TrainingParams, default_params
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
@@ -142,6 +143,7 @@ class GlassesEstimator(
             weights=model.get_weights(),
             custom_objects=self.get_custom_objects(),
             model_type=model_type_of(model, spec.loss),
+            **output_kind(model, spec.loss).params(),
             history=[record.as_dict() for record in history],
         )
 
