@@ -15,12 +15,14 @@ from pyspark.ml.tuning import (
     TrainValidationSplit,
 )
 from pyspark.sql import DataFrame, SparkSession
-from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+from sklearn.metrics import accuracy_score, f1_score, log_loss, roc_auc_score
 
 from glasses_spark import GlassesEstimator, GlassesModel, build_estimator
 from glasses_spark.errors import ConfigError, ScoringError
 from glasses_spark.evaluation.evaluator import GlassesEvaluator
-from tests.training.tiny import separable, tiny_model
+from glasses_spark.runtime.keras import import_keras
+from tests.evaluation.test_class_metrics import frame as with_kind
+from tests.training.tiny import FEATURES, glorot, separable, tiny_model
 
 LABELS = [0.0, 1.0, 1.0, 0.0, 1.0]
 PROBABILITIES = [0.2, 0.7, 0.4, 0.6, 0.9]
@@ -67,6 +69,73 @@ def test_a_saved_evaluator_loads(spark: SparkSession, tmp_path: Path) -> None:
     again = GlassesEvaluator.load(str(tmp_path / "evaluator"))
     assert again.getOrDefault(again.metricName) == "accuracy"
     assert again.getOrDefault(again.threshold) == 0.7
+
+
+THREE = ([0.0, 1.0, 2.0, 2.0], [[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.1, 0.1, 0.8], [0.5, 0.3, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("logLoss", log_loss(*THREE)),
+        ("accuracy", 0.75),
+        ("macroF1", f1_score(THREE[0], [0, 1, 2, 0], average="macro")),
+        ("weightedF1", f1_score(THREE[0], [0, 1, 2, 0], average="weighted")),
+        ("areaUnderROC", roc_auc_score(*THREE, multi_class="ovr")),
+    ],
+)
+def test_metrics_of_three_classes_match_scikit_learn(
+    spark: SparkSession, name: str, expected: float
+) -> None:
+    evaluator = GlassesEvaluator(metricName=name)
+    assert evaluator.evaluate(with_kind(spark, *THREE)) == pytest.approx(expected)
+    assert evaluator.isLargerBetter() is (name != "logLoss")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "larger_is_better"),
+    [("rmse", 0.5, False), ("mae", 0.5, False), ("r2", 0.75, True)],
+)
+def test_metrics_of_a_regression(
+    spark: SparkSession, name: str, expected: float, larger_is_better: bool
+) -> None:
+    rows = spark.createDataFrame([(1.0, 1.5), (3.0, 2.5)], ["label", "prediction"])
+    evaluator = GlassesEvaluator(metricName=name)
+    assert evaluator.evaluate(rows) == pytest.approx(expected)
+    assert evaluator.isLargerBetter() is larger_is_better
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "message"),
+    [
+        (
+            "stableLogLoss",
+            [0.2, 0.3, 0.5],
+            "stableLogLoss needs predictions of two classes, found those of three",
+        ),
+        ("rmse", [0.2, 0.8], "found those of two classes. Use one of logLoss, stableLogLoss, acc"),
+        ("logLoss", 0.5, "found those of a regression. Use one of rmse, mae, r2"),
+    ],
+)
+def test_a_metric_that_the_predictions_do_not_have_is_refused_before_it_computes(
+    spark: SparkSession, name: str, outputs: Any, message: str
+) -> None:
+    # The label fits no prediction, but the rows are not read.
+    kind = "double" if isinstance(outputs, float) else "array<double>"
+    rows = spark.createDataFrame([(9.5, outputs)], f"label double, prediction {kind}")
+    with pytest.raises(ScoringError, match=message):
+        GlassesEvaluator(metricName=name).evaluate(rows)
+
+
+def test_other_columns_of_the_default_names_are_not_read(spark: SparkSession) -> None:
+    rows = spark.createDataFrame(
+        [(0.0, [0.2], 7.0, "x"), (1.0, [0.9], 7.0, "x")],
+        "truth double, guess array<double>, label double, prediction string",
+    )
+    evaluator = GlassesEvaluator(metricName="accuracy", labelCol="truth", predictionCol="guess")
+    assert evaluator.evaluate(rows) == 1.0
+    with pytest.raises(ScoringError, match="found no column other among truth, guess"):
+        GlassesEvaluator(labelCol="other", predictionCol="guess").evaluate(rows)
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +216,33 @@ def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFr
     assert len(chosen.bestModel.history) == 12
     accuracy = GlassesEvaluator(metricName="accuracy").evaluate(chosen.transform(frame))
     assert accuracy > 0.85
+
+
+@pytest.mark.slow
+def test_cross_validation_of_a_softmax_of_two_chooses_the_better_model(frame: DataFrame) -> None:
+    keras = import_keras()
+    model = keras.Sequential(
+        [keras.Input((FEATURES,)), keras.layers.Dense(2, "softmax", kernel_initializer=glorot(1))]
+    )
+    model.compile("sgd", "categorical_crossentropy")
+    base = build_estimator(model, 5, 8, categorical=True, nb_classes=2, mode="synchronous")
+    # The second learning rate leaves the model as it was drawn.
+    grid = ParamGridBuilder().addGrid(base.learning_rate, [0.3, 1e-9]).build()
+    validator = CrossValidator(
+        estimator=base,
+        estimatorParamMaps=grid,
+        evaluator=GlassesEvaluator(metricName="accuracy"),
+        numFolds=2,
+        foldCol="fold",
+    )
+
+    chosen = validator.fit(frame)
+
+    assert chosen.avgMetrics[0] > 0.8 > chosen.avgMetrics[1] + 0.1
+    assert chosen.bestModel.transform(frame).schema["prediction"].metadata == {
+        "glasses_spark": {"prediction_kind": "probabilities", "prediction_size": 2}
+    }
+    rows = chosen.bestModel.transform(frame).collect()
+    right = [float(row.prediction[1] >= 0.5) == row.label for row in rows]
+    accuracy = GlassesEvaluator(metricName="accuracy").evaluate(chosen.transform(frame))
+    assert accuracy == sum(right) / 90

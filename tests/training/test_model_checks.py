@@ -65,4 +65,5 @@ def test_the_loss_or_the_last_activation_decides_the_type_of_the_model() -> None
     assert model_type_of(tiny_model(), "binary_crossentropy") == ModelType.CLASSIFICATION
     assert model_type_of(linear, "mse") == ModelType.REGRESSION
     assert model_type_of(linear, keras.losses.Huber()) == ModelType.REGRESSION
-    assert model_type_of(tiny_model(), keras.losses.Huber()) == ModelType.CLASSIFICATION
+    assert model_type_of(tiny_model(), "mse") == ModelType.REGRESSION
+    assert model_type_of(tiny_model(), "a_loss_of_the_user") == ModelType.CLASSIFICATION

@@ -11,19 +11,33 @@ from pyspark.ml.param.shared import HasLabelCol, HasPredictionCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 
-from glasses_spark.columns import LABEL, PREDICTION
+from glasses_spark.columns import LABEL, PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ConfigError, ScoringError
 from glasses_spark.evaluation.metrics import evaluate
+from glasses_spark.evaluation.task import MORE_CLASSES, REGRESSION, TWO_CLASSES, task_of
 
-# Names as in Spark ML's evaluators, and the fields of `Metrics`.
+_CLASSES: Final = (TWO_CLASSES, MORE_CLASSES)
+# Names as in Spark ML's evaluators; the fields of the metrics, and the tasks that have them.
 _METRICS: Final = {
-    "logLoss": "log_loss",
-    "stableLogLoss": "stable_log_loss",
-    "accuracy": "accuracy",
-    "areaUnderROC": "roc_auc",
+    "logLoss": ("log_loss", _CLASSES),
+    "stableLogLoss": ("stable_log_loss", (TWO_CLASSES,)),
+    "accuracy": ("accuracy", _CLASSES),
+    "macroF1": ("macro_f1", _CLASSES),
+    "weightedF1": ("weighted_f1", _CLASSES),
+    "areaUnderROC": ("roc_auc", _CLASSES),
+    "rmse": ("rmse", (REGRESSION,)),
+    "mae": ("mae", (REGRESSION,)),
+    "r2": ("r2", (REGRESSION,)),
 }
 # Lower is better.
-_LOSSES: Final = ("logLoss", "stableLogLoss")
+_LOSSES: Final = ("logLoss", "stableLogLoss", "rmse", "mae")
+
+# What the rows lack if a metric is undefined.
+_NEEDS: Final = {
+    TWO_CLASSES: "images of both labels",
+    MORE_CLASSES: "rows of every class",
+    REGRESSION: "labels that differ",
+}
 
 
 class GlassesEvaluator(
@@ -31,12 +45,14 @@ class GlassesEvaluator(
 ):
     """Evaluator of the predictions of a `GlassesModel`, for `CrossValidator` and similar classes.
 
-    Spark ML's own evaluators need a vector of two probabilities for the log loss; this one
-    reads ``prediction[0]``, and ``rawPrediction``, if present, for the stable log loss.
+    It reads the metadata of the predictions, so it takes one probability, two or more of a
+    softmax, their logits, and the numbers of a regression, each as what it is. A metric that the
+    predictions do not have is refused before anything is computed.
 
-    - ``metricName``: ``logLoss`` (the default), ``stableLogLoss``, ``accuracy`` or
-      ``areaUnderROC``.
-    - ``threshold``: probability from which the predicted label is 1; 0.5 by default.
+    - ``metricName``: ``logLoss`` (the default), ``accuracy``, ``macroF1``, ``weightedF1`` or
+      ``areaUnderROC`` of classes; ``stableLogLoss`` of two classes, from ``rawPrediction`` if
+      present; ``rmse``, ``mae`` or ``r2`` of a regression.
+    - ``threshold``: probability from which the predicted label of two is 1; 0.5 by default.
     - ``labelCol``, ``predictionCol``: ``label`` and ``prediction`` by default.
     """
 
@@ -73,11 +89,30 @@ class GlassesEvaluator(
         return self.getOrDefault(self.metricName) not in _LOSSES
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        rows = dataset.withColumnsRenamed(
-            {self.getLabelCol(): LABEL, self.getPredictionCol(): PREDICTION}
-        )
         name = self.getOrDefault(self.metricName)
-        value = getattr(evaluate(rows, threshold=self.getOrDefault(self.threshold)), _METRICS[name])
+        field, tasks = _METRICS[name]
+        rows = self._rows(dataset)
+        task = task_of(rows)
+        if task.name not in tasks:
+            others = [other for other, (_, names) in _METRICS.items() if task.name in names]
+            raise ScoringError(
+                f"metricName={name} needs predictions of {' or '.join(tasks)}, found those of "
+                f"{task.name}. Use one of {', '.join(others)}"
+            )
+        value = getattr(evaluate(rows, threshold=self.getOrDefault(self.threshold)), field)
         if value is None:
-            raise ScoringError(f"{name} needs images of both labels, found images of one label")
+            raise ScoringError(f"{name} needs {_NEEDS[task.name]}, found none")
         return float(value)
+
+    def _rows(self, dataset: DataFrame) -> DataFrame:
+        names = {LABEL: self.getLabelCol(), PREDICTION: self.getPredictionCol()}
+        missing = [name for name in names.values() if name not in dataset.columns]
+        if missing:
+            raise ScoringError(
+                f"cannot evaluate: found no column {' and no '.join(missing)} among "
+                f"{', '.join(dataset.columns)}. Set labelCol or predictionCol"
+            )
+        if RAW_PREDICTION in dataset.columns:
+            names[RAW_PREDICTION] = RAW_PREDICTION
+        # Selected, because the frame may have other columns of these names.
+        return dataset.select(*(dataset[f"`{old}`"].alias(new) for new, old in names.items()))

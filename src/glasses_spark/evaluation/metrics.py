@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import numpy as np
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from glasses_spark.columns import PREDICTED_LABEL
+from glasses_spark.columns import PREDICTED_LABEL, PREDICTION
+from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.calibration import expected_calibration_error
+from glasses_spark.evaluation.class_metrics import class_metrics, f1_means
 from glasses_spark.evaluation.confusion import Confusion
 from glasses_spark.evaluation.curves import reliability
 from glasses_spark.evaluation.intervals import (
@@ -20,7 +24,10 @@ from glasses_spark.evaluation.intervals import (
 )
 from glasses_spark.evaluation.losses import brier_score, log_loss, stable_log_loss
 from glasses_spark.evaluation.ranking import rank
-from glasses_spark.evaluation.scores import Scores, collect_scores, probability_column
+from glasses_spark.evaluation.regression_metrics import regression_metrics
+from glasses_spark.evaluation.scores import Counts, Scores, collect_scores, probability_column
+from glasses_spark.evaluation.summary import line, number_text
+from glasses_spark.evaluation.task import MORE_CLASSES, REGRESSION, task_from_schema, task_of
 from glasses_spark.notebook_html import cell, table
 
 # Rows of the summary table: the main metrics, and none that the confusion counts imply.
@@ -95,6 +102,19 @@ class Metrics:
     fn: int
     intervals: Mapping[str, Interval | None]
 
+    @property
+    def macro_f1(self) -> float:
+        """Mean F1 of both labels, in [0, 1]."""
+        return f1_means(self._counts())[0]
+
+    @property
+    def weighted_f1(self) -> float:
+        """Mean F1 of both labels, weighted by their images, in [0, 1]."""
+        return f1_means(self._counts())[1]
+
+    def _counts(self) -> Counts:
+        return np.array([[self.tn, self.fp], [self.fn, self.tp]])
+
     def as_dict(self) -> dict[str, Any]:
         """Return the metrics by name, ready for JSON."""
         values = asdict(self)
@@ -109,27 +129,48 @@ class Metrics:
         return metrics_table({"": self})
 
     def _repr_html_(self) -> str:
-        title = f"Accuracy {_number_text(self.accuracy)} on {self.rows:,} images"
+        title = f"Accuracy {number_text(self.accuracy)} on {self.rows:,} images"
         return cell(title, metrics_html({"": self}))
 
 
-def evaluate(predictions: DataFrame, *, threshold: float = 0.5) -> Metrics:
-    """Compute the metrics of predictions, in one Spark job up to 200,000 rows, else in two.
+def evaluate(predictions: DataFrame, *, threshold: float = 0.5) -> Metrics | Any:
+    """Compute the metrics of predictions.
 
-    ``docs/evaluation.md`` explains each metric and names the source of its formula.
+    What a prediction is decides on the metrics; ``docs/evaluation.md`` has the rules, explains
+    each metric and names the source of its formula.
 
     Args:
-        predictions: One row per image: ``label`` (double, 0.0 or 1.0), ``prediction``
-            (array<double>, first the probability of glasses in [0, 1]) and optionally
-            ``rawPrediction`` (double, its logit, finite).
-        threshold: Probability of glasses from which the predicted label is 1.
+        predictions: One row per image: ``label`` (double) and ``prediction``, as
+            `GlassesModel.transform` returns it, and optionally ``rawPrediction`` (double, the
+            logit of one probability, finite).
+        threshold: Probability of label 1 from which the predicted label of two is 1.
 
     Returns:
-        The metrics.
+        `Metrics` of one or two probabilities or their logits, `ClassMetrics` of more,
+        `RegressionMetrics` of a number. Type checkers take
+        the others for `Any`, so that code which expects one of them needs no check.
 
     Raises:
-        ScoringError: There are no rows, a column is missing, or a row has an invalid label,
-            probability or logit. No row is dropped silently.
+        ScoringError: There are no rows, a column is missing, the predictions are none of
+            these, or a row has an invalid label or prediction. No row is dropped silently.
+    """
+    task = task_of(predictions)
+    if task.name == REGRESSION:
+        return regression_metrics(predictions)
+    if task.name == MORE_CLASSES:
+        return class_metrics(predictions, classes=task.outputs, logits=task.logits)
+    return binary_metrics(predictions, threshold=threshold)
+
+
+def binary_metrics(predictions: DataFrame, *, threshold: float = 0.5) -> Metrics:
+    """Compute the metrics of two labels, in one Spark job up to 200,000 rows, else in two.
+
+    Args:
+        predictions: See `collect_scores`.
+        threshold: Probability of glasses from which the predicted label is 1.
+
+    Raises:
+        ScoringError: See `collect_scores`.
     """
     (scores,) = collect_scores(predictions, threshold=threshold).values()
     return metrics_of(scores, threshold=threshold)
@@ -171,8 +212,22 @@ def metrics_of(scores: Scores, *, threshold: float) -> Metrics:
 
 
 def add_predicted_label(predictions: DataFrame, *, threshold: float = 0.5) -> DataFrame:
-    """Add ``predicted_label`` (double): 1.0 where ``prediction[0] >= threshold``, else 0.0."""
-    label = (probability_column() >= threshold).cast("double")
+    """Add ``predicted_label`` (double).
+
+    It is 1.0 where the probability of label 1 is at least the threshold, else 0.0. Of three or
+    more classes it is the first of the most probable ones.
+
+    Raises:
+        ScoringError: The predictions are not those of classes.
+    """
+    if task_from_schema(predictions).name == REGRESSION:
+        raise ScoringError(
+            f"expected probabilities or logits as {PREDICTION}, found numbers of {REGRESSION}"
+        )
+    of_two = (probability_column(predictions) >= threshold).cast("double")
+    outputs = F.col(PREDICTION)
+    most_probable = F.array_position(outputs, F.array_max(outputs)) - 1
+    label = F.when(F.size(outputs) > 2, most_probable.cast("double")).otherwise(of_two)
     return predictions.withColumn(PREDICTED_LABEL, label)
 
 
@@ -185,13 +240,13 @@ def metrics_table(parts: Mapping[str, Metrics]) -> str:
     Returns:
         Lines without a final newline.
     """
-    lines = [_line("", parts)] if any(parts) else []
+    lines = [line("", parts)] if any(parts) else []
     for name in _SHOWN:
-        texts = [_number_text(getattr(metrics, name)) for metrics in parts.values()]
-        lines.append(_line(_SHORT.get(name, name).replace("_", " "), texts))
+        texts = [number_text(getattr(metrics, name)) for metrics in parts.values()]
+        lines.append(line(_SHORT.get(name, name).replace("_", " "), texts))
         if name == "accuracy":
             intervals = [_interval_text(metrics.intervals[name]) for metrics in parts.values()]
-            lines.append(_line("  95 % interval", intervals))
+            lines.append(line("  95 % interval", intervals))
     return "\n".join(lines)
 
 
@@ -201,7 +256,7 @@ def metrics_html(parts: Mapping[str, Metrics]) -> str:
     for name in _SHOWN:
         cells = []
         for metrics in parts.values():
-            lines = [_number_text(getattr(metrics, name))]
+            lines = [number_text(getattr(metrics, name))]
             if name in metrics.intervals:
                 lines.append(_interval_text(metrics.intervals[name]))
             cells.append("\n".join(lines))
@@ -217,16 +272,6 @@ def _fraction_intervals(confusion: Confusion) -> dict[str, Interval | None]:
         "specificity": (confusion.tn, confusion.tn + confusion.fp),
     }
     return {name: wilson_interval(*counts) for name, counts in fractions.items()}
-
-
-def _line(name: str, values: Iterable[str]) -> str:
-    return f"{name:<18}" + "".join(f"{value:>15}" for value in values)
-
-
-def _number_text(value: float | int | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _interval_text(interval: Interval | None) -> str:

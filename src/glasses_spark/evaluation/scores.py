@@ -10,10 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import LABEL, PARTS, PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.confusion import Confusion
+from glasses_spark.evaluation.task import (
+    LARGEST,
+    SUM_TOLERANCE,
+    TWO_CLASSES,
+    Task,
+    require_label,
+    task_from_schema,
+)
 
 # The default of `keras.config.epsilon()`: Keras clips probabilities to [1e-7, 1 - 1e-7] in
 # its binary cross-entropy, so our log loss is comparable with its `loss`.
@@ -29,6 +38,7 @@ _HIGHEST_LOGIT: Final = 1e6
 _PART: Final = "part"
 _PROBABILITY: Final = "probability"
 _LOGIT: Final = "logit"
+_SUM: Final = "sum"
 
 Numbers = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -38,6 +48,7 @@ _ORDER: Final = {part: index for index, part in enumerate(PARTS)}
 # The values that rows may have, by the name used in messages and for the count of violations.
 _EXPECTED: Final = {
     "labels": "0.0 or 1.0",
+    "predictions": "one output, or two that sum to 1",
     "probabilities": "between 0 and 1",
     "logits": "finite",
 }
@@ -118,8 +129,9 @@ def collect_scores(
 
     Args:
         predictions: One row per image: ``label`` (double, 0.0 or 1.0), ``prediction``
-            (array<double>, first the probability of glasses in [0, 1]) and optionally
-            ``rawPrediction`` (double, its logit, finite).
+            (array<double>: the probability of glasses in [0, 1], or those of label 0 and
+            label 1, or their logits) and optionally ``rawPrediction`` (double, the logit of
+            the one probability, finite).
         part: String column to group the rows by; None for a single group.
         threshold: Probability at which bins are split.
         exact_up_to: Most rows, over all parts, that are collected individually.
@@ -129,15 +141,22 @@ def collect_scores(
         entry with the empty string as key.
 
     Raises:
-        ScoringError: There are no rows, a column is missing, or a row has an invalid label,
-            probability or logit. No row is dropped silently.
+        ScoringError: There are no rows, a column is missing, the predictions are not those
+            of two classes, or a row has an invalid label, probability or logit. No row is
+            dropped silently.
     """
-    _require_columns(predictions)
+    require_label(predictions)
+    task = task_from_schema(predictions)
+    if task.name != TWO_CLASSES:
+        raise ScoringError(
+            f"expected predictions of {TWO_CLASSES}, found those of {task.name}. Use evaluate"
+        )
     scored = predictions.select(
         (F.col(part) if part else F.lit("")).alias(_PART),
         F.col(LABEL).cast("double").alias(LABEL),
-        probability_column().alias(_PROBABILITY),
+        probability_column(predictions).alias(_PROBABILITY),
         _logit(predictions).alias(_LOGIT),
+        _sum(task).alias(_SUM),
     )
     # Persisted, so that a model behind `predictions` scores once even with a second job.
     is_cached_already = predictions.is_cached
@@ -152,36 +171,65 @@ def collect_scores(
             scored.unpersist()
 
 
-def probability_column() -> Column:
-    """Return the probability of glasses, the first element of ``prediction``, or null."""
+def probability_column(predictions: DataFrame) -> Column:
+    """Return the probability of glasses, or null where ``prediction`` is empty.
+
+    It is the one output, or the second of two, or the sigmoid of their logit.
+    """
+    if task_from_schema(predictions).logits:
+        return F.lit(1.0) / (F.lit(1.0) + F.exp(-_own_logit()))
+    return _two_or_one(second=_output(1), only=_output(0))
+
+
+def _output(index: int) -> Column:
     # `get` gives null for an empty array, where `[0]` fails the job in ANSI mode.
-    return F.get(F.col(PREDICTION), 0).cast("double")
+    return F.get(F.col(PREDICTION), index).cast("double")
 
 
-def _require_columns(predictions: DataFrame) -> None:
-    missing = [name for name in (LABEL, PREDICTION) if name not in predictions.columns]
-    if missing:
-        raise ScoringError(
-            f"cannot evaluate: expected the columns {LABEL} and {PREDICTION}, "
-            f"found no {' and no '.join(missing)} among {', '.join(predictions.columns)}"
-        )
+def _two_or_one(*, second: Column, only: Column) -> Column:
+    return F.when(F.size(PREDICTION) == 2, second).otherwise(only)
+
+
+def _own_logit() -> Column:
+    """Return the logit of predictions that are logits: of a sigmoid, or of a softmax of two."""
+    return _two_or_one(second=_output(1) - _output(0), only=_output(0))
 
 
 def _logit(predictions: DataFrame) -> Column:
-    if RAW_PREDICTION in predictions.columns:
-        return F.col(RAW_PREDICTION).cast("double")
-    clipped = F.least(F.greatest(probability_column(), F.lit(EPSILON)), F.lit(1 - EPSILON))
-    return F.log(clipped) - F.log1p(-clipped)
+    if task_from_schema(predictions).logits:
+        return _own_logit()
+    probability = probability_column(predictions)
+    clipped = F.least(F.greatest(probability, F.lit(EPSILON)), F.lit(1 - EPSILON))
+    logit = F.log(clipped) - F.log1p(-clipped)
+    if not _has_logits(predictions):
+        return logit
+    # The raw prediction is that of one probability.
+    return _two_or_one(second=logit, only=F.col(RAW_PREDICTION).cast("double"))
+
+
+def _has_logits(predictions: DataFrame) -> bool:
+    """Return whether there are raw predictions of a `GlassesModel`; other models have vectors."""
+    kinds = {field.name: field.dataType for field in predictions.schema}
+    return isinstance(kinds.get(RAW_PREDICTION), NumericType)
+
+
+def _sum(task: Task) -> Column:
+    """Return the sum of the probabilities of both labels; null without one or two outputs."""
+    outputs = F.size(PREDICTION)
+    of_two = F.lit(1.0) if task.logits else _output(0) + _output(1)
+    return F.when(outputs == 1, F.lit(1.0)).when(outputs == 2, of_two)
 
 
 def _single(table: Any) -> dict[str, Scores]:
     """Build scores from an Arrow table with one row per image."""
     # Nulls become NaN, which is invalid as well.
-    label, probability, logit = (
-        table.column(name).to_numpy().astype(np.float64) for name in (LABEL, _PROBABILITY, _LOGIT)
+    label, probability, logit, total = (
+        table.column(name).to_numpy().astype(np.float64)
+        for name in (LABEL, _PROBABILITY, _LOGIT, _SUM)
     )
     usable = {
         "labels": (label == 0) | (label == 1),
+        "predictions": np.abs(total - 1) <= SUM_TOLERANCE,
         "probabilities": (probability >= 0) & (probability <= 1),
         "logits": np.isfinite(logit),
     }
@@ -194,11 +242,12 @@ def _single(table: Any) -> dict[str, Scores]:
 
 def _binned(scored: DataFrame, threshold: float) -> dict[str, Scores]:
     y, p, z = F.col(LABEL), F.col(_PROBABILITY), F.col(_LOGIT)
-    # Spark orders NaN above every number, so `between` rejects it; coalesce rejects null.
+    # `between` rejects NaN, coalesce rejects null.
     usable = {
         "labels": (y == 1.0) | (y == 0.0),
+        "predictions": F.abs(F.col(_SUM) - 1) <= SUM_TOLERANCE,
         "probabilities": p.between(0.0, 1.0),
-        "logits": z.between(-1.7976931348623157e308, 1.7976931348623157e308),
+        "logits": z.between(-LARGEST, LARGEST),
     }
     size = F.log1p(F.least(F.abs(z), F.lit(_HIGHEST_LOGIT))) / math.log1p(_HIGHEST_LOGIT)
     position = (1 + F.signum(z) * size) / 2 * BINS

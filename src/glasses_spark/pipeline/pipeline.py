@@ -21,7 +21,7 @@ from glasses_spark.columns import (
 from glasses_spark.config.config import Config
 from glasses_spark.errors import ConfigError
 from glasses_spark.evaluation.calibration import Calibration
-from glasses_spark.evaluation.metrics import Metrics, evaluate
+from glasses_spark.evaluation.metrics import Metrics, binary_metrics
 from glasses_spark.loading.dataset import Dataset, load_dataset
 from glasses_spark.pipeline.cross_validate import validate_folds
 from glasses_spark.pipeline.fit import fit_model
@@ -301,7 +301,7 @@ class GlassesPipeline:
 
     def evaluate(self, predictions: DataFrame) -> Metrics:
         """Compute the metrics of predictions at the configured threshold."""
-        return evaluate(predictions, threshold=self.config.evaluation.threshold)
+        return binary_metrics(predictions, threshold=self.config.evaluation.threshold)
 
     def _load_and_preprocess(self, spark: SparkSession) -> tuple[Dataset, DecodedPixels]:
         """Load and preprocess, while TensorFlow is imported in the background."""

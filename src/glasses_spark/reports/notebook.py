@@ -108,7 +108,7 @@ def _faces(rows: Sequence[Any], height: int, width: int) -> Iterator[tuple[str, 
         alt = f"image {row[ID]}, label {label}"
         caption = f"{row[ID]}: {label}"
         if PREDICTION in row:
-            caption += f"<small>p = {float(row[PREDICTION][0]):.3f}</small>"
+            caption += f"<small>p = {float(row[PREDICTION][-1]):.3f}</small>"
         picture = data_uri(np.frombuffer(pixels, np.uint8).reshape(height, width))
         yield (
             caption,

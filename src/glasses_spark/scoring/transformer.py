@@ -38,6 +38,13 @@ from glasses_spark.scoring.features import features_column, transfer_dtype
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
 from glasses_spark.scoring.model_input import input_dtype
+from glasses_spark.scoring.prediction_kind import (
+    KINDS,
+    LOGITS,
+    NUMBERS,
+    PredictionKind,
+    kind_without_loss,
+)
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.storage import (
     digest,
@@ -60,10 +67,14 @@ INFERENCE_BATCH: Final = 256
 class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadable["GlassesModel"]):
     """A fitted Keras model; a drop-in replacement for Elephas' ``ElephasTransformer``.
 
-    ``transform`` adds the column ``outputCol``. For classification it is an
-    array<double> of the model's outputs, and ``prediction[0]`` of a binary model is
-    the probability of class 1. For regression it is a double. If ``rawPredictionCol``
-    is set, ``transform`` also adds this column: the logit, a double.
+    ``transform`` adds the column ``outputCol``: the outputs of the model, exactly as
+    ``keras.Model.predict`` returns them. It is a double if the model is a regression with
+    one output, else an array<double>; outputs with a shape, such as images, are flattened in
+    row-major order. If ``rawPredictionCol`` is set, ``transform`` also adds this column: the
+    logit of the one probability, a double.
+
+    The metadata of the column say what its numbers mean: ``probabilities``, ``logits`` or
+    ``numbers``. The evaluation reads them.
 
     The features column may contain grey pixels (binary), a Spark ML vector or an
     array of numbers. ``transform`` scores each row together with its other columns in
@@ -85,6 +96,18 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         "number above 0 by which logits are divided before the sigmoid",
         TypeConverters.toFloat,
     )
+    prediction_kind: Param[str] = Param(
+        Params._dummy(),
+        "prediction_kind",
+        "what the outputs are: probabilities, logits, numbers, or a description",
+        TypeConverters.toString,
+    )
+    prediction_size: Param[int] = Param(
+        Params._dummy(),
+        "prediction_size",
+        "number of outputs for a row; 0 if unknown",
+        TypeConverters.toInt,
+    )
 
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
@@ -93,7 +116,14 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         # Elephas' constructor passes on the arguments that pyspark noted at the call.
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
-        self._setDefault(rawPredictionCol="", outputCol=PREDICTION, temperature=1.0)
+        self._setDefault(
+            rawPredictionCol="",
+            outputCol=PREDICTION,
+            temperature=1.0,
+            prediction_kind="",
+            prediction_size=0,
+        )
+        self._kind_of: tuple[str, PredictionKind] | None = None
         self._broadcast: tuple[str, Broadcast[Any]] | None = None
 
     @property
@@ -119,6 +149,29 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         self._set(temperature=value)
         return self
 
+    def get_prediction_kind(self) -> str:
+        """Return what the outputs are: ``probabilities``, ``logits``, ``numbers`` or a description.
+
+        Empty for a model of an earlier version or of Elephas.
+        """
+        return str(self.getOrDefault(self.prediction_kind))
+
+    def set_prediction_kind(self, value: str) -> GlassesModel:
+        """Set what the outputs are, if the loss does not tell.
+
+        Args:
+            value: ``probabilities``, ``logits`` or ``numbers``.
+
+        Raises:
+            ScoringError: The value is none of these.
+        """
+        if value not in KINDS:
+            raise ScoringError(
+                f"prediction_kind: expected one of {', '.join(KINDS)}, got {value!r}"
+            )
+        self._set(prediction_kind=value)
+        return self
+
     def get_config(self) -> dict[str, Any]:
         """Return the parameters in Elephas' format, without the weights."""
         config = super().get_config()
@@ -128,6 +181,8 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             "rawPredictionCol": self.getRawPredictionCol(),
             "inference_batch_size": self.get_inference_batch_size(),
             "temperature": self.get_temperature(),
+            "prediction_kind": self.get_prediction_kind(),
+            "prediction_size": self.getOrDefault(self.prediction_size),
         }
 
     def save(self, path: str) -> None:
@@ -227,17 +282,19 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
                 )
         dtype = transfer_dtype(input_dtype(self.get_keras_model_config()))
         feature, _ = features_column(frame, self.getFeaturesCol(), dtype)
-        regression = getattr(self, "model_type", None) == ModelType.REGRESSION
         trained = self._trained()
+        kind = self._prediction_kind(trained)
+        is_number = kind.name == NUMBERS and kind.size == 1
+        is_logit = kind.name == LOGITS and kind.size == 1
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
             replace(trained, weights=(), archive=None),
             self._broadcast_parameters(trained, frame.sparkSession.sparkContext),
-            with_logits=bool(raw),
-            regression=regression,
+            with_logits=bool(raw) and not is_logit,
+            regression=is_number,
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
-        prediction_type = "double" if regression else "array<double>"
+        prediction_type = "double" if is_number else "array<double>"
         # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
         make_udf: Any = pandas_udf
         scored = make_udf(score, f"{PREDICTION} {prediction_type}, {RAW_PREDICTION} double")
@@ -248,10 +305,25 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         # One struct, so that one pass of the model gives prediction and logit.
         scores = "__glasses_spark_scores"
         columns = [F.col(f"`{name}`") for name in frame.columns]
-        added = [F.col(scores)[PREDICTION].alias(output)]
+        prediction = F.col(scores)[PREDICTION]
+        added = [prediction.alias(output, metadata=kind.metadata())]
         if raw:
-            added.append(F.col(scores)[RAW_PREDICTION].alias(raw))
+            logit = F.get(prediction, 0) if is_logit else F.col(scores)[RAW_PREDICTION]
+            added.append(logit.alias(raw))
         return frame.withColumn(scores, scored_features).select(*columns, *added)
+
+    def _prediction_kind(self, trained: TrainedModel) -> PredictionKind:
+        """Return the meaning and number of the outputs."""
+        name, size = self.get_prediction_kind(), int(self.getOrDefault(self.prediction_size))
+        if name and size:
+            return PredictionKind(name, size)
+        # A model of an earlier version or of Elephas; built once to see its last layer.
+        if self._kind_of is None or self._kind_of[0] != trained.digest:
+            regression = getattr(self, "model_type", None) == ModelType.REGRESSION
+            kind = kind_without_loss(trained.build(), regression=regression)
+            self._kind_of = (trained.digest, kind)
+        found = self._kind_of[1]
+        return PredictionKind(name or found.name, size or found.size)
 
     def _broadcast_parameters(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
         """Broadcast weights or archive, once per model and Spark context."""

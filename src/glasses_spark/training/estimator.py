@@ -43,6 +43,7 @@ from glasses_spark.training.model_checks import (
 )
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import OptimizerState
+from glasses_spark.training.output_kind import output_kind
 from glasses_spark.training.params import TrainingParams, default_params
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
@@ -170,6 +171,7 @@ class GlassesEstimator(
         model, spec = self._build()
         trainer = Trainer(model, spec, self._settings(), self.callbacks)
         history = trainer.fit(frame, self._columns())
+        loss = spec.loss.build() if isinstance(spec.loss, KerasObject) else spec.loss
         return GlassesModel(
             labelCol=self.getLabelCol(),
             outputCol=self.getOutputCol(),
@@ -180,7 +182,8 @@ class GlassesEstimator(
             custom_objects=self.get_custom_objects(),
             archive=None if self.archive is None else pack_model(model),
             safe_mode=self.safe_mode,
-            model_type=model_type_of(model, spec.loss),
+            model_type=model_type_of(model, loss),
+            **output_kind(model, loss).params(),
             history=[record.as_dict() for record in history],
         )
 

@@ -11,11 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from glasses_spark.errors import TrainingError
-from glasses_spark.runtime.elephas import LossModelTypeMapper, ModelType
+from glasses_spark.runtime.elephas import ModelType
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
+from glasses_spark.scoring.prediction_kind import NUMBERS
 from glasses_spark.training.keras_objects import KerasObject, differing_attributes
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.output_kind import output_kind
 from glasses_spark.training.weights import exchanged_variables
 
 # Methods of a Keras model that Keras' own fit, evaluate and predict call.
@@ -193,13 +195,9 @@ def _keras_model() -> Any:
 
 
 def model_type_of(model: Any, loss: Any) -> ModelType:
-    """Return whether a prediction is an array (classification) or a number (regression)."""
-    by_loss = LossModelTypeMapper().get_model_type(loss) if isinstance(loss, str) else None
-    if by_loss is not None:
-        return by_loss
-    activation = getattr(model.layers[-1], "activation", None)
-    is_probability = getattr(activation, "__name__", "") in ("sigmoid", "softmax")
-    is_one_number = model.output_shape[1:] == (1,)
-    if is_one_number and not is_probability:
-        return ModelType.REGRESSION
-    return ModelType.CLASSIFICATION
+    """Return Elephas' type of a model, by its loss: regression or classification.
+
+    `output_kind` decides: a model that predicts numbers is a regression.
+    """
+    is_regression = output_kind(model, loss).name == NUMBERS
+    return ModelType.REGRESSION if is_regression else ModelType.CLASSIFICATION

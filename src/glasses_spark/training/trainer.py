@@ -20,6 +20,7 @@ from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import transfer_dtype
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
+from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
@@ -243,9 +244,11 @@ class Trainer:
     def _label_size(self) -> int:
         """Return the length of a row's label: that of the output, or 1 for a class number."""
         loss = self._spec.loss
+        kind = loss.kind if isinstance(loss, KerasObject) else type(loss)
         names = [
+            *(base.__name__ for base in kind.__mro__),
             loss if isinstance(loss, str) else "",
-            getattr(loss, "__name__", type(loss).__name__),
+            getattr(loss, "__name__", ""),
             loss.get("class_name", "") if isinstance(loss, Mapping) else "",
         ]
         if any("sparse" in name.lower() for name in names):
