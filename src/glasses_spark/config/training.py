@@ -47,7 +47,6 @@ OPTIMIZERS: Final = (
     "muon",
     "nadam",
     "rmsprop",
-    "schedulefreeadamw",
     "sgd",
 )
 

@@ -41,6 +41,7 @@ def require_supported_optimizer(model: Any, frequency: str) -> None:
     leaves = leaf_optimizers(optimizer)
     for leaf in leaves:
         _require_update_step(leaf)
+        _require_start(leaf)
     if frequency == EPOCH:
         for leaf in leaves:
             _require_no_finish(leaf)
@@ -95,6 +96,15 @@ def _require_update_step(optimizer: Any) -> None:
         raise TrainingError(
             f"optimizer {name_of(optimizer)} has no update_step. Use a subclass that has one, such "
             "as keras.optimizers.SGD"
+        )
+
+
+def _require_start(optimizer: Any) -> None:
+    # Keras builds it while it traces the first step, and loses the copy of the weights.
+    if name_of(optimizer) == "ScheduleFreeAdamW" and not optimizer.built:
+        raise TrainingError(
+            "optimizer ScheduleFreeAdamW: keras.Model.fit of this Keras starts it at weights of "
+            "0. Call model.optimizer.build(model.trainable_variables) before build_estimator(model)"
         )
 
 
