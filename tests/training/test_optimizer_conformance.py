@@ -19,6 +19,7 @@ from glasses_spark.training.weights import layout_of, read_vector
 from tests.training.optimizer_cases import (
     ABSTRACT,
     NEED_A_BUILD,
+    NOT_BY_NAME,
     OPTIONS,
     WRAPPERS,
     arguments_of,
@@ -31,7 +32,7 @@ from tests.training.tiny import FEATURES, glorot
 
 STEPS = 5
 
-NAMES = sorted([*OPTIMIZERS, *map(str.lower, NEED_A_BUILD)])
+NAMES = sorted([*OPTIMIZERS, *map(str.lower, NOT_BY_NAME)])
 
 
 def two_layers(optimizer: Any, *, dtype: str = "float32") -> Any:
@@ -130,7 +131,7 @@ def test_every_class_of_keras_has_an_entry() -> None:
     for name in names - ABSTRACT - WRAPPERS:
         assert set(constructor_options(optimizer_classes()[name])) <= OPTIONS.keys(), name
         assert type(optimizer_of(name.lower())).__name__ == name
-    by_name = {name.lower() for name in names - ABSTRACT - WRAPPERS - NEED_A_BUILD}
+    by_name = {name.lower() for name in names - ABSTRACT - WRAPPERS - NOT_BY_NAME}
     assert set(OPTIMIZERS) == by_name
 
 
@@ -265,6 +266,14 @@ def test_an_optimizer_that_fails_for_the_weights_is_refused() -> None:
     # Keras' own Muon mixes float32 and float64.
     with pytest.raises(TrainingError, match=r"Muon fails for the weights of this model: .*float64"):
         require_supported_optimizer(two_layers("muon", dtype="float64"), "batch")
+
+
+def test_adafactor_is_warned_of_its_underflow(caplog: pytest.LogCaptureFixture) -> None:
+    keras = import_keras().optimizers
+    require_supported_optimizer(two_layers(keras.Adafactor(epsilon_1=1e-16)), "batch")
+    assert not caplog.records
+    require_supported_optimizer(two_layers(keras.Adafactor()), "batch")
+    assert "Adafactor(epsilon_1=1e-16)" in caplog.text
 
 
 def test_an_optimizer_of_another_model_is_refused() -> None:

@@ -40,6 +40,7 @@ def compare(make: Any, *, frequency: str, used: bool = False, built: bool = Fals
     assert_alike(ours, plain, before, tolerance=1e-6)
 
 
+NAMES = (*OPTIMIZERS, "adafactor")
 # `./run test all` runs the others.
 ALWAYS = ("muon", "nadam")
 
@@ -47,7 +48,7 @@ ALWAYS = ("muon", "nadam")
 @pytest.mark.parametrize("frequency", ["batch", "epoch"])
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.exhaustive) for n in OPTIMIZERS],
+    [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.exhaustive) for n in NAMES],
 )
 def test_each_optimizer(name: str, frequency: str) -> None:
     compare(lambda: optimizer_of(name), frequency=frequency)

@@ -109,7 +109,9 @@ def optimizer_of(identifier: Any) -> Any:
         TrainingError: Keras has none of that name, or cannot build it.
     """
     keras = import_keras().optimizers
-    kinds = {name.lower(): kind for name, kind in vars(keras).items() if isinstance(kind, type)}
+    kinds: dict[str, Any] = {
+        name.lower(): kind for name, kind in vars(keras).items() if isinstance(kind, type)
+    }
     is_serialized = isinstance(identifier, Mapping)
     name = str(identifier.get("class_name") if is_serialized else identifier)
     # By class, because keras.optimizers.get of Keras 3.15 does not know Lamb.
