@@ -12,6 +12,10 @@ from glasses_spark.runtime.keras import import_keras
 ABSTRACT: Final = frozenset(["Optimizer", "OptimizerMap"])
 # Those that wrap other optimizers.
 WRAPPERS: Final = frozenset(["LossScaleOptimizer", "MultiOptimizer"])
+# Those that copy the weights when they are built. In Keras 3.15 fit must find them built.
+NEED_A_BUILD: Final = frozenset(["ScheduleFreeAdamW"])
+# Those that training.optimizer does not offer, for the reasons in config/training.py.
+NOT_BY_NAME: Final = NEED_A_BUILD | {"Adafactor"}
 
 # A second value of each option, and the other options without which it has no effect.
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {

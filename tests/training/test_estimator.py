@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from glasses_spark import GlassesEstimator, GlassesModel
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime.keras import import_keras
-from tests.training.tiny import same_weights, tiny_estimator, tiny_model
+from tests.training.tiny import same_weights, separable, tiny_estimator, tiny_model
 
 
 def test_the_classes_are_subclasses_of_those_of_elephas() -> None:
@@ -51,6 +51,47 @@ def test_the_learning_rate_of_a_grid_is_that_of_the_optimizer(
     assert same_weights(by_default, tuned.fit(frame))
     assert not same_weights(by_rate, by_default)
     assert same_weights(tuned.fit(frame, {tuned.learning_rate: 0.5}), by_rate)
+
+
+def used_model() -> Any:
+    """A model that was trained, and whose biases do not decay."""
+    optimizer = import_keras().optimizers.AdamW(0.02, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model = tiny_model(optimizer=optimizer)
+    x, y = separable(20)
+    model.train_on_batch(x, y)
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+def test_training_continues_from_the_state_of_the_optimizer_also_after_loading(
+    frame: DataFrame, tmp_path: Path, frequency: str
+) -> None:
+    keras = import_keras()
+    iterations: list[int] = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_end=lambda _: iterations.append(int(watch.model.optimizer.iterations))
+    )
+    settings = {"mode": "synchronous", "frequency": frequency, "num_workers": 1, "epochs": 1}
+    estimator = tiny_estimator(model=used_model(), callbacks=[watch], **settings)
+    fitted = estimator.fit(frame)
+    assert iterations == [1 + 6]  # one step before, then 43 rows in batches of 8
+
+    estimator.save(str(tmp_path / "estimator"))
+    loaded = GlassesEstimator.load(str(tmp_path / "estimator"))
+    assert same_weights(loaded.fit(frame), fitted)
+    fresh = loaded.copy().set_optimizer_config(keras.optimizers.AdamW(0.02, weight_decay=0.5))
+    assert not same_weights(fresh.fit(frame), fitted)
+
+
+def test_an_optimizer_that_refers_to_a_model_needs_it() -> None:
+    with pytest.raises(ConfigError, match=r"has updated the weights .* build_estimator\(model"):
+        tiny_estimator().set_optimizer_config(used_model().optimizer)
+    optimizer = import_keras().optimizers.AdamW()
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    with pytest.raises(ConfigError, match=r"excludes weights from weight decay"):
+        tiny_estimator().set_optimizer_config(optimizer)
 
 
 def test_a_learning_rate_for_a_schedule_is_refused(frame: DataFrame) -> None:

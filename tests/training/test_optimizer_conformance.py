@@ -13,11 +13,13 @@ from glasses_spark.config.training import OPTIMIZERS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import optimizer_of
+from glasses_spark.training.optimizers import name_of, optimizer_of
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.weights import layout_of, read_vector
 from tests.training.optimizer_cases import (
     ABSTRACT,
+    NEED_A_BUILD,
+    NOT_BY_NAME,
     OPTIONS,
     WRAPPERS,
     arguments_of,
@@ -29,6 +31,8 @@ from tests.training.optimizer_cases import (
 from tests.training.tiny import FEATURES, glorot
 
 STEPS = 5
+
+NAMES = sorted([*OPTIMIZERS, *map(str.lower, NOT_BY_NAME)])
 
 
 def two_layers(optimizer: Any, *, dtype: str = "float32") -> Any:
@@ -87,6 +91,8 @@ def assert_alike(ours: Any, plain: Any, before: Any, *, tolerance: float) -> Non
 def check_in_driver(make: Callable[[], Any], *, dtype: str = "float32") -> None:
     ours, plain = (two_layers(make(), dtype=dtype) for _ in range(2))
     before = read_vector(plain, layout_of(plain))
+    if name_of(ours.optimizer) in NEED_A_BUILD:
+        ours.optimizer.build(ours.trainable_variables)
     require_supported_optimizer(ours, "batch")
     train_in_driver(ours, gradients_of(ours))
     train_in_keras(plain, gradients_of(plain))
@@ -98,7 +104,7 @@ def made(name_of_class: str, **options: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_optimizer_in_the_driver_trains_as_in_keras(name: str) -> None:
     for options in arguments_of(type(optimizer_of(name))):
         try:
@@ -108,7 +114,7 @@ def test_an_optimizer_in_the_driver_trains_as_in_keras(name: str) -> None:
             raise
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_schedule_in_the_driver_counts_as_in_keras(name: str) -> None:
     rate = schedule()
     check_in_driver(partial(made, name, learning_rate=rate, gradient_accumulation_steps=2))
@@ -125,7 +131,7 @@ def test_every_class_of_keras_has_an_entry() -> None:
     for name in names - ABSTRACT - WRAPPERS:
         assert set(constructor_options(optimizer_classes()[name])) <= OPTIONS.keys(), name
         assert type(optimizer_of(name.lower())).__name__ == name
-    by_name = {name.lower() for name in names - ABSTRACT - WRAPPERS}
+    by_name = {name.lower() for name in names - ABSTRACT - WRAPPERS - NOT_BY_NAME}
     assert set(OPTIMIZERS) == by_name
 
 
@@ -245,6 +251,7 @@ def test_rows_of_an_embedding_need_a_linear_optimizer_or_one_on_each_worker() ->
     [
         (lambda o: o.Adam(use_ema=True), "epoch", 'Adam: use_ema=True .* frequency="batch"'),
         (lambda o: o.LossScaleOptimizer(o.Adam()), "batch", 'scale .* frequency="epoch"'),
+        (lambda o: o.ScheduleFreeAdamW(), "batch", r"optimizer\.build\(model\.trainable_variables"),
         (lambda o: o.Optimizer(0.1), "batch", "Optimizer has no update_step"),
         (lambda o: o.MultiOptimizer(lambda _: o.SGD()), "batch", "Use an OptimizerMap"),
     ],
@@ -259,6 +266,14 @@ def test_an_optimizer_that_fails_for_the_weights_is_refused() -> None:
     # Keras' own Muon mixes float32 and float64.
     with pytest.raises(TrainingError, match=r"Muon fails for the weights of this model: .*float64"):
         require_supported_optimizer(two_layers("muon", dtype="float64"), "batch")
+
+
+def test_adafactor_is_warned_of_its_underflow(caplog: pytest.LogCaptureFixture) -> None:
+    keras = import_keras().optimizers
+    require_supported_optimizer(two_layers(keras.Adafactor(epsilon_1=1e-16)), "batch")
+    assert not caplog.records
+    require_supported_optimizer(two_layers(keras.Adafactor()), "batch")
+    assert "Adafactor(epsilon_1=1e-16)" in caplog.text
 
 
 def test_an_optimizer_of_another_model_is_refused() -> None:

@@ -21,10 +21,13 @@ pytestmark = pytest.mark.slow
 ROWS, BATCH, EPOCHS = 22, 4, 2
 
 
-def compare(make: Any, *, frequency: str, used: bool = False) -> None:
+def compare(make: Any, *, frequency: str, used: bool = False, built: bool = False) -> None:
     x, y = separable(ROWS)
     x = x.astype(np.float32)
     ours, plain = (tiny_model(optimizer=make()) for _ in range(2))
+    if built:
+        for model in (ours, plain):
+            model.optimizer.build(model.trainable_variables)
     if used:
         for model in (ours, plain):
             model.train_on_batch(x, y)
@@ -37,6 +40,7 @@ def compare(make: Any, *, frequency: str, used: bool = False) -> None:
     assert_alike(ours, plain, before, tolerance=1e-6)
 
 
+NAMES = (*OPTIMIZERS, "adafactor")
 # `./run test all` runs the others.
 ALWAYS = ("muon", "nadam")
 
@@ -44,7 +48,7 @@ ALWAYS = ("muon", "nadam")
 @pytest.mark.parametrize("frequency", ["batch", "epoch"])
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.exhaustive) for n in OPTIMIZERS],
+    [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.exhaustive) for n in NAMES],
 )
 def test_each_optimizer(name: str, frequency: str) -> None:
     compare(lambda: optimizer_of(name), frequency=frequency)
@@ -55,6 +59,11 @@ def test_options_that_count_steps_or_scale_the_loss(frequency: str) -> None:
     keras = import_keras().optimizers
     options = {"gradient_accumulation_steps": 3, "loss_scale_factor": 16.0}
     compare(lambda: keras.Adam(0.02, **options), frequency=frequency)
+
+
+@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+def test_an_optimizer_that_copies_the_weights(frequency: str) -> None:
+    compare(lambda: import_keras().optimizers.ScheduleFreeAdamW(), frequency=frequency, built=True)
 
 
 def test_a_moving_average_of_the_weights() -> None:

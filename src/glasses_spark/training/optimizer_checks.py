@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 from glasses_spark.config.training import BATCH, EPOCH
@@ -17,6 +18,11 @@ from glasses_spark.training.optimizers import (
 )
 from glasses_spark.training.server.optimizer_step import OptimizerStep, is_elementwise
 from glasses_spark.training.weights import layout_of
+
+logger = logging.getLogger(__name__)
+
+# The square of a float32 above this is a normal number.
+SAFE_EPSILON: Final = 1e-18
 
 # Optimizers in which the sum over the rows of a gradient can be taken first. The others
 # square the rows, and Keras does so before it adds those of the same index.
@@ -41,6 +47,7 @@ def require_supported_optimizer(model: Any, frequency: str) -> None:
     leaves = leaf_optimizers(optimizer)
     for leaf in leaves:
         _require_update_step(leaf)
+        _require_start(leaf)
     if frequency == EPOCH:
         for leaf in leaves:
             _require_no_finish(leaf)
@@ -52,6 +59,12 @@ def require_supported_optimizer(model: Any, frequency: str) -> None:
     if frequency == BATCH and not all(map(_is_linear, leaves)):
         _require_dense_gradients(model, optimizer)
     _require_working_step(model)
+    if any(map(_may_underflow, leaves)) and layout_of(model).dtype == "float32":
+        logger.warning(
+            "optimizer Adafactor: Keras' default epsilon_1=1e-30 underflows in float32 where a row "
+            "and a column of a weight have no gradient, such as after a ReLU, and the weights "
+            "become NaN. Use keras.optimizers.Adafactor(epsilon_1=1e-16)"
+        )
 
 
 def require_new_optimizer(optimizer: Any) -> None:
@@ -72,6 +85,10 @@ def require_new_optimizer(optimizer: Any) -> None:
             f"optimizer_config: this {name_of(optimizer)} {reason}, which are not known here. "
             "Compile the model with it and use build_estimator(model, ...)"
         )
+
+
+def _may_underflow(optimizer: Any) -> bool:
+    return name_of(optimizer) == "Adafactor" and optimizer.epsilon_1 < SAFE_EPSILON
 
 
 def _require_working_step(model: Any) -> None:
@@ -95,6 +112,15 @@ def _require_update_step(optimizer: Any) -> None:
         raise TrainingError(
             f"optimizer {name_of(optimizer)} has no update_step. Use a subclass that has one, such "
             "as keras.optimizers.SGD"
+        )
+
+
+def _require_start(optimizer: Any) -> None:
+    # Keras builds it while it traces the first step, and loses the copy of the weights.
+    if name_of(optimizer) == "ScheduleFreeAdamW" and not optimizer.built:
+        raise TrainingError(
+            "optimizer ScheduleFreeAdamW: keras.Model.fit of this Keras starts it at weights of "
+            "0. Call model.optimizer.build(model.trainable_variables) before build_estimator(model)"
         )
 
 

@@ -109,17 +109,20 @@ def optimizer_of(identifier: Any) -> Any:
         TrainingError: Keras has none of that name, or cannot build it.
     """
     keras = import_keras().optimizers
-    kinds = {name.lower(): kind for name, kind in vars(keras).items() if isinstance(kind, type)}
+    kinds: dict[str, Any] = {
+        name.lower(): kind for name, kind in vars(keras).items() if isinstance(kind, type)
+    }
+    is_serialized = isinstance(identifier, Mapping)
+    name = str(identifier.get("class_name") if is_serialized else identifier)
+    # By class, because keras.optimizers.get of Keras 3.15 does not know Lamb.
+    kind = kinds.get(name.lower())
     try:
-        # By class, because Keras 3.15 does not know Lamb by name.
-        if isinstance(identifier, str) and identifier.lower() in kinds:
-            return kinds[identifier.lower()]()
-        # A copy, because Keras changes the serialized form.
-        return keras.get(
-            copy.deepcopy(identifier) if isinstance(identifier, Mapping) else identifier
-        )
-    except (TypeError, ValueError) as error:
-        name = identifier.get("class_name") if isinstance(identifier, Mapping) else identifier
+        if isinstance(identifier, str) and kind is not None:
+            return kind()
+        if is_serialized and kind is not None and not identifier.get("registered_name"):
+            return kind.from_config(copy.deepcopy(dict(identifier["config"])))
+        return keras.get(copy.deepcopy(identifier) if is_serialized else identifier)
+    except (KeyError, TypeError, ValueError) as error:
         raise TrainingError(
             f"optimizer {name}: Keras cannot build it: {first_line(error)}. Use a name in "
             "keras.optimizers, and pass a class of your own in custom_objects"
