@@ -158,9 +158,12 @@ from glasses_spark.training.worker.steps import Steps
 from glasses_spark import import_keras
 spec, form, x, y, weight = pickle.loads(bytes.fromhex(sys.argv[1]))
 keras = import_keras()
-print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format())
+def show():
+    config = keras.config
+    print(config.floatx(), config.epsilon(), config.image_data_format(), config.dtype_policy().name)
+show()
 steps = Steps(spec, form)
-print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format())
+show()
 print(round(steps.states.results(steps.evaluate(x, y, weight))["loss"], 5))
 """
 
@@ -182,8 +185,8 @@ def test_a_worker_computes_with_the_settings_of_the_driver(tmp_path: Path) -> No
     sent = pickle.dumps((spec, form, x, y, weight)).hex()
     process = run(WORKER, sent, **home(tmp_path, CHANNELS_FIRST))
     assert process.stdout.splitlines() == [
-        "float64 0.25 channels_first",
-        "float32 0.125 channels_last",
+        "float64 0.25 channels_first float64",
+        "float32 0.125 channels_last float32",
         f"{-np.log(0.125):.5f}",
     ], process.stderr
 
@@ -222,7 +225,10 @@ def test_the_settings_of_the_driver_are_those_of_the_process() -> None:
     keras = import_keras()
     keras.config.set_epsilon(0.25)
     keras.config.set_image_data_format("channels_first")
-    assert KerasDefaults.of_this_process() == KerasDefaults("float32", 0.25, "channels_first")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    assert KerasDefaults.of_this_process() == KerasDefaults(
+        "float32", 0.25, "channels_first", "mixed_bfloat16"
+    )
 
 
 @pytest.mark.usefixtures("_defaults")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from glasses_spark import GlassesEstimator, build_estimator
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.schedule import epoch_order
@@ -70,7 +72,7 @@ def spec_of(model: Any) -> ModelSpec:
         optimizer_state=OptimizerState.of(model.optimizer, model.trainable_weights),
         frozen=frozen_weights(model),
         weighted_metrics=tuple(compiled["weighted_metrics"] or ()),
-        floatx=keras.config.floatx(),
+        **asdict(KerasDefaults.of_this_process()),
     )
 
 

@@ -36,11 +36,14 @@ class KerasDefaults:
         floatx: Floating-point type of losses, metrics and layers without one of their own.
         epsilon: Smallest number by which Keras divides and of which it takes logarithms.
         image_data_format: ``channels_last`` or ``channels_first``.
+        dtype_policy: Name of the policy of layers that are made without one, such as those
+            within a custom layer.
     """
 
-    floatx: str = "float32"
+    floatx: str = FLOAT_TYPES[0]
     epsilon: float = EPSILON
     image_data_format: str = CHANNELS_LAST
+    dtype_policy: str = FLOAT_TYPES[0]
 
     @classmethod
     def of_this_process(cls) -> KerasDefaults:
@@ -58,7 +61,8 @@ class KerasDefaults:
                 f'{floatx}. Call keras.config.set_floatx("float32"), or change "floatx" in '
                 f"{keras_file()}"
             )
-        return cls(floatx, config.epsilon(), config.image_data_format())
+        policy = config.dtype_policy().name
+        return cls(floatx, config.epsilon(), config.image_data_format(), policy)
 
     def apply(self) -> None:
         """Set them in this process, which has imported Keras."""
@@ -67,6 +71,7 @@ class KerasDefaults:
         config.set_floatx(self.floatx)
         config.set_epsilon(self.epsilon)
         config.set_image_data_format(self.image_data_format)
+        config.set_dtype_policy(self.dtype_policy)
 
 
 def keras_file(environment: Mapping[str, str] = os.environ) -> Path:

@@ -38,6 +38,7 @@ class ModelSpec:
         floatx: Keras' floating-point type, in which losses are computed.
         epsilon: Keras' epsilon.
         image_data_format: Keras' default order of the dimensions of an image.
+        dtype_policy: Name of Keras' default policy of layers.
         precision: Number format in which the model computes: ``float32``, which leaves
             the model as it is, or ``bfloat16``.
         cpu_kernels: How a worker computes convolutions on a CPU: ``keras`` or ``auto``.
@@ -56,6 +57,7 @@ class ModelSpec:
     floatx: str = "float32"
     epsilon: float = EPSILON
     image_data_format: str = CHANNELS_LAST
+    dtype_policy: str = FLOAT32
     precision: str = FLOAT32
     cpu_kernels: str = KERAS_KERNELS
     weighted_metrics: Sequence[Any] = ()
@@ -71,7 +73,7 @@ class ModelSpec:
             ValueError: Keras cannot build the model.
         """
         keras = import_keras()
-        KerasDefaults(self.floatx, self.epsilon, self.image_data_format).apply()
+        KerasDefaults(self.floatx, self.epsilon, self.image_data_format, self.dtype_policy).apply()
         if self.archive is None:
             model = build_from_config(self.config, self.custom_objects)
         else:

@@ -85,6 +85,7 @@ def histories(
         weights=weights,
         validation=validation,
         metric_rules=rules,
+        labels=outputs,
     )
     schedule = Schedule("synchronous", frequency, EPOCHS, BATCH, (ROWS,), (9,))
     ours = [epoch_record(epoch, states, schedule).metrics for epoch in totals]

@@ -27,6 +27,7 @@ from tests.training.worker.threaded_fit import OPTIMIZERS, SEED, fit
 def _float64() -> Iterator[None]:
     """Let Keras compute losses in float64; by default it does so in float32."""
     keras = import_keras()
+    keras.config.dtype_policy()  # float32: Keras fixes it at its first use
     keras.config.set_floatx("float64")
     yield
     keras.config.set_floatx("float32")

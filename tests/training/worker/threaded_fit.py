@@ -49,6 +49,7 @@ def fit(
     weights: Any = None,
     validation: tuple[Any, ...] = (),
     metric_rules: MetricRules = DEFAULT_RULES,
+    labels: int = 1,
 ) -> tuple[list[EpochTotals], MetricStates]:
     """Fit a model in place.
 
@@ -66,6 +67,7 @@ def fit(
         validation: Features, labels and, optionally, weights of validation rows, which the
             first worker gets.
         metric_rules: See `Assignment`.
+        labels: Numbers in a label.
 
     Returns:
         Totals of each epoch, and the metrics that the states in them belong to.
@@ -73,7 +75,7 @@ def fit(
     rows = shares or share(len(x), workers)
     validation_rows = (len(validation[0]) if validation else 0, *(0,) * (workers - 1))
     schedule = Schedule(mode, frequency, epochs, batch_size, rows, validation_rows)
-    form = row_format(features=x.shape[1], feature_dtype=str(x.dtype), labels=y.shape[1])
+    form = row_format(features=x.shape[1], feature_dtype=str(x.dtype), labels=labels)
     states = MetricStates(model, form)
     shared_weights = SharedWeights(model, workers=workers, uses_gradients=frequency == "batch")
     coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
@@ -87,7 +89,7 @@ def fit(
             layout=shared_weights.layout,
             schedule=schedule,
             row_format=form,
-            label_code=LabelCode(None, y.shape[1]),
+            label_code=LabelCode(None, labels),
             address=ServerAddress(LOOPBACK, server.port, worker_credentials, 30.0, 5.0),
             seed=SEED,
             threads=1,
