@@ -128,6 +128,17 @@ def test_other_outputs_are_refused_by_name(
         evaluate(frame(spark, [0.0], [outputs], kind))
 
 
+@pytest.mark.parametrize("outputs", [[0.8], [0.2, 0.8]])
+@pytest.mark.parametrize(("label", "shown"), [(5.0, "5"), (0.5, "0.5"), (float("nan"), "nan")])
+def test_a_label_of_no_class_is_shown(
+    spark: SparkSession, outputs: list[float], label: float, shown: str
+) -> None:
+    with pytest.raises(
+        ScoringError, match=rf"labels 0.0 or 1.0, found 1 of 2 .*, such as {shown}$"
+    ):
+        evaluate(frame(spark, [1.0, label], [outputs, outputs]))
+
+
 def test_one_of_the_numbers_of_a_regression_can_be_selected(spark: SparkSession) -> None:
     rows = frame(spark, [0.0, 1.0], [[0.5, 9.0], [1.5, 9.0]], "numbers")
     first = rows.withColumn("prediction", rows.prediction[0])

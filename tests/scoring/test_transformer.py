@@ -12,8 +12,9 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark import GlassesModel, load_ml_transformer
+from glasses_spark import GlassesModel, evaluate, load_ml_transformer
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime.keras import import_keras
 from tests.training.tiny import FEATURES, separable, tiny_model
 
 # The tests need TensorFlow in Spark's Python workers.
@@ -268,3 +269,32 @@ def test_a_row_of_another_length_is_an_error(spark: SparkSession, keras_model: A
     frame = spark.createDataFrame([([0.0, 1.0],)], "features array<double>")
     with pytest.raises(Exception, match="expected 6 numbers in every row"):
         fitted(keras_model).transform(frame).collect()
+
+
+@pytest.mark.parametrize(
+    ("activation", "kind", "size"),
+    [("softmax", "probabilities", 3), ("sigmoid", "probabilities", 1), (None, "unknown", 1)],
+)
+def test_a_model_that_does_not_know_its_loss_predicts_what_its_activation_gives(
+    frame: DataFrame, activation: str | None, kind: str, size: int
+) -> None:
+    keras = import_keras()
+    layers = [keras.Input((FEATURES,)), keras.layers.Dense(size, activation=activation)]
+    scored = fitted(keras.Sequential(layers)).transform(frame)
+
+    metadata = scored.schema["prediction"].metadata["glasses_spark"]
+    assert kind in metadata["prediction_kind"]
+    assert metadata["prediction_size"] == size
+    if kind == "unknown":
+        with pytest.raises(ScoringError, match="found outputs of an unknown loss"):
+            evaluate(scored)
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "logits"])
+def test_predictions_and_logits_come_from_one_pass_of_the_model(
+    frame: DataFrame, keras_model: Any, kind: str
+) -> None:
+    model = fitted(keras_model, rawPredictionCol="raw").set_prediction_kind(kind)
+    plan = model.transform(frame)._jdf.queryExecution().executedPlan().toString()
+    assert plan.count("ArrowEvalPython") == 1
+    assert plan.count("score(") == 1

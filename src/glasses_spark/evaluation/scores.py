@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -233,7 +234,13 @@ def _single(table: Any) -> dict[str, Scores]:
         "probabilities": (probability >= 0) & (probability <= 1),
         "logits": np.isfinite(logit),
     }
-    _require_usable(len(label), {of: int((~good).sum()) for of, good in usable.items()})
+    invalid = {of: ~good for of, good in usable.items()}
+    values = {"labels": label, "predictions": total, "probabilities": probability, "logits": logit}
+    _require_usable(
+        len(label),
+        {of: int(wrong.sum()) for of, wrong in invalid.items()},
+        {of: values[of][wrong][0] for of, wrong in invalid.items() if wrong.any()},
+    )
     return {
         name: scores_of(label[rows], probability[rows], logit[rows])
         for name, rows in _rows_by_part(table).items()
@@ -286,12 +293,15 @@ def _rows_by_part(table: Any) -> dict[str, Any]:
     return {name: indices == names.index(name) for name in order}
 
 
-def _require_usable(rows: int, invalid: dict[str, int]) -> None:
+def _require_usable(
+    rows: int, invalid: Mapping[str, int], examples: Mapping[str, float] | None = None
+) -> None:
     if rows == 0:
         raise ScoringError("cannot evaluate: expected at least one prediction, found none")
     for name, expectation in _EXPECTED.items():
         if invalid[name]:
+            example = f", such as {examples[name]:g}" if examples else ""
             raise ScoringError(
                 f"cannot evaluate: expected all {name} {expectation}, "
-                f"found {invalid[name]} of {rows} null, NaN or out of range"
+                f"found {invalid[name]} of {rows} null, NaN or out of range{example}"
             )
