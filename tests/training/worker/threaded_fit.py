@@ -123,5 +123,5 @@ def fit(
             task.result()
     coordinator.refresh()
     coordinator.write_to_model()
-    weights.finish()
+    shared_weights.finish()
     return totals, states
