@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from pyspark import Broadcast, SparkContext, keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasRawPredictionCol
 from pyspark.ml.util import (
-    DefaultParamsReader,
-    DefaultParamsWriter,
     MLReadable,
     MLReader,
     MLWritable,
@@ -29,7 +24,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from glasses_spark.columns import PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
-from glasses_spark.runtime.elephas import ElephasTransformer, ModelType, ModelTypeEncoder, as_enum
+from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
@@ -46,19 +41,15 @@ from glasses_spark.scoring.prediction_kind import (
     kind_without_loss,
 )
 from glasses_spark.scoring.predictor import TrainedModel
-from glasses_spark.scoring.storage import (
-    digest,
-    read_archive,
-    read_metadata,
-    read_weights,
-    write_archive,
-    write_metadata,
-    write_weights,
+from glasses_spark.scoring.saved_model import (
+    ELEPHAS_SUFFIXES,
+    ModelReader,
+    ModelWriter,
+    load_ml_transformer,
+    save_h5,
 )
+from glasses_spark.scoring.storage import digest
 from glasses_spark.scoring.udf import scoring_function
-
-# Files with these suffixes have Elephas' own format; any other path is a Spark ML folder.
-ELEPHAS_SUFFIXES: Final = (".h5", ".hdf5")
 
 # Rows in one call of the model, unless `inference_batch_size` is set.
 INFERENCE_BATCH: Final = 256
@@ -204,21 +195,16 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
                 f"{path}: an HDF5 file can only be saved to a local disk. Use a local path, or a "
                 "folder without this suffix, which may be at any URI"
             )
-        with h5py.File(path, mode="w") as file:
-            config = {"class_name": type(self).__name__, "config": self.get_config()}
-            file.attrs["distributed_config"] = json.dumps(config, cls=ModelTypeEncoder)
-            file.attrs["history"] = json.dumps(self.history)
-            for index, array in enumerate(getattr(self, "weights", [])):
-                file.create_dataset(f"weights/{index:05d}", data=array)
+        save_h5(self, path)
 
     def write(self) -> MLWriter:
         """Return a writer of Spark ML folders, also used by ``PipelineModel``."""
-        return _ModelWriter(self)
+        return ModelWriter(self)
 
     @classmethod
     def read(cls) -> MLReader[Any]:
         """Return a reader of Spark ML folders."""
-        return _ModelReader()
+        return ModelReader()
 
     @classmethod
     def load(cls, path: str) -> GlassesModel:
@@ -340,68 +326,3 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
 
 def _count(weights: Sequence[Any]) -> int:
     return sum(int(np.size(array)) for array in weights)
-
-
-def load_ml_transformer(file_name: str) -> GlassesModel:
-    """Load a model from an ``.h5`` file, saved by this library or by Elephas.
-
-    Args:
-        file_name: Path of the file.
-
-    Raises:
-        ScoringError: The file is missing or contains no model.
-    """
-    if not Path(file_name).is_file():
-        raise ScoringError(f"{file_name}: expected a saved model, but the file does not exist")
-    with h5py.File(file_name, mode="r") as file:
-        stored = file.attrs.get("distributed_config")
-        if stored is None:
-            raise ScoringError(
-                f"{file_name}: expected a model saved by Elephas, found HDF5 of another kind"
-            )
-        config = json.loads(stored, object_hook=as_enum)["config"]
-        history = json.loads(file.attrs.get("history", "[]"))
-        weights = [np.asarray(weight) for weight in config.pop("weights", [])]
-        if "weights" in file:
-            weights = [file["weights"][name][()] for name in sorted(file["weights"])]
-    # Elephas writes all parameters; null stands for a parameter that is not set.
-    config = {name: value for name, value in config.items() if value is not None}
-    if weights:
-        config["weights"] = weights
-    return GlassesModel(history=history, **config)
-
-
-class _ModelWriter(MLWriter):
-    def __init__(self, model: GlassesModel) -> None:
-        super().__init__()
-        self._model = model
-
-    def saveImpl(self, path: str) -> None:
-        model = self._model
-        stage = model.copy()
-        # JSON cannot hold functions and classes; users set them again after loading.
-        stage.clear(stage.custom_objects)
-        model_type = getattr(model, "model_type", None)
-        extra = {
-            "model_type": model_type.name if model_type else None,
-            "history": json.dumps(model.history),
-        }
-        metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession, extra)
-        write_metadata(self.sparkSession, f"{path}/metadata", metadata)
-        write_weights(self.sparkSession, f"{path}/weights", model._trained().weights)
-        if model.archive is not None:
-            write_archive(self.sparkSession, f"{path}/archive", model.archive)
-
-
-class _ModelReader(MLReader[GlassesModel]):
-    def load(self, path: str) -> GlassesModel:
-        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
-        model = GlassesModel(
-            weights=read_weights(self.sparkSession, f"{path}/weights"),
-            archive=read_archive(self.sparkSession, f"{path}/archive"),
-            history=json.loads(metadata.get("history", "[]")),
-            model_type=ModelType[metadata["model_type"]] if metadata.get("model_type") else None,
-        )
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model

@@ -24,6 +24,7 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
@@ -32,7 +33,7 @@ from glasses_spark.scoring.storage import (
     write_metadata,
     write_weights,
 )
-from glasses_spark.scoring.transformer import ELEPHAS_SUFFIXES, GlassesModel
+from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.model_checks import (
