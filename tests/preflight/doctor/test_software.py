@@ -21,7 +21,6 @@ from glasses_spark.preflight.doctor.software import (
     check_extras,
     check_import,
     check_java,
-    check_keras_settings,
     check_opencv,
     check_packages,
     check_pairs,
@@ -206,25 +205,3 @@ def test_a_missing_interface_of_elephas_fails_by_name(
     assert not check.ok
     assert check.found.startswith(missing)
     assert check.advice == REINSTALL
-
-
-@pytest.mark.parametrize(
-    ("contents", "verdict", "summary"),
-    [
-        ("", OK, "tensorflow, float32, channels_last"),
-        ('{"image_data_format": "channels_first"}', OK, "tensorflow, float32, channels_first"),
-        ('{"floatx": "float64"}', OK, "tensorflow, float64, channels_last"),
-        ('{"floatx": "float16"}', FAILED, "tensorflow, float16, channels_last"),
-        ('{"backend": "jax"}', FAILED, "got the backend 'jax' from"),
-        ('{"epsilon": "small"}', FAILED, "epsilon: expected a number"),
-    ],
-)
-def test_the_settings_of_keras_are_checked(
-    tmp_path: Path, contents: str, verdict: str, summary: str
-) -> None:
-    (tmp_path / "keras.json").write_text(contents)
-    check = check_keras_settings({"KERAS_HOME": str(tmp_path)})
-    assert check.verdict == verdict
-    assert summary in check.found
-    assert str(tmp_path) in check.found
-    assert bool(check.advice) is (verdict == FAILED)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,16 +13,9 @@ from typing import Final
 
 from glasses_spark.errors import SetupError
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, pass_or_fail
+from glasses_spark.preflight.doctor.keras_settings import check_keras_settings
 from glasses_spark.runtime.java import WANTED as WANTED_JAVA
 from glasses_spark.runtime.java import find_java
-from glasses_spark.runtime.keras_settings import (
-    FLOAT_TYPES,
-    TENSORFLOW,
-    KerasDefaults,
-    keras_file,
-    read_keras_file,
-    require_tensorflow,
-)
 
 # Package, lowest accepted version, first rejected version. A test compares them with
 # pyproject.toml.
@@ -233,33 +225,6 @@ def check_opencv(version_of: VersionOf = importlib.metadata.version) -> Check:
     loaded = check_import("OpenCV", "import cv2")
     package = installed[0] if installed and loaded.ok else loaded.found
     return Check("OpenCV", loaded.verdict, package, wanted, loaded.advice)
-
-
-def check_keras_settings(environment: Mapping[str, str] = os.environ) -> Check:
-    """Check the backend and the number format that Keras gets from its file and the environment.
-
-    Args:
-        environment: The environment variables.
-    """
-    name, path = "Keras settings", keras_file(environment)
-    wanted = f"{TENSORFLOW} with {' or '.join(FLOAT_TYPES)}"
-    try:
-        require_tensorflow(environment)
-        settings = read_keras_file(environment)
-    except SetupError as error:
-        advice = "Correct or delete the file, or set the variable"
-        return Check(name, FAILED, str(error), wanted, advice)
-    defaults = KerasDefaults(
-        **{key: value for key, value in settings.items() if key in KerasDefaults.__match_args__}
-    )
-    summary = f"{TENSORFLOW}, {defaults.floatx}, {defaults.image_data_format} ({path})"
-    return pass_or_fail(
-        name,
-        defaults.floatx in FLOAT_TYPES,
-        summary,
-        wanted,
-        f'Change "floatx" in {path} to "float32"',
-    )
 
 
 def check_elephas(folder: Path | None = None) -> Check:
