@@ -75,6 +75,18 @@ def test_loss_metrics_and_optimizer_are_those_of_the_compiled_model() -> None:
     assert estimator.get_optimizer_config()["config"]["learning_rate"] == 0.5
 
 
+def test_weighted_metrics_are_those_of_the_compiled_model_or_given() -> None:
+    model = tiny_model()
+    model.compile(loss="mse", metrics=["mae"], weighted_metrics=["accuracy"])
+    estimator = tiny_estimator(model=model)
+    assert estimator.getOrDefault("weighted_metrics") == ["accuracy"]
+    _, spec = estimator._build()
+    assert (spec.metrics, spec.weighted_metrics) == (("mae",), ("accuracy",))
+    assert tiny_estimator().getOrDefault("weighted_metrics") == []
+    given = tiny_estimator(model=model, weighted_metrics=["mse"])
+    assert given.getOrDefault("weighted_metrics") == ["mse"]
+
+
 def test_a_model_without_a_loss_is_refused() -> None:
     keras = import_keras()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

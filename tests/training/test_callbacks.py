@@ -108,6 +108,21 @@ def test_early_stopping_restores_the_best_weights(frame: DataFrame) -> None:
 
 
 @pytest.mark.slow
+def test_early_stopping_watches_the_mean_of_a_metric_by_class(frame: DataFrame) -> None:
+    keras = import_keras()
+    model = tiny_model(
+        optimizer=keras.optimizers.SGD(0.0), metrics=[keras.metrics.F1Score(threshold=0.5)]
+    )
+    stopping = keras.callbacks.EarlyStopping("f1_score", patience=1)
+    fitted = tiny_estimator(model=model, mode="synchronous", epochs=5, callbacks=[stopping]).fit(
+        frame
+    )
+    assert len(fitted.history) == 2  # the weights do not change, so it does not improve
+    first = fitted.history[0]
+    assert first["f1_score"] == first["f1_score_0"] > 0
+
+
+@pytest.mark.slow
 def test_the_loggers_of_keras_log_each_epoch(frame: DataFrame, tmp_path: Path) -> None:
     callbacks = import_keras().callbacks
     fitted = tiny_estimator(
@@ -127,6 +142,7 @@ def test_the_loggers_of_keras_log_each_epoch(frame: DataFrame, tmp_path: Path) -
         logged = [float(line[name]) for line in lines]
         assert logged == pytest.approx([epoch[name] for epoch in fitted.history])
     rates = [float(line["learning_rate"]) for line in lines]
+    assert rates == [epoch["learning_rate"] for epoch in fitted.history]
     assert rates[0] == 20.0
     assert rates[-1] < 20.0  # reduced on the plateau
     events = [path.stat().st_size for path in (tmp_path / "board").rglob("events.*")]

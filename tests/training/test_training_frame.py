@@ -35,6 +35,14 @@ def test_class_weights_multiply_the_weights_of_the_rows(numbers: DataFrame) -> N
     assert {(row.target[0], row.weight) for row in rows} == {(0.0, 0.5), (1.0, 1.5)}
 
 
+def test_class_weights_do_not_count_in_validation_rows(numbers: DataFrame) -> None:
+    columns = Columns(features="features", label="label", weight="w", validation="held_out")
+    settings = FitSettings(class_weight={1.0: 3.0})  # type: ignore[dict-item]
+    rows = select(numbers, columns, settings).where("validation")
+    found = rows.select("target", "weight").distinct().collect()
+    assert {(row.target[0], row.weight) for row in found} == {(0.0, 0.5), (1.0, 0.5)}
+
+
 def test_a_validation_column_marks_the_validation_rows(numbers: DataFrame) -> None:
     columns = Columns(features="features", label="label", validation="held_out")
     rows = select(numbers, columns, FitSettings(validation_split=0.5))
