@@ -70,7 +70,7 @@ def test_training_continues_from_the_state_of_the_optimizer_also_after_loading(
 ) -> None:
     keras = import_keras()
     iterations: list[int] = []
-    watch = keras.callbacks.LambdaCallback(
+    watch: Any = keras.callbacks.LambdaCallback(
         on_train_end=lambda _: iterations.append(int(watch.model.optimizer.iterations))
     )
     settings = {"mode": "synchronous", "frequency": frequency, "num_workers": 1, "epochs": 1}
