@@ -184,3 +184,22 @@ def test_early_stopping_is_a_param(frame: DataFrame) -> None:
     (fitted,) = estimator.fit(frame, [{estimator.early_stopping: 2}])
     losses = [epoch["val_loss"] for epoch in fitted.history]
     assert len(losses) == int(np.argmin(losses)) + 3 < 40
+
+
+@pytest.mark.slow
+def test_a_moving_average_is_the_result_and_callbacks_see_it_at_the_end(frame: DataFrame) -> None:
+    keras = import_keras()
+    weights: list[Any] = []
+    callbacks: list[Any] = [
+        keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: weights.append(model_of(callbacks).get_weights()),
+            on_train_end=lambda logs: weights.append(model_of(callbacks).get_weights()),
+        ),
+    ]
+    model = tiny_model(optimizer=keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9))
+    fitted = tiny_estimator(
+        model=model, mode="synchronous", frequency="batch", callbacks=callbacks
+    ).fit(frame)
+    _, last, averaged = weights
+    assert all(np.array_equal(a, b) for a, b in zip(fitted.weights, averaged, strict=True))
+    assert np.abs(last[0] - averaged[0]).max() > 1e-3

@@ -28,7 +28,7 @@ from tests.training.optimizer_cases import (
     optimizer_classes,
     schedule,
 )
-from tests.training.tiny import FEATURES, glorot
+from tests.training.tiny import FEATURES, glorot, tiny_estimator, tiny_model
 
 STEPS = 5
 
@@ -176,7 +176,8 @@ def test_weights_excluded_from_weight_decay_do_not_decay(name: str, by: str) -> 
     assert_alike(ours, plain, before, tolerance=1e-6)
 
 
-def test_an_optimizer_of_a_user_trains_as_in_keras() -> None:
+def halving() -> Any:
+    """Return an optimizer class of a user."""
     keras = import_keras()
 
     class Halving(keras.optimizers.Optimizer):  # type: ignore[name-defined]
@@ -196,7 +197,21 @@ def test_an_optimizer_of_a_user_trains_as_in_keras() -> None:
             self.assign(total, total / self.factor + gradient)
             self.assign_sub(variable, learning_rate * total)
 
-    check_in_driver(lambda: Halving(factor=4.0))
+    return Halving
+
+
+def test_an_optimizer_of_a_user_trains_as_in_keras() -> None:
+    kind = halving()
+    check_in_driver(lambda: kind(factor=4.0))
+
+
+def test_an_optimizer_that_workers_cannot_rebuild_is_refused() -> None:
+    model = tiny_model(optimizer=halving()(factor=4.0))
+    with pytest.raises(TrainingError, match="Halving: its get_config leaves out factor"):
+        tiny_estimator(model=model)
+    model = tiny_model(optimizer=import_keras().optimizers.SGD(lambda: 0.1))
+    with pytest.raises(TrainingError, match="its learning rate is a function"):
+        tiny_estimator(model=model)
 
 
 def test_a_weight_without_gradient_does_not_decay() -> None:

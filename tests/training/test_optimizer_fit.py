@@ -12,7 +12,7 @@ from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.optimizers import optimizer_of
 from glasses_spark.training.weights import layout_of, read_vector
 from tests.training.optimizer_cases import multi_optimizer
-from tests.training.test_optimizer_conformance import assert_alike
+from tests.training.test_optimizer_conformance import assert_alike, embedding
 from tests.training.tiny import global_batches, separable, tiny_model
 from tests.training.worker.threaded_fit import SEED, fit
 
@@ -31,6 +31,10 @@ def compare(make: Any, *, frequency: str, used: bool = False, built: bool = Fals
     if used:
         for model in (ours, plain):
             model.train_on_batch(x, y)
+    compare_on(x, y, ours, plain, frequency=frequency)
+
+
+def compare_on(x: Any, y: Any, ours: Any, plain: Any, *, frequency: str) -> None:
     before = read_vector(plain, layout_of(plain))
     fit(ours, x, y, workers=1, frequency=frequency, epochs=EPOCHS, batch_size=BATCH)
     for epoch in range(EPOCHS):
@@ -95,3 +99,13 @@ def test_weights_excluded_from_weight_decay(frequency: str) -> None:
         return optimizer
 
     compare(make, frequency=frequency)
+
+
+@pytest.mark.parametrize(("name", "frequency"), [("sgd", "batch"), ("adam", "epoch")])
+def test_rows_of_an_embedding(name: str, frequency: str) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.integers(0, 5, (ROWS, 3)).astype(np.float32)
+    y = generator.integers(0, 2, (ROWS, 1)).astype(float)
+    ours, plain = (embedding(name) for _ in range(2))
+    plain.set_weights(ours.get_weights())
+    compare_on(x, y, ours, plain, frequency=frequency)

@@ -14,7 +14,11 @@ from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.custom_objects import find_custom_objects
 from glasses_spark.training.estimator import GlassesEstimator
 from glasses_spark.training.model_checks import pack_exactly, require_supported_model
-from glasses_spark.training.optimizers import OptimizerState, blank_copy
+from glasses_spark.training.optimizers import (
+    OptimizerState,
+    blank_copy,
+    require_complete_config,
+)
 
 
 def build_estimator(
@@ -171,7 +175,9 @@ def _parted(optimizer: Any, model: Any) -> tuple[Any, OptimizerState]:
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer, OptimizerState()
     state = OptimizerState.of(optimizer, model.trainable_weights)
-    return keras.optimizers.serialize(blank_copy(optimizer)), state
+    blank = blank_copy(optimizer)
+    require_complete_config(blank)
+    return keras.optimizers.serialize(blank), state
 
 
 def _compile_settings(model: Any) -> Mapping[str, Any]:

@@ -183,22 +183,56 @@ def blank_copy(optimizer: Any) -> Any:
         )
     if isinstance(optimizer, keras.MultiOptimizer):
         return _copy_of_several(optimizer)
-    config = copy.deepcopy(optimizer.get_config())
-    rate = optimizer._learning_rate
-    # Schedules and functions have no state. Keras could not rebuild those of the user's.
-    if callable(rate):
-        config["learning_rate"] = _ANY_RATE
     try:
-        blank = type(optimizer).from_config(config)
+        blank = _rebuilt(optimizer)
     except Exception as error:
         raise TrainingError(
             f"optimizer {name_of(optimizer)} cannot be built from its get_config(): "
             f"{first_line(error)}. Return all arguments of the constructor from get_config"
         ) from error
-    if callable(rate):
-        blank.learning_rate = rate
+    if callable(optimizer._learning_rate):
+        blank.learning_rate = optimizer._learning_rate
     _copy_attributes(optimizer, blank)
     return blank
+
+
+def _rebuilt(optimizer: Any) -> Any:
+    """Return an optimizer built from the config, with any rate for a schedule or a function."""
+    config = copy.deepcopy(optimizer.get_config())
+    # They have no state. Keras could not rebuild those of the user's.
+    if callable(optimizer._learning_rate):
+        config["learning_rate"] = _ANY_RATE
+    return type(optimizer).from_config(config)
+
+
+def require_complete_config(optimizer: Any) -> None:
+    """Refuse an optimizer whose ``get_config`` leaves out a setting, which workers would lose.
+
+    Raises:
+        TrainingError: One of its attributes differs in an optimizer built from the config, or
+            its learning rate is a function.
+    """
+    keras = import_keras()
+    for leaf in leaf_optimizers(optimizer):
+        kinds = (keras.Variable, keras.optimizers.schedules.LearningRateSchedule)
+        if not isinstance(leaf._learning_rate, kinds):
+            raise TrainingError(
+                f"optimizer {name_of(leaf)}: its learning rate is a function, which workers cannot "
+                "rebuild. Use a keras.optimizers.schedules.LearningRateSchedule"
+            )
+        rebuilt = vars(_rebuilt(leaf))
+        settings = {name: value for name, value in vars(leaf).items() if _is_setting(name, value)}
+        absent = object()
+        lost = [
+            name
+            for name, value in settings.items()
+            if not _are_equal(value, rebuilt.get(name, absent))
+        ]
+        if lost:
+            raise TrainingError(
+                f"optimizer {name_of(leaf)}: its get_config leaves out {', '.join(lost)}. Return "
+                "all arguments of the constructor from it"
+            )
 
 
 def _copy_of_several(optimizer: Any) -> Any:
@@ -223,12 +257,10 @@ def _copy_of_several(optimizer: Any) -> Any:
 
 def _copy_attributes(optimizer: Any, blank: Any) -> None:
     for name, value in vars(optimizer).items():
-        if name in _BOOKKEEPING or name.startswith(_BOOKKEEPING_PREFIXES):
-            continue
-        if _is_plain(value):
+        if _is_setting(name, value):
             # Not by setattr, with which Keras would wrap lists and dictionaries.
             vars(blank)[name] = value
-        elif name not in vars(blank) and not _is_slot(value):
+        elif not (_is_bookkeeping(name) or name in vars(blank) or _is_slot(value)):
             raise TrainingError(
                 f"optimizer {name_of(optimizer)}: its attribute {name!r} ({type(value).__name__}) "
                 "is neither in get_config nor a plain value. Create it in the constructor"
@@ -238,6 +270,18 @@ def _copy_attributes(optimizer: Any, blank: Any) -> None:
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message."""
     return str(error).strip().split("\n")[0]
+
+
+def _is_bookkeeping(name: str) -> bool:
+    return name in _BOOKKEEPING or name.startswith(_BOOKKEEPING_PREFIXES)
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    return not _is_bookkeeping(name) and _is_plain(value)
+
+
+def _are_equal(value: Any, other: Any) -> bool:
+    return value is other or (type(value) is type(other) and bool(np.all(value == other)))
 
 
 def _is_plain(value: Any) -> bool:

@@ -75,11 +75,11 @@ class Trainer:
         settings: FitSettings,
         callbacks: Sequence[Any] = (),
     ) -> None:
-        require_supported_optimizer(model, settings.frequency)
         if not model.trainable_weights:
             raise TrainingError(
                 "expected a model with trainable weights, got one whose layers are all frozen"
             )
+        require_supported_optimizer(model, settings.frequency)
         self._model = model
         self._spec = spec
         self._settings = settings

@@ -114,3 +114,13 @@ def test_two_fits_at_the_same_time_are_independent() -> None:
         b.join()
         a.push(0, 0, rows=4, update=first.ones(), metric_state=STATE)
     assert (first.weights.version, second.weights.version) == (1, 0)
+
+
+def test_a_part_that_the_state_of_the_optimizer_does_not_have_is_refused(fit: ServedFit) -> None:
+    with fit.client() as client:
+        client.join()
+        # The iterations, and two moments for each weight.
+        for part in range(3):
+            client.send_optimizer_state(part, fit.ones())
+        with pytest.raises(WorkerError, match="part: expected a number below 3, got 3"):
+            client.send_optimizer_state(3, fit.ones())

@@ -32,6 +32,10 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     # These use whole tensors, so they cannot work on the model as one vector.
     "clipnorm": {"class_name": "Adam", "config": {"learning_rate": 0.02, "clipnorm": 0.05}},
     "adafactor": {"class_name": "Adafactor", "config": {"learning_rate": 0.02}},
+    "average": {
+        "class_name": "Nadam",
+        "config": {"learning_rate": 0.02, "use_ema": True, "gradient_accumulation_steps": 2},
+    },
 }
 
 
