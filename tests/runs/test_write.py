@@ -102,6 +102,6 @@ def test_a_run_without_the_report_extra_is_complete_except_for_the_report(
         if record.name == "glasses_spark.runs.write"
     ]
     assert message == (
-        f"report.html skipped: the report needs the package {package}, which is not installed. "
+        f"report.html skipped: an HTML report needs the package {package}, which is not installed. "
         'Install it: pip install "glasses-spark[report]"'
     )

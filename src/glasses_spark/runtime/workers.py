@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime import native_stderr
 from glasses_spark.runtime.gpu import NO_DEVICE, RESOURCE, VISIBLE
-from glasses_spark.runtime.keras_settings import BACKEND_VARIABLE, TENSORFLOW
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.runtime.master import is_local
 from glasses_spark.runtime.python_workers.fork_server import (
@@ -67,6 +66,10 @@ def training_variables(context: SparkContext, threads: int) -> dict[str, str]:
         context: The running Spark.
         threads: As for ``worker_environment``.
     """
+    # Not at the top: a daemon imports this module before it drops Spark's archives from its
+    # path, and dataclasses, which that module needs, imports `copy`, which searches them all.
+    from glasses_spark.runtime.keras_settings import BACKEND_VARIABLE, TENSORFLOW
+
     settings = {
         THREADS_VARIABLE: str(threads),
         "TF_CPP_MIN_LOG_LEVEL": "3",
