@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.conformance.compare import GOOD, IS_CLOSE, IS_EXACT, Verdict
+from tests.conformance.compare import GOOD, IS_CLOSE, IS_EXACT, NOT_RUN, Verdict
 from tests.conformance.run import all_groups, judge, share_of
 from tests.conformance.table import known_differences, recorded, spoilers
 from tests.paths import ROOT
@@ -71,6 +71,6 @@ def problems_of(case: str, verdict: Verdict, known: dict[str, str], page: str | 
     if verdict.kind not in GOOD and case not in known:
         return [text]
     same = {verdict.kind, page} <= {IS_EXACT, IS_CLOSE} or verdict.kind == page
-    if same or case in known:
+    if same or case in known or page == NOT_RUN:
         return []
     return [f"{text}, the page says {page}. Run python -m tests.conformance.table"]

@@ -37,6 +37,7 @@ IS_RANDOM: Final = "random"
 IS_ILLEGAL: Final = "not in Keras"
 DIFFERS: Final = "differs"
 FAILS: Final = "fails"
+NOT_RUN: Final = "not run"
 GOOD: Final = frozenset([IS_EXACT, IS_CLOSE, IS_REFUSED, IS_RANDOM, IS_ILLEGAL])
 
 
@@ -295,4 +296,4 @@ def _line(error: BaseException) -> str:
     telling = [line for line in lines if line and not re.match(_WHERE, line)]
     name = "" if isinstance(error, RefusedError) else f"{type(error).__name__}: "
     text = f"{name}{' '.join(telling[:2])}".replace("|", "/")
-    return re.sub(r"worker 0 on \S+ process \d+: |0x[0-9a-f]+|/tmp/\S+", "", text)[:240]
+    return re.sub(r"worker 0 on \S+ process \d+: |0x[0-9a-f]+|/tmp/\S+|\x1b\[\d*m", "", text)[:240]

@@ -56,7 +56,8 @@ def judge(group: Group) -> dict[str, Verdict]:
         return {group[0].id: _single(group[0], result)}
     if isinstance(result, Difference):
         verdicts = _of_each(group, result)
-        if all(verdict.kind in GOOD for verdict in verdicts.values()):
+        # Metrics do not change one another, other cases do.
+        if group[0].part == "metrics" or all(v.kind in GOOD for v in verdicts.values()):
             return verdicts
     # Some of them spoil the model: find them by halves.
     middle = len(group) // 2

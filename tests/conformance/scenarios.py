@@ -25,6 +25,7 @@ SHAPES: Final = {
     "film3d": (3, 4, 4, 4, 2),
     "picture": (6, 6, 3),
     "audio": (64,),
+    "signal": (64, 1),
     "number": (1,),
     "token": (1,),
     "tokens": (5,),
@@ -68,7 +69,7 @@ KINDS: Final = {
     "RNN": "sequence",
     "Reshape": "sequence",
     "ReversibleEmbedding": "tokens",
-    "STFTSpectrogram": "audio",
+    "STFTSpectrogram": "signal",
     "SimpleRNN": "sequence",
     "SimpleRNNCell": "sequence",
     "Softmax": "sequence",
@@ -159,7 +160,7 @@ def _logit(case: Case, scene: Scene, x: Any, kind: str) -> Any:
     for output in _tensors(outputs):
         if "float" not in output.dtype:
             output = layers.Rescaling(0.1)(output)
-        elif kind in ("picture", "audio"):
+        elif kind in ("picture", "audio", "signal"):
             output = layers.Rescaling(0.01)(output)
         if len(output.shape) == 1:
             output = layers.Reshape((1,))(output)
@@ -201,6 +202,8 @@ def _call(case: Case, scene: Scene, x: Any) -> Any:
         return layer((x[:, :1], x[:, 1:]))
     if case.name in ("Masking", "Embedding", "ReversibleEmbedding"):
         return layers.LSTM(2)(layer(x))
+    if kind_of(case) == "picture" and case.argument == "data_format":
+        x = layers.Permute((3, 1, 2))(x)
     if _takes_data(case):
         layer.adapt(features(kind_of(case)))
     return layer(x)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from html import escape
 from multiprocessing import get_context
 from typing import Final
 
@@ -25,6 +26,7 @@ from tests.conformance.compare import (
     IS_ILLEGAL,
     IS_RANDOM,
     IS_REFUSED,
+    NOT_RUN,
     Verdict,
 )
 from tests.conformance.run import Group, all_groups, judge
@@ -42,7 +44,8 @@ MEANINGS: Final = {
     IS_RANDOM: "random numbers of the same distribution from another stream",
     IS_ILLEGAL: "plain Keras does not train it on this model",
     DIFFERS: "another result than plain Keras",
-    FAILS: "an error after data was read",
+    FAILS: "an error after data was read, or one that does not say what to do",
+    NOT_RUN: "not compared yet",
 }
 TITLES: Final = {"compile": "`Model.compile`", "schedules": "`keras.optimizers.schedules`"}
 
@@ -100,7 +103,8 @@ def _lines(cases: list[Case], verdicts: Mapping[str, Verdict], version: str) -> 
         for case in cases:
             if case.part == part:
                 verdict = verdicts[case.id]
-                yield f"| `{case.id.replace('|', '/')}` | {verdict.kind} | {verdict.detail} |"
+                detail = escape(verdict.detail)
+                yield f"| `{case.id.replace('|', '/')}` | {verdict.kind} | {detail} |"
         left_out = {name: why for name, why in NO_CASE.items() if name.startswith(f"{part}.")}
         if left_out:
             yield ""
