@@ -34,7 +34,7 @@ def groups_of(cases: Iterable[Case], alone: Collection[str] = NO_CASES) -> list[
     """
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        is_alone = case.id in alone or case.argument == "seed"
+        is_alone = case.id in alone or _is_unseeded(case)
         groups.setdefault(case.id if is_alone else group_of(case), []).append(case)
     return [tuple(group) for group in groups.values()]
 
@@ -74,9 +74,14 @@ def _single(case: Case, result: Difference | Verdict) -> Verdict:
     if isinstance(result, Verdict):
         return result
     verdict = _of_metric(case, result) if case.part == "metrics" else result.verdict()
-    if verdict.kind == DIFFERS and case.argument == "seed":
+    if verdict.kind == DIFFERS and _is_unseeded(case):
         return Verdict(IS_RANDOM, "the same distribution, another random stream")
     return verdict
+
+
+def _is_unseeded(case: Case) -> bool:
+    # AdditiveAttention has no argument for a seed.
+    return case.argument == "seed" or (case.name, case.argument) == ("AdditiveAttention", "dropout")
 
 
 def _of_metric(case: Case, difference: Difference) -> Verdict:

@@ -103,7 +103,7 @@ def _lines(cases: list[Case], verdicts: Mapping[str, Verdict], version: str) -> 
         for case in cases:
             if case.part == part:
                 verdict = verdicts[case.id]
-                detail = escape(verdict.detail)
+                detail = escape(verdict.detail, quote=False)
                 yield f"| `{case.id.replace('|', '/')}` | {verdict.kind} | {detail} |"
         left_out = {name: why for name, why in NO_CASE.items() if name.startswith(f"{part}.")}
         if left_out:

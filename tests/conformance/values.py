@@ -49,7 +49,6 @@ BASE: Final[Mapping[str, Table]] = {
         "cells": "[layers.LSTMCell(2), layers.GRUCell(2)]",
         "activation": "'tanh'",
         "function": "lambda x: x * 2",
-        "AdditiveAttention.seed": "7",
         "Bidirectional.layer": "layers.LSTM(2)",
         "ContrastLimitedAdaptiveHistogramEqualization.tile_grid_size": "(2, 2)",
         "CategoryEncoding.num_tokens": "6",
