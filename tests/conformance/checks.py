@@ -1,0 +1,76 @@
+"""Checks: the cases of one share, against the committed page and the known differences."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+import pytest
+
+from tests.conformance.compare import GOOD, IS_CLOSE, IS_EXACT, NOT_RUN, Verdict
+from tests.conformance.run import all_groups, judge, share_of
+from tests.conformance.table import known_differences, recorded, spoilers
+from tests.paths import ROOT
+
+# Shares of the cases. Each is one test, and a third of them runs in ``./run test``.
+SHARES: Final = 12
+THIRDS: Final = 3
+
+
+def shares() -> list[Any]:
+    """Return the shares as parameters; two thirds of them have the marker ``exhaustive``.
+
+    The commit selects the third, so that all processes of a test run select the same one, and
+    three commits in a row likely select different ones.
+    """
+    turn = int(_commit(), 16) % THIRDS
+    return [
+        pytest.param(
+            number,
+            marks=[
+                pytest.mark.slow,
+                *([] if number % THIRDS == turn else [pytest.mark.exhaustive]),
+            ],
+        )
+        for number in range(SHARES)
+    ]
+
+
+@cache
+def _commit() -> str:
+    """Return the first digits of the commit; 0 outside a clone."""
+    command = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:8] or "0"
+
+
+def check_share(number: int, parts: Sequence[str]) -> None:
+    """Run the cases of a share, and compare the verdicts with the recorded ones."""
+    groups = [
+        group
+        for group in all_groups(spoilers())
+        if group[0].part in parts and share_of(group, SHARES) == number
+    ]
+    known, page = known_differences(), recorded()
+    problems = [
+        problem
+        for group in groups
+        for case, verdict in judge(group).items()
+        for problem in problems_of(case, verdict, known, page.get(case))
+    ]
+    assert not problems, "\n".join(problems)
+
+
+def problems_of(case: str, verdict: Verdict, known: dict[str, str], page: str | None) -> list[str]:
+    """Return what is wrong with a verdict."""
+    text = f"{case}: {verdict.kind} {verdict.detail}"
+    if verdict.kind in GOOD and case in known:
+        return [f"{text}, no longer a known difference ({known[case]}). Remove it from the list"]
+    if verdict.kind not in GOOD and case not in known:
+        return [text]
+    same = {verdict.kind, page} <= {IS_EXACT, IS_CLOSE} or verdict.kind == page
+    if same or case in known or page == NOT_RUN:
+        return []
+    return [f"{text}, the page says {page}. Run python -m tests.conformance.table"]

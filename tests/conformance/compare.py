@@ -1,0 +1,299 @@
+"""Compare: plain Keras and this package on the same batches, and the verdict on a case."""
+
+from __future__ import annotations
+
+import random
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tests.conformance.engine import BATCH, SEED, Array, Outcome, RefusedError, Rows, fit
+from tests.training.tiny import global_batches
+
+EPOCHS: Final = 2
+
+# Largest difference, as a fraction of the distance that the weights moved (for weights) or of the
+# largest value (for metrics and predictions).
+EXACT: Final = 1e-6
+# Rounding of float32 in sums of another order.
+ROUNDING: Final = 1e-4
+
+# Lines of an error of Keras or TensorFlow that do not say what is wrong.
+_WHERE: Final = (
+    r"Graph execution error|Detected at node|File |Exception encountered|Arguments rec|<std"
+)
+
+# Verdicts.
+IS_EXACT: Final = "exact"
+IS_CLOSE: Final = "within tolerance"
+IS_REFUSED: Final = "refused"
+IS_RANDOM: Final = "random"
+IS_ILLEGAL: Final = "not in Keras"
+DIFFERS: Final = "differs"
+FAILS: Final = "fails"
+NOT_RUN: Final = "not run"
+GOOD: Final = frozenset([IS_EXACT, IS_CLOSE, IS_REFUSED, IS_RANDOM, IS_ILLEGAL])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Verdict on one case.
+
+    Attributes:
+        kind: One of the constants above.
+        detail: Figure, message or reason, in one line.
+    """
+
+    kind: str
+    detail: str = ""
+
+
+@dataclass
+class Scene:
+    """What the code of a case may use besides Keras.
+
+    Attributes:
+        folder: Empty folder, for callbacks that write files.
+        seen: List that functions of a case append to.
+    """
+
+    folder: str
+    seen: list[Any] = field(default_factory=list)
+
+    def traces(self) -> tuple[list[str], list[Any]]:
+        """Return the files written, without the numbers in their names, and the list."""
+        folder = Path(self.folder)
+        files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        names = sorted("event file" if "tfevents" in path.name else str(path) for path in files)
+        return names, self.seen
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fit to compare.
+
+    Attributes:
+        model: Makes the compiled model.
+        rows: Training rows.
+        callbacks: Makes the callbacks.
+        epochs: Passes over the rows.
+        eager: Whether plain Keras runs without tracing its step, which takes three times as long
+            as the six steps of a tiny model.
+    """
+
+    model: Callable[[Scene], Any]
+    rows: Rows
+    callbacks: Callable[[Scene], Sequence[Any]] = lambda scene: ()
+    epochs: int = EPOCHS
+    eager: bool = True
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Differences of two outcomes as fractions, by what differs; infinite if not comparable."""
+
+    weights: float
+    prediction: float
+    history: Mapping[str, float]
+    traces: float = 0.0
+
+    def verdict(self, only: Callable[[str], bool] = lambda key: True) -> Verdict:
+        """Return the verdict; of the history only the metrics whose name ``only`` accepts."""
+        history = {key: value for key, value in self.history.items() if only(key)}
+        parts = {
+            "weights": self.weights,
+            "prediction": self.prediction,
+            "files or calls": self.traces,
+            **{f"history of {key}": value for key, value in history.items()},
+        }
+        largest = max(parts.values())
+        if largest <= EXACT:
+            return Verdict(IS_EXACT)
+        if largest <= ROUNDING:
+            return Verdict(IS_CLOSE, f"{largest:.0e}")
+        worst = [f"{name} {_figure(value)}" for name, value in parts.items() if value > ROUNDING]
+        return Verdict(DIFFERS, ", ".join(worst[:3]) + (", ..." if len(worst) > 3 else ""))
+
+
+def compare(scenario: Scenario) -> Difference | Verdict:
+    """Run a scenario in plain Keras and in this package.
+
+    Returns:
+        The difference of the two, or the verdict where one of them raises an error.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours = Scene(f"{folder}/package")
+        start: list[Array] = []
+        got: Outcome | Verdict
+        try:
+            got = _package_fit(scenario, ours, start)
+        except RefusedError as refusal:
+            return Verdict(IS_REFUSED, _line(refusal))
+        except Exception as error:
+            got = Verdict(FAILS, _line(error))
+        result = _judge(scenario, got, start, ours, eager=scenario.eager)
+        if scenario.eager and not _is_settled(result):
+            # Untraced, Keras allows some operations and draws some numbers that a traced step
+            # does not.
+            result = _judge(scenario, got, start, ours, eager=False)
+        return result
+
+
+def _is_settled(result: Difference | Verdict) -> bool:
+    kind = (result if isinstance(result, Verdict) else result.verdict()).kind
+    return kind in GOOD and kind != IS_ILLEGAL
+
+
+def _judge(
+    scenario: Scenario,
+    got: Outcome | Verdict,
+    start: list[Array],
+    ours: Scene,
+    *,
+    eager: bool,
+) -> Difference | Verdict:
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = Scene(f"{folder}/keras")
+        try:
+            expected = _plain_fit(scenario, theirs, start, eager=eager)
+        except Exception as error:
+            return Verdict(IS_ILLEGAL, _line(error))
+        if not all(np.isfinite(value).all() for value in expected.weights if _is_float(value)):
+            return Verdict(IS_ILLEGAL, "plain Keras gives numbers that are not finite")
+        if isinstance(got, Verdict):
+            return got
+        return _difference(start, expected, got, same=theirs.traces() == ours.traces())
+
+
+def _package_fit(scenario: Scenario, scene: Scene, start: list[Array]) -> Outcome:
+    model = _new_model(scenario, scene)
+    start.extend(model.get_weights())
+    callbacks = scenario.callbacks(scene)
+    return fit(model, scenario.rows, epochs=scenario.epochs, callbacks=callbacks)
+
+
+def _new_model(scenario: Scenario, scene: Scene) -> Any:
+    import keras
+
+    Path(scene.folder).mkdir()
+    # The same names and the same random numbers in both models.
+    keras.backend.clear_session(free_memory=False)
+    random.seed(SEED)
+    np.random.seed(SEED)
+    return scenario.model(scene)
+
+
+def _plain_fit(scenario: Scenario, scene: Scene, start: list[Array], *, eager: bool) -> Outcome:
+    model, rows = _new_model(scenario, scene), scenario.rows
+    if start:
+        model.set_weights(start)
+    model.run_eagerly = model.run_eagerly or eager
+    batches = [
+        global_batches((len(rows.x),), batch_size=BATCH, seed=SEED, epoch=epoch)
+        for epoch in range(scenario.epochs)
+    ]
+
+    def generate() -> Iterator[tuple[Array, Array]]:
+        for epoch in batches:
+            for batch in epoch:
+                yield rows.x[batch], rows.y[batch]
+
+    done = model.fit(
+        generate(),
+        steps_per_epoch=len(batches[0]),
+        epochs=scenario.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(scenario.callbacks(scene)),
+    )
+    history = [
+        {name: values[epoch] for name, values in done.history.items()}
+        for epoch in range(len(done.epoch))
+    ]
+    prediction = np.asarray(model.predict_on_batch(rows.x))
+    return Outcome(model.get_weights(), history, prediction.reshape(len(rows.x), -1))
+
+
+def _difference(start: list[Array], expected: Outcome, got: Outcome, *, same: bool) -> Difference:
+    return Difference(
+        weights=_distance(start, expected.weights, got.weights),
+        prediction=_fraction(expected.prediction, got.prediction),
+        history=_history(expected.history, got.history),
+        traces=0.0 if same else np.inf,
+    )
+
+
+def _distance(start: list[Array], expected: list[Array], got: list[Array]) -> float:
+    """Return the largest difference of the weights, as a fraction of the distance moved."""
+    if [np.shape(value) for value in expected] != [np.shape(value) for value in got]:
+        return float(np.inf)
+    moved, apart = 0.0, 0.0
+    for first, wanted, value in zip(start, expected, got, strict=True):
+        if not wanted.size:
+            continue
+        if not _is_float(wanted):
+            apart = apart if np.array_equal(wanted, value) else np.inf
+            continue
+        moved = max(moved, float(np.abs(np.subtract(wanted, first, dtype=float)).max()))
+        apart = max(apart, float(np.abs(np.subtract(value, wanted, dtype=float)).max()))
+    return apart / moved if apart and moved else apart
+
+
+def _history(expected: list[dict[str, Any]], got: list[dict[str, Any]]) -> dict[str, float]:
+    if len(expected) != len(got):
+        return {"epochs": float(np.inf)}
+    differences: dict[str, float] = {}
+    for wanted, found in zip(map(flat, expected), map(flat, got), strict=True):
+        for key in {**wanted, **found}:
+            one = _fraction(wanted[key], found[key]) if key in wanted and key in found else np.inf
+            differences[key] = max(differences.get(key, 0.0), float(one))
+    return differences
+
+
+def flat(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Return logs with one key for each number of a metric with several, and one for the mean."""
+    numbers: dict[str, float] = {}
+    for name, value in logs.items():
+        array = np.asarray(value, float)
+        if array.ndim:
+            numbers |= {f"{name}_{index}": float(one) for index, one in enumerate(array.flat)}
+        numbers[name] = float(array.mean())
+    return numbers
+
+
+def _fraction(expected: Any, got: Any) -> float:
+    """Return the largest difference of two arrays as a fraction of the largest value."""
+    expected, got = np.asarray(expected, float), np.asarray(got, float)
+    if expected.shape != got.shape:
+        return float(np.inf)
+    if not np.array_equal(np.isfinite(expected), np.isfinite(got)):
+        return float(np.inf)
+    finite = np.isfinite(expected)
+    if not finite.any():
+        return 0.0
+    apart = float(np.abs(expected[finite] - got[finite]).max())
+    return apart / max(float(np.abs(expected[finite]).max()), 1e-3)
+
+
+def _is_float(value: Any) -> bool:
+    return np.issubdtype(np.asarray(value).dtype, np.floating)
+
+
+def _figure(value: float) -> str:
+    return "missing or of another shape" if np.isinf(value) else f"{value:.1g}"
+
+
+def _line(error: BaseException) -> str:
+    """Return what an error says, without the lines that say where."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not re.match(_WHERE, line)]
+    name = "" if isinstance(error, RefusedError) else f"{type(error).__name__}: "
+    text = f"{name}{' '.join(telling[:2])}".replace("|", "/")
+    return re.sub(r"worker 0 on \S+ process \d+: |0x[0-9a-f]+|/tmp/\S+|\x1b\[\d*m", "", text)[:240]

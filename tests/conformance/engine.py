@@ -1,0 +1,212 @@
+"""Engine: a fit of an estimator by one synchronous worker in a thread instead of a Spark task.
+
+Everything else is the package's own: the estimator with its checks, the parameter server, the
+worker, the callbacks in the driver, the fitted stage and its predictor. All that this suite knows
+of the package's private modules is in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+from unittest.mock import patch
+
+import numpy as np
+import numpy.typing as npt
+
+from glasses_spark import build_estimator
+from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.scoring.predictor import Predictor
+from glasses_spark.training import estimator as estimator_module
+from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.certificates import make_credentials
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.parameter_client import ServerAddress
+from glasses_spark.training.server.parameter_server import ParameterServer
+from glasses_spark.training.server.shared_weights import SharedWeights
+from glasses_spark.training.spark_job import _record
+from glasses_spark.training.trainer import Trainer
+from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.worker import Assignment, train_worker
+
+Array = npt.NDArray[Any]
+
+SEED: Final = 5
+BATCH: Final = 4
+
+_credentials = cache(make_credentials)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a fit.
+
+    Attributes:
+        x: Features ``(rows, ...)``, numbers or strings.
+        y: Labels ``(rows, ...)``.
+    """
+
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of a fit.
+
+    Attributes:
+        weights: Weights afterwards, in the order of ``model.weights``.
+        history: Logs of each epoch.
+        prediction: The fitted model's outputs for the training rows, one row each.
+    """
+
+    weights: list[Array]
+    history: list[dict[str, Any]]
+    prediction: Array
+
+
+class RefusedError(Exception):
+    """The package refused the fit before it read any data; the message is the package's."""
+
+
+def fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any] = ()) -> Outcome:
+    """Fit a compiled model as ``build_estimator`` and ``fit`` do, and score the rows.
+
+    Args:
+        model: Compiled Keras model with its weights to start from.
+        rows: The training rows.
+        epochs: Passes over the rows.
+        callbacks: Keras callbacks.
+
+    Raises:
+        RefusedError: See there.
+    """
+    reading: list[bool] = []
+
+    class ThreadTrainer(Trainer):
+        def fit(self, frame: Any, columns: Any) -> list[Any]:
+            _refuse_strings(frame)
+            reading.append(True)
+            fitted.append(self._model)
+            return _run(self, frame)
+
+    fitted: list[Any] = []
+    try:
+        estimator = build_estimator(
+            model,
+            epochs=epochs,
+            batch_size=BATCH,
+            categorical=False,
+            mode="synchronous",
+            frequency="batch",
+            seed=SEED,
+            callbacks=callbacks,
+        )
+        with patch.object(estimator_module, "Trainer", ThreadTrainer):
+            stage = estimator.fit(rows)
+    except Exception as error:
+        if _is_refusal(error) and not reading:
+            raise RefusedError(str(error)) from error
+        raise
+    predictor = Predictor(stage._trained().build(), with_logits=False)
+    prediction, _ = predictor.predict(_features(rows.x, "float32"))
+    weights = [np.asarray(weight) for weight in fitted[0].get_weights()]
+    history = [
+        {key: value for key, value in record.items() if key not in ("epoch", "rows", "workers")}
+        for record in stage.history
+    ]
+    return Outcome(weights, history, prediction)
+
+
+def _is_refusal(error: Exception) -> bool:
+    from glasses_spark.errors import GlassesSparkError
+
+    return isinstance(error, GlassesSparkError)
+
+
+def _refuse_strings(rows: Rows) -> None:
+    # The message of `features_column`, which needs a Spark DataFrame.
+    if rows.x.dtype.kind in "OUS":
+        from glasses_spark.errors import DataError
+
+        raise DataError(
+            "column 'features': expected pixels (binary), a Spark ML vector or an array of "
+            "numbers, got array<string>"
+        )
+
+
+def _run(trainer: Any, rows: Rows) -> list[Any]:
+    model, settings, spec = trainer._model, trainer._settings, trainer._spec
+    dtype = "float64" if str(model.inputs[0].dtype) == "float64" else "float32"
+    code = trainer._label_code()
+    form = RowFormat(
+        feature_dtype=dtype,
+        feature_size=int(np.prod(model.input_shape[1:])),
+        label_size=code.size,
+        dtype=dtype,
+    )
+    schedule = Schedule(
+        settings.mode,
+        settings.frequency,
+        settings.epochs,
+        settings.batch_size,
+        (len(rows.x),),
+        (0,),
+    )
+    shared_weights = SharedWeights(model, workers=1, uses_gradients=True)
+    states = MetricStates(model, form)
+    coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
+    server_end, worker_end = _credentials()
+    runner = CallbackRunner(model, trainer._callbacks, coordinator)
+    runner.begin()
+    history: list[Any] = []
+    with ParameterServer(coordinator, server_end) as server, ThreadPoolExecutor(1) as pool:
+        assignment = Assignment(
+            spec=spec,
+            layout=shared_weights.layout,
+            schedule=schedule,
+            row_format=form,
+            label_code=code,
+            address=ServerAddress(LOOPBACK, server.port, worker_end, 30.0, 5.0),
+            seed=settings.seed,
+            threads=1,
+        )
+        batch = _arrow(_features(rows.x, dtype), rows.y.reshape(len(rows.y), -1), dtype)
+        task = pool.submit(train_worker, assignment, 0, 0, [batch])
+        task.add_done_callback(lambda _: coordinator.wake())
+        running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
+        try:
+            while totals := coordinator.next_epoch(running=running, poll=0.05):
+                history.append(_record(totals, states, schedule))
+                runner.end_epoch(history[-1])
+        except Exception as error:
+            coordinator.fail(error)
+            raise
+        task.result()
+    runner.end(history)
+    return history
+
+
+def _features(x: Array, dtype: str) -> Array:
+    return np.ascontiguousarray(x.reshape(len(x), -1), dtype)
+
+
+def _arrow(x: Array, y: Array, dtype: str) -> Any:
+    """Return rows in the form in which Spark sends them to a worker: an Arrow record batch."""
+    import pyarrow as pa
+
+    element = pa.float64() if dtype == "float64" else pa.float32()
+    return pa.RecordBatch.from_pydict(
+        {
+            "features": pa.array(list(x), pa.list_(element)),
+            "target": pa.array(list(y.astype(float)), pa.list_(pa.float64())),
+            "weight": pa.array(np.ones(len(x), dtype)),
+            "validation": pa.array([False] * len(x)),
+            "key": pa.array(np.arange(len(x))),
+        }
+    )

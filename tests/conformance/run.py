@@ -1,0 +1,94 @@
+"""Run: the verdict on each case of some groups."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.conformance.cases import PARTS, Case, enumerate_cases
+from tests.conformance.compare import (
+    DIFFERS,
+    GOOD,
+    IS_RANDOM,
+    Difference,
+    Scene,
+    Verdict,
+    compare,
+)
+from tests.conformance.scenarios import _metric, group_of, scenario
+
+# Cases of a group train in one model. Those of `alone` would spoil it, and have their own.
+Group = tuple[Case, ...]
+NO_CASES: Final[frozenset[str]] = frozenset()
+
+
+def groups_of(cases: Iterable[Case], alone: Collection[str] = NO_CASES) -> list[Group]:
+    """Return cases that can train in one model together.
+
+    Args:
+        cases: The cases.
+        alone: Ids of cases that get a model of their own.
+    """
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        is_alone = case.id in alone or _is_unseeded(case)
+        groups.setdefault(case.id if is_alone else group_of(case), []).append(case)
+    return [tuple(group) for group in groups.values()]
+
+
+def all_groups(alone: Collection[str] = NO_CASES) -> list[Group]:
+    """Return the groups of all parts."""
+    return [group for part in PARTS for group in groups_of(enumerate_cases(part), alone)]
+
+
+def share_of(group: Group, shares: int) -> int:
+    """Return the share that runs a group, from 0; the same for all cases of one name."""
+    return zlib.crc32(f"{group[0].part}.{group[0].name}".encode()) % shares
+
+
+def judge(group: Group) -> dict[str, Verdict]:
+    """Return the verdict on each case of a group, by its id."""
+    result = compare(scenario(group))
+    if len(group) == 1:
+        return {group[0].id: _single(group[0], result)}
+    if isinstance(result, Difference):
+        verdicts = _of_each(group, result)
+        # Metrics do not change one another, other cases do.
+        if group[0].part == "metrics" or all(v.kind in GOOD for v in verdicts.values()):
+            return verdicts
+    # Some of them spoil the model: find them by halves.
+    middle = len(group) // 2
+    return {**judge(group[:middle]), **judge(group[middle:])}
+
+
+def _of_each(group: Sequence[Case], difference: Difference) -> dict[str, Verdict]:
+    if group[0].part != "metrics":
+        return {case.id: difference.verdict() for case in group}
+    return {case.id: _of_metric(case, difference) for case in group}
+
+
+def _single(case: Case, result: Difference | Verdict) -> Verdict:
+    if isinstance(result, Verdict):
+        return result
+    verdict = _of_metric(case, result) if case.part == "metrics" else result.verdict()
+    if verdict.kind == DIFFERS and _is_unseeded(case):
+        return Verdict(IS_RANDOM, "the same distribution, another random stream")
+    return verdict
+
+
+def _is_unseeded(case: Case) -> bool:
+    # AdditiveAttention has no argument for a seed.
+    return case.argument == "seed" or (case.name, case.argument) == ("AdditiveAttention", "dropout")
+
+
+def _of_metric(case: Case, difference: Difference) -> Verdict:
+    import keras
+
+    keras.backend.clear_session(free_memory=False)
+    with tempfile.TemporaryDirectory() as folder:
+        metric = _metric(case, Scene(str(Path(folder))))
+    name = metric if isinstance(metric, str) else getattr(metric, "name", None) or metric.__name__
+    return difference.verdict(lambda key: key == name or key.removeprefix(f"{name}_").isdigit())

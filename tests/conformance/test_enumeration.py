@@ -1,0 +1,61 @@
+"""Enumeration: every public name and argument of the installed Keras has a case."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.cases import PARTS, enumerate_cases, public_names
+from tests.conformance.checks import problems_of
+from tests.conformance.compare import DIFFERS, IS_EXACT, IS_REFUSED, Verdict, flat
+from tests.conformance.table import known_differences, recorded
+from tests.conformance.values import NO_CASE
+
+
+@pytest.mark.slow  # imports TensorFlow
+@pytest.mark.parametrize("part", PARTS)
+def test_every_public_name_has_a_case_or_a_reason_for_none(part: str) -> None:
+    # Raises an error that names the arguments without a second value.
+    names = {case.name for case in enumerate_cases(part)}
+
+    left_out = {name.partition(".")[2] for name in NO_CASE if name.startswith(f"{part}.")}
+    assert set(public_names(part)) == names | left_out
+
+
+@pytest.mark.slow
+def test_the_page_lists_the_cases_of_the_installed_keras() -> None:
+    assert set(recorded()) == {case.id for part in PARTS for case in enumerate_cases(part)}
+
+
+def test_known_differences_are_cases_of_the_page() -> None:
+    assert known_differences().keys() <= recorded().keys()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "known", "page", "says"),
+    [
+        pytest.param(Verdict(IS_EXACT), {}, IS_EXACT, None, id="as recorded"),
+        pytest.param(Verdict(DIFFERS, "weights 0.4"), {}, IS_EXACT, "weights 0.4", id="differs"),
+        pytest.param(Verdict(DIFFERS), {"a": "cause"}, DIFFERS, None, id="known"),
+        pytest.param(Verdict(IS_EXACT), {"a": "cause"}, DIFFERS, "Remove it", id="repaired"),
+        pytest.param(Verdict(IS_REFUSED), {}, IS_EXACT, "the page says", id="newly refused"),
+        pytest.param(Verdict(IS_EXACT), {}, None, "the page says", id="not on the page"),
+    ],
+)
+def test_a_verdict_is_checked_against_the_page_and_the_known_differences(
+    verdict: Verdict, known: dict[str, str], page: str | None, says: str | None
+) -> None:
+    problems = problems_of("a", verdict, known, page)
+
+    if says is None:
+        assert problems == []
+    else:
+        assert [says in problem for problem in problems] == [True]
+
+
+def test_a_metric_with_several_numbers_has_one_key_for_each_and_one_for_the_mean() -> None:
+    assert flat({"loss": 0.5, "f1": [0.25, 0.75]}) == {
+        "loss": 0.5,
+        "f1": 0.5,
+        "f1_0": 0.25,
+        "f1_1": 0.75,
+    }
