@@ -19,17 +19,19 @@ import numpy.typing as npt
 
 from glasses_spark import build_estimator
 from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.scoring.features import transfer_dtype
 from glasses_spark.scoring.predictor import Predictor
 from glasses_spark.training import estimator as estimator_module
 from glasses_spark.training.callbacks import CallbackRunner
-from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.metric_rules import metric_rules
+from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.parameter_client import ServerAddress
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
-from glasses_spark.training.spark_job import _record
+from glasses_spark.training.spark_job import epoch_record
 from glasses_spark.training.trainer import Trainer
 from glasses_spark.training.worker.spool import RowFormat
 from glasses_spark.training.worker.worker import Assignment, train_worker
@@ -114,7 +116,8 @@ def fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any] = ()) -
             raise RefusedError(str(error)) from error
         raise
     predictor = Predictor(stage._trained().build(), with_logits=False)
-    prediction, _ = predictor.predict(_features(rows.x, "float32"))
+    feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
+    prediction, _ = predictor.predict(_features(rows.x, feature_dtype))
     weights = [np.asarray(weight) for weight in fitted[0].get_weights()]
     history = [
         {key: value for key, value in record.items() if key not in ("epoch", "rows", "workers")}
@@ -144,8 +147,9 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
     model, settings, spec = trainer._model, trainer._settings, trainer._spec
     dtype = "float64" if str(model.inputs[0].dtype) == "float64" else "float32"
     code = trainer._label_code()
+    feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
     form = RowFormat(
-        feature_dtype=dtype,
+        feature_dtype=feature_dtype,
         feature_size=int(np.prod(model.input_shape[1:])),
         label_size=code.size,
         dtype=dtype,
@@ -159,7 +163,8 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
         (0,),
     )
     shared_weights = SharedWeights(model, workers=1, uses_gradients=True)
-    states = MetricStates(model, form)
+    states = MetricStates(model, form, MetricRules())
+    rules = metric_rules(states, workers=1)
     coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
     server_end, worker_end = _credentials()
     runner = CallbackRunner(model, trainer._callbacks, coordinator)
@@ -175,14 +180,15 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
             address=ServerAddress(LOOPBACK, server.port, worker_end, 30.0, 5.0),
             seed=settings.seed,
             threads=1,
+            metric_rules=rules,
         )
-        batch = _arrow(_features(rows.x, dtype), rows.y.reshape(len(rows.y), -1), dtype)
+        batch = _arrow(_features(rows.x, feature_dtype), rows.y.reshape(len(rows.y), -1), dtype)
         task = pool.submit(train_worker, assignment, 0, 0, [batch])
         task.add_done_callback(lambda _: coordinator.wake())
         running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
         try:
             while totals := coordinator.next_epoch(running=running, poll=0.05):
-                history.append(_record(totals, states, schedule))
+                history.append(epoch_record(totals, states, schedule))
                 runner.end_epoch(history[-1])
         except Exception as error:
             coordinator.fail(error)
