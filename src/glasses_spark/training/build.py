@@ -18,6 +18,7 @@ from glasses_spark.training.optimizers import (
     OptimizerState,
     blank_copy,
     require_complete_config,
+    require_number_or_schedule,
 )
 
 
@@ -174,6 +175,8 @@ def _parted(optimizer: Any, model: Any) -> tuple[Any, OptimizerState]:
     keras = import_keras()
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer, OptimizerState()
+    # First: Keras cannot always serialize a function, and says so differently.
+    require_number_or_schedule(optimizer)
     state = OptimizerState.of(optimizer, model.trainable_weights)
     blank = blank_copy(optimizer)
     require_complete_config(blank)

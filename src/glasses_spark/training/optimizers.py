@@ -205,21 +205,29 @@ def _rebuilt(optimizer: Any) -> Any:
     return type(optimizer).from_config(config)
 
 
-def require_complete_config(optimizer: Any) -> None:
-    """Refuse an optimizer whose ``get_config`` leaves out a setting, which workers would lose.
+def require_number_or_schedule(optimizer: Any) -> None:
+    """Refuse a learning rate that is a function.
 
     Raises:
-        TrainingError: One of its attributes differs in an optimizer built from the config, or
-            its learning rate is a function.
+        TrainingError: It is neither a number nor a schedule of Keras.
     """
     keras = import_keras()
+    kinds = (keras.Variable, keras.optimizers.schedules.LearningRateSchedule)
     for leaf in leaf_optimizers(optimizer):
-        kinds = (keras.Variable, keras.optimizers.schedules.LearningRateSchedule)
         if not isinstance(leaf._learning_rate, kinds):
             raise TrainingError(
                 f"optimizer {name_of(leaf)}: its learning rate is a function, which workers cannot "
                 "rebuild. Use a keras.optimizers.schedules.LearningRateSchedule"
             )
+
+
+def require_complete_config(optimizer: Any) -> None:
+    """Refuse an optimizer whose ``get_config`` leaves out a setting, which workers would lose.
+
+    Raises:
+        TrainingError: One of its attributes differs in an optimizer built from the config.
+    """
+    for leaf in leaf_optimizers(optimizer):
         rebuilt = vars(_rebuilt(leaf))
         settings = {name: value for name, value in vars(leaf).items() if _is_setting(name, value)}
         absent = object()
