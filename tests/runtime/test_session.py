@@ -92,6 +92,7 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_the_callers_settings_replace_the_defaults(program: Path) -> None:
     requested = {

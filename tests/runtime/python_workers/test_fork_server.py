@@ -161,7 +161,7 @@ def test_only_this_user_can_reach_the_socket(server: ForkServer) -> None:
     assert not Path(server.address).parent.exists()
 
 
-@pytest.mark.parametrize("end", ["exited", "killed"])
+@pytest.mark.parametrize("end", [pytest.param("exited", marks=pytest.mark.exhaustive), "killed"])
 def test_a_server_ends_with_its_driver(end: str) -> None:
     driver = subprocess.run(
         [sys.executable, "-c", DRIVER, end], capture_output=True, text=True, check=False
