@@ -121,7 +121,7 @@ def _rebuilt(value: Any) -> Any:
     """Return an object built from the original's config; None if that is not possible."""
     try:
         return type(value).from_config(copy.deepcopy(value.get_config()))
-    except Exception:
+    except Exception:  # code of the user, which may raise anything
         return None
 
 

@@ -17,6 +17,7 @@ from glasses_spark.runtime.keras_archive import pack_model, unpack_model
 from glasses_spark.scoring.prediction_kind import NUMBERS
 from glasses_spark.training.keras_objects import KerasObject, differing_attributes
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.optimizers import first_line
 from glasses_spark.training.output_kind import output_kind
 from glasses_spark.training.weights import exchanged_variables
 
@@ -106,7 +107,7 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
         rebuilt = unpack_model(archive, custom_objects, safe_mode=safe_mode)
     except Exception as error:
         raise TrainingError(
-            f"Keras cannot save this model and build it again: {_first_line(error)}. Give custom "
+            f"Keras cannot save this model and build it again: {first_line(error)}. Give custom "
             "layers get_config, pass classes in custom_objects, and a model with a Lambda layer "
             "needs safe_mode=False"
         ) from error
@@ -184,10 +185,6 @@ def _example(model: Any) -> Any:
     if "float" in dtype:
         return generator.uniform(0, 1, (2, *sides)).astype(dtype)
     return generator.integers(0, 2, (2, *sides)).astype(dtype)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def _keras_model() -> Any:

@@ -276,8 +276,8 @@ def _copy_attributes(optimizer: Any, blank: Any) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(error).strip().split("\n")[0]
+    """Return the first line of an error's message; its class if it has none."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def _is_bookkeeping(name: str) -> bool:
