@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.runtime.session import build_session
+from tests.class_archive import start_writing
 
 # Set before anything imports TensorFlow, here and in Spark's Python workers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+_ARCHIVE = pytest.StashKey[tuple[TemporaryDirectory[str], subprocess.Popen[bytes] | None]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to write the class archive, in the process that starts the test processes."""
+    if config.getoption("numprocesses", None) and "not slow" not in config.option.markexpr:
+        folder = TemporaryDirectory(prefix="glasses-spark-tests-")
+        config.stash[_ARCHIVE] = (folder, start_writing(Path(folder.name)))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Wait for the class archive: an unfinished one would be written in vain."""
+    if _ARCHIVE in config.stash:
+        folder, process = config.stash[_ARCHIVE]
+        if process is not None:
+            process.communicate()
+        folder.cleanup()
 
 
 @pytest.fixture(scope="session")

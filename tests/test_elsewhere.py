@@ -115,7 +115,7 @@ def test_executors_need_neither_the_folder_nor_the_disk_of_the_driver(faces: Pat
         """,
     )
 
-    assert len(result["executor_folders"]) == 2
+    assert len(result["executor_folders"]) == 1
     assert result["driver_folder"] not in result["executor_folders"]
     assert result["used"] == result["decoded"] == count_labelled(faces)
     for run in ("my run", "run"):
@@ -158,7 +158,7 @@ def count_labelled(faces: Path) -> int:
 
 
 def run_on_cluster(faces: Path, code: str) -> dict[str, Any]:
-    """Run code in a driver with two executors, each in another process and folder.
+    """Run code in a driver with an executor in another process and folder.
 
     The code calls ``report`` with the values to return.
     """
@@ -176,7 +176,7 @@ conf = {{
     "spark.executor.memory": "1g",
     "spark.sql.shuffle.partitions": "2",
 }}
-with spark_session(master="local-cluster[2,1,1024]", conf=conf) as spark:
+with spark_session(master="local-cluster[1,2,1024]", conf=conf) as spark:
     context = spark.sparkContext
     print(context.applicationId, flush=True)
     folders = context.range(8, numSlices=8).map(lambda _: os.getcwd()).distinct().collect()

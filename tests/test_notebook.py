@@ -27,6 +27,7 @@ print(json.dumps({
     "pyspark": pyspark.__file__,
     "findspark": "findspark" in sys.modules,
     "jvm": spark.sparkContext._jvm.java.lang.System.getenv("SPARK_HOME"),
+    "memory": spark.sparkContext.getConf().get("spark.driver.memory"),
     "epochs": len(model.history),
     "workers": len(model.history[0]["workers"]),
     "rows": metrics.rows,
@@ -73,6 +74,7 @@ def test_the_notebook_runs_in_a_kernel_with_the_spark_of_spark_home(
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     home = tmp_path / "spark"
     lay_out_spark(home)
+    (home / "conf" / "spark-defaults.conf").write_text("# ours\nspark.driver.memory  900m\n")
     notebook = read()
     parameters = cell_of(notebook, "parameters")
     assigned = [node.targets[0] for node in ast.parse(parameters.source).body]
@@ -90,7 +92,7 @@ def test_the_notebook_runs_in_a_kernel_with_the_spark_of_spark_home(
     assert facts.pop("pyspark") == str(home / "python" / "pyspark" / "__init__.py")
     assert facts.pop("jvm") == str(home)
     assert facts.pop("trained") + facts.pop("rows") == facts.pop("used")
-    assert facts == {"findspark": True, "epochs": 2, "workers": 2}
+    assert facts == {"findspark": True, "memory": "900m", "epochs": 2, "workers": 2}
     outputs = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
     # No warning, and no log of Spark or TensorFlow.
     assert not [

@@ -38,10 +38,9 @@ LONG = 30
 
 @pytest.fixture(scope="module")
 def results(cluster: Cluster) -> dict[str, Any]:
-    """Results of fits in all modes. An executor is killed during the last one."""
+    """Results of fits in two modes. An executor is killed during the last one."""
     fits: list[dict[str, Any]] = [
-        {"mode": "synchronous"},
-        {"mode": "hogwild", "frequency": "epoch"},
+        {"mode": "synchronous", "frequency": "epoch"},
         {"mode": "asynchronous", "epochs": LONG, "kill_executor": True},
     ]
     process = run_driver(cluster, command(cluster.master, *fits), PYTHONPATH=PYTHONPATH)
@@ -65,7 +64,7 @@ def test_the_slots_of_all_executors_are_counted(results: dict[str, Any]) -> None
     assert results["slots"] == 2
 
 
-@pytest.mark.parametrize("mode", ["synchronous", "asynchronous", "hogwild"])
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
 def test_workers_on_executors_train_on_every_row(fits: list[dict[str, Any]], mode: str) -> None:
     fit = next(result for result in fits if result["mode"] == mode)
     assert set(fit["rows"]) == {ROWS}

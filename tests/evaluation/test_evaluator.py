@@ -175,10 +175,9 @@ def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
         base.copy({base.epochs: 0})
 
 
+@pytest.mark.exhaustive  # the cross-validation below also runs two fits at once
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "mode", ["synchronous", pytest.param("asynchronous", marks=pytest.mark.exhaustive)]
-)
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
 def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, mode: str) -> None:
     base = estimator(mode)
     grid = ParamGridBuilder().addGrid(base.epochs, [1, 12]).build()
@@ -234,6 +233,7 @@ def test_cross_validation_of_a_softmax_of_two_chooses_the_better_model(frame: Da
         evaluator=GlassesEvaluator(metricName="accuracy"),
         numFolds=2,
         foldCol="fold",
+        parallelism=2,
     )
 
     chosen = validator.fit(frame)

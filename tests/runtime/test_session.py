@@ -151,6 +151,7 @@ def test_under_spark_submit_the_submitters_settings_take_precedence(program: Pat
     assert Path(session["worker"]).parent == Path(sys.executable).parent
 
 
+@pytest.mark.exhaustive  # tests/test_notebook.py uses an external Spark as well
 @pytest.mark.slow
 def test_an_external_spark_is_used_with_its_own_defaults(
     program: Path,

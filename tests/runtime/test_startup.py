@@ -19,14 +19,14 @@ from glasses_spark import build_estimator, build_model, spark_session
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.python_workers.warm_up import warm_up
 
-with spark_session(master="local[2]", keep_classes=True) as spark:
-    threads = warm_up(spark, num_workers=2)
+with spark_session(master="local[1]", keep_classes=True) as spark:
+    threads = warm_up(spark, num_workers=1)
     keras = import_keras()
     layers = [keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")]
     model = build_model(layers, "sgd", metrics=())
     rows = [([float(n), 1.0], float(n % 2)) for n in range(8)]
-    frame = spark.createDataFrame(rows, "features array<float>, label double").repartition(2)
-    fitted = build_estimator(model, 1, 2, categorical=False, num_workers=2).fit(frame)
+    frame = spark.createDataFrame(rows, "features array<float>, label double")
+    fitted = build_estimator(model, 1, 2, categorical=False, num_workers=1).fit(frame)
     print(json.dumps({
         "scored": fitted.transform(frame).count(),
         "rows": fitted.history[0]["rows"],

@@ -33,7 +33,9 @@ def test_training_starts_from_the_weights_of_the_model(frame: DataFrame) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@pytest.mark.parametrize(
+    "frequency", ["batch", pytest.param("epoch", marks=pytest.mark.exhaustive)]
+)
 def test_the_learning_rate_of_a_grid_is_that_of_the_optimizer(
     frame: DataFrame, frequency: str
 ) -> None:

@@ -103,15 +103,16 @@ def made(name_of_class: str, **options: Any) -> Any:
     return type(optimizer_of(name_of_class))(**options)
 
 
-# These two differ most from each other; `./run test all` tests every optimizer.
-_ALWAYS = ("sgd", "adam")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
+# `./run test all` tests the others, and tests/conformance has each of them, on a worker.
+_ALWAYS = ("sgd", "nadam")
+_BY_NAME = pytest.mark.parametrize(
     "name",
     [n if n in _ALWAYS else pytest.param(n, marks=pytest.mark.exhaustive) for n in NAMES],
 )
+
+
+@pytest.mark.slow
+@_BY_NAME
 def test_an_optimizer_in_the_driver_trains_as_in_keras(name: str) -> None:
     for options in arguments_of(type(optimizer_of(name))):
         try:
@@ -121,7 +122,7 @@ def test_an_optimizer_in_the_driver_trains_as_in_keras(name: str) -> None:
             raise
 
 
-@pytest.mark.parametrize("name", NAMES)
+@_BY_NAME
 def test_a_schedule_in_the_driver_counts_as_in_keras(name: str) -> None:
     rate = schedule()
     check_in_driver(partial(made, name, learning_rate=rate, gradient_accumulation_steps=2))

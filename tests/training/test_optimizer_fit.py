@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -45,27 +46,32 @@ def compare_on(x: Any, y: Any, ours: Any, plain: Any, *, frequency: str) -> None
 
 
 NAMES = (*OPTIMIZERS, "adafactor")
-# `./run test all` runs the others.
-ALWAYS = ("muon", "nadam")
+# `./run test all` runs the others, and tests/conformance each optimizer by batch.
+ALWAYS = (("muon", "batch"), ("nadam", "epoch"))
+FREQUENCIES = pytest.mark.parametrize(
+    "frequency", ["batch", pytest.param("epoch", marks=pytest.mark.exhaustive)]
+)
 
 
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
 @pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.exhaustive) for n in NAMES],
+    ("name", "frequency"),
+    [
+        pytest.param(*case, marks=() if case in ALWAYS else pytest.mark.exhaustive)
+        for case in product(NAMES, ("batch", "epoch"))
+    ],
 )
 def test_each_optimizer(name: str, frequency: str) -> None:
     compare(lambda: optimizer_of(name), frequency=frequency)
 
 
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@FREQUENCIES
 def test_options_that_count_steps_or_scale_the_loss(frequency: str) -> None:
     keras = import_keras().optimizers
     options = {"gradient_accumulation_steps": 3, "loss_scale_factor": 16.0}
     compare(lambda: keras.Adam(0.02, **options), frequency=frequency)
 
 
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@FREQUENCIES
 def test_an_optimizer_that_copies_the_weights(frequency: str) -> None:
     compare(lambda: import_keras().optimizers.ScheduleFreeAdamW(), frequency=frequency, built=True)
 
@@ -86,12 +92,12 @@ def test_dynamic_loss_scaling_on_the_worker() -> None:
     compare(scaled, frequency="epoch")
 
 
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@FREQUENCIES
 def test_an_optimizer_for_each_layer(frequency: str) -> None:
     compare(multi_optimizer, frequency=frequency)
 
 
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@FREQUENCIES
 def test_weights_excluded_from_weight_decay(frequency: str) -> None:
     def make() -> Any:
         optimizer = import_keras().optimizers.AdamW(0.02, weight_decay=0.5)

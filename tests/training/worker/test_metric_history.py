@@ -119,8 +119,15 @@ def own(name: str) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize(
+    ("frequency", "weighted"),
+    [
+        pytest.param("batch", True, id="batch-weighted"),
+        pytest.param("epoch", False, id="epoch-plain"),
+        pytest.param("batch", False, id="batch-plain", marks=pytest.mark.exhaustive),
+        pytest.param("epoch", True, id="epoch-weighted", marks=pytest.mark.exhaustive),
+    ],
+)
 @pytest.mark.parametrize(
     ("make_model", "names"),
     [

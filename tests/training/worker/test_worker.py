@@ -39,10 +39,10 @@ def _float64() -> Iterator[None]:
     ("optimizer", "workers"),
     # test_synchronous_truth.py tests the CNN and more workers.
     [
-        ("adam", 2),
         ("clipnorm", 4),
-        ("adafactor", 4),
         ("average", 2),
+        pytest.param("adam", 2, marks=pytest.mark.exhaustive),
+        pytest.param("adafactor", 4, marks=pytest.mark.exhaustive),
     ],
 )
 def test_synchronous_workers_train_the_weights_of_one_keras_process(
@@ -70,8 +70,23 @@ def test_synchronous_workers_train_the_weights_of_one_keras_process(
     assert difference < 1e-9
 
 
-@pytest.mark.parametrize("mode", ["synchronous", "asynchronous", "hogwild"])
-@pytest.mark.parametrize("frequency", ["batch", pytest.param("epoch", marks=pytest.mark.slow)])
+# tests/training/test_trainer.py has all of them, in Spark.
+@pytest.mark.parametrize(
+    ("mode", "frequency"),
+    [
+        ("synchronous", "batch"),
+        ("hogwild", "epoch"),
+        *(
+            pytest.param(*case, marks=pytest.mark.exhaustive)
+            for case in (
+                ("asynchronous", "batch"),
+                ("hogwild", "batch"),
+                ("synchronous", "epoch"),
+                ("asynchronous", "epoch"),
+            )
+        ),
+    ],
+)
 def test_each_mode_uses_each_row_once_per_epoch_and_lowers_the_loss(
     mode: str, frequency: str
 ) -> None:
