@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from glasses_spark.scoring.model_input import model_input
+from glasses_spark.scoring.model_input import model_inputs, pack_outputs
+from glasses_spark.training.examples import example_inputs
 from glasses_spark.training.weights import Vector
-from glasses_spark.training.worker.spool import RowFormat, Rows
+from glasses_spark.training.worker.spool import RowFormat
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,10 @@ class MetricStates:
         self.row_format = row_format
         self.rules = rules
         # Keras creates most variables of a metric at its first update.
-        x, y, weight = inputs_of_rows(model, row_format)(*_one_row(row_format))
+        x, weight = example_inputs(model, rows=1), np.ones(1, row_format.dtype)
+        y = labels_of_rows(
+            model, row_format, [np.zeros((1, f.size), f.dtype) for f in row_format.labels]
+        )
         prediction = model(x, training=False)
         model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weight, training=False)
         uses_weights = rules.weighted or rules.validation_weighted
@@ -161,22 +165,37 @@ def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
     """Return a function from rows of a worker's file to the model's inputs and labels.
 
     A model with floating-point inputs gets pixels in [0, 1]; one with integer inputs gets
-    them unscaled. Features are reshaped to the model's input. Labels with as many numbers
-    as the output are reshaped to it.
+    them unscaled. Features are reshaped to the model's inputs.
     """
     import tensorflow as tf
 
-    shape = model.input_shape[1:]
-    outputs = model.output_shape[1:]
-    dtype = model.inputs[0].dtype
-    reshapes_labels = row_format.label_size == int(np.prod(outputs))
-
-    def inputs(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        if reshapes_labels:
-            y = tf.reshape(y, [-1, *outputs])
-        return model_input(x, shape, dtype), tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
+    def inputs(x: Sequence[Any], y: Sequence[Any], weight: Any) -> tuple[Any, Any, Any]:
+        labels = labels_of_rows(model, row_format, y)
+        return model_inputs(model, x), labels, tf.convert_to_tensor(weight)
 
     return inputs
+
+
+def labels_of_rows(model: Any, row_format: RowFormat, y: Sequence[Any]) -> Any:
+    """Return the labels of rows in the form in which the model returns its outputs.
+
+    Labels with as many numbers as their output are reshaped to it.
+
+    Args:
+        model: Built Keras model.
+        row_format: Format of a row.
+        y: Labels ``(rows, size)`` of each output.
+    """
+    import tensorflow as tf
+
+    shapes = [tuple(port.shape[1:]) for port in model.outputs]
+    labels = [
+        tf.reshape(values, [-1, *shape])
+        if field.size == int(np.prod(shape))
+        else tf.convert_to_tensor(values)
+        for values, field, shape in zip(y, row_format.labels, shapes, strict=True)
+    ]
+    return pack_outputs(model, labels)
 
 
 def flat_results(results: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -202,11 +221,3 @@ def flat_results(results: Mapping[str, Any]) -> list[tuple[str, float]]:
                 for index in np.ndindex(array.shape)
             ]
     return flat
-
-
-def _one_row(row_format: RowFormat) -> tuple[Rows, Rows, Rows]:
-    return (
-        np.zeros((1, row_format.feature_size), row_format.feature_dtype),
-        np.zeros((1, row_format.label_size), row_format.dtype),
-        np.ones(1, row_format.dtype),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,24 +11,25 @@ import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 
+from glasses_spark.columns import FEATURES
 from glasses_spark.config.fields import AUTO
 from glasses_spark.config.training import BATCH, SYNCHRONOUS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import count_workers, task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
-from glasses_spark.scoring.features import transfer_dtype
+from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
-from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
 from glasses_spark.training.optimizers import OptimizerState
+from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
-from glasses_spark.training.rows import VALIDATION, LabelCode
+from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
@@ -38,7 +39,7 @@ from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import training_frame
-from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.spool import RowField, RowFormat
 from glasses_spark.training.worker.worker import REPORT_SCHEMA, Assignment, training_task
 
 logger = logging.getLogger(__name__)
@@ -103,16 +104,14 @@ class Trainer:
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
         workers = self._count_workers(frame.sparkSession)
-        input_dtype = str(self._model.inputs[0].dtype)
-        dtype = "float64" if input_dtype == "float64" else "float32"
-        rows, feature_dtype = training_frame(
-            frame, columns, self._settings, dtype=dtype, feature_dtype=transfer_dtype(input_dtype)
-        )
-        code = self._label_code()
+        ports = input_ports(self._spec.config)
+        is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
+        dtype = "float64" if is_float64 else "float32"
+        rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
+        codes = self._label_codes(columns)
         row_format = RowFormat(
-            feature_dtype=feature_dtype,
-            feature_size=int(np.prod(self._model.input_shape[1:])),
-            label_size=code.size,
+            features=self._feature_fields(ports, feature_dtypes),
+            labels=self._label_fields(frame, columns, codes, dtype),
             dtype=dtype,
         )
         has_weights = MetricRules(
@@ -132,7 +131,7 @@ class Trainer:
             if not any(bucket[VALIDATION] for bucket in buckets):
                 self._require_no_validation()
             partitioned = partition(rows, buckets, workers)
-            return self._run(partitioned, row_format, code, states, rules)
+            return self._run(partitioned, row_format, codes, states, rules)
         finally:
             rows.unpersist()
 
@@ -140,7 +139,7 @@ class Trainer:
         self,
         partitioned: Partitioned,
         row_format: RowFormat,
-        code: LabelCode,
+        codes: tuple[LabelCode, ...],
         states: MetricStates,
         rules: MetricRules,
     ) -> list[EpochRecord]:
@@ -172,7 +171,7 @@ class Trainer:
                 layout=shared_weights.layout,
                 schedule=schedule,
                 row_format=row_format,
-                label_code=code,
+                label_codes=codes,
                 address=ServerAddress(
                     host=host,
                     port=server.port,
@@ -235,25 +234,40 @@ class Trainer:
             )
         return workers
 
-    def _label_code(self) -> LabelCode:
+    def _feature_fields(
+        self, ports: Sequence[InputPort], dtypes: Sequence[str]
+    ) -> tuple[RowField, ...]:
+        names = [f"features of the input {port.name!r}" for port in ports]
+        return tuple(
+            RowField(dtype, int(np.prod(tensor.shape[1:])), name if len(names) > 1 else FEATURES)
+            for dtype, name, tensor in zip(dtypes, names, self._model.inputs, strict=True)
+        )
+
+    def _label_codes(self, columns: Columns) -> tuple[LabelCode, ...]:
         classes = self._settings.classes
         if classes is not None:
-            return LabelCode(classes, classes)
-        return LabelCode(None, self._label_size())
+            return (LabelCode(classes, classes),)
+        losses = losses_by_output(self._spec.loss, output_names(self._spec.config))
+        return tuple(
+            LabelCode(None, 0 if column is None else label_size(loss, tensor.shape[1:]))
+            for column, loss, tensor in zip(
+                columns.labels, losses, self._model.outputs, strict=True
+            )
+        )
 
-    def _label_size(self) -> int:
-        """Return the length of a row's label: that of the output, or 1 for a class number."""
-        loss = self._spec.loss
-        kind = loss.kind if isinstance(loss, KerasObject) else type(loss)
-        names = [
-            *(base.__name__ for base in kind.__mro__),
-            loss if isinstance(loss, str) else "",
-            getattr(loss, "__name__", ""),
-            loss.get("class_name", "") if isinstance(loss, Mapping) else "",
-        ]
-        if any("sparse" in name.lower() for name in names):
-            return 1
-        return int(np.prod(self._model.output_shape[1:]))
+    def _label_fields(
+        self, frame: DataFrame, columns: Columns, codes: Sequence[LabelCode], dtype: str
+    ) -> tuple[RowField, ...]:
+        names = output_names(self._spec.config)
+        losses = losses_by_output(self._spec.loss, names)
+        return tuple(
+            RowField(
+                label_dtype(frame, column, dtype) if column and is_sparse(loss) else dtype,
+                code.size,
+                f"labels of the output {name!r}" if len(names) > 1 else "labels",
+            )
+            for column, loss, name, code in zip(columns.labels, losses, names, codes, strict=True)
+        )
 
 
 def _workers(frame: DataFrame, assignment: Assignment) -> DataFrame:
