@@ -57,8 +57,8 @@ class Texts:
         if starts[-1] > starts[0]:
             self._file.write(memoryview(values.buffers()[2])[starts[0] : starts[-1]])
         positions = np.empty((len(column), size, 2), np.int64)
-        positions[..., 0].flat = starts[:-1] - starts[0] + self._size
-        positions[..., 1].flat = np.diff(starts)
+        positions[..., 0] = (starts[:-1] - starts[0] + self._size).reshape(-1, size)
+        positions[..., 1] = np.diff(starts).reshape(-1, size)
         self._size += int(starts[-1] - starts[0])
         return positions
 
