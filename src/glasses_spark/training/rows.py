@@ -93,6 +93,14 @@ def target_column(frame: DataFrame, name: str) -> Column:
     )
 
 
+def label_length(frame: DataFrame, name: str) -> int:
+    """Return the length of the labels of a column: 1 for numbers, else that of its first row."""
+    if isinstance(frame.schema[name].dataType, NumericType):
+        return 1
+    first = frame.select(F.size(target_column(frame, name))).first()
+    return max(1, first[0]) if first else 1
+
+
 def label_dtype(frame: DataFrame, name: str, dtype: str) -> str:
     """Return the type of class numbers: int64 for a column of whole numbers, else ``dtype``."""
     kind: DataType = frame.schema[name].dataType

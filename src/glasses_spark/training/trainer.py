@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
 from glasses_spark.config.fields import AUTO
@@ -29,7 +30,7 @@ from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
-from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype
+from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
@@ -108,7 +109,7 @@ class Trainer:
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
         rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
-        codes = self._label_codes(columns)
+        codes = self._label_codes(frame, columns)
         row_format = RowFormat(
             features=self._feature_fields(ports, feature_dtypes),
             labels=self._label_fields(frame, columns, codes, dtype),
@@ -243,13 +244,13 @@ class Trainer:
             for dtype, name, tensor in zip(dtypes, names, self._model.inputs, strict=True)
         )
 
-    def _label_codes(self, columns: Columns) -> tuple[LabelCode, ...]:
+    def _label_codes(self, frame: DataFrame, columns: Columns) -> tuple[LabelCode, ...]:
         classes = self._settings.classes
         if classes is not None:
             return (LabelCode(classes, classes),)
         losses = losses_by_output(self._spec.loss, output_names(self._spec.config))
         return tuple(
-            LabelCode(None, 0 if column is None else label_size(loss, tensor.shape[1:]))
+            LabelCode(None, _label_size(frame, column, loss, tensor.shape[1:]))
             for column, loss, tensor in zip(
                 columns.labels, losses, self._model.outputs, strict=True
             )
@@ -268,6 +269,21 @@ class Trainer:
             )
             for column, loss, name, code in zip(columns.labels, losses, names, codes, strict=True)
         )
+
+
+def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence[int]) -> int:
+    if column is None:
+        return 0
+    size = label_size(loss, shape)
+    if size is None:
+        return label_length(frame, column)
+    if size != 1 and isinstance(frame.schema[column].dataType, NumericType):
+        raise TrainingError(
+            f"column {column!r}: expected an array or vector of {size} numbers for an output of "
+            f"the shape {tuple(shape)}, got single numbers. Use categorical=True with nb_classes, "
+            "or a sparse loss, for class numbers"
+        )
+    return size
 
 
 def _workers(frame: DataFrame, assignment: Assignment) -> DataFrame:
