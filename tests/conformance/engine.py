@@ -190,8 +190,7 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
         running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
         try:
             while totals := coordinator.next_epoch(running=running, poll=0.05):
-                history.append(epoch_record(totals, states, schedule))
-                runner.end_epoch(history[-1])
+                history.append(runner.end_epoch(epoch_record(totals, states, schedule)))
         except Exception as error:
             coordinator.fail(error)
             raise

@@ -20,6 +20,10 @@ from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import count_workers, task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
+from glasses_spark.training.callback_checks import (
+    require_epoch_callbacks,
+    require_validation_callbacks,
+)
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.metric_rules import metric_rules
@@ -66,8 +70,8 @@ class Trainer:
         callbacks: Keras callbacks, run in the driver before those of the settings.
 
     Raises:
-        TrainingError: The optimizer is not supported, or the model has no trainable
-            weights.
+        TrainingError: The optimizer or a callback is not supported, or the model has no
+            trainable weights.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Trainer:
                 "expected a model with trainable weights, got one whose layers are all frozen"
             )
         require_supported_optimizer(model, settings.frequency)
+        require_epoch_callbacks(callbacks)
         self._model = model
         self._spec = spec
         self._settings = settings
@@ -105,6 +110,8 @@ class Trainer:
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
         workers = self._count_workers(frame.sparkSession)
+        if self._settings.validation_split or columns.validation:
+            require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
