@@ -133,8 +133,8 @@ BASE: Final[Mapping[str, Table]] = {
         "RemoteMonitor.root": "'http://127.0.0.1:9'",
     },
     "compile": {
-        "optimizer": "optimizers.SGD(0.5)",
-        "loss": "'mse'",
+        "compile.optimizer": "optimizers.SGD(0.5)",
+        "compile.loss": "'mse'",
     },
 }
 
