@@ -6,22 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.tuning import ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from glasses_spark import (
     GlassesEstimator,
     GlassesEvaluator,
     GlassesModel,
     build_estimator,
-    load_ml_estimator,
 )
 from glasses_spark.training.settings import Columns, FitSettings
 from tests.training.several import (
     BATCH,
-    CITIES,
     FEATURES,
     INPUTS,
     LABELS,
@@ -30,7 +25,6 @@ from tests.training.several import (
     dataset,
     frame_of,
     key_order,
-    keras,
     moved_alike,
     predictions,
     table,
