@@ -93,6 +93,11 @@ def target_column(frame: DataFrame, name: str) -> Column:
     )
 
 
+def is_number(frame: DataFrame, name: str) -> bool:
+    """Return whether a label column has one number in a row."""
+    return isinstance(frame.schema[name].dataType, NumericType)
+
+
 def label_dtype(frame: DataFrame, name: str, dtype: str) -> str:
     """Return the type of class numbers: int64 for a column of whole numbers, else ``dtype``."""
     kind: DataType = frame.schema[name].dataType

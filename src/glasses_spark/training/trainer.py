@@ -29,7 +29,7 @@ from glasses_spark.training.optimizers import OptimizerState, first_line
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
-from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype
+from glasses_spark.training.rows import VALIDATION, LabelCode, is_number, label_dtype
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
@@ -108,7 +108,7 @@ class Trainer:
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
         rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
-        codes = self._label_codes(columns)
+        codes = self._label_codes(frame, columns)
         row_format = RowFormat(
             features=self._feature_fields(ports, feature_dtypes),
             labels=self._label_fields(frame, columns, codes, dtype),
@@ -252,17 +252,22 @@ class Trainer:
             for dtype, name, tensor in zip(dtypes, names, self._model.inputs, strict=True)
         )
 
-    def _label_codes(self, columns: Columns) -> tuple[LabelCode, ...]:
+    def _label_codes(self, frame: DataFrame, columns: Columns) -> tuple[LabelCode, ...]:
         classes = self._settings.classes
         if classes is not None:
             return (LabelCode(classes, classes),)
         losses = losses_by_output(self._spec.loss, output_names(self._spec.config))
         return tuple(
-            LabelCode(None, 0 if column is None else label_size(loss, tensor.shape[1:]))
-            for column, loss, tensor in zip(
-                columns.labels, losses, self._model.outputs, strict=True
-            )
+            LabelCode(None, self._label_size(frame, column, loss, port.shape[1:]))
+            for column, loss, port in zip(columns.labels, losses, self._model.outputs, strict=True)
         )
+
+    @staticmethod
+    def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence[int]) -> int:
+        if column is None:
+            return 0
+        # Without a loss only the metrics, whose labels may be class numbers, see the label.
+        return 1 if loss is None and is_number(frame, column) else label_size(loss, shape)
 
     def _label_fields(
         self, frame: DataFrame, columns: Columns, codes: Sequence[LabelCode], dtype: str
