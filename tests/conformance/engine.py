@@ -148,7 +148,8 @@ def _refuse_strings(rows: Rows) -> None:
 def _run(trainer: Any, rows: Rows) -> list[Any]:
     model, settings, spec = trainer._model, trainer._settings, trainer._spec
     dtype = "float64" if str(model.inputs[0].dtype) == "float64" else "float32"
-    code = LabelCode(None, label_size(spec.loss, model.output_shape[1:]))
+    size = label_size(spec.loss, model.output_shape[1:]) or int(np.prod(rows.y.shape[1:]))
+    code = LabelCode(None, size)
     feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
     form = RowFormat(
         features=(RowField(feature_dtype, int(np.prod(model.input_shape[1:])), "features"),),
@@ -164,7 +165,7 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
         (0,),
     )
     shared_weights = SharedWeights(model, workers=1, uses_gradients=True)
-    states = MetricStates(model, form, MetricRules())
+    states = MetricStates(model, form, MetricRules(weighted=False, validation_weighted=False))
     rules = metric_rules(states, workers=1)
     coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
     server_end, worker_end = _credentials()

@@ -11,8 +11,10 @@ from glasses_spark import build_estimator
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.gradients import absent_gradients
+from glasses_spark.training.keras_objects import portable
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricStates
+from glasses_spark.training.model_checks import require_mean_loss
 from glasses_spark.training.weights import exchanged_variables
 from glasses_spark.training.worker.spool import RowField, RowFormat
 from glasses_spark.training.worker.steps import Steps
@@ -173,10 +175,11 @@ def compiled_model() -> Any:
     return two_of_each(loss=["mse", SPARSE])
 
 
-def test_a_loss_of_one_output_that_is_no_mean_is_refused() -> None:
-    model = two_of_each(loss=["mse", losses.SparseCategoricalCrossentropy(reduction="sum")])
-    with pytest.raises(TrainingError, match="expected the reduction 'sum_over_batch_size'"):
-        build(model)._build()
+def test_a_loss_of_one_output_that_is_no_mean_is_found() -> None:
+    total = losses.SparseCategoricalCrossentropy(reduction="sum")
+    for loss in (["mse", total], {"a": None, "b": total}):
+        with pytest.raises(TrainingError, match="expected the reduction 'sum_over_batch_size'"):
+            require_mean_loss(portable(loss, "loss"))
 
 
 def test_nested_inputs_and_open_shapes_are_refused() -> None:

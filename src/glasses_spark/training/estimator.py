@@ -287,7 +287,8 @@ class GlassesEstimator(
             weighted_metrics=self.getOrDefault(self.weighted_metrics) or [],
             cpu_kernels=settings.cpu_kernels,
         )
-        require_mean_loss(spec.loss)
+        if settings.num_workers != 1:
+            require_mean_loss(spec.loss)
         model = build_seeded(spec, derive_seed(settings.seed, "weights"))
         require_supported_model(model)
         if self.initial_weights is not None:

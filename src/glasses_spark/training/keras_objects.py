@@ -110,9 +110,11 @@ def portable(value: Any, what: str) -> Any:
     if rebuilt is not None:
         lost = differing_attributes(value, rebuilt)
         if not lost and is_of_keras:
-            return keras.saving.serialize_keras_object(value)
+            serialized = keras.saving.serialize_keras_object(value)
+            if _is_readable(serialized):
+                return serialized
         attributes = {name: _plain(vars(value).get(name)) for name in lost}
-        description = KerasObject(type(value), value.get_config(), attributes)
+        description = KerasObject(type(value), _plain(value.get_config()), attributes)
     elif isinstance(value, keras.losses.Loss):
         # A loss has no variables: it is its attributes.
         lost = set(vars(value))
@@ -141,6 +143,15 @@ def _rebuilt(value: Any) -> Any:
         return type(value).from_config(copy.deepcopy(value.get_config()))
     except Exception:  # code of the user, which may raise anything
         return None
+
+
+def _is_readable(serialized: Mapping[str, Any]) -> bool:
+    """Return whether Keras can read what it wrote: not so an AUC with ``label_weights``."""
+    try:
+        import_keras().saving.deserialize_keras_object(copy.deepcopy(dict(serialized)))
+    except Exception:  # whatever Keras raises
+        return False
+    return True
 
 
 def _require_equal(value: Any, description: KerasObject, what: str, lost: set[str]) -> None:

@@ -17,6 +17,7 @@ from glasses_spark.training.metric_states import (
     MetricRules,
     MetricStates,
     flat_results,
+    label_shape,
 )
 from glasses_spark.training.worker.spool import RowFormat
 
@@ -155,8 +156,7 @@ def _draw_batches(model: Any, row_format: RowFormat, output: int) -> list[tuple[
             if not labels_are_classes:
                 labels = generator.normal(0, 10, labels.shape)
         weights = generator.uniform(0.5, 2, rows).astype(row_format.dtype)
-        y = labels.astype(field.dtype)
-        y = y if labels_are_classes else y.reshape(rows, *shape)
+        y = labels.astype(field.dtype).reshape(rows, *label_shape(field.size, shape))
         return _Batch(_tensor(y, field.dtype), _tensor(predictions, port.dtype), weights)
 
     return [

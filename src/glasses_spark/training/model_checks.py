@@ -14,6 +14,7 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.elephas import ModelType
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
+from glasses_spark.runtime.random_states import has_generator, random_states, set_random_states
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.scoring.prediction_kind import NUMBERS, PredictionKind
 from glasses_spark.training.examples import example_inputs
@@ -47,8 +48,8 @@ def build_seeded(spec: ModelSpec, seed: int) -> Any:
 def require_mean_loss(loss: Any) -> None:
     """Refuse a loss that is not a mean over the rows of a batch.
 
-    The server averages the workers' updates by their rows, which is correct for means
-    only.
+    The server averages the updates of several workers by their rows, which is correct for
+    means only.
 
     Args:
         loss: A loss, or a list or mapping of losses.
@@ -67,7 +68,7 @@ def _require_mean(loss: Any) -> None:
     if reduction not in (None, "sum_over_batch_size", "mean"):
         raise TrainingError(
             f"loss: expected the reduction 'sum_over_batch_size', got {reduction!r}, which "
-            "depends on the number of rows in a worker's batch"
+            "depends on the number of rows in a worker's batch. Use num_workers=1, or the mean"
         )
 
 
@@ -122,10 +123,12 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
             has other settings, weights or predictions, or training changes a weight that
             the workers do not exchange.
     """
+    states = random_states(model)
     try:
         archive = pack_model(model)
         rebuilt = unpack_model(archive, custom_objects, safe_mode=safe_mode)
     except Exception as error:
+        _require_buildable_layers(model)
         raise TrainingError(
             f"Keras cannot save this model and build it again: {first_line(error)}. Give custom "
             "layers get_config, pass classes in custom_objects, and a model with a Lambda layer "
@@ -133,7 +136,26 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
         ) from error
     _require_equal(model, rebuilt)
     _require_exchanged_changes(rebuilt)
+    set_random_states(model, states)  # some layers have drawn numbers for the predictions
     return archive
+
+
+def _require_buildable_layers(model: Any) -> None:
+    """Refuse a layer of Keras whose arguments Keras itself does not accept in the saved form."""
+    keras = import_keras()
+    for layer in model._flatten_layers(include_self=False):
+        is_plain = not layer._layers and not isinstance(layer, keras.layers.Lambda)
+        if is_plain and type(layer).__module__.startswith("keras."):
+            try:
+                type(layer)(**layer.get_config())
+            except TypeError:
+                continue  # an argument of an unknown class
+            except ValueError as error:
+                raise TrainingError(
+                    f"layer {layer.name} ({type(layer).__name__}): Keras saves its arguments in a "
+                    f"form from which it cannot build it again: {first_line(error)}. Give them in "
+                    "another form, such as x_factor=(0.0, 0.3) for x_factor=0.3"
+                ) from error
 
 
 def _require_equal(model: Any, rebuilt: Any) -> None:
@@ -162,6 +184,8 @@ def _lost_settings(layer: Any, rebuilt: Any) -> list[str]:
     arguments = inspect.signature(type(layer).__init__).parameters
     # Initializers have done their work, and draw a seed of their own each time.
     lasting = {name for name in arguments if not name.endswith("_initializer")}
+    if has_generator(layer):
+        lasting.discard("seed")  # the archive has the state of the generator
     return sorted(differing_attributes(layer, rebuilt, only=lasting))
 
 

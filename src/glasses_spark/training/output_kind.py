@@ -48,6 +48,11 @@ CLASSES: Final = frozenset(
 DISTRIBUTIONS: Final = frozenset({"dice", "kl_divergence", "tversky"})
 # Margins, embeddings and sequences.
 OTHERS: Final = frozenset({"categorical_hinge", "circle", "ctc", "hinge", "squared_hinge"})
+KERAS_LOSSES: Final = REGRESSION | BINARY | CLASSES | DISTRIBUTIONS | OTHERS
+# Labels are class numbers.
+CLASS_NUMBERS: Final = frozenset(
+    {"categorical_generalized_cross_entropy", "circle", "sparse_categorical_crossentropy"}
+)
 
 
 def output_kinds(model: Any, losses: Sequence[Any]) -> list[PredictionKind]:
@@ -81,7 +86,7 @@ def output_kind(model: Any, loss: Any, output: int = 0) -> PredictionKind:
 
 
 def _kind(model: Any, loss: Any, output: int) -> str:
-    name, from_logits = _loss_function(loss)
+    name, from_logits = loss_function(loss)
     if name in REGRESSION:
         return NUMBERS
     if name in OTHERS:
@@ -107,7 +112,7 @@ def _kind(model: Any, loss: Any, output: int) -> str:
     return LOGITS if from_logits else PROBABILITIES
 
 
-def _loss_function(loss: Any) -> tuple[str, bool]:
+def loss_function(loss: Any) -> tuple[str, bool]:
     """Return the name of a loss function, and whether the outputs are logits to it.
 
     Functions of Keras have names of their own; the name of another loss begins with its module
@@ -128,9 +133,8 @@ def _loss_function(loss: Any) -> tuple[str, bool]:
     if from_logits is None:
         from_logits = getattr(loss, "_fn_kwargs", {}).get("from_logits", False)
     name = getattr(function, "__name__", None) or type(function).__name__
-    if not str(getattr(function, "__module__", "")).startswith("keras.") and name in (
-        REGRESSION | BINARY | CLASSES | DISTRIBUTIONS | OTHERS
-    ):
+    is_of_keras = str(getattr(function, "__module__", "")).startswith("keras.")
+    if not is_of_keras and name in KERAS_LOSSES:
         name = f"{getattr(function, '__module__', '')}.{name}"
     return name, bool(from_logits)
 

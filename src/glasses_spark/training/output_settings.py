@@ -10,6 +10,7 @@ import numpy as np
 from glasses_spark.errors import ConfigError
 from glasses_spark.scoring.named_columns import ColumnNames, columns_in_order, listed
 from glasses_spark.training.keras_objects import KerasObject, is_serialized
+from glasses_spark.training.output_kind import CLASS_NUMBERS, KERAS_LOSSES, loss_function
 
 
 def losses_by_output(loss: Any, names: Sequence[str]) -> list[Any]:
@@ -144,24 +145,33 @@ def label_columns(value: ColumnNames, names: Sequence[str], needed: Sequence[boo
 
 def is_sparse(loss: Any) -> bool:
     """Return whether the label of a row is a class number to a loss."""
-    kind = loss.kind if isinstance(loss, KerasObject) else type(loss)
+    built = loss.build() if isinstance(loss, KerasObject) else loss
     names = [
-        *(base.__name__ for base in kind.__mro__),
-        loss if isinstance(loss, str) else "",
-        getattr(loss, "__name__", ""),
+        *(base.__name__ for base in type(built).__mro__),
         loss.get("class_name", "") if isinstance(loss, Mapping) else "",
+        loss_function(built)[0],
     ]
-    return any("sparse" in name.lower() for name in names)
+    return names[-1] in CLASS_NUMBERS or any("sparse" in name.lower() for name in names)
 
 
-def label_size(loss: Any, shape: Sequence[int]) -> int:
-    """Return the length of a row's label: that of the output, or 1 for a class number.
+def label_size(loss: Any, shape: Sequence[int]) -> int | None:
+    """Return the length of a row's label: that of the output, or of its class numbers.
 
     Args:
         loss: Loss of the output.
         shape: Shape of the output without the batch dimension.
+
+    Returns:
+        The length; None for a loss that takes labels of any length, such as CTC or one of the
+        user's own.
     """
-    return 1 if is_sparse(loss) else int(np.prod(shape))
+    if is_sparse(loss):
+        return int(np.prod(shape[:-1]))
+    built = loss.build() if isinstance(loss, KerasObject) else loss
+    name = loss_function(built)[0]
+    if name == "ctc" or (name not in KERAS_LOSSES and built is not None):
+        return None
+    return int(np.prod(shape))
 
 
 def _require_names(what: str, value: Mapping[str, Any], names: Sequence[str]) -> None:

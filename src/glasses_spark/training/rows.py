@@ -93,9 +93,12 @@ def target_column(frame: DataFrame, name: str) -> Column:
     )
 
 
-def is_number(frame: DataFrame, name: str) -> bool:
-    """Return whether a label column has one number in a row."""
-    return isinstance(frame.schema[name].dataType, NumericType)
+def label_length(frame: DataFrame, name: str) -> int:
+    """Return the length of the labels of a column: 1 for numbers, else that of its first row."""
+    if isinstance(frame.schema[name].dataType, NumericType):
+        return 1
+    first = frame.select(F.size(target_column(frame, name))).first()
+    return max(1, first[0]) if first else 1
 
 
 def label_dtype(frame: DataFrame, name: str, dtype: str) -> str:

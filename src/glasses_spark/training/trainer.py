@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
 from glasses_spark.config.fields import AUTO
@@ -29,7 +30,7 @@ from glasses_spark.training.optimizers import OptimizerState, first_line
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
-from glasses_spark.training.rows import VALIDATION, LabelCode, is_number, label_dtype
+from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
@@ -258,16 +259,11 @@ class Trainer:
             return (LabelCode(classes, classes),)
         losses = losses_by_output(self._spec.loss, output_names(self._spec.config))
         return tuple(
-            LabelCode(None, self._label_size(frame, column, loss, port.shape[1:]))
-            for column, loss, port in zip(columns.labels, losses, self._model.outputs, strict=True)
+            LabelCode(None, _label_size(frame, column, loss, tensor.shape[1:]))
+            for column, loss, tensor in zip(
+                columns.labels, losses, self._model.outputs, strict=True
+            )
         )
-
-    @staticmethod
-    def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence[int]) -> int:
-        if column is None:
-            return 0
-        # Without a loss only the metrics, whose labels may be class numbers, see the label.
-        return 1 if loss is None and is_number(frame, column) else label_size(loss, shape)
 
     def _label_fields(
         self, frame: DataFrame, columns: Columns, codes: Sequence[LabelCode], dtype: str
@@ -282,6 +278,22 @@ class Trainer:
             )
             for column, loss, name, code in zip(columns.labels, losses, names, codes, strict=True)
         )
+
+
+def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence[int]) -> int:
+    if column is None:
+        return 0
+    # Without a loss only metrics see the label, and they may take class numbers.
+    size = None if loss is None else label_size(loss, shape)
+    if size is None:
+        return label_length(frame, column)
+    if size != 1 and isinstance(frame.schema[column].dataType, NumericType):
+        raise TrainingError(
+            f"column {column!r}: expected an array or vector of {size} numbers for an output of "
+            f"the shape {tuple(shape)}, got single numbers. Use categorical=True with nb_classes, "
+            "or a sparse loss, for class numbers"
+        )
+    return size
 
 
 def _workers(frame: DataFrame, assignment: Assignment) -> DataFrame:

@@ -126,11 +126,12 @@ class Steps:
 
         self.states.begin_batch()
         x, y, weight = self._inputs(*rows)
+        count = tf.shape(weight)[0]
+        weight = self.states.used_weight(weight, training=training)
         prediction = self.model(x, training=training)
         loss = self.model.compute_loss(
             x=x, y=y, y_pred=prediction, sample_weight=weight, training=training
         )
-        count = tf.shape(weight)[0]
         return loss, (x, y, prediction, weight, loss, count)
 
     def _gradient_step(self, weights: Any, *rows: Any) -> tuple[Any, Any]:
@@ -159,7 +160,7 @@ class Steps:
 
     def _evaluation_step(self, *rows: Any) -> Any:
         _, outcome = self._forward(rows, training=False)
-        return self.states.of_batch(*outcome, training=False)
+        return self.states.of_batch(*outcome)
 
     def _gradients(self, tape: Any, loss: Any) -> list[Any]:
         return list(tape.gradient(loss, [variable.value for variable in self._trainable]))

@@ -18,6 +18,7 @@ from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.machine import spark_local_folder
+from glasses_spark.runtime.random_states import draw_random_states
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.metric_states import DEFAULT_RULES, MetricRules
 from glasses_spark.training.model_spec import ModelSpec
@@ -212,11 +213,14 @@ class _Worker:
     def _build(self) -> Steps:
         take_granted_gpu()
         keras = import_keras(threads=self._assignment.threads)
-        # Random layers such as Dropout: another seed on each worker, the same in each run.
+        # Random layers without a seed, such as Dropout: the first worker draws the numbers of the
+        # model given to `build_estimator`, each other worker its own, the same in each run.
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", self._number))
         steps = Steps(
             self._assignment.spec, self._assignment.row_format, self._assignment.metric_rules
         )
+        if self._number:
+            draw_random_states(steps.model)
         if steps.layout != self._assignment.layout:
             raise WorkerError(
                 "the weights of the worker's model differ from the driver's in number or shape. "
