@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -259,3 +260,12 @@ def test_a_column_that_does_not_fit_its_input_is_refused(
     model = weighted.copy({weighted.getParam("featuresCol"): FEATURES | column})
     with pytest.raises(DataError, match=message):
         model.transform(rows)
+
+
+def test_the_example_of_the_documentation_runs(spark: SparkSession) -> None:
+    page = Path(__file__).parents[2] / "docs" / "distributed-training.md"
+    section = page.read_text().split("## Several inputs and outputs")[1]
+    code = section.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"spark": spark}
+    exec(compile(code, str(page), "exec"), names)
+    assert names["scored"].columns[-2:] == ["prediction_rent", "prediction_kind"]
