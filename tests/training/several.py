@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from glasses_spark import GlassesModel
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.scoring.model_ports import input_ports
+from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.training.schedule import epoch_order, share
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.training_frame import training_frame
@@ -132,11 +132,24 @@ def dataset(
     return tf.data.Dataset.from_tensor_slices(parts).batch(batch)
 
 
-def key_order(frame: DataFrame, columns: Columns, settings: FitSettings) -> list[int]:
-    """Return the numbers of the rows in the order of the keys of a fit."""
-    ports = input_ports(wide_and_deep().to_json())
+def key_order(model: Any, frame: DataFrame, **optional: str) -> list[int]:
+    """Return the numbers of the training rows in the order of their keys.
+
+    Args:
+        model: The model.
+        frame: The rows of a fit.
+        optional: Columns of weights and of validation rows; see `Columns`.
+    """
+    config = model.to_json()
+    ports = input_ports(config)
+    columns = Columns(
+        tuple(FEATURES[port.name] for port in ports),
+        tuple(LABELS[name] for name in output_names(config)),
+        **optional,
+    )
+    settings = FitSettings(seed=SEED, categorical=False)
     keyed, _ = training_frame(frame, columns, settings, ports, dtype="float64")
-    position = f"features_{INPUTS.index('number')}"
+    position = f"features_{[port.name for port in ports].index('number')}"
     rows = keyed.where("NOT validation").orderBy("key").select(position).collect()
     return [row[0][0] - BIG for row in rows]
 

@@ -99,5 +99,5 @@ def test_loss_weights_are_those_of_the_compiled_model_or_given() -> None:
     model.compile(loss="binary_crossentropy", loss_weights=[2.0])
     assert tiny_estimator(model=model)._build()[1].loss_weights == [2.0]
     assert tiny_estimator(model=model, loss_weights=3)._build()[1].loss_weights == 3.0
-    with pytest.raises(ConfigError, match="loss_weights: expected 1, for the outputs .*, got 2"):
+    with pytest.raises(ConfigError, match=r"loss_weights: expected 1, for the outputs .*, got 2"):
         tiny_estimator(model=model, loss_weights=[1, 2])

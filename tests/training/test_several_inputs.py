@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,31 +12,27 @@ from pyspark.ml.tuning import ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from glasses_spark import (
-    GlassesEstimator,
-    GlassesEvaluator,
-    GlassesModel,
-    build_estimator,
-    load_ml_estimator,
-)
-from glasses_spark.training.settings import Columns, FitSettings
+from glasses_spark import GlassesEstimator, GlassesEvaluator, GlassesModel, build_estimator
+from glasses_spark.errors import DataError
+from glasses_spark.runtime.keras import import_keras
 from tests.training.several import (
     BATCH,
+    BIG,
     CITIES,
     FEATURES,
-    INPUTS,
     LABELS,
     SEED,
     batches,
     dataset,
     frame_of,
     key_order,
-    keras,
     moved_alike,
     predictions,
     table,
     wide_and_deep,
 )
+
+keras = import_keras()
 
 # Each fits a model with Spark.
 pytestmark = pytest.mark.slow
@@ -92,8 +89,7 @@ def plain_keras(
 def test_one_worker_trains_weights_and_history_of_keras(
     weighted: GlassesModel, rows: DataFrame, columns: dict[str, Any]
 ) -> None:
-    used = Columns(tuple(FEATURES.values()), tuple(LABELS.values()), "w", "held_out")
-    order = key_order(rows, used, FitSettings(seed=SEED, categorical=False))
+    order = key_order(wide_and_deep(), rows, weight="w", validation="held_out")
     held_out = np.flatnonzero(columns["held_out"])
     validation = dataset(columns, held_out, BATCH, weighted=True)
 
@@ -140,8 +136,7 @@ def test_two_synchronous_workers_take_the_mean_over_their_rows(
         labelCol=["price", "class"],
     ).fit(rows)
 
-    used = Columns(tuple(FEATURES.values()), tuple(LABELS.values()))
-    order = key_order(rows, used, FitSettings(seed=SEED, categorical=False))
+    order = key_order(wide_and_deep(), rows)
     model = wide_and_deep()
     before = model.get_weights()
     for epoch in range(EPOCHS):
@@ -157,10 +152,7 @@ def test_an_asynchronous_worker_by_epoch_trains_a_model_of_mappings_as_keras(
         wide_and_deep(as_mappings=True), mode="asynchronous", frequency="epoch", outputCol="guess"
     ).fit(rows)
 
-    # The inputs and outputs of a mapping are in the order of their names.
-    names = sorted(INPUTS)
-    used = Columns(tuple(FEATURES[name] for name in names), ("class", "price"))
-    order = key_order_by_name(rows, used)
+    order = key_order(wide_and_deep(as_mappings=True), rows)
     model, history = plain_keras(columns, order, weighted=False, as_mappings=True)
     before = wide_and_deep(as_mappings=True).get_weights()
     assert moved_alike(fitted.weights, model.get_weights(), before) < 1e-6
@@ -169,13 +161,111 @@ def test_an_asynchronous_worker_by_epoch_trains_a_model_of_mappings_as_keras(
     assert {"guess_price", "guess_kind"} < set(fitted.transform(rows).columns)
 
 
-def key_order_by_name(rows: DataFrame, used: Columns) -> list[int]:
-    from glasses_spark.scoring.model_ports import input_ports
-    from glasses_spark.training.training_frame import training_frame
-    from tests.training.several import BIG
+@pytest.mark.parametrize("name", ["saved", "saved.h5"])
+def test_a_saved_model_has_its_columns_and_predictions(
+    weighted: GlassesModel, rows: DataFrame, tmp_path: Any, name: str
+) -> None:
+    weighted.save(str(tmp_path / name))
+    loaded = GlassesModel.load(str(tmp_path / name))
 
-    ports = input_ports(wide_and_deep(as_mappings=True).to_json())
-    settings = FitSettings(seed=SEED, categorical=False)
-    keyed, _ = training_frame(rows, used, settings, ports, dtype="float64")
-    position = f"features_{sorted(INPUTS).index('number')}"
-    return [row[position][0] - BIG for row in keyed.orderBy("key").collect()]
+    assert loaded.getFeaturesCol() == FEATURES
+    assert loaded.getLabelCol() == LABELS
+    assert loaded.get_prediction_kind(output="kind") == "probabilities"
+    # One row: the other partitions are empty.
+    one = rows.where(f"id = {BIG}")
+    first, second = (
+        predictions(model, one, "prediction_price", "prediction_kind")
+        for model in (weighted, loaded)
+    )
+    assert [a.tolist() for a in first] == [a.tolist() for a in second]
+    assert [a.shape for a in first] == [(1, 1), (1, 3)]
+
+
+@pytest.mark.parametrize("name", ["saved", "saved.h5"])
+def test_a_saved_estimator_has_its_columns_losses_and_metrics(tmp_path: Any, name: str) -> None:
+    given = estimator(
+        wide_and_deep(), featuresCol=list(FEATURES.values()), outputCol={"price": "p", "kind": "k"}
+    )
+    given.save(str(tmp_path / name))
+    loaded = GlassesEstimator.load(str(tmp_path / name))
+
+    assert loaded.get_config() == given.get_config()
+    assert loaded.getFeaturesCol() == list(FEATURES.values())
+    assert loaded.getOutputCol() == {"price": "p", "kind": "k"}
+    assert loaded.getOrDefault("loss_weights") == {"price": 0.25, "kind": 2.0}
+    assert loaded.require_columns() == given.require_columns()
+
+
+def test_hogwild_workers_in_a_pipeline_are_validated_by_one_output(
+    rows: DataFrame, tmp_path: Any
+) -> None:
+    stage = estimator(wide_and_deep(), mode="hogwild", num_workers=2, epochs=1, split=0.2)
+    grid = ParamGridBuilder().addGrid(stage.epochs, [1]).build()
+    evaluator = GlassesEvaluator(
+        metricName="rmse", labelCol="price", predictionCol="prediction_price"
+    )
+    selection = TrainValidationSplit(
+        estimator=Pipeline(stages=[stage]),
+        estimatorParamMaps=grid,
+        evaluator=evaluator,
+        trainRatio=0.7,
+        seed=1,
+    )
+    fitted = selection.fit(rows)
+
+    assert 0 < fitted.validationMetrics[0] < 5
+    assert isinstance(fitted.bestModel, PipelineModel)
+    fitted.bestModel.save(str(tmp_path / "pipeline"))
+    (loaded,) = PipelineModel.load(str(tmp_path / "pipeline")).stages
+    assert isinstance(loaded, GlassesModel)
+    assert loaded.getFeaturesCol() == FEATURES
+    assert {"val_kind_accuracy", "val_price_loss"} < set(loaded.history[0])
+
+
+def test_a_model_of_one_string_takes_a_column_of_strings(
+    rows: DataFrame, columns: dict[str, Any]
+) -> None:
+    city = keras.Input((), dtype="string")
+    numbers = keras.layers.TextVectorization(output_sequence_length=1, vocabulary=[*CITIES])(city)
+    embedded = keras.layers.Embedding(6, 2, embeddings_initializer="ones")(numbers)
+    outputs = keras.layers.Dense(1, kernel_initializer="ones")(keras.layers.Flatten()(embedded))
+    model = keras.Model(city, outputs)
+    model.compile(keras.optimizers.SGD(0.05), "mse", loss_weights=0.5)
+
+    everything = {"batch_size": len(columns["id"]), "epochs": 2}
+    fitted = estimator(model, featuresCol="city", labelCol="price", **everything).fit(rows)
+    words = keras.ops.convert_to_tensor(columns["city"].tolist())
+    model.fit(words, columns["price"], **everything, shuffle=False, verbose=0)
+
+    for ours, plain in zip(fitted.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-6, atol=1e-7)
+    (found,) = predictions(fitted, rows, "prediction")
+    np.testing.assert_allclose(found, model.predict(words, verbose=0), atol=1e-6)
+    with pytest.raises(Exception, match="features: expected a value in every row, got 1 nulls"):
+        fitted.transform(rows.limit(1).withColumn("city", F.lit(None).cast("string"))).collect()
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"age": "city"}, "column 'city': expected pixels .* for the input 'age', got string"),
+        ({"city": "age"}, "column 'age': expected a string .* for the input 'city', got double"),
+        ({"picture": "age"}, r"expected pixels .* of 16 numbers for the input 'picture', got doub"),
+        ({"city": "nowhere"}, "features column 'nowhere' not found, the columns are pixels, age"),
+    ],
+)
+def test_a_column_that_does_not_fit_its_input_is_refused(
+    rows: DataFrame, weighted: GlassesModel, column: dict[str, str], message: str
+) -> None:
+    model = weighted.copy({weighted.getParam("featuresCol"): FEATURES | column})
+    with pytest.raises(DataError, match=message):
+        model.transform(rows)
+
+
+def test_the_example_of_the_documentation_runs(spark: SparkSession) -> None:
+    page = Path(__file__).parents[2] / "docs" / "distributed-training.md"
+    section = page.read_text().split("## Several inputs and outputs")[1]
+    code = section.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"spark": spark}
+    exec(compile(code, str(page), "exec"), names)
+    assert names["scored"].columns[-2:] == ["prediction_rent", "prediction_kind"]

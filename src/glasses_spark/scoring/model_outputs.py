@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -51,13 +49,3 @@ class ModelOutput:
         """
         prediction = F.col(scores)[prediction_field(self.position)]
         return prediction.alias(self.column, metadata=self.kind.metadata())
-
-
-def kind_params(kinds: Sequence[PredictionKind]) -> dict[str, Any]:
-    """Return the Params of a `GlassesModel` with such outputs.
-
-    A model with one output has the Params that earlier versions saved.
-    """
-    if len(kinds) == 1:
-        return kinds[0].params()
-    return {"output_kinds": [[kind.name, kind.size] for kind in kinds]}

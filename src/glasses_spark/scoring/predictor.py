@@ -16,6 +16,7 @@ from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import set_weights, unpack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.workers import threads_of_this_process
+from glasses_spark.scoring.features import STRING
 from glasses_spark.scoring.model_input import model_inputs
 
 # Python workers outlive Spark's tasks, so a process keeps the models it used last.
@@ -114,7 +115,7 @@ class Predictor:
                     f"input of {shape or 'one number'}, got {values.shape[-1]}"
                 )
         function = self._function(
-            tuple("string" if v.dtype == object else str(v.dtype) for v in features)
+            tuple(STRING if v.dtype.kind in "OSU" else str(v.dtype) for v in features)
         )
         predictions, logits = function(*(np.ascontiguousarray(values) for values in features))
         outputs = tuple(output.numpy().astype(np.float64) for output in predictions)

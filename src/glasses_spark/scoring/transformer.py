@@ -40,7 +40,8 @@ from glasses_spark.scoring.named_columns import (
     listed,
     prediction_columns,
 )
-from glasses_spark.scoring.prediction_kind import KINDS, PredictionKind, kind_without_loss
+from glasses_spark.scoring.prediction_kind import PredictionKind, kind_without_loss
+from glasses_spark.scoring.prediction_params import HasPredictionKinds
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.saved_model import (
     ELEPHAS_SUFFIXES,
@@ -58,6 +59,7 @@ INFERENCE_BATCH: Final = 256
 
 class GlassesModel(
     HasNamedColumns,
+    HasPredictionKinds,
     ElephasTransformer,
     HasRawPredictionCol,
     MLWritable,
@@ -97,24 +99,6 @@ class GlassesModel(
         "temperature",
         "number above 0 by which logits are divided before the sigmoid",
         TypeConverters.toFloat,
-    )
-    prediction_kind: Param[str] = Param(
-        Params._dummy(),
-        "prediction_kind",
-        "what the outputs are: probabilities, logits, numbers, or a description",
-        TypeConverters.toString,
-    )
-    prediction_size: Param[int] = Param(
-        Params._dummy(),
-        "prediction_size",
-        "number of outputs for a row; 0 if unknown",
-        TypeConverters.toInt,
-    )
-    output_kinds: Param[Any] = Param(
-        Params._dummy(),
-        "output_kinds",
-        "prediction_kind and prediction_size of each output of a model with several",
-        TypeConverters.toList,
     )
 
     @keyword_only
@@ -158,38 +142,6 @@ class GlassesModel(
         self._set(temperature=value)
         return self
 
-    def get_prediction_kind(self) -> str:
-        """Return what the outputs are: ``probabilities``, ``logits``, ``numbers`` or a description.
-
-        Empty for a model of an earlier version or of Elephas.
-        """
-        return str(self.getOrDefault(self.prediction_kind))
-
-    def set_prediction_kind(self, value: str, *, output: str | None = None) -> GlassesModel:
-        """Set what the predictions are, if the loss does not tell.
-
-        Args:
-            value: ``probabilities``, ``logits`` or ``numbers``.
-            output: Name of the output, of a model with several.
-
-        Raises:
-            ScoringError: The value is none of these, or there is no such output.
-        """
-        if value not in KINDS:
-            raise ScoringError(
-                f"prediction_kind: expected one of {', '.join(KINDS)}, got {value!r}"
-            )
-        names = output_names(self.get_keras_model_config()) if output is not None else ()
-        if output is not None and output not in names:
-            raise ScoringError(f"output: expected one of {listed(names)}, got {output!r}")
-        if len(names) > 1:
-            kinds = self.getOrDefault(self.output_kinds) or [["", 0] for _ in names]
-            pairs = zip(names, kinds, strict=True)
-            self._set(output_kinds=[[value, k[1]] if name == output else k for name, k in pairs])
-        else:
-            self._set(prediction_kind=value)
-        return self
-
     def get_config(self) -> dict[str, Any]:
         """Return the parameters in Elephas' format, without the weights."""
         config = super().get_config()
@@ -199,7 +151,7 @@ class GlassesModel(
             "rawPredictionCol": self.getRawPredictionCol(),
             "inference_batch_size": self.get_inference_batch_size(),
             "temperature": self.get_temperature(),
-            "prediction_kind": self.get_prediction_kind(),
+            "prediction_kind": self.getOrDefault(self.prediction_kind),
             "prediction_size": self.getOrDefault(self.prediction_size),
             "output_kinds": self.getOrDefault(self.output_kinds),
         }
@@ -336,27 +288,22 @@ class GlassesModel(
                 f"rawPredictionCol needs a model with one output, found {listed(names)}. Clear "
                 "rawPredictionCol"
             )
-        kinds = self._prediction_kinds(trained, len(names))
+        kinds = self._prediction_kinds(trained)
         return [
             ModelOutput(position, column, kind)
             for position, (column, kind) in enumerate(zip(columns, kinds, strict=True))
         ]
 
-    def _prediction_kinds(self, trained: TrainedModel, count: int) -> list[PredictionKind]:
+    def _prediction_kinds(self, trained: TrainedModel) -> list[PredictionKind]:
         """Return the meaning and number of each output's predictions."""
-        if count > 1:
-            stored = [PredictionKind(*kind) for kind in self.getOrDefault(self.output_kinds)]
-            stored = stored or [PredictionKind()] * count
-        else:
-            size = int(self.getOrDefault(self.prediction_size))
-            stored = [PredictionKind(self.get_prediction_kind(), size)]
+        stored = self._stored_kinds()
         if all(kind.name and kind.size for kind in stored):
             return stored
         # A model of an earlier version or of Elephas; built once to see its last layers.
         if self._kinds_of is None or self._kinds_of[0] != trained.digest:
             regression = getattr(self, "model_type", None) == ModelType.REGRESSION
-            model = trained.build()
-            kinds = [kind_without_loss(model, i, regression=regression) for i in range(count)]
+            model, outputs = trained.build(), range(len(stored))
+            kinds = [kind_without_loss(model, i, regression=regression) for i in outputs]
             self._kinds_of = (trained.digest, kinds)
         pairs = zip(stored, self._kinds_of[1], strict=True)
         return [PredictionKind(a.name or b.name, a.size or b.size) for a, b in pairs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pyspark import keyword_only
@@ -24,14 +24,13 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
-from glasses_spark.scoring.model_outputs import kind_params
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.scoring.named_columns import (
     HasNamedColumns,
     input_columns,
-    listed,
     prediction_columns,
 )
+from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
 from glasses_spark.scoring.storage import (
     read_archive,
@@ -58,18 +57,12 @@ from glasses_spark.training.output_settings import (
     losses_by_output,
     metrics_by_output,
     require_loss_weights,
+    require_one_output,
 )
 from glasses_spark.training.params import TrainingParams, default_params
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
 from glasses_spark.training.weights import frozen_weights
-
-# What to do about a setting for one output.
-_FOR_SEVERAL_OUTPUTS: Final = {
-    "rawPredictionCol": "Clear rawPredictionCol",
-    "class_weight": "Use weightCol",
-    "categorical=True": "Use categorical=False with a sparse loss or labels that are arrays",
-}
 
 
 class GlassesEstimator(
@@ -247,7 +240,12 @@ class GlassesEstimator(
 
         config = self.get_keras_model_config()
         outputs, losses = output_names(config), self._losses()
-        self._require_one_output(outputs)
+        require_one_output(
+            outputs,
+            raw_prediction_col=self.getRawPredictionCol(),
+            class_weight=self._settings().class_weight,
+            categorical=self._settings().categorical,
+        )
         prediction_columns(self.getOutputCol(), outputs)
         needed = [loss is not None for loss in losses]
         for param in (self.metrics, self.weighted_metrics):
@@ -266,21 +264,6 @@ class GlassesEstimator(
         outputs = output_names(self.get_keras_model_config())
         require_loss_weights(self.getOrDefault(self.loss_weights), self.get_loss(), outputs)
         return losses_by_output(self.get_loss(), outputs)
-
-    def _require_one_output(self, outputs: Sequence[str]) -> None:
-        """Refuse settings that only a model with one output can have."""
-        settings = self._settings()
-        found = {
-            "rawPredictionCol": self.getRawPredictionCol(),
-            "class_weight": settings.class_weight,
-            "categorical=True": settings.categorical,
-        }
-        for name, value in found.items():
-            if value and len(outputs) > 1:
-                raise ConfigError(
-                    f"{name} needs a model with one output, found {listed(outputs)}. "
-                    f"{_FOR_SEVERAL_OUTPUTS[name]}"
-                )
 
     def _build(self) -> tuple[Any, ModelSpec]:
         """Build the driver's model, and the specification from which workers build theirs."""

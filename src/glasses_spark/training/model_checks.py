@@ -92,6 +92,12 @@ def require_supported_model(model: Any) -> None:
             "expected a model with an input shape, got one without; begin it with "
             "keras.Input(shape), and build it as keras.Sequential or keras.Model(inputs, outputs)"
         )
+    for port in model.inputs:
+        if None in port.shape[1:]:
+            raise TrainingError(
+                f"input {port.name!r}: expected a shape without open sides, got {port.shape[1:]}. "
+                "Give keras.Input the length to which the rows are padded"
+            )
     ports = len(model.inputs), len(model.outputs)
     if ports == (1, 1):
         return

@@ -81,6 +81,39 @@ def require_loss_weights(weights: Any, loss: Any, names: Sequence[str]) -> None:
         )
 
 
+def require_one_output(
+    names: Sequence[str],
+    *,
+    raw_prediction_col: str,
+    class_weight: Mapping[str, float],
+    categorical: bool,
+) -> None:
+    """Refuse settings that only a model with one output can have.
+
+    Args:
+        names: Names of the outputs.
+        raw_prediction_col: Column for logits.
+        class_weight: Weights of labels. Keras refuses them, too.
+        categorical: Whether labels are encoded as one-hot rows.
+
+    Raises:
+        ConfigError: One of them is set, and there are several outputs.
+    """
+    for setting, value, advice in (
+        ("rawPredictionCol", raw_prediction_col, "Clear rawPredictionCol"),
+        ("class_weight", class_weight, "Use weightCol"),
+        (
+            "categorical=True",
+            categorical,
+            "Use categorical=False with a sparse loss, or labels that are one-hot arrays",
+        ),
+    ):
+        if value and len(names) > 1:
+            raise ConfigError(
+                f"{setting} needs a model with one output, found {listed(names)}. {advice}"
+            )
+
+
 def label_columns(value: ColumnNames, names: Sequence[str], needed: Sequence[bool]) -> Any:
     """Return the label column of each output; None for an output without.
 

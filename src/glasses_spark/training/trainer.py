@@ -30,7 +30,7 @@ from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import OptimizerState
+from glasses_spark.training.optimizers import OptimizerState, first_line
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
@@ -126,7 +126,7 @@ class Trainer:
             weighted=bool(columns.weight or self._settings.class_weight),
             validation_weighted=bool(columns.weight),
         )
-        states = MetricStates(self._model, row_format, has_weights)
+        states = self._states(row_format, has_weights)
         rules = metric_rules(states, workers=workers)
         rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
@@ -201,6 +201,15 @@ class Trainer:
         runner.end(history)
         require_all_rows(history, schedule)
         return history
+
+    def _states(self, row_format: RowFormat, rules: MetricRules) -> MetricStates:
+        try:
+            return MetricStates(self._model, row_format, rules)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"Keras cannot compute the losses and metrics: {first_line(error)}. Check loss, "
+                "loss_weights and metrics against the outputs of the model"
+            ) from error
 
     def _require_no_validation(self) -> None:
         for name, value in self._settings.validation_settings().items():
@@ -281,7 +290,8 @@ class Trainer:
 def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence[int]) -> int:
     if column is None:
         return 0
-    size = label_size(loss, shape)
+    # Without a loss only metrics see the label, and they may take class numbers.
+    size = None if loss is None else label_size(loss, shape)
     if size is None:
         return label_length(frame, column)
     if size != 1 and isinstance(frame.schema[column].dataType, NumericType):
