@@ -18,7 +18,7 @@ import numpy as np
 from environment import describe, write_result
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model_spec import ModelSpec
-from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.spool import RowField, RowFormat
 from glasses_spark.training.worker.steps import Steps
 
 SIDE = 128
@@ -60,15 +60,17 @@ def _make_step(precision: str, cpu_kernels: str, batch: int) -> Callable[[], Any
         precision=precision,
         cpu_kernels=cpu_kernels,
     )
-    steps = Steps(spec, RowFormat("uint8", SIDE * SIDE, 1, "float32"))
+    steps = Steps(
+        spec, RowFormat((RowField("uint8", SIDE * SIDE),), (RowField("float32", 1),), "float32")
+    )
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (batch, SIDE * SIDE)).astype(np.uint8)
     y = generator.integers(0, 2, (batch, 1)).astype(np.float32)
     weight = np.ones(batch, np.float32)
     weights = steps.read()
     for _ in range(2):
-        steps.gradient(weights, x, y, weight)
-    return lambda: steps.gradient(weights, x, y, weight)
+        steps.gradient(weights, [x], [y], weight)
+    return lambda: steps.gradient(weights, [x], [y], weight)
 
 
 def _arguments() -> argparse.Namespace:

@@ -25,6 +25,8 @@ from glasses_spark.training import estimator as estimator_module
 from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
+from glasses_spark.training.output_settings import label_size
+from glasses_spark.training.rows import LabelCode
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
@@ -33,7 +35,7 @@ from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.spark_job import epoch_record
 from glasses_spark.training.trainer import Trainer
-from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.spool import RowField, RowFormat
 from glasses_spark.training.worker.worker import Assignment, train_worker
 
 Array = npt.NDArray[Any]
@@ -117,7 +119,7 @@ def fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any] = ()) -
         raise
     predictor = Predictor(stage._trained().build(), with_logits=False)
     feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
-    prediction, _ = predictor.predict(_features(rows.x, feature_dtype))
+    (prediction,), _ = predictor.predict(_features(rows.x, feature_dtype))
     weights = [np.asarray(weight) for weight in fitted[0].get_weights()]
     history = [
         {key: value for key, value in record.items() if key not in ("epoch", "rows", "workers")}
@@ -146,12 +148,12 @@ def _refuse_strings(rows: Rows) -> None:
 def _run(trainer: Any, rows: Rows) -> list[Any]:
     model, settings, spec = trainer._model, trainer._settings, trainer._spec
     dtype = "float64" if str(model.inputs[0].dtype) == "float64" else "float32"
-    code = trainer._label_code()
+    size = label_size(spec.loss, model.output_shape[1:]) or int(np.prod(rows.y.shape[1:]))
+    code = LabelCode(None, size)
     feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
     form = RowFormat(
-        feature_dtype=feature_dtype,
-        feature_size=int(np.prod(model.input_shape[1:])),
-        label_size=code.size,
+        features=(RowField(feature_dtype, int(np.prod(model.input_shape[1:])), "features"),),
+        labels=(RowField(dtype, code.size, "labels"),),
         dtype=dtype,
     )
     schedule = Schedule(
@@ -163,7 +165,7 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
         (0,),
     )
     shared_weights = SharedWeights(model, workers=1, uses_gradients=True)
-    states = MetricStates(model, form, MetricRules())
+    states = MetricStates(model, form, MetricRules(weighted=False, validation_weighted=False))
     rules = metric_rules(states, workers=1)
     coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
     server_end, worker_end = _credentials()
@@ -176,7 +178,7 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
             layout=shared_weights.layout,
             schedule=schedule,
             row_format=form,
-            label_code=code,
+            label_codes=(code,),
             address=ServerAddress(LOOPBACK, server.port, worker_end, 30.0, 5.0),
             seed=settings.seed,
             threads=1,
@@ -188,8 +190,7 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
         running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
         try:
             while totals := coordinator.next_epoch(running=running, poll=0.05):
-                history.append(epoch_record(totals, states, schedule))
-                runner.end_epoch(history[-1])
+                history.append(runner.end_epoch(epoch_record(totals, states, schedule)))
         except Exception as error:
             coordinator.fail(error)
             raise

@@ -17,6 +17,7 @@ from tests.conformance.compare import (
     Scene,
     Verdict,
     compare,
+    draws_unseeded_numbers,
 )
 from tests.conformance.scenarios import _metric, group_of, scenario
 
@@ -34,8 +35,7 @@ def groups_of(cases: Iterable[Case], alone: Collection[str] = NO_CASES) -> list[
     """
     groups: dict[str, list[Case]] = {}
     for case in cases:
-        is_alone = case.id in alone or _is_unseeded(case)
-        groups.setdefault(case.id if is_alone else group_of(case), []).append(case)
+        groups.setdefault(case.id if case.id in alone else group_of(case), []).append(case)
     return [tuple(group) for group in groups.values()]
 
 
@@ -74,14 +74,9 @@ def _single(case: Case, result: Difference | Verdict) -> Verdict:
     if isinstance(result, Verdict):
         return result
     verdict = _of_metric(case, result) if case.part == "metrics" else result.verdict()
-    if verdict.kind == DIFFERS and _is_unseeded(case):
-        return Verdict(IS_RANDOM, "the same distribution, another random stream")
+    if verdict.kind == DIFFERS and draws_unseeded_numbers(scenario([case])):
+        return Verdict(IS_RANDOM, "draws from Python's global generator, also in plain Keras")
     return verdict
-
-
-def _is_unseeded(case: Case) -> bool:
-    # AdditiveAttention has no argument for a seed.
-    return case.argument == "seed" or (case.name, case.argument) == ("AdditiveAttention", "dropout")
 
 
 def _of_metric(case: Case, difference: Difference) -> Verdict:

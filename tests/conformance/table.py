@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import sys
 import time
@@ -26,7 +25,6 @@ from tests.conformance.compare import (
     IS_ILLEGAL,
     IS_RANDOM,
     IS_REFUSED,
-    NOT_RUN,
     Verdict,
 )
 from tests.conformance.run import Group, all_groups, judge
@@ -34,26 +32,18 @@ from tests.conformance.values import NO_CASE
 from tests.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "keras-conformance.md"
-KNOWN: Final = ROOT / "tests" / "conformance" / "known_differences.json"
 PROCESSES: Final = 2
 
 MEANINGS: Final = {
     IS_EXACT: "the same weights, history and predictions, to 1e-6",
     IS_CLOSE: "the same up to the rounding of float32, to 1e-4; the figure is the difference",
     IS_REFUSED: "refused before any data is read; the message says what to do",
-    IS_RANDOM: "random numbers of the same distribution from another stream",
+    IS_RANDOM: "draws from a global generator, so that plain Keras differs from itself",
     IS_ILLEGAL: "plain Keras does not train it on this model",
     DIFFERS: "another result than plain Keras",
     FAILS: "an error after data was read, or one that does not say what to do",
-    NOT_RUN: "not compared yet",
 }
 TITLES: Final = {"compile": "`Model.compile`", "schedules": "`keras.optimizers.schedules`"}
-
-
-def known_differences() -> dict[str, str]:
-    """Return the cases that are known to differ or fail, each with its cause."""
-    causes = json.loads(KNOWN.read_text(encoding="utf-8"))
-    return {case: cause for cause, cases in causes.items() for case in cases}
 
 
 def recorded() -> dict[str, str]:

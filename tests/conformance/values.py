@@ -63,7 +63,8 @@ BASE: Final[Mapping[str, Table]] = {
         "Pipeline.layers": "[layers.Rescaling(0.01), layers.Resizing(3, 3)]",
         "RandomGaussianBlur.factor": "1.0",
         "RandomPosterization.factor": "4",
-        "RandomShear.x_factor": "0.3",
+        # Keras cannot read what it saves for a single number.
+        "RandomShear.x_factor": "(0.0, 0.3)",
         "RandomZoom.width_factor": "0.2",
         "Resizing.height": "3",
         "Resizing.width": "3",
@@ -132,8 +133,8 @@ BASE: Final[Mapping[str, Table]] = {
         "RemoteMonitor.root": "'http://127.0.0.1:9'",
     },
     "compile": {
-        "optimizer": "optimizers.SGD(0.5)",
-        "loss": "'mse'",
+        "compile.optimizer": "optimizers.SGD(0.5)",
+        "compile.loss": "'mse'",
     },
 }
 
@@ -315,7 +316,7 @@ SECOND: Final[Mapping[str, Table]] = {
         "height_factor": "0.1",
         "width_factor": "0.1",
         "x_factor": "0.1",
-        "y_factor": "0.3",
+        "y_factor": "(0.0, 0.3)",
         "brightness_factor": "0.3",
         "contrast_factor": "0.3",
         "saturation_factor": "0.3",

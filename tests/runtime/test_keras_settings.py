@@ -164,7 +164,7 @@ def show():
 show()
 steps = Steps(spec, form)
 show()
-print(round(steps.states.results(steps.evaluate(x, y, weight))["loss"], 5))
+print(round(steps.states.results(steps.evaluate([x], [y], weight))["loss"], 5))
 """
 
 
@@ -202,7 +202,7 @@ for _ in range(2):
     keras.config.set_epsilon(0.5)
     predictor = cached_predictor(trained, with_logits=False)
     print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format())
-print(predictor.predict(np.ones((1, 6), np.float32))[0].round(5).tolist())
+print(predictor.predict(np.ones((1, 6), np.float32))[0][0].round(5).tolist())
 """
 
 

@@ -36,6 +36,33 @@ def test_each_type_of_features_is_converted_to_numbers(
     assert list(row.x) == [1, 0]
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype", "expected"),
+    [
+        pytest.param(2.5, "float32", [2.5], id="double"),
+        pytest.param(2**53 + 1, "int64", [2**53 + 1], id="bigint"),
+        pytest.param("a", "string", ["a"], id="string"),
+        pytest.param(["a", "b"], "string", ["a", "b"], id="array of strings"),
+    ],
+)
+def test_one_value_becomes_an_array_and_null_stays_null(
+    spark: SparkSession, value: Any, dtype: str, expected: list[Any]
+) -> None:
+    frame = spark.createDataFrame([(1, value), (2, None)], ["row", "x"])
+    column, kind = features_column(frame, "x", dtype)
+    assert kind == dtype
+    rows = frame.orderBy("row").select(column.alias("x")).collect()
+    assert [row.x for row in rows] == [expected, None]
+
+
+def test_a_number_for_an_input_of_several_is_refused(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(1.0, "a")], ["x", "word"])
+    with pytest.raises(DataError, match=r"column 'x': expected pixels .* of 3 numbers, got double"):
+        features_column(frame, "x", "float32", size=3)
+    with pytest.raises(DataError, match="'word': expected an array of 2 strings for the input 'w'"):
+        features_column(frame, "word", "string", size=2, input_name="w")
+
+
 def test_a_missing_column_is_named(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, 2)], ["a", "b"])
     with pytest.raises(DataError, match="features column 'x' not found, the columns are a, b"):
@@ -66,6 +93,11 @@ def test_an_arrow_column_becomes_a_matrix(column: Any, dtype: Any) -> None:
 
 def test_an_empty_column_becomes_an_empty_matrix() -> None:
     assert matrix(pa.array([], pa.binary()), 2, "features").shape == (0, 2)
+
+
+def test_a_null_in_an_array_is_an_error() -> None:
+    with pytest.raises(DataError, match="features: expected a value in every row, got 1 nulls"):
+        matrix(pa.array([[1.0, None]]), 2, "features")
 
 
 def test_a_null_is_an_error() -> None:

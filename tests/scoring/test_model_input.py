@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.scoring.model_input import input_dtype, model_input, scale_pixels
+from glasses_spark.scoring.model_input import model_input, scale_pixels
 
 import_keras()
 import tensorflow as tf  # noqa: E402
@@ -48,12 +48,3 @@ def test_a_traced_function_gives_the_numbers_of_an_eager_call() -> None:
     traced = tf.function(lambda x: model_input(x, (256,), "float32"))
     eager = model_input(PIXELS[None], (256,), "float32")
     np.testing.assert_allclose(traced(PIXELS[None]), eager, rtol=1e-7)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
-def test_the_type_of_the_input_is_in_the_architecture(dtype: str) -> None:
-    keras = import_keras()
-    inputs = keras.Input((2,), dtype=dtype)
-    outputs = keras.layers.Dense(1)(keras.ops.cast(inputs, "float32"))
-    assert input_dtype(keras.Model(inputs, outputs).to_json()) == dtype
-    assert input_dtype(keras.Sequential([keras.Input((2,), dtype=dtype)]).to_json()) == dtype

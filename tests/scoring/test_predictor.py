@@ -21,14 +21,14 @@ def test_predictions_equal_those_of_keras() -> None:
     model = tiny_model()
     x, _ = separable(10)
     expected = model.predict(x, verbose=0)
-    predictions, _ = Predictor(model, with_logits=False).predict(x)
+    (predictions,), _ = Predictor(model, with_logits=False).predict(x)
     assert predictions.dtype == np.float64
     np.testing.assert_allclose(predictions, expected, atol=1e-6)
 
 
 def test_logits_belong_to_the_probabilities() -> None:
     x, _ = separable(10)
-    probabilities, logits = Predictor(tiny_model(), with_logits=True).predict(x)
+    (probabilities,), logits = Predictor(tiny_model(), with_logits=True).predict(x)
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits)), atol=1e-6)
 
 
@@ -37,7 +37,7 @@ def test_pixels_are_scaled_to_the_range_from_0_to_1() -> None:
     pixels = np.array([[0, 51, 102, 153, 204, 255]], np.uint8)
     numbers = np.array([[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]])
     np.testing.assert_allclose(
-        predictor.predict(pixels)[0], predictor.predict(numbers)[0], atol=1e-6
+        predictor.predict(pixels)[0][0], predictor.predict(numbers)[0][0], atol=1e-6
     )
 
 

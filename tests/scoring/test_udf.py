@@ -21,7 +21,7 @@ def score(batches: list[pd.Series], **changes: Any) -> list[pd.DataFrame]:
     function = scoring_function(
         TrainedModel("test_udf", model.to_json(), ()),
         SimpleNamespace(value={"weights": model.get_weights()}),  # type: ignore[arg-type]
-        **{"with_logits": False, "regression": False, "batch_size": 4, **changes},
+        **{"with_logits": False, "regression": [False], "batch_size": 4, **changes},
     )
     return list(function(iter(batches)))
 
@@ -47,7 +47,7 @@ def test_logits_are_in_the_column_of_raw_predictions() -> None:
 
 
 def test_the_prediction_of_a_regression_is_a_number() -> None:
-    (frame,) = score([rows(5)], regression=True)
+    (frame,) = score([rows(5)], regression=[True])
     assert frame.prediction.dtype == np.float64
 
 
@@ -73,7 +73,7 @@ def test_spark_sees_a_udf_of_iterators() -> None:
         TrainedModel("test_udf", "{}", ()),
         SimpleNamespace(value=[]),  # type: ignore[arg-type]
         with_logits=False,
-        regression=False,
+        regression=[False],
         batch_size=4,
     )
     assert function.__annotations__ == {

@@ -81,7 +81,7 @@ def test_weighted_metrics_are_those_of_the_compiled_model_or_given() -> None:
     estimator = tiny_estimator(model=model)
     assert estimator.getOrDefault("weighted_metrics") == ["accuracy"]
     _, spec = estimator._build()
-    assert (spec.metrics, spec.weighted_metrics) == (("mae",), ("accuracy",))
+    assert (spec.metrics, spec.weighted_metrics) == (["mae"], ["accuracy"])
     assert tiny_estimator().getOrDefault("weighted_metrics") == []
     given = tiny_estimator(model=model, weighted_metrics=["mse"])
     assert given.getOrDefault("weighted_metrics") == ["mse"]
@@ -94,8 +94,10 @@ def test_a_model_without_a_loss_is_refused() -> None:
         build_estimator(model, 1, 1, categorical=False)
 
 
-def test_a_model_compiled_with_loss_weights_is_refused() -> None:
+def test_loss_weights_are_those_of_the_compiled_model_or_given() -> None:
     model = tiny_model()
     model.compile(loss="binary_crossentropy", loss_weights=[2.0])
-    with pytest.raises(ConfigError, match="loss_weights: expected a model compiled without it"):
-        tiny_estimator(model=model)
+    assert tiny_estimator(model=model)._build()[1].loss_weights == [2.0]
+    assert tiny_estimator(model=model, loss_weights=3)._build()[1].loss_weights == 3.0
+    with pytest.raises(ConfigError, match=r"loss_weights: expected 1, for the outputs .*, got 2"):
+        tiny_estimator(model=model, loss_weights=[1, 2])

@@ -196,7 +196,7 @@ def test_summed_states_give_the_results_of_evaluate(kind: tuple[int, int]) -> No
     steps.model.set_weights(model.get_weights())
 
     parts = [slice(0, 7), slice(7, 8), slice(8, 20)]
-    state = sum(steps.evaluate(x[part], y[part], weight[part]) for part in parts)
+    state = sum(steps.evaluate([x[part]], [y[part]], weight[part]) for part in parts)
     results = steps.states.results(np.asarray(state))
 
     expected = model.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)

@@ -19,7 +19,9 @@ def test_states_of_batches_add_up_to_the_metrics_over_all_rows() -> None:
     steps = Steps(spec_of(model), row_format())
     steps.model.set_weights(model.get_weights())
 
-    state = sum(steps.evaluate(x[a:b], y[a:b], weight[a:b]) for a, b in [(0, 7), (7, 8), (8, 20)])
+    state = sum(
+        steps.evaluate([x[a:b]], [y[a:b]], weight[a:b]) for a, b in [(0, 7), (7, 8), (8, 20)]
+    )
     metrics = steps.states.results(np.asarray(state))
 
     expected = model.evaluate(x, y, verbose=0, return_dict=True)

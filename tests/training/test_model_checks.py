@@ -18,6 +18,7 @@ from glasses_spark.training.model_checks import (
     require_mean_loss,
     require_supported_model,
 )
+from glasses_spark.training.output_kind import output_kinds
 from tests.training.tiny import spec_of, tiny_model
 
 
@@ -51,19 +52,14 @@ def test_a_model_without_an_input_shape_is_refused() -> None:
         require_supported_model(keras.Sequential([keras.layers.Dense(1)]))
 
 
-def test_a_model_with_two_outputs_is_refused() -> None:
-    keras = import_keras()
-    x = keras.Input((2,))
-    model = keras.Model(x, [keras.layers.Dense(1)(x), keras.layers.Dense(1)(x)])
-    with pytest.raises(TrainingError, match="one input and one output, got 1 and 2"):
-        require_supported_model(model)
-
-
 def test_the_loss_or_the_last_activation_decides_the_type_of_the_model() -> None:
     keras = import_keras()
     linear = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    assert model_type_of(tiny_model(), "binary_crossentropy") == ModelType.CLASSIFICATION
-    assert model_type_of(linear, "mse") == ModelType.REGRESSION
-    assert model_type_of(linear, keras.losses.Huber()) == ModelType.REGRESSION
-    assert model_type_of(tiny_model(), "mse") == ModelType.REGRESSION
-    assert model_type_of(tiny_model(), "a_loss_of_the_user") == ModelType.CLASSIFICATION
+    for model, loss, expected in (
+        (tiny_model(), "binary_crossentropy", ModelType.CLASSIFICATION),
+        (linear, "mse", ModelType.REGRESSION),
+        (linear, keras.losses.Huber(), ModelType.REGRESSION),
+        (tiny_model(), "mse", ModelType.REGRESSION),
+        (tiny_model(), "a_loss_of_the_user", ModelType.CLASSIFICATION),
+    ):
+        assert model_type_of(output_kinds(model, [loss])) == expected

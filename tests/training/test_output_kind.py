@@ -18,6 +18,7 @@ from glasses_spark.training.output_kind import (
     OTHERS,
     REGRESSION,
     output_kind,
+    output_kinds,
 )
 
 keras = import_keras()
@@ -82,7 +83,10 @@ def test_a_regression_loss_in_any_form_gives_numbers(forms: list[Any]) -> None:
         for units, activation in ((1, None), (1, "sigmoid"), (3, None), (3, "softmax")):
             kind = output_kind(model(units, activation), loss)
             assert (kind.name, kind.size) == ("numbers", units)
-            assert model_type_of(model(units, activation), loss) == ModelType.REGRESSION
+            assert (
+                model_type_of(output_kinds(model(units, activation), [loss]))
+                == ModelType.REGRESSION
+            )
 
 
 @pytest.mark.parametrize(
@@ -135,21 +139,24 @@ def test_the_outputs_of_a_classifier(
     loss: Any, units: int, activation: str | None, expected: str
 ) -> None:
     assert output_kind(model(units, activation), loss).name == expected
-    assert model_type_of(model(units, activation), loss) == ModelType.CLASSIFICATION
+    assert model_type_of(output_kinds(model(units, activation), [loss])) == ModelType.CLASSIFICATION
 
 
 @pytest.mark.parametrize("loss", [own_loss, OwnLoss(), "own", mean_squared_error])
 def test_an_own_loss_of_one_number_without_sigmoid_is_a_regression(loss: Any) -> None:
-    assert model_type_of(model(), loss) == ModelType.REGRESSION
-    assert model_type_of(model(1, "sigmoid"), loss) == ModelType.CLASSIFICATION
+    assert model_type_of(output_kinds(model(), [loss])) == ModelType.REGRESSION
+    assert model_type_of(output_kinds(model(1, "sigmoid"), [loss])) == ModelType.CLASSIFICATION
 
 
 def test_a_loss_registered_with_elephas_has_the_registered_type() -> None:
     LossModelTypeMapper().register_loss("registered_regression", ModelType.REGRESSION)
     LossModelTypeMapper().register_loss(registered, ModelType.CLASSIFICATION)
 
-    assert model_type_of(model(3, "softmax"), "registered_regression") == ModelType.REGRESSION
-    assert model_type_of(model(), registered) == ModelType.CLASSIFICATION
+    assert (
+        model_type_of(output_kinds(model(3, "softmax"), ["registered_regression"]))
+        == ModelType.REGRESSION
+    )
+    assert model_type_of(output_kinds(model(), [registered])) == ModelType.CLASSIFICATION
 
 
 def registered(y_true: Any, y_pred: Any) -> Any:
@@ -163,4 +170,4 @@ def test_outputs_with_a_shape_are_described() -> None:
     assert output_kind(image, "mse").name == "numbers"
     assert output_kind(image, "mse").size == 4
     assert output_kind(image, "bce").name == "outputs of the shape (2, 2, 1)"
-    assert model_type_of(image, "bce") == ModelType.CLASSIFICATION
+    assert model_type_of(output_kinds(image, ["bce"])) == ModelType.CLASSIFICATION

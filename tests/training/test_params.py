@@ -58,7 +58,7 @@ def test_values_are_kept_in_types_that_can_be_saved(name: str, value: Any, kept:
         ("learning_rate", -0.1, "learning_rate: expected a number >= 0, got -0.1"),
         ("cpu_kernels", "fast", 'cpu_kernels: expected one of "auto", "keras", got "fast"'),
         ("parameter_server_port", 70000, "parameter_server_port: expected a whole number from 0"),
-        ("loss", {"out": "mse"}, "loss: expected one loss, because the model has one output"),
+        ("loss_weights", "half", "loss_weights: expected a number, or a list or mapping of num"),
         ("metrics", "accuracy", "metrics: expected a list of metrics"),
     ],
 )

@@ -14,9 +14,8 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.model import build_cnn
 from glasses_spark.training.precision import compute_in, has_native_bfloat16, resolve_precision
-from glasses_spark.training.worker.spool import RowFormat
 from glasses_spark.training.worker.steps import Steps
-from tests.training.tiny import spec_of, tiny_model
+from tests.training.tiny import row_format, spec_of, tiny_model
 
 
 @pytest.mark.parametrize(
@@ -57,13 +56,13 @@ def gradients() -> dict[str, Any]:
     generator = np.random.default_rng(0)
     x = generator.integers(0, 256, (16, 32 * 32)).astype(np.uint8)
     y = generator.integers(0, 2, (16, 1)).astype(np.float32)
-    form = RowFormat("uint8", 32 * 32, 1, "float32")
+    form = row_format(features=32 * 32, feature_dtype="uint8")
     weights = np.concatenate([w.ravel() for w in model.get_weights()])
     updates = {}
     for precision in ("float32", "bfloat16"):
         spec = spec_of(model)
         steps = Steps(replace(spec, precision=precision), form)
-        updates[precision] = (steps, *steps.gradient(weights, x, y, np.ones(16, np.float32)))
+        updates[precision] = (steps, *steps.gradient(weights, [x], [y], np.ones(16, np.float32)))
     return updates
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.errors import TrainingError
 from glasses_spark.training.rows import LabelCode, records, target_column
+from glasses_spark.training.worker.texts import Texts
 from tests.training.tiny import arrow_rows, row_format, separable
 
 
@@ -38,7 +39,7 @@ def test_a_label_that_is_no_class_is_refused(label: float, message: str) -> None
 
 def test_an_arrow_batch_becomes_rows_of_the_file() -> None:
     x, y = separable(4)
-    rows = records(arrow_rows(x.astype(np.float32), y), row_format(), LabelCode(None, 1))
+    rows = records(arrow_rows(x.astype(np.float32), y), row_format(), [LabelCode(None, 1)], Texts())
     assert np.array_equal(rows["x"], x.astype(np.float32))
     assert np.array_equal(rows["y"], y.astype(np.float32))
     assert rows["weight"].tolist() == [1.0] * 4
@@ -51,7 +52,7 @@ def test_a_weight_that_is_negative_or_not_finite_is_refused(weight: float) -> No
     index = batch.schema.get_field_index("weight")
     batch = batch.set_column(index, "weight", pa.array([1.0, weight], pa.float32()))
     with pytest.raises(TrainingError, match="weights: expected a finite number >= 0"):
-        records(batch, row_format(), LabelCode(None, 1))
+        records(batch, row_format(), [LabelCode(None, 1)], Texts())
 
 
 def test_a_column_of_text_is_no_label(spark: SparkSession) -> None:

@@ -7,10 +7,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.errors import DataError
+from glasses_spark.scoring.model_ports import InputPort
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.training_frame import training_frame
 
-COLUMNS = Columns(features="features", label="label")
+COLUMNS = Columns(features=("features",), labels=("label",))
 
 
 @pytest.fixture(scope="module")
@@ -25,18 +26,18 @@ def numbers(spark: SparkSession) -> DataFrame:
 
 
 def select(frame: DataFrame, columns: Columns, settings: FitSettings) -> DataFrame:
-    return training_frame(frame, columns, settings, dtype="float32")[0]
+    return training_frame(frame, columns, settings, [InputPort("x")], dtype="float32")[0]
 
 
 def test_class_weights_multiply_the_weights_of_the_rows(numbers: DataFrame) -> None:
-    columns = Columns(features="features", label="label", weight="w")
+    columns = Columns(features=("features",), labels=("label",), weight="w")
     settings = FitSettings(class_weight={1.0: 3.0})  # type: ignore[dict-item]
     rows = select(numbers, columns, settings).select("target", "weight").distinct().collect()
     assert {(row.target[0], row.weight) for row in rows} == {(0.0, 0.5), (1.0, 1.5)}
 
 
 def test_class_weights_do_not_count_in_validation_rows(numbers: DataFrame) -> None:
-    columns = Columns(features="features", label="label", weight="w", validation="held_out")
+    columns = Columns(features=("features",), labels=("label",), weight="w", validation="held_out")
     settings = FitSettings(class_weight={1.0: 3.0})  # type: ignore[dict-item]
     rows = select(numbers, columns, settings).where("validation")
     found = rows.select("target", "weight").distinct().collect()
@@ -44,7 +45,7 @@ def test_class_weights_do_not_count_in_validation_rows(numbers: DataFrame) -> No
 
 
 def test_a_validation_column_marks_the_validation_rows(numbers: DataFrame) -> None:
-    columns = Columns(features="features", label="label", validation="held_out")
+    columns = Columns(features=("features",), labels=("label",), validation="held_out")
     rows = select(numbers, columns, FitSettings(validation_split=0.5))
     assert rows.where("validation").count() == 7
 
@@ -64,11 +65,11 @@ def test_the_validation_split_does_not_depend_on_the_partitions(numbers: DataFra
 
 def test_pixels_stay_bytes(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(bytearray([1, 2]), 1.0)], "features binary, label double")
-    rows, dtype = training_frame(frame, COLUMNS, FitSettings(), dtype="float32")
-    assert dtype == "uint8"
+    rows, dtypes = training_frame(frame, COLUMNS, FitSettings(), [InputPort("x")], dtype="float32")
+    assert dtypes == ("uint8",)
     assert dict(rows.dtypes)["features"] == "binary"
 
 
 def test_a_missing_column_is_named(numbers: DataFrame) -> None:
     with pytest.raises(DataError, match="features column 'pixels' not found"):
-        select(numbers, Columns(features="pixels", label="label"), FitSettings())
+        select(numbers, Columns(features=("pixels",), labels=("label",)), FitSettings())

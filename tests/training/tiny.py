@@ -16,7 +16,7 @@ from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import OptimizerState
 from glasses_spark.training.schedule import epoch_order
 from glasses_spark.training.weights import frozen_weights
-from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.spool import RowField, RowFormat
 
 FEATURES = 6
 ROWS = 43
@@ -86,7 +86,11 @@ def row_format(
     *, features: int = FEATURES, feature_dtype: str = "float32", labels: int = 1
 ) -> RowFormat:
     dtype = "float64" if feature_dtype == "float64" else "float32"
-    return RowFormat(feature_dtype, features, labels, dtype)
+    return RowFormat(
+        features=(RowField(feature_dtype, features, "features"),),
+        labels=(RowField(dtype, labels, "labels"),),
+        dtype=dtype,
+    )
 
 
 def separable(rows: int, *, seed: int = 0) -> tuple[Any, Any]:

@@ -2,21 +2,27 @@
 
 A file of this kind holds what architecture and weights alone do not: the vocabulary of a
 lookup layer, the mean of a ``Normalization``, and the weights of layers that Keras
-restores in a form of their own.
+restores in a form of their own. The states of its random layers are added.
 """
 
 from __future__ import annotations
 
+import json
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.random_states import random_states, set_random_states
+
+# Entry of the file, which Keras itself does not read.
+_RANDOM_STATES: Final = "random_states.json"
 
 _uncompiled = threading.Lock()
 
@@ -31,6 +37,8 @@ def pack_model(model: Any) -> bytes:
     with TemporaryDirectory(prefix="glasses-spark-model-") as folder, _without_compile(model):
         path = Path(folder, "model.keras")
         model.save(path)
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr(_RANDOM_STATES, json.dumps(random_states(model)))
         return path.read_bytes()
 
 
@@ -45,7 +53,8 @@ def unpack_model(
         safe_mode: Whether to refuse a ``Lambda`` layer, whose code would run.
 
     Returns:
-        The model with its weights and state, not compiled.
+        The model with its weights and state, not compiled. A file that Keras wrote has no
+        states of random layers; they draw seeds of their own.
 
     Raises:
         ValueError: The file is not valid, names an unknown class, or has a ``Lambda`` layer
@@ -56,7 +65,11 @@ def unpack_model(
         path = Path(folder, "model.keras")
         path.write_bytes(archive)
         with keras.utils.custom_object_scope(dict(custom_objects or {})):
-            return keras.saving.load_model(path, compile=False, safe_mode=safe_mode)
+            model = keras.saving.load_model(path, compile=False, safe_mode=safe_mode)
+        with zipfile.ZipFile(path) as file:
+            if _RANDOM_STATES in file.namelist():
+                set_random_states(model, json.loads(file.read(_RANDOM_STATES)))
+        return model
 
 
 @contextmanager

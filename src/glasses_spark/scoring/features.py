@@ -1,45 +1,91 @@
-"""Features column: conversion of the accepted column types to arrays."""
+"""Features columns: conversion of the accepted column types to arrays."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from pyspark.sql import Column, DataFrame
-from pyspark.sql.types import ArrayType, BinaryType, DataType, IntegralType, NumericType
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DataType,
+    IntegralType,
+    NumericType,
+    StringType,
+)
 
 from glasses_spark.errors import DataError
+from glasses_spark.scoring.model_ports import InputPort
 
 Matrix = npt.NDArray[Any]
 
-_ELEMENTS: Final = {"float32": "float", "float64": "double", "int64": "bigint"}
+STRING: Final = "string"
+
+_ELEMENTS: Final = {"float32": "float", "float64": "double", "int64": "bigint", STRING: STRING}
 
 
 def transfer_dtype(input_dtype: str) -> str:
-    """Return the type in which Arrow transfers numbers for a model's input without a loss.
+    """Return the type in which Arrow transfers values for a model's input without a loss.
 
     Args:
-        input_dtype: NumPy type of the model's input.
+        input_dtype: NumPy type of the model's input, or ``string``.
     """
-    if input_dtype == "float64":
+    if input_dtype in ("float64", STRING):
         return input_dtype
     return "int64" if input_dtype.startswith(("int", "uint")) else "float32"
 
 
-def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, str]:
-    """Convert the features column to a type that Arrow transfers.
+def features_columns(
+    frame: DataFrame, names: Sequence[str], ports: Sequence[InputPort]
+) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+    """Convert the features column of each input of a model; see `features_column`.
 
     Args:
         frame: The user's frame.
-        name: Name of the features column: grey pixels (binary), a Spark ML vector or
-            an array of numbers.
-        dtype: Type from `transfer_dtype`. Numbers that are not whole are transferred as
-            ``float64`` instead of ``int64``.
+        names: Name of each input's column.
+        ports: The inputs.
 
     Returns:
-        The column, and the NumPy type of its numbers. Pixels remain uint8 up to the
-        model, which saves three quarters or more of the space.
+        The columns, and the NumPy types of their values.
+
+    Raises:
+        DataError: A column is missing or has another type than its input.
+    """
+    converted = [
+        features_column(
+            frame,
+            name,
+            transfer_dtype(port.dtype),
+            size=port.size,
+            input_name=port.name if len(ports) > 1 else "",
+        )
+        for name, port in zip(names, ports, strict=True)
+    ]
+    return tuple(column for column, _ in converted), tuple(dtype for _, dtype in converted)
+
+
+def features_column(
+    frame: DataFrame, name: str, dtype: str, *, size: int | None = None, input_name: str = ""
+) -> tuple[Column, str]:
+    """Convert the features column of an input to a type that Arrow transfers.
+
+    Args:
+        frame: The user's frame.
+        name: Name of the features column: grey pixels (binary), a Spark ML vector, an array
+            of numbers or, for one value in a row, a number. For an input of strings, a
+            string or an array of strings.
+        dtype: Type from `transfer_dtype`. Numbers that are not whole are transferred as
+            ``float64`` instead of ``int64``.
+        size: Number of values in a row of the input; None if unknown.
+        input_name: Name of the input for messages, of a model with several.
+
+    Returns:
+        The column of binaries or arrays, and the NumPy type of its values, or ``string``.
+        Pixels remain uint8 up to the model, which saves three quarters or more of the space.
 
     Raises:
         DataError: The column is missing or has another type.
@@ -51,18 +97,34 @@ def features_column(frame: DataFrame, name: str, dtype: str) -> tuple[Column, st
         )
     column = frame[f"`{name}`"]
     kind = frame.schema[name].dataType
-    if isinstance(kind, BinaryType):
-        return column, "uint8"
-    if is_vector(kind):
-        dtype = "float64" if dtype == "int64" else dtype
-        return vector_array(column, dtype), dtype
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, NumericType):
-        if dtype == "int64" and not isinstance(kind.elementType, IntegralType):
+    element = kind.elementType if isinstance(kind, ArrayType) else kind
+    if dtype == STRING:
+        is_value = isinstance(element, StringType)
+    else:
+        is_value = isinstance(element, NumericType)
+        if isinstance(kind, BinaryType):
+            return column, "uint8"
+        if dtype == "int64" and not isinstance(element, IntegralType):
             dtype = "float64"
-        return column.cast(f"array<{_ELEMENTS[dtype]}>"), dtype
-    raise DataError(
-        f"column {name!r}: expected pixels (binary), a Spark ML vector or an array of numbers, "
-        f"got {kind.simpleString()}"
+        if is_vector(kind):
+            return vector_array(column, dtype), dtype
+    if not is_value or (element is kind and size not in (1, None)):
+        where = f" for the input {input_name!r}" if input_name else ""
+        raise DataError(
+            f"column {name!r}: expected {_wanted(dtype, size)}{where}, got {kind.simpleString()}"
+        )
+    if element is kind:
+        # Not an array of null: a missing value is one in any type.
+        column = F.when(column.isNotNull(), F.array(column))
+    return column.cast(f"array<{_ELEMENTS[dtype]}>"), dtype
+
+
+def _wanted(dtype: str, size: int | None) -> str:
+    is_one = size in (1, None)
+    if dtype == STRING:
+        return "a string or an array of strings" if is_one else f"an array of {size} strings"
+    return "pixels (binary), a Spark ML vector, " + (
+        "an array of numbers or a number" if is_one else f"or an array of {size} numbers"
     )
 
 
@@ -97,12 +159,33 @@ def matrix(column: Any, size: int, name: str) -> Matrix:
         Matrix ``(rows, size)``, which shares the memory of the column.
 
     Raises:
+        DataError: A row is null or has another length, or a value is null.
+    """
+    starts = row_starts(column, size, name)
+    if not len(column):
+        return np.zeros((0, size))
+    if str(column.type).endswith("binary"):
+        values = np.frombuffer(column.buffers()[2], np.uint8)[starts[0] : starts[-1]]
+    else:
+        values = flat_values(column, name).to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), size)
+
+
+def row_starts(column: Any, size: int, name: str) -> npt.NDArray[Any]:
+    """Return where each row of an Arrow column starts in its values, and where the last ends.
+
+    Args:
+        column: Arrow array of binaries, strings or lists.
+        size: Number of values that each row must have; -1 for any.
+        name: Name of the column for error messages.
+
+    Raises:
         DataError: A row is null or has another length.
     """
     if column.null_count:
         raise DataError(f"{name}: expected a value in every row, got {column.null_count} nulls")
     if not len(column):
-        return np.zeros((0, size))
+        return np.zeros(1, np.int32)
     offset_type = np.dtype(np.int64 if str(column.type).startswith("large") else np.int32)
     starts = np.frombuffer(
         column.buffers()[1],
@@ -111,11 +194,20 @@ def matrix(column: Any, size: int, name: str) -> Matrix:
         offset=offset_type.itemsize * column.offset,
     )
     lengths = np.diff(starts)
-    if (lengths != size).any():
+    if size >= 0 and (lengths != size).any():
         wrong = int(lengths[lengths != size][0])
-        raise DataError(f"{name}: expected {size} numbers in every row, got {wrong}")
-    if str(column.type).endswith("binary"):
-        values = np.frombuffer(column.buffers()[2], np.uint8)[starts[0] : starts[-1]]
-    else:
-        values = column.flatten().to_numpy(zero_copy_only=False)
-    return values.reshape(len(column), size)
+        unit = "strings" if "string" in str(column.type) else "numbers"
+        raise DataError(f"{name}: expected {size} {unit} in every row, got {wrong}")
+    return starts
+
+
+def flat_values(column: Any, name: str) -> Any:
+    """Return the values of an Arrow column of lists in one Arrow array.
+
+    Raises:
+        DataError: A value is null.
+    """
+    values = column.flatten()
+    if values.null_count:
+        raise DataError(f"{name}: expected a value in every row, got {values.null_count} nulls")
+    return values

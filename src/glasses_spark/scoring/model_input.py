@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,18 +21,47 @@ def scale_pixels(pixels: Any) -> Any:
     return pixels / WHITE
 
 
-def input_dtype(config: str) -> str:
-    """Return the NumPy type of a model's input, without building the model.
+def model_inputs(model: Any, features: Sequence[Any]) -> Any:
+    """Convert a batch of features to what a Keras model is called with.
 
     Args:
-        config: Architecture, as returned by ``model.to_json()``.
+        model: Built Keras model.
+        features: Features of each input, in the order of ``model.inputs``; see `model_input`.
 
     Returns:
-        The type of the first input layer; ``float32`` if the architecture names none.
+        A tensor; for several inputs a list or dictionary of tensors, as in the model.
     """
-    layers = json.loads(config).get("config", {}).get("layers", [])
-    types = (each["config"].get("dtype") for each in layers if each["class_name"] == "InputLayer")
-    return next((dtype for dtype in types if isinstance(dtype, str)), "float32")
+    tensors = [
+        model_input(values, port.shape[1:], port.dtype)
+        for values, port in zip(features, model.inputs, strict=True)
+    ]
+    return pack_inputs(model, tensors)
+
+
+def pack_inputs(model: Any, tensors: Sequence[Any]) -> Any:
+    """Return tensors for a Keras model's inputs in the form with which it is called.
+
+    Args:
+        model: Built Keras model.
+        tensors: A tensor for each input, in the order of ``model.inputs``.
+
+    Returns:
+        A tensor; for several inputs a list or dictionary of tensors, as in the model.
+    """
+    return _packed(tensors, model, "_inputs_struct")
+
+
+def pack_outputs(model: Any, tensors: Sequence[Any]) -> Any:
+    """Return tensors for a Keras model's outputs in the form in which it returns them.
+
+    Args:
+        model: Built Keras model.
+        tensors: A tensor for each output, in the order of ``model.outputs``.
+
+    Returns:
+        A tensor; for several outputs a list or dictionary of tensors, as in the model.
+    """
+    return _packed(tensors, model, "_outputs_struct")
 
 
 def model_input(features: Any, shape: Sequence[int], dtype: str) -> Any:
@@ -41,12 +69,12 @@ def model_input(features: Any, shape: Sequence[int], dtype: str) -> Any:
 
     It runs eagerly and inside a ``tf.function``. Pixels (uint8) become numbers in
     [0, 1] if the model takes floating-point numbers; a model of integers takes them
-    unchanged.
+    unchanged. Strings remain strings.
 
     Args:
         features: Features ``(rows, feature_size)``, array or tensor.
         shape: Shape of the model's input without the batch dimension.
-        dtype: Type of the model's input, such as ``float32``.
+        dtype: Type of the model's input, such as ``float32`` or ``string``.
 
     Returns:
         Tensor ``(rows, *shape)`` of this type.
@@ -54,7 +82,18 @@ def model_input(features: Any, shape: Sequence[int], dtype: str) -> Any:
     import tensorflow as tf
 
     features = tf.convert_to_tensor(features)
+    if dtype == "string":
+        return tf.reshape(features, [-1, *shape])
     numbers = tf.cast(features, dtype)
     if features.dtype == tf.uint8 and "float" in dtype:
         numbers = scale_pixels(numbers)
     return tf.reshape(numbers, [-1, *shape])
+
+
+def _packed(tensors: Sequence[Any], model: Any, structure: str) -> Any:
+    if len(tensors) == 1:
+        return tensors[0]
+    import keras
+
+    # A model with several inputs or outputs is functional.
+    return keras.tree.pack_sequence_as(getattr(model, structure), list(tensors))

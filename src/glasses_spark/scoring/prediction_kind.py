@@ -55,24 +55,29 @@ class PredictionKind:
         return cls(stored.get("prediction_kind", ""), stored.get("prediction_size", 0))
 
 
-def output_size(model: Any) -> int:
-    """Return how many numbers a Keras model with one output gives for a row; 0 if it varies."""
-    shape = _output_shape(model)
+def output_size(model: Any, output: int = 0) -> int:
+    """Return how many numbers an output of a Keras model has for a row; 0 if it varies.
+
+    Args:
+        model: Built Keras model.
+        output: Position of the output in ``model.outputs``.
+    """
+    shape = _output_shape(model, output)
     known = [size for size in shape if size is not None]
     return math.prod(known) if len(known) == len(shape) else 0
 
 
-def describe_shape(model: Any) -> str:
+def describe_shape(model: Any, output: int = 0) -> str:
     """Return a description of outputs with a shape, such as an image; empty for a flat output."""
-    shape = _output_shape(model)
-    if len(shape) <= 1 or output_size(model) == 1:
+    shape = _output_shape(model, output)
+    if len(shape) <= 1 or output_size(model, output) == 1:
         return ""
     return f"outputs of the shape {shape}"
 
 
-def last_activation(model: Any) -> str:
-    """Return ``sigmoid`` or ``softmax`` if the model's output comes from it, else an empty text."""
-    layer = _output_layer(model)
+def last_activation(model: Any, output: int = 0) -> str:
+    """Return ``sigmoid`` or ``softmax`` if an output comes from it, else an empty text."""
+    layer = _output_layer(model, output)
     if layer is None:
         return ""
     # Layers and operations such as `keras.layers.Softmax` and `keras.ops.sigmoid`.
@@ -84,28 +89,30 @@ def last_activation(model: Any) -> str:
     return name if name in (SIGMOID, SOFTMAX) and _is_keras(activation) else ""
 
 
-def kind_without_loss(model: Any, *, regression: bool) -> PredictionKind:
-    """Return the kind of the predictions of a model whose loss is not known."""
-    size = output_size(model)
+def kind_without_loss(model: Any, output: int = 0, *, regression: bool) -> PredictionKind:
+    """Return the kind of the predictions of an output whose loss is not known."""
+    size = output_size(model, output)
     if regression:
         return PredictionKind(NUMBERS, size)
-    if last_activation(model):
-        return PredictionKind(describe_shape(model) or PROBABILITIES, size)
+    if last_activation(model, output):
+        return PredictionKind(describe_shape(model, output) or PROBABILITIES, size)
     return PredictionKind("outputs of an unknown loss", size)
 
 
-def _output_shape(model: Any) -> tuple[int | None, ...]:
-    return tuple(model.output_shape[1:])
+def _output_shape(model: Any, output: int) -> tuple[int | None, ...]:
+    return tuple(model.outputs[output].shape[1:])
 
 
-def _output_layer(model: Any) -> Any:
-    """Return the layer that gives the output, that of the inner model if models are nested."""
+def _output_layer(model: Any, output: int) -> Any:
+    """Return the layer that gives an output, that of the inner model if models are nested."""
     outputs: Sequence[Any] = getattr(model, "outputs", None) or ()
-    layer = model.layers[-1] if model.layers else None
-    if len(outputs) == 1:
+    layer, inner = model.layers[-1] if model.layers else None, 0
+    if output < len(outputs):
         # Layers are in the order of their creation; the history names the one of the output.
-        layer = getattr(outputs[0], "_keras_history", (layer,))[0]
-    return _output_layer(layer) if hasattr(layer, "layers") and layer is not model else layer
+        layer, _, inner = getattr(outputs[output], "_keras_history", (layer, 0, 0))
+    if hasattr(layer, "layers") and layer is not model:
+        return _output_layer(layer, inner)
+    return layer
 
 
 def _is_keras(thing: Any) -> bool:

@@ -16,7 +16,8 @@ from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import set_weights, unpack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.workers import threads_of_this_process
-from glasses_spark.scoring.model_input import model_input
+from glasses_spark.scoring.features import STRING
+from glasses_spark.scoring.model_input import model_inputs
 
 # Python workers outlive Spark's tasks, so a process keeps the models it used last.
 MODELS_KEPT: Final = 2
@@ -70,12 +71,12 @@ class Predictor:
     """Scores rows with a trained model.
 
     Args:
-        model: Built Keras model with one input and one output.
+        model: Built Keras model.
         with_logits: Whether to compute logits as well. The model must then end in
             one sigmoid unit, and the predictor changes the model's last activation.
 
     Attributes:
-        feature_size: Number of values in a row.
+        feature_sizes: Number of values in a row of each input.
 
     Raises:
         ScoringError: ``with_logits`` is true, and the model does not end in one
@@ -83,56 +84,75 @@ class Predictor:
     """
 
     def __init__(self, model: Any, *, with_logits: bool) -> None:
-        import tensorflow as tf
-
-        self._shape = model.input_shape[1:]
-        self.feature_size = int(np.prod(self._shape))
-        dtype = model.inputs[0].dtype
+        self._model = model
+        self._with_logits = with_logits
+        self.feature_sizes = tuple(int(np.prod(port.shape[1:])) for port in model.inputs)
         if with_logits:
             _drop_sigmoid(model)
-
-        def score(x: Any) -> tuple[Any, Any]:
-            output = model(model_input(x, self._shape, dtype), training=False)
-            output = tf.reshape(output, [-1, int(np.prod(model.output_shape[1:]))])
-            return (tf.sigmoid(output), output) if with_logits else (output, output)
-
-        self._score = score
-        self._functions: dict[str, Any] = {}
-
-    def _function(self, dtype: str) -> Any:
-        """Return the model for a type of features, traced once for batches of any length."""
-        import tensorflow as tf
-
-        if dtype not in self._functions:
-            signature = [tf.TensorSpec((None, self.feature_size), dtype)]
-            self._functions[dtype] = tf.function(
-                self._score, input_signature=signature, autograph=False
-            )
-        return self._functions[dtype]
+        self._functions: dict[tuple[str, ...], Any] = {}
 
     def predict(
-        self, features: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        self, *features: npt.NDArray[Any]
+    ) -> tuple[tuple[npt.NDArray[np.float64], ...], npt.NDArray[np.float64]]:
         """Score rows.
 
         Args:
-            features: Grey pixels as uint8, or numbers, ``(rows, feature_size)``.
+            features: For each input grey pixels as uint8, numbers or strings,
+                ``(rows, feature_size)``.
 
         Returns:
-            The model's predictions and their logits, both ``(rows, outputs)``.
-            Without ``with_logits`` the second array equals the first.
+            The predictions of each output, ``(rows, outputs)``, and the logits of the first
+            one. Without ``with_logits`` these equal its predictions.
 
         Raises:
-            ScoringError: The rows have another length than ``feature_size``.
+            ScoringError: The rows have another length than ``feature_sizes``.
         """
-        if features.ndim != 2 or features.shape[1] != self.feature_size:
-            raise ScoringError(
-                f"features: expected {self.feature_size} numbers in every row, for an input of "
-                f"{' x '.join(map(str, self._shape))}, got {features.shape[-1]}"
+        for number, (values, size) in enumerate(zip(features, self.feature_sizes, strict=True)):
+            if values.ndim != 2 or values.shape[1] != size:
+                shape = " x ".join(map(str, self._model.inputs[number].shape[1:]))
+                raise ScoringError(
+                    f"{self.name_features(number)}: expected {size} numbers in every row, for an "
+                    f"input of {shape or 'one number'}, got {values.shape[-1]}"
+                )
+        function = self._function(
+            tuple(STRING if v.dtype.kind in "OSU" else str(v.dtype) for v in features)
+        )
+        predictions, logits = function(*(np.ascontiguousarray(values) for values in features))
+        outputs = tuple(output.numpy().astype(np.float64) for output in predictions)
+        return outputs, logits.numpy().astype(np.float64)
+
+    def name_features(self, number: int) -> str:
+        """Return what messages call the features of an input, which counts from 0."""
+        if len(self.feature_sizes) == 1:
+            return "features"
+        return f"features of the input {self._model.inputs[number].name!r}"
+
+    def _function(self, dtypes: tuple[str, ...]) -> Any:
+        """Return the model for types of features, traced once for batches of any length."""
+        import tensorflow as tf
+
+        if dtypes not in self._functions:
+            signature = [
+                tf.TensorSpec((None, size), dtype)
+                for size, dtype in zip(self.feature_sizes, dtypes, strict=True)
+            ]
+            self._functions[dtypes] = tf.function(
+                self._score, input_signature=signature, autograph=False
             )
-        function = self._function(str(features.dtype))
-        predictions, logits = function(np.ascontiguousarray(features))
-        return predictions.numpy().astype(np.float64), logits.numpy().astype(np.float64)
+        return self._functions[dtypes]
+
+    def _score(self, *features: Any) -> tuple[list[Any], Any]:
+        import keras
+        import tensorflow as tf
+
+        outputs = keras.tree.flatten(
+            self._model(model_inputs(self._model, features), training=False)
+        )
+        flat = [
+            tf.reshape(output, [-1, int(np.prod(port.shape[1:]))])
+            for output, port in zip(outputs, self._model.outputs, strict=True)
+        ]
+        return ([tf.sigmoid(flat[0])] if self._with_logits else flat), flat[0]
 
 
 def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
@@ -193,7 +213,8 @@ def _is_one_sigmoid(model: Any) -> bool:
     import keras
 
     activation = getattr(model.layers[-1], "activation", None)
-    return activation is keras.activations.sigmoid and model.output_shape[1:] == (1,)
+    is_one = len(model.outputs) == 1 and tuple(model.outputs[0].shape[1:]) == (1,)
+    return activation is keras.activations.sigmoid and is_one
 
 
 def _ending(model: Any) -> str:

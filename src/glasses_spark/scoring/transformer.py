@@ -17,7 +17,7 @@ from pyspark.ml.util import (
     MLWritable,
     MLWriter,
 )
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
@@ -29,17 +29,19 @@ from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
-from glasses_spark.scoring.features import features_column, transfer_dtype
+from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
-from glasses_spark.scoring.model_input import input_dtype
-from glasses_spark.scoring.prediction_kind import (
-    KINDS,
-    LOGITS,
-    NUMBERS,
-    PredictionKind,
-    kind_without_loss,
+from glasses_spark.scoring.model_outputs import ModelOutput
+from glasses_spark.scoring.model_ports import input_ports, output_names
+from glasses_spark.scoring.named_columns import (
+    HasNamedColumns,
+    input_columns,
+    listed,
+    prediction_columns,
 )
+from glasses_spark.scoring.prediction_kind import PredictionKind, kind_without_loss
+from glasses_spark.scoring.prediction_params import HasPredictionKinds
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.saved_model import (
     ELEPHAS_SUFFIXES,
@@ -55,7 +57,14 @@ from glasses_spark.scoring.udf import scoring_function
 INFERENCE_BATCH: Final = 256
 
 
-class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadable["GlassesModel"]):
+class GlassesModel(
+    HasNamedColumns,
+    HasPredictionKinds,
+    ElephasTransformer,
+    HasRawPredictionCol,
+    MLWritable,
+    MLReadable["GlassesModel"],
+):
     """A fitted Keras model; a drop-in replacement for Elephas' ``ElephasTransformer``.
 
     ``transform`` adds the column ``outputCol``: the outputs of the model, exactly as
@@ -64,12 +73,16 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
     row-major order. If ``rawPredictionCol`` is set, ``transform`` also adds this column: the
     logit of the one probability, a double.
 
+    A model with several outputs adds a column for each: ``<outputCol>_<name of the output>``,
+    or those of a list or mapping in ``outputCol``. A model with several inputs takes a list or
+    mapping of columns in ``featuresCol``.
+
     The metadata of the column say what its numbers mean: ``probabilities``, ``logits`` or
     ``numbers``. The evaluation reads them.
 
-    The features column may contain grey pixels (binary), a Spark ML vector or an
-    array of numbers. ``transform`` scores each row together with its other columns in
-    one pass, so predictions and rows cannot get mixed up.
+    A features column may contain grey pixels (binary), a Spark ML vector, an array of
+    numbers, a number, or strings for an input of strings. ``transform`` scores each row
+    together with its other columns in one pass, so predictions and rows cannot get mixed up.
 
     A ``temperature`` other than 1 divides the logits before the sigmoid, here and
     in `keras_model`. ``weights`` remain the weights of the fit.
@@ -87,18 +100,6 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         "number above 0 by which logits are divided before the sigmoid",
         TypeConverters.toFloat,
     )
-    prediction_kind: Param[str] = Param(
-        Params._dummy(),
-        "prediction_kind",
-        "what the outputs are: probabilities, logits, numbers, or a description",
-        TypeConverters.toString,
-    )
-    prediction_size: Param[int] = Param(
-        Params._dummy(),
-        "prediction_size",
-        "number of outputs for a row; 0 if unknown",
-        TypeConverters.toInt,
-    )
 
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
@@ -113,8 +114,9 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             temperature=1.0,
             prediction_kind="",
             prediction_size=0,
+            output_kinds=[],
         )
-        self._kind_of: tuple[str, PredictionKind] | None = None
+        self._kinds_of: tuple[str, list[PredictionKind]] | None = None
         self._broadcast: tuple[str, Broadcast[Any]] | None = None
 
     @property
@@ -140,29 +142,6 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         self._set(temperature=value)
         return self
 
-    def get_prediction_kind(self) -> str:
-        """Return what the outputs are: ``probabilities``, ``logits``, ``numbers`` or a description.
-
-        Empty for a model of an earlier version or of Elephas.
-        """
-        return str(self.getOrDefault(self.prediction_kind))
-
-    def set_prediction_kind(self, value: str) -> GlassesModel:
-        """Set what the outputs are, if the loss does not tell.
-
-        Args:
-            value: ``probabilities``, ``logits`` or ``numbers``.
-
-        Raises:
-            ScoringError: The value is none of these.
-        """
-        if value not in KINDS:
-            raise ScoringError(
-                f"prediction_kind: expected one of {', '.join(KINDS)}, got {value!r}"
-            )
-        self._set(prediction_kind=value)
-        return self
-
     def get_config(self) -> dict[str, Any]:
         """Return the parameters in Elephas' format, without the weights."""
         config = super().get_config()
@@ -172,8 +151,9 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
             "rawPredictionCol": self.getRawPredictionCol(),
             "inference_batch_size": self.get_inference_batch_size(),
             "temperature": self.get_temperature(),
-            "prediction_kind": self.get_prediction_kind(),
+            "prediction_kind": self.getOrDefault(self.prediction_kind),
             "prediction_size": self.getOrDefault(self.prediction_size),
+            "output_kinds": self.getOrDefault(self.output_kinds),
         }
 
     def save(self, path: str) -> None:
@@ -221,8 +201,8 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
     def _repr_html_(self) -> str:
         weights = getattr(self, "weights", None)
         size = "no weights" if weights is None else f"{_count(weights):,} parameters"
-        outputs = filter(None, (self.getOutputCol(), self.getRawPredictionCol()))
-        columns = f"From {self.getFeaturesCol()} to {', '.join(outputs)}"
+        outputs = filter(None, (listed(self.getOutputCol()), self.getRawPredictionCol()))
+        columns = f"From {listed(self.getFeaturesCol())} to {', '.join(outputs)}"
         if self.get_temperature() != 1.0:
             columns += f"; logits divided by {number(self.get_temperature())}"
         layers = (
@@ -259,57 +239,74 @@ class GlassesModel(ElephasTransformer, HasRawPredictionCol, MLWritable, MLReadab
         )
 
     def _transform(self, frame: DataFrame) -> DataFrame:
-        output, raw = self.getOutputCol(), self.getRawPredictionCol()
-        for name in filter(None, (output, raw)):
+        trained, raw = self._trained(), self.getRawPredictionCol()
+        outputs = self._outputs(trained)
+        for name in (*(output.column for output in outputs), *filter(None, [raw])):
             if name in frame.columns:
                 raise ScoringError(
                     f"output column {name!r} exists already. Drop this column, or set outputCol "
                     "or rawPredictionCol to another name"
                 )
-        dtype = transfer_dtype(input_dtype(self.get_keras_model_config()))
-        feature, _ = features_column(frame, self.getFeaturesCol(), dtype)
-        trained = self._trained()
-        kind = self._prediction_kind(trained)
-        is_number = kind.name == NUMBERS and kind.size == 1
-        is_logit = kind.name == LOGITS and kind.size == 1
+        is_logit = outputs[0].is_logit
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
             replace(trained, weights=(), archive=None),
             self._broadcast_parameters(trained, frame.sparkSession.sparkContext),
             with_logits=bool(raw) and not is_logit,
-            regression=is_number,
+            regression=[output.is_number for output in outputs],
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
-        prediction_type = "double" if is_number else "array<double>"
+        fields = [output.field for output in outputs]
         # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
         make_udf: Any = pandas_udf
-        scored = make_udf(score, f"{PREDICTION} {prediction_type}, {RAW_PREDICTION} double")
+        scored = make_udf(score, f"{', '.join(fields)}, {RAW_PREDICTION} double")
         context = frame.sparkSession.sparkContext
         threads = worker_threads(context, at_once=task_slots(frame.sparkSession))
         with worker_environment(context, threads=threads):
-            scored_features = scored(feature)
-        # One struct, so that one pass of the model gives prediction and logit.
+            scored_features = scored(*self._features(frame))
+        # One struct, so that one pass of the model gives all predictions and the logit.
         scores = "__glasses_spark_scores"
         columns = [F.col(f"`{name}`") for name in frame.columns]
-        prediction = F.col(scores)[PREDICTION]
-        added = [prediction.alias(output, metadata=kind.metadata())]
+        added = [output.prediction(scores) for output in outputs]
         if raw:
-            logit = F.get(prediction, 0) if is_logit else F.col(scores)[RAW_PREDICTION]
+            logit = (
+                F.get(F.col(scores)[PREDICTION], 0) if is_logit else F.col(scores)[RAW_PREDICTION]
+            )
             added.append(logit.alias(raw))
         return frame.withColumn(scores, scored_features).select(*columns, *added)
 
-    def _prediction_kind(self, trained: TrainedModel) -> PredictionKind:
-        """Return the meaning and number of the outputs."""
-        name, size = self.get_prediction_kind(), int(self.getOrDefault(self.prediction_size))
-        if name and size:
-            return PredictionKind(name, size)
-        # A model of an earlier version or of Elephas; built once to see its last layer.
-        if self._kind_of is None or self._kind_of[0] != trained.digest:
+    def _features(self, frame: DataFrame) -> list[Column]:
+        ports = input_ports(self.get_keras_model_config())
+        columns = input_columns(self.getFeaturesCol(), [port.name for port in ports])
+        return list(features_columns(frame, columns, ports)[0])
+
+    def _outputs(self, trained: TrainedModel) -> list[ModelOutput]:
+        names = output_names(trained.config)
+        columns = prediction_columns(self.getOutputCol(), names)
+        if self.getRawPredictionCol() and len(names) > 1:
+            raise ScoringError(
+                f"rawPredictionCol needs a model with one output, found {listed(names)}. Clear "
+                "rawPredictionCol"
+            )
+        kinds = self._prediction_kinds(trained)
+        return [
+            ModelOutput(position, column, kind)
+            for position, (column, kind) in enumerate(zip(columns, kinds, strict=True))
+        ]
+
+    def _prediction_kinds(self, trained: TrainedModel) -> list[PredictionKind]:
+        """Return the meaning and number of each output's predictions."""
+        stored = self._stored_kinds()
+        if all(kind.name and kind.size for kind in stored):
+            return stored
+        # A model of an earlier version or of Elephas; built once to see its last layers.
+        if self._kinds_of is None or self._kinds_of[0] != trained.digest:
             regression = getattr(self, "model_type", None) == ModelType.REGRESSION
-            kind = kind_without_loss(trained.build(), regression=regression)
-            self._kind_of = (trained.digest, kind)
-        found = self._kind_of[1]
-        return PredictionKind(name or found.name, size or found.size)
+            model, outputs = trained.build(), range(len(stored))
+            kinds = [kind_without_loss(model, i, regression=regression) for i in outputs]
+            self._kinds_of = (trained.digest, kinds)
+        pairs = zip(stored, self._kinds_of[1], strict=True)
+        return [PredictionKind(a.name or b.name, a.size or b.size) for a, b in pairs]
 
     def _broadcast_parameters(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
         """Broadcast weights or archive, once per model and Spark context."""

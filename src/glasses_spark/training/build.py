@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from glasses_spark.columns import FEATURES, LABEL
+from glasses_spark.columns import FEATURES, LABEL, PREDICTION
 from glasses_spark.config.section import declared_keys, suggest
 from glasses_spark.config.training import DEFAULT_OPTIMIZER, TrainingSettings
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.scoring.named_columns import ColumnNames
 from glasses_spark.training.custom_objects import find_custom_objects
 from glasses_spark.training.estimator import GlassesEstimator
 from glasses_spark.training.model_checks import pack_exactly, require_supported_model
@@ -32,9 +33,9 @@ def build_estimator(
     nb_classes: int | None = None,
     optimizer: Any = None,
     split: float = 0.0,
-    featuresCol: str = FEATURES,
-    labelCol: str = LABEL,
-    metrics: Sequence[Any] | None = None,
+    featuresCol: ColumnNames = FEATURES,
+    labelCol: ColumnNames = LABEL,
+    metrics: Any = None,
     frequency: str = "batch",
     mode: str = "asynchronous",
     *,
@@ -46,7 +47,9 @@ def build_estimator(
     class_weight: Mapping[float, float] | None = None,
     custom_objects: Mapping[str, Any] | None = None,
     safe_mode: bool = True,
-    weighted_metrics: Sequence[Any] | None = None,
+    weighted_metrics: Any = None,
+    loss_weights: Any = None,
+    outputCol: ColumnNames = PREDICTION,
     **settings: Any,
 ) -> GlassesEstimator:
     """Build an estimator from a compiled Keras model, as in the published experiment.
@@ -57,14 +60,19 @@ def build_estimator(
         batch_size: Rows in one step of one worker, at least 1.
         categorical: Whether labels are class numbers, to be encoded as one-hot rows.
         num_workers: Number of workers, at least 1, or ``"auto"``: one for each task slot.
-        loss: Keras loss; the model's own by default.
+        loss: Keras loss, or a list or mapping of one for each output; the model's own by
+            default.
         nb_classes: Number of classes of categorical labels.
         optimizer: Keras optimizer, its name or its serialized form; the model's own by
             default. Training continues from its state.
         split: Fraction of the rows used for validation, in [0, 1).
-        featuresCol: Column of pixels (binary), Spark ML vectors or arrays.
-        labelCol: Column of labels.
-        metrics: Keras metrics; the model's own by default.
+        featuresCol: Column of pixels (binary), Spark ML vectors, arrays of numbers, numbers or
+            strings. For several inputs a list in the order of ``model.inputs``, or a mapping
+            from the names of the inputs.
+        labelCol: Column of labels. For several outputs a list in the order of
+            ``model.outputs``, or a mapping from the names of the outputs.
+        metrics: Keras metrics, or a list or mapping of them for each output; the model's own by
+            default.
         frequency: ``batch`` or ``epoch``: how often a worker exchanges weights.
         mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
         seed: Seed from which all random choices of the fit are derived.
@@ -79,6 +87,11 @@ def build_estimator(
             file and would run wherever the model is loaded.
         weighted_metrics: Keras metrics that use the weights of the rows; the model's own by
             default.
+        loss_weights: Weight of the loss, or a list or mapping of one for each output; the
+            model's own by default.
+        outputCol: Column of predictions that the fitted model adds. Of several outputs the
+            first part of their columns, ``prediction_<name of the output>``, or a list or
+            mapping of columns.
         settings: Further settings of the section ``[training]`` of
             ``docs/configuration.md``, such as ``learning_rate=0.01``, by the names of the
             estimator's Params. None stands for the default.
@@ -87,8 +100,8 @@ def build_estimator(
         The estimator.
 
     Raises:
-        ConfigError: A value is not legal, or the model is not compiled and there is no
-            ``loss``.
+        ConfigError: A value is not legal or does not fit the model's inputs and outputs, or
+            the model is not compiled and there is no ``loss``.
         TrainingError: The workers could not train the model as Keras does.
         TypeError: There is no such setting.
     """
@@ -104,6 +117,8 @@ def build_estimator(
         metrics = compiled.get("metrics") or []
     if weighted_metrics is None:
         weighted_metrics = compiled.get("weighted_metrics") or []
+    if loss_weights is None:
+        loss_weights = compiled.get("loss_weights")
     used = (loss, metrics, weighted_metrics, optimizer)
     objects = find_custom_objects(model, used) | dict(custom_objects or {})
     optimizer, optimizer_state = _parted(optimizer, model)
@@ -124,16 +139,21 @@ def build_estimator(
         validation_split=split,
         featuresCol=featuresCol,
         labelCol=labelCol,
-        metrics=list(metrics),
+        metrics=metrics if isinstance(metrics, Mapping) else list(metrics),
+        loss_weights=loss_weights,
+        outputCol=outputCol,
         frequency=frequency,
         mode=mode,
         seed=seed,
         rawPredictionCol=rawPredictionCol,
         class_weight=class_weight,
-        weighted_metrics=list(weighted_metrics),
+        weighted_metrics=(
+            weighted_metrics if isinstance(weighted_metrics, Mapping) else list(weighted_metrics)
+        ),
         **{name: column for name, column in columns.items() if column is not None},
         **settings,
     )
+    estimator.require_columns()
     estimator.set_archive(archive, safe_mode=safe_mode)
     return estimator.set_optimizer_state(optimizer_state)
 
@@ -200,10 +220,5 @@ def _compile_settings(model: Any) -> Mapping[str, Any]:
         raise ConfigError(
             "run_eagerly: expected a model compiled without it; the workers trace the model once "
             "and run the graph"
-        )
-    if compiled["loss_weights"]:
-        raise ConfigError(
-            "loss_weights: expected a model compiled without it, got "
-            f"{compiled['loss_weights']!r}. Multiply the loss itself by the number"
         )
     return compiled

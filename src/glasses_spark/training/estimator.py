@@ -24,6 +24,13 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.scoring.model_ports import input_ports, output_names
+from glasses_spark.scoring.named_columns import (
+    HasNamedColumns,
+    input_columns,
+    prediction_columns,
+)
+from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
 from glasses_spark.scoring.storage import (
     read_archive,
@@ -35,7 +42,7 @@ from glasses_spark.scoring.storage import (
 )
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
-from glasses_spark.training.keras_objects import KerasObject
+from glasses_spark.training.keras_objects import KerasObject, leaves
 from glasses_spark.training.model_checks import (
     build_seeded,
     model_type_of,
@@ -44,7 +51,14 @@ from glasses_spark.training.model_checks import (
 )
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import OptimizerState
-from glasses_spark.training.output_kind import output_kind
+from glasses_spark.training.output_kind import output_kinds
+from glasses_spark.training.output_settings import (
+    label_columns,
+    losses_by_output,
+    metrics_by_output,
+    require_loss_weights,
+    require_one_output,
+)
 from glasses_spark.training.params import TrainingParams, default_params
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
@@ -52,6 +66,7 @@ from glasses_spark.training.weights import frozen_weights
 
 
 class GlassesEstimator(
+    HasNamedColumns,
     TrainingParams,
     ElephasEstimator,
     HasSeed,
@@ -73,6 +88,10 @@ class GlassesEstimator(
     - ``rawPredictionCol``: column for logits that the fitted model adds.
     - ``class_weight``: weights of the labels' rows in the loss, such as ``{1.0: 2.0}``.
     - ``weighted_metrics``: Keras metrics that use the weights of the rows; none by default.
+    - ``loss_weights``: weight of each output's loss; none by default.
+
+    A model with several inputs or outputs takes a list or mapping of columns in ``featuresCol``,
+    ``labelCol`` and ``outputCol``, and of losses and metrics, as for Keras' ``compile``.
 
     Two more arguments are not Params:
 
@@ -99,6 +118,7 @@ class GlassesEstimator(
             optimizer_config=DEFAULT_OPTIMIZER,
             rawPredictionCol="",
             weighted_metrics=[],
+            loss_weights=None,
             **default_params(),
         )
 
@@ -138,6 +158,7 @@ class GlassesEstimator(
             "optimizer_config": self.get_optimizer_config(),
             "rawPredictionCol": self.getRawPredictionCol(),
             "weighted_metrics": self.getOrDefault(self.weighted_metrics),
+            "loss_weights": self.getOrDefault(self.loss_weights),
             **{name: self.getOrDefault(getattr(self, name)) for name in SETTINGS},
         }
 
@@ -171,8 +192,10 @@ class GlassesEstimator(
     def _fit(self, frame: DataFrame) -> GlassesModel:
         model, spec = self._build()
         trainer = Trainer(model, spec, self._settings(), self.callbacks)
-        history = trainer.fit(frame, self._columns())
-        loss = spec.loss.build() if isinstance(spec.loss, KerasObject) else spec.loss
+        history = trainer.fit(frame, self.require_columns())
+        losses = losses_by_output(spec.loss, output_names(spec.config))
+        losses = [loss.build() if isinstance(loss, KerasObject) else loss for loss in losses]
+        kinds = output_kinds(model, losses)
         return GlassesModel(
             labelCol=self.getLabelCol(),
             outputCol=self.getOutputCol(),
@@ -183,8 +206,8 @@ class GlassesEstimator(
             custom_objects=self.get_custom_objects(),
             archive=None if self.archive is None else pack_model(model),
             safe_mode=self.safe_mode,
-            model_type=model_type_of(model, loss),
-            **output_kind(model, loss).params(),
+            model_type=model_type_of(kinds),
+            **kind_params(kinds),
             history=[record.as_dict() for record in history],
         )
 
@@ -192,7 +215,7 @@ class GlassesEstimator(
         """Refuse to save a loss, metric or optimizer that JSON would not describe completely."""
         for param in (self.loss, self.metrics, self.weighted_metrics):
             value = self.getOrDefault(param) if self.isDefined(param) else None
-            for item in value if isinstance(value, list) else [value]:
+            for item in leaves(value):
                 if isinstance(item, KerasObject):
                     raise TrainingError(
                         f"{param.name}: an estimator with {item.name} cannot be saved, because "
@@ -204,27 +227,56 @@ class GlassesEstimator(
         optimizer, state = self._optimizer_state
         return state if optimizer is self.get_optimizer_config() else OptimizerState()
 
-    def _columns(self) -> Columns:
+    def require_columns(self) -> Columns:
+        """Return the columns of a fit.
+
+        Raises:
+            ConfigError: The columns, losses or metrics do not fit the model's inputs and
+                outputs, or a setting needs a model with one output.
+        """
+
         def optional(param: Any) -> str | None:
             return self.getOrDefault(param) if self.isDefined(param) else None
 
+        config = self.get_keras_model_config()
+        outputs, losses = output_names(config), self._losses()
+        require_one_output(
+            outputs,
+            raw_prediction_col=self.getRawPredictionCol(),
+            class_weight=self._settings().class_weight,
+            categorical=self._settings().categorical,
+        )
+        prediction_columns(self.getOutputCol(), outputs)
+        needed = [loss is not None for loss in losses]
+        for param in (self.metrics, self.weighted_metrics):
+            metrics = metrics_by_output(optional(param), outputs, param.name)
+            needed = [a or bool(b) for a, b in zip(needed, metrics, strict=True)]
         return Columns(
-            features=self.getFeaturesCol(),
-            label=self.getLabelCol(),
+            features=input_columns(
+                self.getFeaturesCol(), [port.name for port in input_ports(config)]
+            ),
+            labels=label_columns(self.getLabelCol(), outputs, needed),
             weight=optional(self.weightCol) or None,
             validation=optional(self.validationIndicatorCol) or None,
         )
+
+    def _losses(self) -> list[Any]:
+        outputs = output_names(self.get_keras_model_config())
+        require_loss_weights(self.getOrDefault(self.loss_weights), self.get_loss(), outputs)
+        return losses_by_output(self.get_loss(), outputs)
 
     def _build(self) -> tuple[Any, ModelSpec]:
         """Build the driver's model, and the specification from which workers build theirs."""
         for param in ("keras_model_config", "loss"):
             if not self.isDefined(param):
                 raise ConfigError(f"{param}: expected a value, got none; set it before fit")
+        self.require_columns()
         settings = self._settings()
         spec = ModelSpec(
             config=self.get_keras_model_config(),
             loss=self.get_loss(),
-            metrics=tuple(self.get_metrics() or ()),
+            metrics=self.get_metrics() or [],
+            loss_weights=self.getOrDefault(self.loss_weights),
             optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
             archive=self.archive,
             safe_mode=self.safe_mode,
@@ -232,10 +284,11 @@ class GlassesEstimator(
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             **asdict(KerasDefaults.of_this_process()),
-            weighted_metrics=tuple(self.getOrDefault(self.weighted_metrics) or ()),
+            weighted_metrics=self.getOrDefault(self.weighted_metrics) or [],
             cpu_kernels=settings.cpu_kernels,
         )
-        require_mean_loss(spec.loss)
+        if settings.num_workers != 1:
+            require_mean_loss(spec.loss)
         model = build_seeded(spec, derive_seed(settings.seed, "weights"))
         require_supported_model(model)
         if self.initial_weights is not None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any, Final
 
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.scoring.model_ports import output_names
+from glasses_spark.training.output_settings import losses_by_output
 from glasses_spark.training.weights import exchanged_variables
 from glasses_spark.training.worker.cpu_kernels import leaf_layers
 
@@ -21,7 +24,7 @@ _DENSE_LAYERS: Final = frozenset(
 
 
 def absent_gradients(model: Any) -> frozenset[int]:
-    """Return the positions of trainable weights that do not affect the output.
+    """Return the positions of trainable weights that do not affect an output with a loss.
 
     Keras leaves them out of an optimizer's step, and so out of weight decay.
     """
@@ -44,7 +47,8 @@ def _gradients(model: Any) -> Sequence[Any]:
     """Trace a training step of a model; return the gradients, none for a model of dense layers."""
     import tensorflow as tf
 
-    if all(_is_dense(layer) for layer in leaf_layers(model)):
+    has_loss = _outputs_with_loss(model)
+    if all(has_loss) and all(_is_dense(layer) for layer in leaf_layers(model)):
         return []
     keras = import_keras()
     trainable, _ = exchanged_variables(model)
@@ -52,7 +56,7 @@ def _gradients(model: Any) -> Sequence[Any]:
 
     def trace(inputs: Any) -> Any:
         with tf.GradientTape() as tape:
-            outputs = keras.tree.flatten(model(inputs, training=True))
+            outputs = compress(keras.tree.flatten(model(inputs, training=True)), has_loss)
             terms = [tf.reduce_sum(tf.cast(term, "float32")) for term in (*outputs, *model.losses)]
             total = tf.add_n(terms)
         gradients.extend(tape.gradient(total, [variable.value for variable in trainable]))
@@ -65,6 +69,16 @@ def _gradients(model: Any) -> Sequence[Any]:
     )
     tf.function(trace, autograph=False).get_concrete_function(signature)
     return gradients
+
+
+def _outputs_with_loss(model: Any) -> list[bool]:
+    """Return for each output whether Keras computes a loss of it."""
+    names = output_names(model.to_json())
+    compiled = getattr(model, "_compile_loss", None)
+    is_own_loss = type(model).compute_loss is not import_keras().Model.compute_loss
+    if len(names) == 1 or compiled is None or is_own_loss:
+        return [True] * len(model.outputs)
+    return [loss is not None for loss in losses_by_output(compiled._user_loss, names)]
 
 
 def _is_dense(layer: Any) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType
 from typing import Any, Final
@@ -66,12 +66,28 @@ class KerasObject:
         return instance
 
 
+def is_serialized(value: Any) -> bool:
+    """Return whether a value is the serialized form of an object of Keras."""
+    return isinstance(value, Mapping) and "class_name" in value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield the losses or metrics in lists and mappings of them."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from leaves(item)
+    elif isinstance(value, Mapping) and not is_serialized(value):
+        yield from leaves(list(value.values()))
+    else:
+        yield value
+
+
 def portable(value: Any, what: str) -> Any:
     """Return a loss or metric in a form that workers rebuild exactly.
 
     Args:
-        value: A Keras object, its name or its serialized form, a function, None, or a list of
-            these.
+        value: A Keras object, its name or its serialized form, a function, None, or a list or
+            mapping of these.
         what: What the value is, for messages: ``loss`` or ``metrics``.
 
     Returns:
@@ -83,6 +99,8 @@ def portable(value: Any, what: str) -> Any:
     """
     if isinstance(value, (list, tuple)):
         return [portable(item, what) for item in value]
+    if isinstance(value, Mapping) and not is_serialized(value):
+        return {name: portable(item, what) for name, item in value.items()}
     keras = import_keras()
     kinds = (keras.losses.Loss, keras.metrics.Metric)
     if not isinstance(value, kinds):
@@ -92,9 +110,11 @@ def portable(value: Any, what: str) -> Any:
     if rebuilt is not None:
         lost = differing_attributes(value, rebuilt)
         if not lost and is_of_keras:
-            return keras.saving.serialize_keras_object(value)
+            serialized = keras.saving.serialize_keras_object(value)
+            if _is_readable(serialized):
+                return serialized
         attributes = {name: _plain(vars(value).get(name)) for name in lost}
-        description = KerasObject(type(value), value.get_config(), attributes)
+        description = KerasObject(type(value), _plain(value.get_config()), attributes)
     elif isinstance(value, keras.losses.Loss):
         # A loss has no variables: it is its attributes.
         lost = set(vars(value))
@@ -123,6 +143,15 @@ def _rebuilt(value: Any) -> Any:
         return type(value).from_config(copy.deepcopy(value.get_config()))
     except Exception:  # code of the user, which may raise anything
         return None
+
+
+def _is_readable(serialized: Mapping[str, Any]) -> bool:
+    """Return whether Keras can read what it wrote: not so an AUC with ``label_weights``."""
+    try:
+        import_keras().saving.deserialize_keras_object(copy.deepcopy(dict(serialized)))
+    except Exception:  # whatever Keras raises
+        return False
+    return True
 
 
 def _require_equal(value: Any, description: KerasObject, what: str, lost: set[str]) -> None:

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.errors import TrainingError
+from glasses_spark.scoring.model_input import pack_outputs
 from glasses_spark.training.history import RESERVED
 from glasses_spark.training.metric_states import (
     MetricRules,
     MetricStates,
     flat_results,
-    inputs_of_rows,
+    label_shape,
 )
 from glasses_spark.training.worker.spool import RowFormat
 
@@ -41,9 +42,9 @@ def metric_rules(states: MetricStates, *, workers: int) -> MetricRules:
     """
     model, rules = states.model, states.rules
     carried = [metric.name for metric in _metrics_of_layers(model)]
-    batches = _draw_batches(model, states.row_format)
     has_weights = rules.weighted or rules.validation_weighted
-    for metric, uses_weights in _compiled_metrics(model):
+    for metric, uses_weights, output in _compiled_metrics(model):
+        batches = _draw_batches(model, states.row_format, output)
         if not metric.variables:
             raise TrainingError(
                 f"metric {metric.name!r}: expected a state in variables, from add_variable, got "
@@ -116,17 +117,21 @@ def _state(metric: Any) -> npt.NDArray[np.float64]:
     return np.concatenate(values)
 
 
-def _compiled_metrics(model: Any) -> Iterator[tuple[Any, bool]]:
-    """Yield the metrics of ``compile``, and whether they use weights."""
+def _compiled_metrics(model: Any) -> Iterator[tuple[Any, bool, int]]:
+    """Yield the metrics of ``compile``, whether they use weights, and their output's position."""
     compiled = model._compile_metrics
     if compiled is not None:
+        positions = list(range(len(model.outputs)))
+        if len(positions) > 1:
+            # Keras takes the outputs of a dictionary in another order.
+            positions = compiled._flatten_y(pack_outputs(model, positions))
         for groups, uses_weights in (
             (compiled._flat_metrics, False),
             (compiled._flat_weighted_metrics, True),
         ):
-            for group in filter(None, groups):
-                for metric in group.metrics:
-                    yield metric, uses_weights
+            for group, position in zip(groups, positions, strict=True):
+                for metric in group.metrics if group else ():
+                    yield metric, uses_weights, position
 
 
 def _metrics_of_layers(model: Any) -> list[Any]:
@@ -135,26 +140,24 @@ def _metrics_of_layers(model: Any) -> list[Any]:
     return [metric for metric in model.metrics if all(metric is not known for known in compiled)]
 
 
-def _draw_batches(model: Any, row_format: RowFormat) -> list[tuple[_Batch, _Batch]]:
-    """Draw pairs of batches: of any numbers, then of classes and probabilities."""
+def _draw_batches(model: Any, row_format: RowFormat, output: int) -> list[tuple[_Batch, _Batch]]:
+    """Draw pairs of batches for an output: of any numbers, then of classes and probabilities."""
     generator = np.random.default_rng(0)
-    outputs = model.output_shape[1:]
-    labels_are_classes = row_format.label_size != int(np.prod(outputs))
-    classes = outputs[-1] if labels_are_classes else 2
+    field, port = row_format.labels[output], model.outputs[output]
+    shape = tuple(port.shape[1:])
+    labels_are_classes = field.size != int(np.prod(shape))
+    classes = shape[-1] if labels_are_classes else 2
 
     def batch(rows: int, *, any_numbers: bool) -> _Batch:
-        labels: npt.NDArray[Any] = generator.integers(0, classes, (rows, row_format.label_size))
-        predictions = generator.uniform(0.01, 0.99, (rows, *outputs))
+        labels: npt.NDArray[Any] = generator.integers(0, classes, (rows, field.size))
+        predictions = generator.uniform(0.01, 0.99, (rows, *shape))
         if any_numbers:
             predictions = generator.normal(0, 10, predictions.shape)
             if not labels_are_classes:
                 labels = generator.normal(0, 10, labels.shape)
-        features = np.zeros((rows, row_format.feature_size), row_format.feature_dtype)
         weights = generator.uniform(0.5, 2, rows).astype(row_format.dtype)
-        _, y, weight = inputs_of_rows(model, row_format)(
-            features, labels.astype(row_format.dtype), weights
-        )
-        return _Batch(y, _tensor(predictions, model.outputs[0].dtype), weight)
+        y = labels.astype(field.dtype).reshape(rows, *label_shape(field.size, shape))
+        return _Batch(_tensor(y, field.dtype), _tensor(predictions, port.dtype), weights)
 
     return [
         (batch(_ROWS[0], any_numbers=any_numbers), batch(_ROWS[1], any_numbers=any_numbers))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from glasses_spark.scoring.model_input import model_input
+from glasses_spark.runtime.random_states import random_states, set_random_states
+from glasses_spark.scoring.model_input import model_inputs, pack_outputs
+from glasses_spark.training.examples import example_inputs
 from glasses_spark.training.weights import Vector
-from glasses_spark.training.worker.spool import RowFormat, Rows
+from glasses_spark.training.worker.spool import RowFormat
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,22 @@ class MetricStates:
         self.model = model
         self.row_format = row_format
         self.rules = rules
+        # Some layers draw random numbers outside of training as well.
+        states = random_states(model)
         # Keras creates most variables of a metric at its first update.
-        x, y, weight = inputs_of_rows(model, row_format)(*_one_row(row_format))
+        x = example_inputs(model, rows=1)
+        uses_weights = rules.weighted or rules.validation_weighted
+        weight = np.ones(1, row_format.dtype) if uses_weights else None
+        y = labels_of_rows(
+            model, row_format, [np.zeros((1, f.size), f.dtype) for f in row_format.labels]
+        )
         prediction = model(x, training=False)
         model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weight, training=False)
-        uses_weights = rules.weighted or rules.validation_weighted
-        self._update(x, y, prediction, weight if uses_weights else None, 0.0, 1)
+        self._update(x, y, prediction, weight, 0.0, 1)
         self.variables = [v for metric in model.metrics for v in metric.variables]
         self.size = sum(int(np.prod(v.shape)) for v in self.variables)
         model.reset_metrics()
+        set_random_states(model, states)
 
     def begin_batch(self) -> None:
         """Begin a batch, before the model is called: layers may have metrics.
@@ -86,17 +95,17 @@ class MetricStates:
         if self.rules.carried:
             self.model.reset_metrics()
 
-    def of_batch(
-        self,
-        x: Any,
-        y: Any,
-        prediction: Any,
-        weight: Any,
-        loss: Any,
-        rows: Any,
-        *,
-        training: bool = True,
-    ) -> Any:
+    def used_weight(self, weight: Any, *, training: bool) -> Any:
+        """Return the weights of a batch; None if the rows have none, as in Keras.
+
+        Args:
+            weight: Sample weights ``(rows,)``, 1 for rows without.
+            training: Whether these are training rows.
+        """
+        weighted = self.rules.weighted if training else self.rules.validation_weighted
+        return weight if weighted else None
+
+    def of_batch(self, x: Any, y: Any, prediction: Any, weight: Any, loss: Any, rows: Any) -> Any:
         """Return the state of the batch after `begin_batch`, a float64 tensor ``(size,)``.
 
         A carried state is that of all batches since `begin`. Runs in a TensorFlow graph.
@@ -105,15 +114,13 @@ class MetricStates:
             x: The model's inputs.
             y: Labels.
             prediction: The model's outputs.
-            weight: Sample weights ``(rows,)``.
+            weight: Result of `used_weight`.
             loss: Loss of the batch.
             rows: Number of rows.
-            training: Whether these are training rows.
         """
         import tensorflow as tf
 
-        weighted = self.rules.weighted if training else self.rules.validation_weighted
-        self._update(x, y, prediction, weight if weighted else None, loss, rows)
+        self._update(x, y, prediction, weight, loss, rows)
         flat = [tf.reshape(tf.cast(v.value, tf.float64), [-1]) for v in self.variables]
         return tf.concat(flat, axis=0)
 
@@ -161,22 +168,46 @@ def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
     """Return a function from rows of a worker's file to the model's inputs and labels.
 
     A model with floating-point inputs gets pixels in [0, 1]; one with integer inputs gets
-    them unscaled. Features are reshaped to the model's input. Labels with as many numbers
-    as the output are reshaped to it.
+    them unscaled. Features are reshaped to the model's inputs.
     """
     import tensorflow as tf
 
-    shape = model.input_shape[1:]
-    outputs = model.output_shape[1:]
-    dtype = model.inputs[0].dtype
-    reshapes_labels = row_format.label_size == int(np.prod(outputs))
-
-    def inputs(x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        if reshapes_labels:
-            y = tf.reshape(y, [-1, *outputs])
-        return model_input(x, shape, dtype), tf.convert_to_tensor(y), tf.convert_to_tensor(weight)
+    def inputs(x: Sequence[Any], y: Sequence[Any], weight: Any) -> tuple[Any, Any, Any]:
+        labels = labels_of_rows(model, row_format, y)
+        return model_inputs(model, x), labels, tf.convert_to_tensor(weight)
 
     return inputs
+
+
+def labels_of_rows(model: Any, row_format: RowFormat, y: Sequence[Any]) -> Any:
+    """Return the labels of rows in the form in which the model returns its outputs.
+
+    Args:
+        model: Built Keras model.
+        row_format: Format of a row.
+        y: Labels ``(rows, size)`` of each output.
+    """
+    import tensorflow as tf
+
+    shapes = [tuple(port.shape[1:]) for port in model.outputs]
+    labels = [
+        tf.reshape(values, [-1, *label_shape(field.size, shape)])
+        for values, field, shape in zip(y, row_format.labels, shapes, strict=True)
+    ]
+    return pack_outputs(model, labels)
+
+
+def label_shape(size: int, output: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of a row's label: that of the output, without its classes, or flat.
+
+    Args:
+        size: Numbers in the label.
+        output: Shape of the output without the batch dimension.
+    """
+    for shape in (tuple(output), tuple(output[:-1])):
+        if shape and size == int(np.prod(shape)):
+            return shape
+    return (size,)
 
 
 def flat_results(results: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -202,11 +233,3 @@ def flat_results(results: Mapping[str, Any]) -> list[tuple[str, float]]:
                 for index in np.ndindex(array.shape)
             ]
     return flat
-
-
-def _one_row(row_format: RowFormat) -> tuple[Rows, Rows, Rows]:
-    return (
-        np.zeros((1, row_format.feature_size), row_format.feature_dtype),
-        np.zeros((1, row_format.label_size), row_format.dtype),
-        np.ones(1, row_format.dtype),
-    )

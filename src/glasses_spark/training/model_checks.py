@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,11 +14,13 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.elephas import ModelType
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
-from glasses_spark.scoring.prediction_kind import NUMBERS
-from glasses_spark.training.keras_objects import KerasObject, differing_attributes
+from glasses_spark.runtime.random_states import has_generator, random_states, set_random_states
+from glasses_spark.scoring.model_ports import input_ports, output_names
+from glasses_spark.scoring.prediction_kind import NUMBERS, PredictionKind
+from glasses_spark.training.examples import example_inputs
+from glasses_spark.training.keras_objects import KerasObject, differing_attributes, leaves
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizers import first_line
-from glasses_spark.training.output_kind import output_kind
 from glasses_spark.training.weights import exchanged_variables
 
 # Methods of a Keras model that Keras' own fit, evaluate and predict call.
@@ -46,9 +48,17 @@ def build_seeded(spec: ModelSpec, seed: int) -> Any:
 def require_mean_loss(loss: Any) -> None:
     """Refuse a loss that is not a mean over the rows of a batch.
 
-    The server averages the workers' updates by their rows, which is correct for means
-    only.
+    The server averages the updates of several workers by their rows, which is correct for
+    means only.
+
+    Args:
+        loss: A loss, or a list or mapping of losses.
     """
+    for part in leaves(loss):
+        _require_mean(part)
+
+
+def _require_mean(loss: Any) -> None:
     if isinstance(loss, KerasObject):
         loss = loss.build()
     config = loss.get("config") if isinstance(loss, Mapping) else None
@@ -58,7 +68,7 @@ def require_mean_loss(loss: Any) -> None:
     if reduction not in (None, "sum_over_batch_size", "mean"):
         raise TrainingError(
             f"loss: expected the reduction 'sum_over_batch_size', got {reduction!r}, which "
-            "depends on the number of rows in a worker's batch"
+            "depends on the number of rows in a worker's batch. Use num_workers=1, or the mean"
         )
 
 
@@ -66,8 +76,8 @@ def require_supported_model(model: Any) -> None:
     """Refuse a model that the workers would not train as Keras does.
 
     Raises:
-        TrainingError: It has no input shape, has several inputs or outputs, or its class
-            replaces a step of Keras' training.
+        TrainingError: It has no input shape, an output that Keras does not name, inputs or
+            outputs in nested structures, or its class replaces a step of Keras' training.
     """
     kind = type(model)
     replaced = [name for name in _STEPS if getattr(kind, name) is not getattr(_keras_model(), name)]
@@ -82,10 +92,21 @@ def require_supported_model(model: Any) -> None:
             "expected a model with an input shape, got one without; begin it with "
             "keras.Input(shape), and build it as keras.Sequential or keras.Model(inputs, outputs)"
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    for port in model.inputs:
+        if None in port.shape[1:]:
+            raise TrainingError(
+                f"input {port.name!r}: expected a shape without open sides, got {port.shape[1:]}. "
+                "Give keras.Input the length to which the rows are padded"
+            )
+    ports = len(model.inputs), len(model.outputs)
+    if ports == (1, 1):
+        return
+    config = model.to_json()
+    if ports != (len(input_ports(config)), len(output_names(config))) or _is_nested(model):
         raise TrainingError(
-            f"expected a model with one input and one output, got {len(model.inputs)} and "
-            f"{len(model.outputs)}"
+            f"the model has {ports[0]} inputs and {ports[1]} outputs, and not each has a name; "
+            "build it as keras.Model(inputs, outputs) with tensors, or with lists or mappings of "
+            "tensors"
         )
 
 
@@ -102,10 +123,12 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
             has other settings, weights or predictions, or training changes a weight that
             the workers do not exchange.
     """
+    states = random_states(model)
     try:
         archive = pack_model(model)
         rebuilt = unpack_model(archive, custom_objects, safe_mode=safe_mode)
     except Exception as error:
+        _require_buildable_layers(model)
         raise TrainingError(
             f"Keras cannot save this model and build it again: {first_line(error)}. Give custom "
             "layers get_config, pass classes in custom_objects, and a model with a Lambda layer "
@@ -113,7 +136,26 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
         ) from error
     _require_equal(model, rebuilt)
     _require_exchanged_changes(rebuilt)
+    set_random_states(model, states)  # some layers have drawn numbers for the predictions
     return archive
+
+
+def _require_buildable_layers(model: Any) -> None:
+    """Refuse a layer of Keras whose arguments Keras itself does not accept in the saved form."""
+    keras = import_keras()
+    for layer in model._flatten_layers(include_self=False):
+        is_plain = not layer._layers and not isinstance(layer, keras.layers.Lambda)
+        if is_plain and type(layer).__module__.startswith("keras."):
+            try:
+                type(layer)(**layer.get_config())
+            except TypeError:
+                continue  # an argument of an unknown class
+            except ValueError as error:
+                raise TrainingError(
+                    f"layer {layer.name} ({type(layer).__name__}): Keras saves its arguments in a "
+                    f"form from which it cannot build it again: {first_line(error)}. Give them in "
+                    "another form, such as x_factor=(0.0, 0.3) for x_factor=0.3"
+                ) from error
 
 
 def _require_equal(model: Any, rebuilt: Any) -> None:
@@ -142,15 +184,28 @@ def _lost_settings(layer: Any, rebuilt: Any) -> list[str]:
     arguments = inspect.signature(type(layer).__init__).parameters
     # Initializers have done their work, and draw a seed of their own each time.
     lasting = {name for name in arguments if not name.endswith("_initializer")}
+    if has_generator(layer):
+        lasting.discard("seed")  # the archive has the state of the generator
     return sorted(differing_attributes(layer, rebuilt, only=lasting))
 
 
+def _is_nested(model: Any) -> bool:
+    """Return whether a functional model has lists or mappings in its lists or mappings."""
+    tree = import_keras().tree
+    for structure in (model._inputs_struct, model._outputs_struct):
+        parts = structure.values() if isinstance(structure, Mapping) else structure
+        if tree.is_nested(structure) and any(tree.is_nested(part) for part in parts):
+            return True
+    return False
+
+
 def _predict_alike(model: Any, rebuilt: Any) -> bool:
-    inputs = _example(model)
-    if inputs is None:
-        return True
-    first, second = (np.asarray(each(inputs, training=False)) for each in (model, rebuilt))
-    return bool(np.allclose(first, second, rtol=1e-5, atol=1e-6, equal_nan=True))
+    inputs, flatten = example_inputs(model, rows=2), import_keras().tree.flatten
+    outputs = [flatten(each(inputs, training=False)) for each in (model, rebuilt)]
+    return all(
+        np.allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6, equal_nan=True)
+        for a, b in zip(*outputs, strict=True)
+    )
 
 
 def _require_exchanged_changes(model: Any) -> None:
@@ -159,9 +214,7 @@ def _require_exchanged_changes(model: Any) -> None:
     Args:
         model: A model that is not used afterwards.
     """
-    inputs = _example(model)
-    if inputs is None:
-        return
+    inputs = example_inputs(model, rows=2)
     _, statistics = exchanged_variables(model)
     exchanged = {id(variable) for variable in statistics}
     before = [variable.numpy() for variable in model.weights]
@@ -175,26 +228,11 @@ def _require_exchanged_changes(model: Any) -> None:
             )
 
 
-def _example(model: Any) -> Any:
-    """Return a small batch for a model; None for inputs that are not numbers."""
-    shape, dtype = model.inputs[0].shape[1:], str(model.inputs[0].dtype)
-    if dtype == "string":
-        return None
-    sides = [side or 4 for side in shape]
-    generator = np.random.default_rng(0)
-    if "float" in dtype:
-        return generator.uniform(0, 1, (2, *sides)).astype(dtype)
-    return generator.integers(0, 2, (2, *sides)).astype(dtype)
-
-
 def _keras_model() -> Any:
     return import_keras().Model
 
 
-def model_type_of(model: Any, loss: Any) -> ModelType:
-    """Return Elephas' type of a model, by its loss: regression or classification.
-
-    `output_kind` decides: a model that predicts numbers is a regression.
-    """
-    is_regression = output_kind(model, loss).name == NUMBERS
+def model_type_of(kinds: Sequence[PredictionKind]) -> ModelType:
+    """Return Elephas' type of a model: a regression if all its outputs are numbers."""
+    is_regression = all(kind.name == NUMBERS for kind in kinds)
     return ModelType.REGRESSION if is_regression else ModelType.CLASSIFICATION

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import unpack_model
 from glasses_spark.runtime.keras_settings import CHANNELS_LAST, EPSILON, KerasDefaults
-from glasses_spark.training.keras_objects import KerasObject
+from glasses_spark.training.keras_objects import KerasObject, is_serialized
 from glasses_spark.training.optimizers import OptimizerState, blank_copy, optimizer_of
 from glasses_spark.training.precision import compute_in
 
@@ -23,9 +23,11 @@ class ModelSpec:
 
     Attributes:
         config: The architecture, as returned by ``model.to_json()``.
-        loss: Keras loss: its name, or a form that `portable` returns.
+        loss: Keras loss: its name, or a form that `portable` returns; a list or mapping of
+            these for several outputs, as for ``compile``.
         metrics: Keras metrics, in the same forms.
         weighted_metrics: The same, for metrics that use the weights of the rows.
+        loss_weights: Weight of each output's loss, as for ``compile``.
         optimizer: Keras optimizer: its name, serialized form or, for a class of the user, the
             object.
         optimizer_state: What it holds beside its config.
@@ -46,7 +48,7 @@ class ModelSpec:
 
     config: str
     loss: Any
-    metrics: Sequence[Any]
+    metrics: Any
     optimizer: Any
     optimizer_state: OptimizerState = field(default_factory=OptimizerState)
     archive: bytes | None = None
@@ -60,7 +62,8 @@ class ModelSpec:
     dtype_policy: str = FLOAT32
     precision: str = FLOAT32
     cpu_kernels: str = KERAS_KERNELS
-    weighted_metrics: Sequence[Any] = ()
+    weighted_metrics: Any = ()
+    loss_weights: Any = None
 
     def build(self) -> Any:
         """Build and compile the model.
@@ -82,6 +85,7 @@ class ModelSpec:
             model.compile(
                 optimizer=self._optimizer(),
                 loss=_new_instance(self.loss),
+                loss_weights=copy.deepcopy(self.loss_weights),
                 metrics=_new_instance(self.metrics),
                 weighted_metrics=_new_instance(self.weighted_metrics) or None,
             )
@@ -111,8 +115,10 @@ def _new_instance(spec: Any) -> Any:
     """Return new objects: they have state, and one specification may build many models."""
     if isinstance(spec, KerasObject):
         return spec.build()
-    if isinstance(spec, Mapping) and "class_name" in spec:
+    if is_serialized(spec):
         return import_keras().saving.deserialize_keras_object(dict(spec))
+    if isinstance(spec, Mapping):
+        return {name: _new_instance(item) for name, item in spec.items()}
     if isinstance(spec, (list, tuple)):
         return [_new_instance(item) for item in spec]
     return copy.deepcopy(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from glasses_spark.scoring.prediction_kind import (
     SOFTMAX,
     PredictionKind,
     describe_shape,
+    kind_without_loss,
     last_activation,
     output_size,
 )
@@ -47,29 +48,50 @@ CLASSES: Final = frozenset(
 DISTRIBUTIONS: Final = frozenset({"dice", "kl_divergence", "tversky"})
 # Margins, embeddings and sequences.
 OTHERS: Final = frozenset({"categorical_hinge", "circle", "ctc", "hinge", "squared_hinge"})
+KERAS_LOSSES: Final = REGRESSION | BINARY | CLASSES | DISTRIBUTIONS | OTHERS
+# Labels are class numbers.
+CLASS_NUMBERS: Final = frozenset(
+    {"categorical_generalized_cross_entropy", "circle", "sparse_categorical_crossentropy"}
+)
 
 
-def output_kind(model: Any, loss: Any) -> PredictionKind:
-    """Return what the predictions of a model with one output mean.
+def output_kinds(model: Any, losses: Sequence[Any]) -> list[PredictionKind]:
+    """Return what the predictions of each output of a model mean.
+
+    Args:
+        model: Built Keras model.
+        losses: Loss of each output; None for an output without.
+    """
+    return [
+        kind_without_loss(model, output, regression=False)
+        if loss is None
+        else output_kind(model, loss, output)
+        for output, loss in enumerate(losses)
+    ]
+
+
+def output_kind(model: Any, loss: Any, output: int = 0) -> PredictionKind:
+    """Return what the predictions of an output of a model mean.
 
     The loss decides, if it is one of Keras: its name, its serialized form, its object or its
     function. Elephas' ``LossModelTypeMapper.register_loss`` decides on other losses, then the
     model's last activation.
 
     Args:
-        model: Built Keras model with one output.
-        loss: Its loss.
+        model: Built Keras model.
+        loss: Loss of the output.
+        output: Position of the output in ``model.outputs``.
     """
-    return PredictionKind(_kind(model, loss), output_size(model))
+    return PredictionKind(_kind(model, loss, output), output_size(model, output))
 
 
-def _kind(model: Any, loss: Any) -> str:
-    name, from_logits = _loss_function(loss)
+def _kind(model: Any, loss: Any, output: int) -> str:
+    name, from_logits = loss_function(loss)
     if name in REGRESSION:
         return NUMBERS
     if name in OTHERS:
         return f"outputs of the loss {name}"
-    activation, size = last_activation(model), output_size(model)
+    activation, size = last_activation(model, output), output_size(model, output)
     registered = None
     if name not in BINARY | CLASSES | DISTRIBUTIONS:
         registered = LossModelTypeMapper().get_model_type(name)
@@ -78,8 +100,8 @@ def _kind(model: Any, loss: Any) -> str:
         if not activation:
             is_number = size == 1 and not from_logits and registered is None
             return NUMBERS if is_number else f"outputs of the loss {name}"
-    if describe_shape(model):
-        return describe_shape(model)
+    if shape := describe_shape(model, output):
+        return shape
     if from_logits and activation:
         # Keras takes them for logits in some losses, and for probabilities in others.
         return f"{activation} outputs of the loss {name} with from_logits=True"
@@ -90,7 +112,7 @@ def _kind(model: Any, loss: Any) -> str:
     return LOGITS if from_logits else PROBABILITIES
 
 
-def _loss_function(loss: Any) -> tuple[str, bool]:
+def loss_function(loss: Any) -> tuple[str, bool]:
     """Return the name of a loss function, and whether the outputs are logits to it.
 
     Functions of Keras have names of their own; the name of another loss begins with its module
@@ -111,9 +133,8 @@ def _loss_function(loss: Any) -> tuple[str, bool]:
     if from_logits is None:
         from_logits = getattr(loss, "_fn_kwargs", {}).get("from_logits", False)
     name = getattr(function, "__name__", None) or type(function).__name__
-    if not str(getattr(function, "__module__", "")).startswith("keras.") and name in (
-        REGRESSION | BINARY | CLASSES | DISTRIBUTIONS | OTHERS
-    ):
+    is_of_keras = str(getattr(function, "__module__", "")).startswith("keras.")
+    if not is_of_keras and name in KERAS_LOSSES:
         name = f"{getattr(function, '__module__', '')}.{name}"
     return name, bool(from_logits)
 

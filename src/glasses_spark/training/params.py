@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, Final, Self
 
 import numpy as np
@@ -16,24 +17,33 @@ from glasses_spark.training.optimizer_checks import require_new_optimizer
 from glasses_spark.training.settings import FIELDS, SETTINGS, FitSettings
 
 
-def _one_loss(value: object) -> object:
-    if isinstance(value, Mapping) and "class_name" not in value:
+def _metrics(value: object) -> object:
+    if value is not None and not isinstance(value, list | tuple | Mapping):
         raise ValueError
     return value
 
 
-def _list_of_metrics(value: object) -> object:
-    if value is not None and not isinstance(value, list | tuple):
+def _loss_weights(value: object) -> object:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(name): _loss_weights(weight) for name, weight in value.items()}
+    if isinstance(value, list | tuple):
+        return [_loss_weights(weight) for weight in value]
+    if value is not None:
         raise ValueError
     return value
+
+
+_METRICS: Final = "a list of metrics, or a list or mapping of them for several outputs"
 
 
 # Checks of all Params that have one; those of the settings are declared with their fields.
 _KINDS: Final[Mapping[str, Kind]] = {
     **{name: setting.kind for name, setting in SETTINGS.items()},
-    "loss": Kind("one loss, because the model has one output", _one_loss),
-    "metrics": Kind("a list of metrics", _list_of_metrics),
-    "weighted_metrics": Kind("a list of metrics", _list_of_metrics),
+    "loss_weights": Kind("a number, or a list or mapping of numbers", _loss_weights),
+    "metrics": Kind(_METRICS, _metrics),
+    "weighted_metrics": Kind(_METRICS, _metrics),
 }
 
 # Elephas' defaults where they differ from those of the published experiment: a drop-in
@@ -46,6 +56,9 @@ class TrainingParams(Params):
 
     weighted_metrics: Param[Any] = Param(
         Params._dummy(), "weighted_metrics", "Keras metrics that use the weights of the rows"
+    )
+    loss_weights: Param[Any] = Param(
+        Params._dummy(), "loss_weights", "weight of each output's loss, as for Keras' compile"
     )
 
     def set(self, param: Param[Any], value: Any) -> None:

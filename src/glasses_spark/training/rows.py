@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, NumericType
+from pyspark.sql.types import ArrayType, DataType, IntegralType, NumericType
 
 from glasses_spark.columns import FEATURES
 from glasses_spark.errors import TrainingError
-from glasses_spark.scoring.features import is_vector, matrix, vector_array
-from glasses_spark.training.worker.spool import RowFormat, Rows
+from glasses_spark.scoring.features import STRING, is_vector, matrix, vector_array
+from glasses_spark.training.worker.spool import RowField, RowFormat, Rows, numbered
+from glasses_spark.training.worker.texts import Texts
 
-# Columns of the DataFrame that the workers read, besides FEATURES.
+# Columns of the DataFrame that the workers read, besides FEATURES. Those of further inputs and
+# outputs have numbers: features_1, target_1.
 TARGET: Final = "target"
 WEIGHT: Final = "weight"
 VALIDATION: Final = "validation"
@@ -24,7 +27,7 @@ KEY: Final = "key"
 
 @dataclass(frozen=True)
 class LabelCode:
-    """Encoding of the labels.
+    """Encoding of the labels of an output.
 
     Attributes:
         classes: Length of one-hot labels, or None for labels as they are.
@@ -34,14 +37,24 @@ class LabelCode:
     classes: int | None
     size: int
 
-    def encode(self, labels: Rows, dtype: str) -> Rows:
+    @property
+    def size_before(self) -> int:
+        """Numbers in a row's label before encoding."""
+        return 1 if self.classes else self.size
+
+    def encode(self, labels: Rows, dtype: str, name: str = "labels") -> Rows:
         """Encode labels ``(rows,)`` or ``(rows, size)``.
+
+        Args:
+            labels: The labels.
+            dtype: NumPy type of the result.
+            name: What messages call them.
 
         Raises:
             TrainingError: A label is not finite, or is not a class number.
         """
         if not np.isfinite(labels).all():
-            raise TrainingError("labels: expected finite numbers, got NaN or infinity")
+            raise TrainingError(f"{name}: expected finite numbers, got NaN or infinity")
         if self.classes is None:
             return labels.reshape(len(labels), self.size).astype(dtype)
         numbers = labels.reshape(len(labels)).astype(np.int64)
@@ -49,7 +62,7 @@ class LabelCode:
         is_wrong |= numbers >= self.classes
         if is_wrong.any():
             raise TrainingError(
-                f"labels: expected whole numbers from 0 to {self.classes - 1} "
+                f"{name}: expected whole numbers from 0 to {self.classes - 1} "
                 f"(categorical=True, nb_classes={self.classes}), got {labels[is_wrong].flat[0]:g}"
             )
         return np.eye(self.classes, dtype=dtype)[numbers]
@@ -80,13 +93,29 @@ def target_column(frame: DataFrame, name: str) -> Column:
     )
 
 
-def records(batch: Any, row_format: RowFormat, code: LabelCode) -> Rows:
+def label_length(frame: DataFrame, name: str) -> int:
+    """Return the length of the labels of a column: 1 for numbers, else that of its first row."""
+    if isinstance(frame.schema[name].dataType, NumericType):
+        return 1
+    first = frame.select(F.size(target_column(frame, name))).first()
+    return max(1, first[0]) if first else 1
+
+
+def label_dtype(frame: DataFrame, name: str, dtype: str) -> str:
+    """Return the type of class numbers: int64 for a column of whole numbers, else ``dtype``."""
+    kind: DataType = frame.schema[name].dataType
+    element = kind.elementType if isinstance(kind, ArrayType) else kind
+    return "int64" if isinstance(element, IntegralType) else dtype
+
+
+def records(batch: Any, row_format: RowFormat, codes: Sequence[LabelCode], texts: Texts) -> Rows:
     """Convert an Arrow record batch to rows of a worker's file.
 
     Args:
         batch: `pyarrow.RecordBatch` with the columns of this module.
         row_format: Format of a row.
-        code: Encoding of the labels.
+        codes: Encoding of the labels of each output.
+        texts: Takes the strings.
 
     Returns:
         Records ``(rows,)`` of ``row_format.record``.
@@ -96,11 +125,21 @@ def records(batch: Any, row_format: RowFormat, code: LabelCode) -> Rows:
         DataError: Features or label of a row are missing, or have another length.
     """
     rows = np.zeros(batch.num_rows, row_format.record)
-    rows["x"] = matrix(batch.column(FEATURES), row_format.feature_size, FEATURES)
-    labels = matrix(batch.column(TARGET), 1 if code.classes else code.size, "labels")
-    rows["y"] = code.encode(labels, row_format.dtype)
+    for number, (name, field) in enumerate(row_format.named_features()):
+        rows[name] = _features(batch.column(numbered(FEATURES, number)), field, texts)
+    for number, (name, field) in enumerate(row_format.named_labels()):
+        if field.size:
+            column, code = batch.column(numbered(TARGET, number)), codes[number]
+            labels = matrix(column, code.size_before, field.name)
+            rows[name] = code.encode(labels, field.dtype, field.name)
     weights = batch.column(WEIGHT).to_numpy(zero_copy_only=False)
     if not (np.isfinite(weights) & (weights >= 0)).all():
         raise TrainingError("weights: expected a finite number >= 0 in every row")
     rows["weight"] = weights
     return rows
+
+
+def _features(column: Any, field: RowField, texts: Texts) -> Rows:
+    if field.dtype == STRING:
+        return texts.append(column, field.size, field.name)
+    return matrix(column, field.size, field.name)

@@ -54,13 +54,13 @@ class Columns:
     """The user's columns.
 
     Attributes:
-        features: Column of the features.
-        label: Column of the labels.
+        features: Column of the features of each input.
+        labels: Column of the labels of each output; None for an output without.
         weight: Column of the rows' weights in the loss, or None.
         validation: Boolean column that is true in validation rows, or None.
     """
 
-    features: str
-    label: str
+    features: tuple[str, ...]
+    labels: tuple[str | None, ...]
     weight: str | None = None
     validation: str | None = None

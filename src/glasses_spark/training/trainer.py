@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import NumericType
 
+from glasses_spark.columns import FEATURES
 from glasses_spark.config.fields import AUTO
 from glasses_spark.config.training import BATCH, SYNCHRONOUS
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import count_workers, task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
-from glasses_spark.scoring.features import transfer_dtype
+from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
+from glasses_spark.training.callback_checks import (
+    require_epoch_callbacks,
+    require_validation_callbacks,
+)
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
-from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import OptimizerState
+from glasses_spark.training.optimizers import OptimizerState, first_line
+from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
-from glasses_spark.training.rows import VALIDATION, LabelCode
+from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
@@ -38,7 +44,7 @@ from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import training_frame
-from glasses_spark.training.worker.spool import RowFormat
+from glasses_spark.training.worker.spool import RowField, RowFormat
 from glasses_spark.training.worker.worker import REPORT_SCHEMA, Assignment, training_task
 
 logger = logging.getLogger(__name__)
@@ -64,8 +70,8 @@ class Trainer:
         callbacks: Keras callbacks, run in the driver before those of the settings.
 
     Raises:
-        TrainingError: The optimizer is not supported, or the model has no trainable
-            weights.
+        TrainingError: The optimizer or a callback is not supported, or the model has no
+            trainable weights.
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class Trainer:
                 "expected a model with trainable weights, got one whose layers are all frozen"
             )
         require_supported_optimizer(model, settings.frequency)
+        require_epoch_callbacks(callbacks)
         self._model = model
         self._spec = spec
         self._settings = settings
@@ -103,23 +110,23 @@ class Trainer:
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
         workers = self._count_workers(frame.sparkSession)
-        input_dtype = str(self._model.inputs[0].dtype)
-        dtype = "float64" if input_dtype == "float64" else "float32"
-        rows, feature_dtype = training_frame(
-            frame, columns, self._settings, dtype=dtype, feature_dtype=transfer_dtype(input_dtype)
-        )
-        code = self._label_code()
+        if self._settings.validation_split or columns.validation:
+            require_validation_callbacks(self._callbacks)
+        ports = input_ports(self._spec.config)
+        is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
+        dtype = "float64" if is_float64 else "float32"
+        rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
+        codes = self._label_codes(frame, columns)
         row_format = RowFormat(
-            feature_dtype=feature_dtype,
-            feature_size=int(np.prod(self._model.input_shape[1:])),
-            label_size=code.size,
+            features=self._feature_fields(ports, feature_dtypes),
+            labels=self._label_fields(frame, columns, codes, dtype),
             dtype=dtype,
         )
         has_weights = MetricRules(
             weighted=bool(columns.weight or self._settings.class_weight),
             validation_weighted=bool(columns.weight),
         )
-        states = MetricStates(self._model, row_format, has_weights)
+        states = self._states(row_format, has_weights)
         rules = metric_rules(states, workers=workers)
         rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
@@ -132,7 +139,7 @@ class Trainer:
             if not any(bucket[VALIDATION] for bucket in buckets):
                 self._require_no_validation()
             partitioned = partition(rows, buckets, workers)
-            return self._run(partitioned, row_format, code, states, rules)
+            return self._run(partitioned, row_format, codes, states, rules)
         finally:
             rows.unpersist()
 
@@ -140,7 +147,7 @@ class Trainer:
         self,
         partitioned: Partitioned,
         row_format: RowFormat,
-        code: LabelCode,
+        codes: tuple[LabelCode, ...],
         states: MetricStates,
         rules: MetricRules,
     ) -> list[EpochRecord]:
@@ -172,7 +179,7 @@ class Trainer:
                 layout=shared_weights.layout,
                 schedule=schedule,
                 row_format=row_format,
-                label_code=code,
+                label_codes=codes,
                 address=ServerAddress(
                     host=host,
                     port=server.port,
@@ -194,6 +201,15 @@ class Trainer:
         runner.end(history)
         require_all_rows(history, schedule)
         return history
+
+    def _states(self, row_format: RowFormat, rules: MetricRules) -> MetricStates:
+        try:
+            return MetricStates(self._model, row_format, rules)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TrainingError(
+                f"Keras cannot compute the losses and metrics: {first_line(error)}. Check loss, "
+                "loss_weights and metrics against the outputs of the model"
+            ) from error
 
     def _require_no_validation(self) -> None:
         for name, value in self._settings.validation_settings().items():
@@ -235,25 +251,56 @@ class Trainer:
             )
         return workers
 
-    def _label_code(self) -> LabelCode:
+    def _feature_fields(
+        self, ports: Sequence[InputPort], dtypes: Sequence[str]
+    ) -> tuple[RowField, ...]:
+        names = [f"features of the input {port.name!r}" for port in ports]
+        return tuple(
+            RowField(dtype, int(np.prod(tensor.shape[1:])), name if len(names) > 1 else FEATURES)
+            for dtype, name, tensor in zip(dtypes, names, self._model.inputs, strict=True)
+        )
+
+    def _label_codes(self, frame: DataFrame, columns: Columns) -> tuple[LabelCode, ...]:
         classes = self._settings.classes
         if classes is not None:
-            return LabelCode(classes, classes)
-        return LabelCode(None, self._label_size())
+            return (LabelCode(classes, classes),)
+        losses = losses_by_output(self._spec.loss, output_names(self._spec.config))
+        return tuple(
+            LabelCode(None, _label_size(frame, column, loss, tensor.shape[1:]))
+            for column, loss, tensor in zip(
+                columns.labels, losses, self._model.outputs, strict=True
+            )
+        )
 
-    def _label_size(self) -> int:
-        """Return the length of a row's label: that of the output, or 1 for a class number."""
-        loss = self._spec.loss
-        kind = loss.kind if isinstance(loss, KerasObject) else type(loss)
-        names = [
-            *(base.__name__ for base in kind.__mro__),
-            loss if isinstance(loss, str) else "",
-            getattr(loss, "__name__", ""),
-            loss.get("class_name", "") if isinstance(loss, Mapping) else "",
-        ]
-        if any("sparse" in name.lower() for name in names):
-            return 1
-        return int(np.prod(self._model.output_shape[1:]))
+    def _label_fields(
+        self, frame: DataFrame, columns: Columns, codes: Sequence[LabelCode], dtype: str
+    ) -> tuple[RowField, ...]:
+        names = output_names(self._spec.config)
+        losses = losses_by_output(self._spec.loss, names)
+        return tuple(
+            RowField(
+                label_dtype(frame, column, dtype) if column and is_sparse(loss) else dtype,
+                code.size,
+                f"labels of the output {name!r}" if len(names) > 1 else "labels",
+            )
+            for column, loss, name, code in zip(columns.labels, losses, names, codes, strict=True)
+        )
+
+
+def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence[int]) -> int:
+    if column is None:
+        return 0
+    # Without a loss only metrics see the label, and they may take class numbers.
+    size = None if loss is None else label_size(loss, shape)
+    if size is None:
+        return label_length(frame, column)
+    if size != 1 and isinstance(frame.schema[column].dataType, NumericType):
+        raise TrainingError(
+            f"column {column!r}: expected an array or vector of {size} numbers for an output of "
+            f"the shape {tuple(shape)}, got single numbers. Use categorical=True with nb_classes, "
+            "or a sparse loss, for class numbers"
+        )
+    return size
 
 
 def _workers(frame: DataFrame, assignment: Assignment) -> DataFrame:

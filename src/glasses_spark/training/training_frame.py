@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import FEATURES
-from glasses_spark.scoring.features import features_column
+from glasses_spark.scoring.features import features_columns
+from glasses_spark.scoring.model_ports import InputPort
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.partition import add_keys
 from glasses_spark.training.rows import KEY, TARGET, VALIDATION, WEIGHT, target_column
 from glasses_spark.training.settings import Columns, FitSettings
+from glasses_spark.training.worker.spool import numbered
 
 # Resolution of the split into training and validation rows.
 _SPLIT_STEPS: Final = 1_000_000
@@ -25,49 +28,53 @@ def training_frame(
     frame: DataFrame,
     columns: Columns,
     settings: FitSettings,
+    ports: Sequence[InputPort],
     *,
     dtype: str,
-    feature_dtype: str | None = None,
-) -> tuple[DataFrame, str]:
+) -> tuple[DataFrame, tuple[str, ...]]:
     """Select features, labels, weights and keys, and mark the validation rows.
 
     Args:
         frame: The user's DataFrame.
         columns: Its columns to use.
         settings: Seed, class weights and validation split.
+        ports: Inputs of the model.
         dtype: ``float32`` or ``float64``, the type of labels and weights.
-        feature_dtype: Type from `transfer_dtype`; None for ``dtype``.
 
     Returns:
-        The columns ``features``, ``target``, ``weight``, ``validation`` and those of
-        `add_keys`; the dtype of the features, ``uint8`` for pixels.
+        The columns ``features`` and ``target``, those of further inputs and outputs with a
+        number, such as ``features_1``, then ``weight``, ``validation`` and those of
+        `add_keys`; the dtype of the features of each input, ``uint8`` for pixels.
 
     Raises:
         TrainingError: A column is missing, or has a type that a fit cannot use.
     """
-    feature, feature_dtype = features_column(frame, columns.features, feature_dtype or dtype)
+    features, feature_dtypes = features_columns(frame, columns.features, ports)
+    contents = {numbered(FEATURES, i): feature for i, feature in enumerate(features)}
+    for i, label in enumerate(columns.labels):
+        if label is not None:
+            contents[numbered(TARGET, i)] = target_column(frame, label)
     number = "double" if dtype == "float64" else "float"
     rows = frame.select(
-        feature.alias(FEATURES),
-        target_column(frame, columns.label).alias(TARGET),
+        *(column.alias(name) for name, column in contents.items()),
         _weight(columns, settings).cast(number).alias(WEIGHT),
         _is_validation(columns).alias(VALIDATION),
         _plain_weight(columns).cast(number).alias(_PLAIN),
     )
-    keyed = add_keys(rows, [FEATURES, TARGET, WEIGHT], seed=derive_seed(settings.seed, "partition"))
+    keyed = add_keys(rows, [*contents, WEIGHT], seed=derive_seed(settings.seed, "partition"))
     if settings.validation_split and not columns.validation:
         keyed = keyed.withColumn(VALIDATION, _in_validation_split(settings))
     if settings.class_weight:
         # As in Keras, class weights count in training rows only.
         weight = F.when(F.col(VALIDATION), F.col(_PLAIN)).otherwise(F.col(WEIGHT))
         keyed = keyed.withColumn(WEIGHT, weight)
-    return keyed.drop(_PLAIN), feature_dtype
+    return keyed.drop(_PLAIN), feature_dtypes
 
 
 def _weight(columns: Columns, settings: FitSettings) -> Column:
     weight = _plain_weight(columns)
     for label, factor in settings.class_weight.items():
-        has_label = F.col(f"`{columns.label}`") == float(label)
+        has_label = F.col(f"`{columns.labels[0]}`") == float(label)
         weight = F.when(has_label, weight * factor).otherwise(weight)
     return weight
 

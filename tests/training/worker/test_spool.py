@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glasses_spark.training.worker.spool import RowFormat, Rows, Spool
+from glasses_spark.training.worker.spool import RowField, RowFormat, Rows, Spool
 
-FORMAT = RowFormat(feature_dtype="uint8", feature_size=3, label_size=1, dtype="float32")
+FORMAT = RowFormat((RowField("uint8", 3),), (RowField("float32", 1),), "float32")
 
 
 def rows(*numbers: int) -> Rows:
@@ -27,7 +27,7 @@ def test_rows_are_sorted_by_their_keys() -> None:
         spool.append(rows(7, 8), np.array([30, 10]))
         spool.append(rows(9), np.array([20]))
         spool.close_for_reading()
-        x, y, weight = spool.take(np.arange(3))
+        (x,), (y,), weight = spool.take(np.arange(3))
     assert y[:, 0].tolist() == [8, 9, 7]
     assert x.dtype == np.uint8
     assert x.tolist() == [[8] * 3, [9] * 3, [7] * 3]
@@ -39,8 +39,8 @@ def test_batches_contain_each_row_once_and_the_last_batch_is_smaller() -> None:
         spool.append(rows(*range(10)), np.arange(10))
         spool.close_for_reading()
         reversed_order = np.arange(10)[::-1].copy()
-        labels = [y[:, 0].tolist() for _, y, _ in spool.batches(reversed_order, 4)]
-        last = [y[:, 0].tolist() for _, y, _ in spool.batches(np.arange(10), 4, first=2)]
+        labels = [y[:, 0].tolist() for _, (y,), _ in spool.batches(reversed_order, 4)]
+        last = [y[:, 0].tolist() for _, (y,), _ in spool.batches(np.arange(10), 4, first=2)]
     assert labels == [[9, 8, 7, 6], [5, 4, 3, 2], [1, 0]]
     assert last == [[8, 9]]
 

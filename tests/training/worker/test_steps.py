@@ -9,9 +9,8 @@ import pytest
 
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.weights import layout_of, read_vector
-from glasses_spark.training.worker.spool import RowFormat
 from glasses_spark.training.worker.steps import Steps
-from tests.training.tiny import FEATURES, row_format, separable, spec_of, tiny_model
+from tests.training.tiny import row_format, separable, spec_of, tiny_model
 
 WEIGHT = np.ones(8, np.float32)
 
@@ -43,7 +42,7 @@ def test_written_weights_are_read_back(steps: Steps) -> None:
 def test_a_gradient_and_a_rate_make_the_step_of_keras(steps: Steps, model: Any) -> None:
     x, y = batch()
     before = steps.read()
-    gradient, _ = steps.gradient(before, x, y, WEIGHT)
+    gradient, _ = steps.gradient(before, [x], [y], WEIGHT)
     model.train_on_batch(x, y)
     after = read_vector(model, layout_of(model))
     np.testing.assert_allclose(before - 0.5 * gradient, after, atol=1e-6)
@@ -52,7 +51,7 @@ def test_a_gradient_and_a_rate_make_the_step_of_keras(steps: Steps, model: Any) 
 def test_a_training_step_equals_that_of_keras(steps: Steps, model: Any) -> None:
     x, y = batch()
     steps.prepare_to_train()
-    steps.train(x, y, WEIGHT)
+    steps.train([x], [y], WEIGHT)
     model.train_on_batch(x, y)
     np.testing.assert_allclose(steps.read(), read_vector(model, layout_of(model)), atol=1e-6)
 
@@ -62,7 +61,7 @@ def test_evaluation_gives_the_metrics_of_keras_and_keeps_the_weights(
 ) -> None:
     x, y = batch()
     before = steps.read()
-    metrics = steps.states.results(steps.evaluate(x, y, WEIGHT))
+    metrics = steps.states.results(steps.evaluate([x], [y], WEIGHT))
     expected = model.evaluate(x, y, verbose=0, return_dict=True)
     assert metrics == pytest.approx(expected, abs=1e-6)
     assert np.array_equal(steps.read(), before)
@@ -73,8 +72,8 @@ def test_rows_of_weight_0_do_not_count(steps: Steps) -> None:
     weight = np.array([1, 1, 1, 1, 0, 0, 0, 0], np.float32)
     changed = x.copy()
     changed[4:] = 100
-    first, _ = steps.gradient(steps.read(), x, y, weight)
-    second, _ = steps.gradient(steps.read(), changed, y, weight)
+    first, _ = steps.gradient(steps.read(), [x], [y], weight)
+    second, _ = steps.gradient(steps.read(), [changed], [y], weight)
     np.testing.assert_allclose(first, second, atol=1e-7)
 
 
@@ -82,7 +81,7 @@ def test_pixels_are_scaled_to_the_range_from_0_to_1(model: Any, steps: Steps) ->
     _, y = batch()
     pixels = np.tile(np.array([0, 51, 102, 153, 204, 255], np.uint8), (8, 1))
     scaled = np.tile(np.array([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], np.float32), (8, 1))
-    pixel_steps = Steps(spec_of(model), RowFormat("uint8", FEATURES, 1, "float32"))
-    from_pixels, _ = pixel_steps.gradient(steps.read(), pixels, y, WEIGHT)
-    from_numbers, _ = steps.gradient(steps.read(), scaled, y, WEIGHT)
+    pixel_steps = Steps(spec_of(model), row_format(feature_dtype="uint8"))
+    from_pixels, _ = pixel_steps.gradient(steps.read(), [pixels], [y], WEIGHT)
+    from_numbers, _ = steps.gradient(steps.read(), [scaled], [y], WEIGHT)
     np.testing.assert_allclose(from_pixels, from_numbers, atol=1e-6)

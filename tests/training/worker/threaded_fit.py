@@ -93,7 +93,7 @@ def fit(
             layout=shared_weights.layout,
             schedule=schedule,
             row_format=form,
-            label_code=LabelCode(None, labels),
+            label_codes=(LabelCode(None, labels),),
             address=ServerAddress(LOOPBACK, server.port, worker_credentials, 30.0, 5.0),
             seed=SEED,
             threads=1,

@@ -171,13 +171,13 @@ def _decode(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dic
 def _step(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[str, float]:
     from glasses_spark.pipeline.fit import build_network
     from glasses_spark.runtime.keras import import_keras
-    from glasses_spark.training.worker.spool import RowFormat
+    from glasses_spark.training.worker.spool import RowField, RowFormat
     from glasses_spark.training.worker.steps import Steps
 
     import_keras(threads=threads)
     model = build_network(task.config)
     x, y, weight = _rows(task.config)
-    row_format = RowFormat("uint8", x.shape[1], 1, "float32")
+    row_format = RowFormat((RowField("uint8", x.shape[1]),), (RowField("float32", 1),), "float32")
     # With one thread, CPU time is the time of a step without other programs.
     clock = time.process_time if threads == 1 else time.perf_counter
     times: dict[str, float] = {}
@@ -185,15 +185,15 @@ def _step(task: Task, threads: int, wait_for_all: Callable[[], object]) -> dict[
         began = time.perf_counter()
         steps = Steps(_spec(model, task.config.training, precision), row_format)
         weights = steps.read()
-        steps.gradient(weights, x, y, weight)
+        steps.gradient(weights, [x], [y], weight)
         times.setdefault("start_s", time.perf_counter() - began)
-        steps.gradient(weights, x, y, weight)
+        steps.gradient(weights, [x], [y], weight)
         wait_for_all()
-        times[precision] = _least_seconds(partial(steps.gradient, weights, x, y, weight), clock)
+        times[precision] = _least_seconds(partial(steps.gradient, weights, [x], [y], weight), clock)
         if precision == task.precisions[0]:
-            steps.evaluate(x, y, weight)
+            steps.evaluate([x], [y], weight)
             wait_for_all()
-            seconds = _least_seconds(partial(steps.evaluate, x, y, weight), clock)
+            seconds = _least_seconds(partial(steps.evaluate, [x], [y], weight), clock)
             times["score_s"] = seconds / len(x)
     return times
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Steps:
 
     Args:
         spec: Specification of the model.
-        row_format: Format of a row, which must fit the model's input and output.
+        row_format: Format of a row, which must fit the model's inputs and outputs.
         metric_rules: How the states of the metrics are computed.
 
     Attributes:
@@ -48,11 +49,11 @@ class Steps:
         self._inputs = inputs_of_rows(self.model, row_format)
         trainable, statistics = exchanged_variables(self.model)
         self._trainable, self._statistics = trainable, statistics
-        rows = [
-            tf.TensorSpec((None, row_format.feature_size), row_format.feature_dtype),
-            tf.TensorSpec((None, row_format.label_size), row_format.dtype),
-            tf.TensorSpec((None,), row_format.dtype),
-        ]
+        x, y = (
+            tuple(tf.TensorSpec((None, field.size), field.dtype) for field in fields)
+            for fields in (row_format.features, row_format.labels)
+        )
+        rows = [x, y, tf.TensorSpec((None,), row_format.dtype)]
         vector = tf.TensorSpec((self.layout.size,), self.layout.dtype)
 
         def traced(step: Any, signature: list[Any]) -> Any:
@@ -64,38 +65,40 @@ class Steps:
         self._write = traced(self._assign, [vector])
         self._read = traced(self._vector, [])
 
-    def gradient(self, weights: Vector, x: Rows, y: Rows, weight: Rows) -> tuple[Vector, Vector]:
+    def gradient(
+        self, weights: Vector, x: Sequence[Rows], y: Sequence[Rows], weight: Rows
+    ) -> tuple[Vector, Vector]:
         """Compute the update of one batch, for ``frequency="batch"``.
 
         Args:
             weights: Weights of the model, ``(size,)``.
-            x: Features ``(rows, feature_size)``.
-            y: Labels ``(rows, label_size)``.
+            x: Features ``(rows, size)`` of each input.
+            y: Labels ``(rows, size)`` of each output.
             weight: Sample weights ``(rows,)``.
 
         Returns:
             The gradient and the statistics after the batch, ``(size,)``, and the
             state of the metrics, ``(state_size,)``.
         """
-        update, state = self._gradient(weights, x, y, weight)
+        update, state = self._gradient(weights, tuple(x), tuple(y), weight)
         return update.numpy(), state.numpy()
 
-    def train(self, x: Rows, y: Rows, weight: Rows) -> Vector:
+    def train(self, x: Sequence[Rows], y: Sequence[Rows], weight: Rows) -> Vector:
         """Run one step of this worker's own optimizer, for ``frequency="epoch"``.
 
         Args:
-            x: Features ``(rows, feature_size)``.
-            y: Labels ``(rows, label_size)``.
+            x: Features ``(rows, size)`` of each input.
+            y: Labels ``(rows, size)`` of each output.
             weight: Sample weights ``(rows,)``.
 
         Returns:
             The state of the metrics over the batch, ``(state_size,)``.
         """
-        return np.asarray(self._train(x, y, weight))
+        return np.asarray(self._train(tuple(x), tuple(y), weight))
 
-    def evaluate(self, x: Rows, y: Rows, weight: Rows) -> Vector:
+    def evaluate(self, x: Sequence[Rows], y: Sequence[Rows], weight: Rows) -> Vector:
         """Return the state of the metrics over one batch, with the current weights."""
-        return np.asarray(self._evaluate(x, y, weight))
+        return np.asarray(self._evaluate(tuple(x), tuple(y), weight))
 
     def write(self, weights: Vector) -> None:
         """Set the model's weights, ``(size,)``."""
@@ -123,11 +126,12 @@ class Steps:
 
         self.states.begin_batch()
         x, y, weight = self._inputs(*rows)
+        count = tf.shape(weight)[0]
+        weight = self.states.used_weight(weight, training=training)
         prediction = self.model(x, training=training)
         loss = self.model.compute_loss(
             x=x, y=y, y_pred=prediction, sample_weight=weight, training=training
         )
-        count = tf.shape(rows[0])[0]
         return loss, (x, y, prediction, weight, loss, count)
 
     def _gradient_step(self, weights: Any, *rows: Any) -> tuple[Any, Any]:
@@ -156,7 +160,7 @@ class Steps:
 
     def _evaluation_step(self, *rows: Any) -> Any:
         _, outcome = self._forward(rows, training=False)
-        return self.states.of_batch(*outcome, training=False)
+        return self.states.of_batch(*outcome)
 
     def _gradients(self, tape: Any, loss: Any) -> list[Any]:
         return list(tape.gradient(loss, [variable.value for variable in self._trainable]))

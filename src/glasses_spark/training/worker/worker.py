@@ -18,6 +18,7 @@ from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.machine import spark_local_folder
+from glasses_spark.runtime.random_states import draw_random_states
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.metric_states import DEFAULT_RULES, MetricRules
 from glasses_spark.training.model_spec import ModelSpec
@@ -27,8 +28,9 @@ from glasses_spark.training.schedule import Schedule, epoch_order
 from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.weights import Vector, WeightLayout
-from glasses_spark.training.worker.spool import RowFormat, Spool
+from glasses_spark.training.worker.spool import Batch, RowFormat, Spool
 from glasses_spark.training.worker.steps import Steps
+from glasses_spark.training.worker.texts import Texts
 
 # Result of a task: one row per worker.
 REPORT_SCHEMA: Final = "worker int, rows bigint, host string"
@@ -43,7 +45,7 @@ class Assignment:
         layout: Layout of its weights' vector.
         schedule: Steps and rows of each worker.
         row_format: Format of a row.
-        label_code: Encoding of the labels.
+        label_codes: Encoding of the labels of each output.
         address: Address of the parameter server.
         seed: Seed of the run.
         threads: Number of threads on which a worker computes, at least 1.
@@ -54,7 +56,7 @@ class Assignment:
     layout: WeightLayout
     schedule: Schedule
     row_format: RowFormat
-    label_code: LabelCode
+    label_codes: tuple[LabelCode, ...]
     address: ServerAddress
     seed: int
     threads: int
@@ -122,11 +124,12 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
         )
         start = client.join()
         try:
+            folder = spark_local_folder()
+            texts = stack.enter_context(Texts(folder))
             training, validation = (
-                stack.enter_context(Spool(assignment.row_format, spark_local_folder()))
-                for _ in range(2)
+                stack.enter_context(Spool(assignment.row_format, folder, texts)) for _ in range(2)
             )
-            _write_rows(assignment, batches, training, validation)
+            _write_rows(assignment, batches, texts, training, validation)
             _Worker(assignment, worker, client, training, validation).train(start)
         except CallEndedError:
             raise  # the driver has ended the fit
@@ -137,14 +140,19 @@ def train_worker(assignment: Assignment, worker: int, attempt: int, batches: Ite
 
 
 def _write_rows(
-    assignment: Assignment, batches: Iterable[Any], training: Spool, validation: Spool
+    assignment: Assignment,
+    batches: Iterable[Any],
+    texts: Texts,
+    training: Spool,
+    validation: Spool,
 ) -> None:
     for batch in batches:
-        rows = records(batch, assignment.row_format, assignment.label_code)
+        rows = records(batch, assignment.row_format, assignment.label_codes, texts)
         keys = batch.column(KEY).to_numpy()
         is_validation = batch.column(VALIDATION).to_numpy(zero_copy_only=False)
         training.append(rows[~is_validation], keys[~is_validation])
         validation.append(rows[is_validation], keys[is_validation])
+    texts.close_for_reading()
     training.close_for_reading()
     validation.close_for_reading()
 
@@ -205,11 +213,14 @@ class _Worker:
     def _build(self) -> Steps:
         take_granted_gpu()
         keras = import_keras(threads=self._assignment.threads)
-        # Random layers such as Dropout: another seed on each worker, the same in each run.
+        # Random layers without a seed, such as Dropout: the first worker draws the numbers of the
+        # model given to `build_estimator`, each other worker its own, the same in each run.
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", self._number))
         steps = Steps(
             self._assignment.spec, self._assignment.row_format, self._assignment.metric_rules
         )
+        if self._number:
+            draw_random_states(steps.model)
         if steps.layout != self._assignment.layout:
             raise WorkerError(
                 "the weights of the worker's model differ from the driver's in number or shape. "
@@ -224,7 +235,7 @@ class _Worker:
         for number, (x, y, weight) in enumerate(self._batches(epoch, first=step), start=step):
             update, state = self._steps.gradient(weights, x, y, weight)
             state = states.of_push(state, last=number == last)
-            weights = self._push(epoch, number, len(x), update, state)
+            weights = self._push(epoch, number, len(weight), update, state)
         return weights
 
     def _train_by_epoch(self, epoch: int, step: int, weights: Vector) -> Vector:
@@ -267,7 +278,7 @@ class _Worker:
                 state = states.add(state, self._steps.evaluate(x, y, weight))
         return state
 
-    def _batches(self, epoch: int, *, first: int = 0) -> Iterator[tuple[Any, Any, Any]]:
+    def _batches(self, epoch: int, *, first: int = 0) -> Iterator[Batch]:
         order = epoch_order(
             len(self._training), seed=self._assignment.seed, worker=self._number, epoch=epoch
         )

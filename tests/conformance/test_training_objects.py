@@ -1,0 +1,16 @@
+"""Losses, metrics, optimizers, schedules, callbacks and compile, compared with plain Keras."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from tests.conformance.checks import check_share, shares
+
+PARTS: Final = ("losses", "metrics", "optimizers", "schedules", "callbacks", "compile")
+
+
+@pytest.mark.parametrize("share", shares())
+def test_a_fit_with_a_training_object_is_that_of_plain_keras_or_refused(share: int) -> None:
+    check_share(share, PARTS)
