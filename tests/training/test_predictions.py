@@ -189,3 +189,27 @@ def test_a_user_can_say_what_the_outputs_of_an_own_loss_are(rows: DataFrame, tmp
         assert metrics.accuracy == sklearn.accuracy_score(labels, difference >= 0)
     with pytest.raises(ScoringError, match="expected one of probabilities, logits, numbers, got"):
         fitted.set_prediction_kind("margins")
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "ending"),
+    [
+        (lambda: network(1), "mse", r"linear with the shape \(None, 1\)"),
+        (lambda: network(3, "softmax"), "sparse_categorical_crossentropy", "softmax with"),
+    ],
+)
+def test_a_model_without_a_logit_is_refused_before_a_row_is_read(
+    model: Any, loss: str, ending: str
+) -> None:
+    network = model()
+    network.compile("sgd", loss)
+    estimator = build_estimator(network, 1, 16, categorical=False, rawPredictionCol="raw")
+    with pytest.raises(ScoringError, match=f"one sigmoid unit, found {ending}.*Clear rawPred"):
+        estimator.fit(None)
+
+
+def test_a_fitted_model_without_a_logit_is_refused_before_a_row_is_scored(rows: DataFrame) -> None:
+    fitted, _ = fit(network(1), rows, "mse", labelCol="sum")
+    fitted.set_raw_prediction_col("raw")
+    with pytest.raises(ScoringError, match=r"needs .* probability or logit, found numbers, 1 for"):
+        fitted.transform(rows)

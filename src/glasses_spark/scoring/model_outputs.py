@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from glasses_spark.scoring.prediction_kind import LOGITS, NUMBERS, PredictionKind
+from glasses_spark.scoring.prediction_kind import (
+    LOGITS,
+    NUMBERS,
+    PROBABILITIES,
+    PredictionKind,
+)
 from glasses_spark.scoring.udf import prediction_field
 
 
@@ -34,6 +39,11 @@ class ModelOutput:
     def is_logit(self) -> bool:
         """Whether a prediction is an array of one logit."""
         return self.kind.name == LOGITS and self.kind.size == 1
+
+    @property
+    def is_one_probability(self) -> bool:
+        """Whether a prediction is an array of one probability."""
+        return self.kind.name == PROBABILITIES and self.kind.size == 1
 
     @property
     def field(self) -> str:

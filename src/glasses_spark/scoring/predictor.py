@@ -201,12 +201,24 @@ def _drop_sigmoid(model: Any) -> None:
     """Make the model return logits, because a probability rounded to 1 has no finite logit."""
     import keras
 
+    require_one_sigmoid(model)
+    model.layers[-1].activation = keras.activations.linear
+
+
+def require_one_sigmoid(model: Any) -> None:
+    """Refuse ``rawPredictionCol`` for a model whose outputs come from no logit.
+
+    Args:
+        model: Built Keras model.
+
+    Raises:
+        ScoringError: The model does not end in one sigmoid unit.
+    """
     if not _is_one_sigmoid(model):
         raise ScoringError(
             "rawPredictionCol needs a model that ends in one sigmoid unit, found "
             f"{_ending(model)}. Clear rawPredictionCol"
         )
-    model.layers[-1].activation = keras.activations.linear
 
 
 def _is_one_sigmoid(model: Any) -> bool:

@@ -248,6 +248,11 @@ class GlassesModel(
                     "or rawPredictionCol to another name"
                 )
         is_logit = outputs[0].is_logit
+        if raw and not (is_logit or outputs[0].is_one_probability):
+            raise ScoringError(
+                "rawPredictionCol needs a model that gives one probability or logit, found "
+                f"{outputs[0].kind.name}, {outputs[0].kind.size} for a row. Clear rawPredictionCol"
+            )
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
             replace(trained, weights=(), archive=None),

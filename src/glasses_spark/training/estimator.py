@@ -30,7 +30,9 @@ from glasses_spark.scoring.named_columns import (
     input_columns,
     prediction_columns,
 )
+from glasses_spark.scoring.prediction_kind import LOGITS
 from glasses_spark.scoring.prediction_params import kind_params
+from glasses_spark.scoring.predictor import require_one_sigmoid
 from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
 from glasses_spark.scoring.storage import (
     read_archive,
@@ -191,11 +193,13 @@ class GlassesEstimator(
 
     def _fit(self, frame: DataFrame) -> GlassesModel:
         model, spec = self._build()
-        trainer = Trainer(model, spec, self._settings(), self.callbacks)
-        history = trainer.fit(frame, self.require_columns())
         losses = losses_by_output(spec.loss, output_names(spec.config))
         losses = [loss.build() if isinstance(loss, KerasObject) else loss for loss in losses]
         kinds = output_kinds(model, losses)
+        if self.getRawPredictionCol() and kinds[0].name != LOGITS:
+            require_one_sigmoid(model)
+        trainer = Trainer(model, spec, self._settings(), self.callbacks)
+        history = trainer.fit(frame, self.require_columns())
         return GlassesModel(
             labelCol=self.getLabelCol(),
             outputCol=self.getOutputCol(),
