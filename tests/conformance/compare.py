@@ -65,6 +65,9 @@ class Scene:
     folder: str
     seen: list[Any] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        Path(self.folder).mkdir(exist_ok=True)
+
     def traces(self) -> tuple[list[str], list[Any]]:
         """Return the files written, without the numbers in their names, and the list."""
         folder = Path(self.folder)
@@ -120,28 +123,28 @@ class Difference:
         return Verdict(DIFFERS, ", ".join(worst[:3]) + (", ..." if len(worst) > 3 else ""))
 
 
-def compare(scenario: Scenario) -> Difference | Verdict:
+def compare(scenario: Scenario, *, traced: bool = False) -> Difference | Verdict:
     """Run a scenario in plain Keras and in this package.
+
+    Args:
+        scenario: The fit.
+        traced: Whether the package traces its steps, as it does in use. Without, the steps of a
+            tiny model take half the time.
 
     Returns:
         The difference of the two, or the verdict where one of them raises an error.
     """
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ours = Scene(f"{folder}/package")
-        start: list[Array] = []
-        got: Outcome | Verdict
-        try:
-            got = _package_fit(scenario, ours, start)
-        except RefusedError as refusal:
-            return Verdict(IS_REFUSED, _line(refusal))
-        except Exception as error:
-            got = Verdict(FAILS, _line(error))
-        result = _judge(scenario, got, start, ours, eager=scenario.eager)
-        if scenario.eager and not _is_settled(result):
+        result: Difference | Verdict | None = None
+        if scenario.eager and not traced:
+            result = _attempt(scenario, traced=False, plain_traced=False)
+        elif scenario.eager:
+            result = _attempt(scenario, traced=True, plain_traced=False)
+        if result is None or not _is_settled(result):
             # Untraced, Keras allows some operations and draws some numbers that a traced step
             # does not.
-            result = _judge(scenario, got, start, ours, eager=False)
+            result = _attempt(scenario, traced=True, plain_traced=True)
         return result
 
 
@@ -150,18 +153,30 @@ def _is_settled(result: Difference | Verdict) -> bool:
     return kind in GOOD and kind != IS_ILLEGAL
 
 
-def _judge(
-    scenario: Scenario,
-    got: Outcome | Verdict,
-    start: list[Array],
-    ours: Scene,
-    *,
-    eager: bool,
-) -> Difference | Verdict:
+def _attempt(scenario: Scenario, *, traced: bool, plain_traced: bool) -> Difference | Verdict:
     with tempfile.TemporaryDirectory() as folder:
-        theirs = Scene(f"{folder}/keras")
+        ours, theirs = Scene(f"{folder}/package"), Scene(f"{folder}/keras")
         try:
-            expected = _plain_fit(scenario, theirs, start, eager=eager)
+            # With one model for both, the package must not change it.
+            model = _new_model(scenario, ours)
+            start = model.get_weights()
+        except Exception as error:
+            return Verdict(IS_ILLEGAL, _line(error))
+        got: Outcome | Verdict
+        try:
+            got = fit(
+                model,
+                scenario.rows,
+                epochs=scenario.epochs,
+                callbacks=scenario.callbacks(ours),
+                traced=traced,
+            )
+        except RefusedError as refusal:
+            return Verdict(IS_REFUSED, _line(refusal))
+        except Exception as error:
+            got = Verdict(FAILS, _line(error))
+        try:
+            expected = _plain_fit(model, scenario, theirs, traced=plain_traced)
         except Exception as error:
             return Verdict(IS_ILLEGAL, _line(error))
         if not all(np.isfinite(value).all() for value in expected.weights if _is_float(value)):
@@ -171,18 +186,10 @@ def _judge(
         return _difference(start, expected, got, same=theirs.traces() == ours.traces())
 
 
-def _package_fit(scenario: Scenario, scene: Scene, start: list[Array]) -> Outcome:
-    model = _new_model(scenario, scene)
-    start.extend(model.get_weights())
-    callbacks = scenario.callbacks(scene)
-    return fit(model, scenario.rows, epochs=scenario.epochs, callbacks=callbacks)
-
-
 def _new_model(scenario: Scenario, scene: Scene) -> Any:
     import keras
 
-    Path(scene.folder).mkdir()
-    # The same names and the same random numbers in both models.
+    # The same names and the same random numbers in all models.
     keras.backend.clear_session(free_memory=False)
     random.seed(SEED)
     np.random.seed(SEED)
@@ -198,21 +205,18 @@ def draws_unseeded_numbers(scenario: Scenario) -> bool:
     for seed in (SEED, SEED + 1):
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            scene = Scene(f"{folder}/keras")
-            outcomes.append(_plain_fit(scenario, scene, [], eager=False, seed=seed))
+            scene = Scene(folder)
+            model = _new_model(scenario, scene)
+            random.seed(seed)
+            np.random.seed(seed)
+            outcomes.append(_plain_fit(model, scenario, scene, traced=False))
     first, second = outcomes
     return _fraction(first.prediction, second.prediction) > ROUNDING
 
 
-def _plain_fit(
-    scenario: Scenario, scene: Scene, start: list[Array], *, eager: bool, seed: int = SEED
-) -> Outcome:
-    model, rows = _new_model(scenario, scene), scenario.rows
-    if start:
-        model.set_weights(start)
-    random.seed(seed)
-    np.random.seed(seed)
-    model.run_eagerly = model.run_eagerly or eager
+def _plain_fit(model: Any, scenario: Scenario, scene: Scene, *, traced: bool) -> Outcome:
+    rows = scenario.rows
+    model.run_eagerly = model.run_eagerly or not traced
     batches = [
         global_batches((len(rows.x),), batch_size=BATCH, seed=SEED, epoch=epoch)
         for epoch in range(scenario.epochs)
@@ -221,7 +225,7 @@ def _plain_fit(
     def generate() -> Iterator[tuple[Array, Array]]:
         for epoch in batches:
             for batch in epoch:
-                yield rows.x[batch], rows.y[batch]
+                yield _tensor(rows.x[batch]), rows.y[batch]
 
     done = model.fit(
         generate(),
@@ -235,8 +239,15 @@ def _plain_fit(
         {name: values[epoch] for name, values in done.history.items()}
         for epoch in range(len(done.epoch))
     ]
-    prediction = np.asarray(model.predict_on_batch(rows.x))
+    prediction = np.asarray(model.predict_on_batch(_tensor(rows.x)))
     return Outcome(model.get_weights(), history, prediction.reshape(len(rows.x), -1))
+
+
+def _tensor(x: Array) -> Any:
+    """Return strings as a tensor: Keras takes no arrays of objects."""
+    import tensorflow as tf
+
+    return tf.constant(x.tolist()) if x.dtype == object else x
 
 
 def _difference(start: list[Array], expected: Outcome, got: Outcome, *, same: bool) -> Difference:

@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from glasses_spark import build_estimator
 from glasses_spark.runtime.machine import LOOPBACK
-from glasses_spark.scoring.features import transfer_dtype
+from glasses_spark.scoring.features import STRING, transfer_dtype
 from glasses_spark.scoring.predictor import Predictor
 from glasses_spark.training import estimator as estimator_module
 from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
-from glasses_spark.training.output_settings import label_size
+from glasses_spark.training.output_settings import is_sparse, label_size
 from glasses_spark.training.rows import LabelCode
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
@@ -78,7 +78,9 @@ class RefusedError(Exception):
     """The package refused the fit before it read any data; the message is the package's."""
 
 
-def fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any] = ()) -> Outcome:
+def fit(
+    model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any] = (), traced: bool = True
+) -> Outcome:
     """Fit a compiled model as ``build_estimator`` and ``fit`` do, and score the rows.
 
     Args:
@@ -86,15 +88,25 @@ def fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any] = ()) -
         rows: The training rows.
         epochs: Passes over the rows.
         callbacks: Keras callbacks.
+        traced: Whether to trace the steps of worker, server and predictor.
 
     Raises:
         RefusedError: See there.
     """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(not traced)
+    try:
+        return _fit(model, rows, epochs=epochs, callbacks=callbacks)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+def _fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any]) -> Outcome:
     reading: list[bool] = []
 
     class ThreadTrainer(Trainer):
         def fit(self, frame: Any, columns: Any) -> list[Any]:
-            _refuse_strings(frame)
             reading.append(True)
             fitted.append(self._model)
             return _run(self, frame)
@@ -134,17 +146,6 @@ def _is_refusal(error: Exception) -> bool:
     return isinstance(error, GlassesSparkError)
 
 
-def _refuse_strings(rows: Rows) -> None:
-    # The message of `features_column`, which needs a Spark DataFrame.
-    if rows.x.dtype.kind in "OUS":
-        from glasses_spark.errors import DataError
-
-        raise DataError(
-            "column 'features': expected pixels (binary), a Spark ML vector or an array of "
-            "numbers, got array<string>"
-        )
-
-
 def _run(trainer: Any, rows: Rows) -> list[Any]:
     model, settings, spec = trainer._model, trainer._settings, trainer._spec
     dtype = "float64" if str(model.inputs[0].dtype) == "float64" else "float32"
@@ -153,7 +154,7 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
     feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
     form = RowFormat(
         features=(RowField(feature_dtype, int(np.prod(model.input_shape[1:])), "features"),),
-        labels=(RowField(dtype, code.size, "labels"),),
+        labels=(RowField(_label_dtype(spec.loss, rows.y, dtype), code.size, "labels"),),
         dtype=dtype,
     )
     schedule = Schedule(
@@ -184,7 +185,8 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
             threads=1,
             metric_rules=rules,
         )
-        batch = _arrow(_features(rows.x, feature_dtype), rows.y.reshape(len(rows.y), -1), dtype)
+        x, y = _features(rows.x, feature_dtype), rows.y.reshape(len(rows.y), -1)
+        batch = _arrow(x, y, feature_dtype, dtype)
         task = pool.submit(train_worker, assignment, 0, 0, [batch])
         task.add_done_callback(lambda _: coordinator.wake())
         running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
@@ -199,18 +201,22 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
     return history
 
 
+def _label_dtype(loss: Any, y: Array, dtype: str) -> str:
+    return "int64" if is_sparse(loss) and y.dtype.kind == "i" else dtype
+
+
 def _features(x: Array, dtype: str) -> Array:
-    return np.ascontiguousarray(x.reshape(len(x), -1), dtype)
+    return np.ascontiguousarray(x.reshape(len(x), -1), object if dtype == STRING else dtype)
 
 
-def _arrow(x: Array, y: Array, dtype: str) -> Any:
+def _arrow(x: Array, y: Array, feature_dtype: str, dtype: str) -> Any:
     """Return rows in the form in which Spark sends them to a worker: an Arrow record batch."""
     import pyarrow as pa
 
-    element = pa.float64() if dtype == "float64" else pa.float32()
+    element = pa.string() if feature_dtype == STRING else pa.from_numpy_dtype(feature_dtype)
     return pa.RecordBatch.from_pydict(
         {
-            "features": pa.array(list(x), pa.list_(element)),
+            "features": pa.array(x.tolist(), pa.list_(element)),
             "target": pa.array(list(y.astype(float)), pa.list_(pa.float64())),
             "weight": pa.array(np.ones(len(x), dtype)),
             "validation": pa.array([False] * len(x)),

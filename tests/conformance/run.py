@@ -10,7 +10,6 @@ from typing import Final
 
 from tests.conformance.cases import PARTS, Case, enumerate_cases
 from tests.conformance.compare import (
-    DIFFERS,
     GOOD,
     IS_RANDOM,
     Difference,
@@ -49,34 +48,29 @@ def share_of(group: Group, shares: int) -> int:
     return zlib.crc32(f"{group[0].part}.{group[0].name}".encode()) % shares
 
 
-def judge(group: Group) -> dict[str, Verdict]:
-    """Return the verdict on each case of a group, by its id."""
-    result = compare(scenario(group))
-    if len(group) == 1:
-        return {group[0].id: _single(group[0], result)}
+def judge(group: Group, *, traced: bool = False) -> dict[str, Verdict]:
+    """Return the verdict on each case of a group, by its id; see `compare`."""
+    result = compare(scenario(group), traced=traced)
     if isinstance(result, Difference):
         verdicts = _of_each(group, result)
         # Metrics do not change one another, other cases do.
         if group[0].part == "metrics" or all(v.kind in GOOD for v in verdicts.values()):
             return verdicts
+        if group[0].part == "layers" and draws_unseeded_numbers(scenario(group)):
+            random = Verdict(IS_RANDOM, "draws from Python's global generator, as in plain Keras")
+            return {case.id: random for case in group}
+    if len(group) == 1:
+        [case] = group
+        return {case.id: result if isinstance(result, Verdict) else verdicts[case.id]}
     # Some of them spoil the model: find them by halves.
     middle = len(group) // 2
-    return {**judge(group[:middle]), **judge(group[middle:])}
+    return {**judge(group[:middle], traced=traced), **judge(group[middle:], traced=traced)}
 
 
 def _of_each(group: Sequence[Case], difference: Difference) -> dict[str, Verdict]:
     if group[0].part != "metrics":
         return {case.id: difference.verdict() for case in group}
     return {case.id: _of_metric(case, difference) for case in group}
-
-
-def _single(case: Case, result: Difference | Verdict) -> Verdict:
-    if isinstance(result, Verdict):
-        return result
-    verdict = _of_metric(case, result) if case.part == "metrics" else result.verdict()
-    if verdict.kind == DIFFERS and draws_unseeded_numbers(scenario([case])):
-        return Verdict(IS_RANDOM, "draws from Python's global generator, also in plain Keras")
-    return verdict
 
 
 def _of_metric(case: Case, difference: Difference) -> Verdict:

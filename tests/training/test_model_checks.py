@@ -12,9 +12,11 @@ import pytest
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.elephas import ModelType
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.random_states import random_states
 from glasses_spark.training.model_checks import (
     build_seeded,
     model_type_of,
+    pack_exactly,
     require_mean_loss,
     require_supported_model,
 )
@@ -63,3 +65,23 @@ def test_the_loss_or_the_last_activation_decides_the_type_of_the_model() -> None
         (tiny_model(), "a_loss_of_the_user", ModelType.CLASSIFICATION),
     ):
         assert model_type_of(output_kinds(model, [loss])) == expected
+
+
+def test_a_layer_that_keras_cannot_read_back_is_refused_by_name() -> None:
+    keras = import_keras()
+    layers = [keras.Input((4, 4, 3)), keras.layers.RandomShear(x_factor=0.3, name="shear")]
+    with pytest.raises(
+        TrainingError, match=r"layer shear \(RandomShear\): Keras saves .* range \[0, 1.0\]"
+    ):
+        pack_exactly(keras.Sequential(layers), {}, safe_mode=True)
+
+
+def test_packing_draws_no_numbers_from_the_random_layers_of_a_model() -> None:
+    keras = import_keras()
+    # This one draws numbers for a prediction as well.
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.RandomHue(0.5, seed=1)])
+    before = random_states(model)
+
+    pack_exactly(model, {}, safe_mode=True)
+
+    assert random_states(model) == before

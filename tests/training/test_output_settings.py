@@ -12,6 +12,7 @@ from glasses_spark.training.keras_objects import portable
 from glasses_spark.training.output_settings import (
     is_sparse,
     label_columns,
+    label_size,
     losses_by_output,
     metrics_by_output,
     require_loss_weights,
@@ -101,3 +102,23 @@ def test_a_sparse_loss_is_known_in_any_form() -> None:
     sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     forms = [sparse, portable(sparse, "loss"), "sparse_categorical_crossentropy"]
     assert [is_sparse(loss) for loss in [*forms, "mse", None]] == [True, True, True, False, False]
+
+
+def own_loss(y_true: Any, y_pred: Any) -> Any:
+    return keras.ops.mean(y_pred)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "size"),
+    [
+        pytest.param("mse", (2, 3), 6, id="as the output"),
+        pytest.param(keras.losses.sparse_categorical_crossentropy, (3,), 1, id="class number"),
+        pytest.param("sparse_categorical_crossentropy", (4, 4, 3), 16, id="class of each pixel"),
+        pytest.param(keras.losses.Circle(), (3,), 1, id="class number to an embedding"),
+        pytest.param(keras.losses.CategoricalGeneralizedCrossEntropy(), (3,), 1, id="no one-hot"),
+        pytest.param("ctc", (5, 4), None, id="sequence"),
+        pytest.param(own_loss, (3,), None, id="own loss"),
+    ],
+)
+def test_the_loss_decides_on_the_length_of_a_label(loss: Any, shape: Any, size: Any) -> None:
+    assert label_size(portable(loss, "loss"), shape) == size

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark.errors import TrainingError
-from glasses_spark.training.rows import LabelCode, records, target_column
+from glasses_spark.training.rows import LabelCode, label_length, records, target_column
 from glasses_spark.training.worker.texts import Texts
 from tests.training.tiny import arrow_rows, row_format, separable
 
@@ -61,3 +61,9 @@ def test_a_column_of_text_is_no_label(spark: SparkSession) -> None:
         target_column(frame, "label")
     with pytest.raises(TrainingError, match="expected a column 'target', got the columns label"):
         target_column(frame, "target")
+
+
+def test_labels_have_the_length_of_those_of_the_first_row(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([(1, [1, 2, 0])], "number int, word array<int>")
+    assert [label_length(frame, name) for name in frame.columns] == [1, 3]
+    assert label_length(frame.where("false"), "word") == 1  # the fit then misses rows

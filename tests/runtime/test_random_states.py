@@ -1,0 +1,51 @@
+"""Tests for glasses_spark.runtime.random_states, with models packed as archives."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.keras_archive import pack_model, unpack_model
+from glasses_spark.runtime.random_states import draw_random_states, random_states
+
+pytestmark = pytest.mark.slow  # imports TensorFlow
+
+
+@pytest.fixture
+def model() -> Any:
+    """A model with a seeded and an unseeded random layer."""
+    keras = import_keras()
+    layers = keras.layers
+    return keras.Sequential([keras.Input((50,)), layers.Dropout(0.5, seed=7), layers.Dropout(0.2)])
+
+
+def test_a_rebuilt_model_draws_the_numbers_of_the_original(model: Any) -> None:
+    x = np.ones((1, 50), np.float32)
+    model(x, training=True)  # the states are no longer those of the seeds
+
+    rebuilt = unpack_model(pack_model(model))
+
+    for _ in range(2):
+        expected, drawn = (np.asarray(each(x, training=True)) for each in (model, rebuilt))
+        assert np.array_equal(expected, drawn)
+
+
+def test_new_states_are_drawn_for_layers_without_a_seed_alone(model: Any) -> None:
+    seeded, unseeded = random_states(model)
+
+    random.seed(1)
+    draw_random_states(model)
+
+    assert random_states(model)[0] == seeded
+    assert random_states(model)[1] != unseeded
+
+
+def test_keras_itself_loads_an_archive(model: Any, tmp_path: Any) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(pack_model(model))
+
+    assert len(import_keras().saving.load_model(path).layers) == 2
