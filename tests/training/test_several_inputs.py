@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark import GlassesEstimator, GlassesEvaluator, GlassesModel, build_estimator
-from glasses_spark.errors import DataError
+from glasses_spark.errors import DataError, GlassesSparkError
 from glasses_spark.runtime.keras import import_keras
 from tests.training.several import (
     BATCH,
@@ -173,6 +173,23 @@ def test_a_saved_model_has_its_columns_and_predictions(
     assert loaded.archive == weighted.archive
     for first, second in zip(weighted.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "message"),
+    [
+        ("rawPredictionCol", "raw", "rawPredictionCol needs a model with one output, found price"),
+        ("temperature", 2.0, "temperature needs a model with one output, found price, kind"),
+        ("outputCol", ["p"], "outputCol: expected 2 columns, for the outputs price, kind, got 1"),
+        ("outputCol", ["age", "p"], "output column 'age' exists already"),
+    ],
+)
+def test_params_that_do_not_fit_several_outputs_are_refused(
+    weighted: GlassesModel, rows: DataFrame, param: str, value: Any, message: str
+) -> None:
+    model = weighted.copy({weighted.getParam(param): value})
+    with pytest.raises(GlassesSparkError, match=message):
+        model.transform(rows)
 
 
 def test_partitions_without_rows_have_no_predictions(
