@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import random
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -49,3 +51,20 @@ def test_keras_itself_loads_an_archive(model: Any, tmp_path: Any) -> None:
     path.write_bytes(pack_model(model))
 
     assert len(import_keras().saving.load_model(path).layers) == 2
+
+
+@pytest.mark.parametrize("states", [b"[" + b" " * 1_000_000 + b"]", b"[[1, 2]]", b"nonsense"])
+def test_states_that_a_stranger_has_changed_are_refused(
+    model: Any, tmp_path: Any, states: bytes
+) -> None:
+    changed = tmp_path / "changed.keras"
+    with (
+        zipfile.ZipFile(io.BytesIO(pack_model(model))) as file,
+        zipfile.ZipFile(changed, "w") as target,
+    ):
+        for entry in file.namelist():
+            is_states = entry == "random_states.json"
+            target.writestr(entry, states if is_states else file.read(entry))
+
+    with pytest.raises(ValueError, match=r"random_states|Expecting value|argument 2 is shorter"):
+        unpack_model(changed.read_bytes())

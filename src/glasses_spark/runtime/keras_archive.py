@@ -24,6 +24,9 @@ from glasses_spark.runtime.random_states import random_states, set_random_states
 # Entry of the file, which Keras itself does not read.
 _RANDOM_STATES: Final = "random_states.json"
 
+# Enough for 10,000 random layers. The file may come from a stranger.
+_LARGEST_STATES: Final = 1_000_000
+
 _uncompiled = threading.Lock()
 
 
@@ -68,8 +71,16 @@ def unpack_model(
             model = keras.saving.load_model(path, compile=False, safe_mode=safe_mode)
         with zipfile.ZipFile(path) as file:
             if _RANDOM_STATES in file.namelist():
-                set_random_states(model, json.loads(file.read(_RANDOM_STATES)))
+                set_random_states(model, _read_random_states(file))
         return model
+
+
+def _read_random_states(file: zipfile.ZipFile) -> Any:
+    if file.getinfo(_RANDOM_STATES).file_size > _LARGEST_STATES:
+        raise ValueError(f"{_RANDOM_STATES}: expected at most {_LARGEST_STATES} bytes")
+    # A bounded read: the size in a zip file's directory may be wrong.
+    with file.open(_RANDOM_STATES) as entry:
+        return json.loads(entry.read(_LARGEST_STATES))
 
 
 @contextmanager
