@@ -128,16 +128,26 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
         archive = pack_model(model)
         rebuilt = unpack_model(archive, custom_objects, safe_mode=safe_mode)
     except Exception as error:
+        if safe_mode:
+            _require_no_lambda(model)
         _require_buildable_layers(model)
         raise TrainingError(
             f"Keras cannot save this model and build it again: {first_line(error)}. Give custom "
-            "layers get_config, pass classes in custom_objects, and a model with a Lambda layer "
-            "needs safe_mode=False"
+            "layers get_config, and pass classes in custom_objects"
         ) from error
     _require_equal(model, rebuilt)
     _require_exchanged_changes(rebuilt)
     set_random_states(model, states)  # some layers have drawn numbers for the predictions
     return archive
+
+
+def _require_no_lambda(model: Any) -> None:
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, import_keras().layers.Lambda):
+            raise TrainingError(
+                f"layer {layer.name} (Lambda): its code would run wherever the model is loaded. "
+                "Use safe_mode=False to allow it, or a layer class"
+            )
 
 
 def _require_buildable_layers(model: Any) -> None:
