@@ -332,4 +332,4 @@ def _line(error: BaseException) -> str:
     telling = [line for line in lines if line and not re.match(_WHERE, line)]
     name = "" if isinstance(error, RefusedError) else f"{type(error).__name__}: "
     text = f"{name}{' '.join(telling[:2])}".replace("|", "/")
-    return re.sub(r"worker 0 on \S+ process \d+: |0x[0-9a-f]+|/tmp/\S+|\x1b\[\d*m", "", text)[:240]
+    return re.sub(r"worker 0 on \S+ process \d+: |0x[0-9a-f]+|/tmp/\S+|\x1b\[\d*m", "", text)[:400]

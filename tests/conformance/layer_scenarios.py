@@ -108,6 +108,10 @@ def _logit(case: Case, scene: Scene, x: Any, kind: str) -> Any:
             output = layers.Rescaling(0.1)(output)
         elif kind in ("picture", "audio", "signal"):
             output = layers.Rescaling(0.01)(output)
+        if case.name == "RandomCrop":
+            # It crops in training alone.
+            order = "channels_first" if case.argument == "data_format" else None
+            output = layers.GlobalAveragePooling2D(data_format=order)(output)
         if len(output.shape) == 1:
             output = layers.Reshape((1,))(output)
         parts.append(layers.Flatten()(output) if len(output.shape) > 2 else output)
@@ -127,6 +131,9 @@ def _call(case: Case, scene: Scene, x: Any) -> Any:
     if case.part == "activations":
         activation = case.name if case.change == "by name" else case.target()
         return layers.Dense(4, activation=activation)(x)
+    if case.part == "initializers" and case.name == "STFT":
+        kernel = case.make(scene)
+        return layers.Conv1D(3, 4, kernel_initializer=kernel)(layers.Reshape((4, 1))(x))
     if case.part == "initializers":
         return layers.Dense(4, kernel_initializer=case.make(scene))(x)
     if case.part == "regularizers":
@@ -150,6 +157,8 @@ def _call(case: Case, scene: Scene, x: Any) -> Any:
         return layers.LSTM(2)(layer(x))
     if kind_of(case) == "picture" and case.argument == "data_format":
         x = layers.Permute((3, 1, 2))(x)
+    if kind_of(case) == "signal" and case.argument == "data_format":
+        x = layers.Permute((2, 1))(x)
     if _takes_data(case):
         layer.adapt(features(kind_of(case)))
     return layer(x)

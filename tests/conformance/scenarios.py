@@ -154,6 +154,8 @@ def _optimizer(cases: Sequence[Case]) -> Scenario:
         built = _stack(make_head("binary")[0])
         optimizer = it if case.part == "optimizers" else keras.optimizers.SGD(it)
         built.compile(optimizer, "binary_crossentropy")
+        if case.name == "ScheduleFreeAdamW" and case.change:
+            optimizer.build(built.trainable_variables)  # without, it is refused
         return built
 
     return Scenario(model, Rows(features("vector"), binary_labels()))

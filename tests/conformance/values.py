@@ -457,7 +457,7 @@ SECOND: Final[Mapping[str, Table]] = {
         "exclude_layers": "['dense']",
         "exclude_embeddings": "False",
         "muon_a": "3.0",
-        "muon_b": "-4.0",
+        "muon_b": "-4.7",
         "muon_c": "1.5",
         "adam_lr_ratio": "0.5",
         "ns_steps": "2",
