@@ -20,12 +20,13 @@ import numpy.typing as npt
 from glasses_spark import build_estimator
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.scoring.features import STRING, transfer_dtype
+from glasses_spark.scoring.model_ports import output_names
 from glasses_spark.scoring.predictor import Predictor
 from glasses_spark.training import estimator as estimator_module
 from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
-from glasses_spark.training.output_settings import is_sparse, label_size
+from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.rows import LabelCode
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.certificates import make_credentials
@@ -35,7 +36,7 @@ from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.spark_job import epoch_record
 from glasses_spark.training.trainer import Trainer
-from glasses_spark.training.worker.spool import RowField, RowFormat
+from glasses_spark.training.worker.spool import RowField, RowFormat, numbered
 from glasses_spark.training.worker.worker import Assignment, train_worker
 
 Array = npt.NDArray[Any]
@@ -46,17 +47,22 @@ BATCH: Final = 4
 _credentials = cache(make_credentials)
 
 
-@dataclass(frozen=True)
 class Rows:
     """Rows of a fit.
 
-    Attributes:
+    Args:
         x: Features ``(rows, ...)``, numbers or strings.
-        y: Labels ``(rows, ...)``.
+        labels: Labels ``(rows, ...)`` of each output.
     """
 
-    x: Array
-    y: Array
+    def __init__(self, x: Array, *labels: Array) -> None:
+        self.x = x
+        self.labels = labels
+
+    def y(self, batch: Any = slice(None)) -> Any:
+        """Return the labels of a batch in the form that Keras takes."""
+        labels = tuple(label[batch] for label in self.labels)
+        return labels if len(labels) > 1 else labels[0]
 
 
 @dataclass(frozen=True)
@@ -66,12 +72,12 @@ class Outcome:
     Attributes:
         weights: Weights afterwards, in the order of ``model.weights``.
         history: Logs of each epoch.
-        prediction: The fitted model's outputs for the training rows, one row each.
+        predictions: The fitted model's outputs for the training rows, ``(rows, numbers)`` each.
     """
 
     weights: list[Array]
     history: list[dict[str, Any]]
-    prediction: Array
+    predictions: list[Array]
 
 
 class RefusedError(Exception):
@@ -122,6 +128,7 @@ def _fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any]) -> Ou
             frequency="batch",
             seed=SEED,
             callbacks=callbacks,
+            labelCol=_label_names(rows),
         )
         with patch.object(estimator_module, "Trainer", ThreadTrainer):
             stage = estimator.fit(rows)
@@ -131,13 +138,13 @@ def _fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any]) -> Ou
         raise
     predictor = Predictor(stage._trained().build(), with_logits=False)
     feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
-    (prediction,), _ = predictor.predict(_features(rows.x, feature_dtype))
+    predictions, _ = predictor.predict(_features(rows.x, feature_dtype))
     weights = [np.asarray(weight) for weight in fitted[0].get_weights()]
     history = [
         {key: value for key, value in record.items() if key not in ("epoch", "rows", "workers")}
         for record in stage.history
     ]
-    return Outcome(weights, history, prediction)
+    return Outcome(weights, history, list(predictions))
 
 
 def _is_refusal(error: Exception) -> bool:
@@ -149,12 +156,18 @@ def _is_refusal(error: Exception) -> bool:
 def _run(trainer: Any, rows: Rows) -> list[Any]:
     model, settings, spec = trainer._model, trainer._settings, trainer._spec
     dtype = "float64" if str(model.inputs[0].dtype) == "float64" else "float32"
-    size = label_size(spec.loss, model.output_shape[1:]) or int(np.prod(rows.y.shape[1:]))
-    code = LabelCode(None, size)
+    losses = losses_by_output(spec.loss, output_names(spec.config))
+    codes = tuple(
+        LabelCode(None, label_size(loss, tensor.shape[1:]) or int(np.prod(y.shape[1:])))
+        for loss, tensor, y in zip(losses, model.outputs, rows.labels, strict=True)
+    )
     feature_dtype = transfer_dtype(str(model.inputs[0].dtype))
     form = RowFormat(
         features=(RowField(feature_dtype, int(np.prod(model.input_shape[1:])), "features"),),
-        labels=(RowField(_label_dtype(spec.loss, rows.y, dtype), code.size, "labels"),),
+        labels=tuple(
+            RowField(_label_dtype(loss, y, dtype), code.size, "labels")
+            for loss, y, code in zip(losses, rows.labels, codes, strict=True)
+        ),
         dtype=dtype,
     )
     schedule = Schedule(
@@ -179,14 +192,13 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
             layout=shared_weights.layout,
             schedule=schedule,
             row_format=form,
-            label_codes=(code,),
+            label_codes=codes,
             address=ServerAddress(LOOPBACK, server.port, worker_end, 30.0, 5.0),
             seed=settings.seed,
             threads=1,
             metric_rules=rules,
         )
-        x, y = _features(rows.x, feature_dtype), rows.y.reshape(len(rows.y), -1)
-        batch = _arrow(x, y, feature_dtype, dtype)
+        batch = _arrow(rows, feature_dtype, dtype)
         task = pool.submit(train_worker, assignment, 0, 0, [batch])
         task.add_done_callback(lambda _: coordinator.wake())
         running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
@@ -209,17 +221,27 @@ def _features(x: Array, dtype: str) -> Array:
     return np.ascontiguousarray(x.reshape(len(x), -1), object if dtype == STRING else dtype)
 
 
-def _arrow(x: Array, y: Array, feature_dtype: str, dtype: str) -> Any:
+def _label_names(rows: Rows) -> Any:
+    names = [f"label {number}" for number in range(len(rows.labels))]
+    return names if len(names) > 1 else names[0]
+
+
+def _arrow(rows: Rows, feature_dtype: str, dtype: str) -> Any:
     """Return rows in the form in which Spark sends them to a worker: an Arrow record batch."""
     import pyarrow as pa
 
+    x, count = _features(rows.x, feature_dtype), len(rows.x)
     element = pa.string() if feature_dtype == STRING else pa.from_numpy_dtype(feature_dtype)
+    labels = [list(y.reshape(count, -1).astype(float)) for y in rows.labels]
     return pa.RecordBatch.from_pydict(
         {
             "features": pa.array(x.tolist(), pa.list_(element)),
-            "target": pa.array(list(y.astype(float)), pa.list_(pa.float64())),
-            "weight": pa.array(np.ones(len(x), dtype)),
-            "validation": pa.array([False] * len(x)),
-            "key": pa.array(np.arange(len(x))),
+            **{
+                numbered("target", number): pa.array(y, pa.list_(pa.float64()))
+                for number, y in enumerate(labels)
+            },
+            "weight": pa.array(np.ones(count, dtype)),
+            "validation": pa.array([False] * count),
+            "key": pa.array(np.arange(count)),
         }
     )

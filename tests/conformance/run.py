@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +18,13 @@ from tests.conformance.compare import (
     compare,
     draws_unseeded_numbers,
 )
-from tests.conformance.scenarios import _metric, group_of, scenario
+from tests.conformance.scenarios import group_of, make_metric, scenario
 
 # Cases of a group train in one model. Those of `alone` would spoil it, and have their own.
 Group = tuple[Case, ...]
 NO_CASES: Final[frozenset[str]] = frozenset()
+# The time of a model grows faster than its size.
+LARGEST: Final = 24
 
 
 def groups_of(cases: Iterable[Case], alone: Collection[str] = NO_CASES) -> list[Group]:
@@ -35,7 +37,12 @@ def groups_of(cases: Iterable[Case], alone: Collection[str] = NO_CASES) -> list[
     groups: dict[str, list[Case]] = {}
     for case in cases:
         groups.setdefault(case.id if case.id in alone else group_of(case), []).append(case)
-    return [tuple(group) for group in groups.values()]
+    return [part for group in groups.values() for part in _parts(group)]
+
+
+def _parts(group: Sequence[Case]) -> Iterator[Group]:
+    for start in range(0, len(group), LARGEST):
+        yield tuple(group[start : start + LARGEST])
 
 
 def all_groups(alone: Collection[str] = NO_CASES) -> list[Group]:
@@ -78,6 +85,6 @@ def _of_metric(case: Case, difference: Difference) -> Verdict:
 
     keras.backend.clear_session(free_memory=False)
     with tempfile.TemporaryDirectory() as folder:
-        metric = _metric(case, Scene(str(Path(folder))))
+        metric = make_metric(case, Scene(str(Path(folder))))
     name = metric if isinstance(metric, str) else getattr(metric, "name", None) or metric.__name__
     return difference.verdict(lambda key: key == name or key.removeprefix(f"{name}_").isdigit())

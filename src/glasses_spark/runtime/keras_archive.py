@@ -105,6 +105,7 @@ def set_weights(model: Any, weights: Sequence[Any]) -> None:
     """
     model.set_weights([np.asarray(weight) for weight in weights])
     for layer in model._flatten_layers():
-        # A Normalization, for example, computes with copies of its mean and variance.
-        if layer.built and hasattr(layer, "finalize_state"):
+        # A Normalization, for example, computes with copies of its mean and variance. One without
+        # weights, such as a Discretization, would compute its state from data that it has not.
+        if layer.built and layer.weights and hasattr(layer, "finalize_state"):
             layer.finalize_state()

@@ -128,16 +128,26 @@ def pack_exactly(model: Any, custom_objects: Mapping[str, Any], *, safe_mode: bo
         archive = pack_model(model)
         rebuilt = unpack_model(archive, custom_objects, safe_mode=safe_mode)
     except Exception as error:
+        if safe_mode:
+            _require_no_lambda(model)
         _require_buildable_layers(model)
         raise TrainingError(
             f"Keras cannot save this model and build it again: {first_line(error)}. Give custom "
-            "layers get_config, pass classes in custom_objects, and a model with a Lambda layer "
-            "needs safe_mode=False"
+            "layers get_config, and pass classes in custom_objects"
         ) from error
     _require_equal(model, rebuilt)
     _require_exchanged_changes(rebuilt)
     set_random_states(model, states)  # some layers have drawn numbers for the predictions
     return archive
+
+
+def _require_no_lambda(model: Any) -> None:
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, import_keras().layers.Lambda):
+            raise TrainingError(
+                f"layer {layer.name} (Lambda): its code would run wherever the model is loaded. "
+                "Use safe_mode=False to allow it, or a layer class"
+            )
 
 
 def _require_buildable_layers(model: Any) -> None:
@@ -159,22 +169,39 @@ def _require_buildable_layers(model: Any) -> None:
 
 
 def _require_equal(model: Any, rebuilt: Any) -> None:
-    for layer, other in zip(model._flatten_layers(), rebuilt._flatten_layers(), strict=False):
+    pairs = list(zip(model._flatten_layers(), rebuilt._flatten_layers(), strict=False))
+    for layer, other in pairs:
         if lost := _lost_settings(layer, other):
+            is_of_keras = type(layer).__module__.startswith("keras.")
             raise TrainingError(
                 f"layer {layer.name} ({type(layer).__name__}) loses {', '.join(lost)} when Keras "
-                "saves the model. Return all arguments of the constructor from get_config"
+                "saves the model. "
+                + (
+                    "Leave the default"
+                    if is_of_keras
+                    else "Return all arguments of the constructor from get_config"
+                )
             )
-    weights, others = model.get_weights(), rebuilt.get_weights()
-    is_equal = len(weights) == len(others) and all(
-        np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-        for a, b in zip(weights, others, strict=True)
-    )
-    if not is_equal or not _predict_alike(model, rebuilt):
+    for layer, other in pairs:
+        if not layer._layers and not _have_equal_weights(layer, other):
+            raise TrainingError(
+                f"layer {layer.name} ({type(layer).__name__}) has other weights in the model that "
+                "Keras builds again from the saved one, as with lora_rank. Train it without, or "
+                "check its build, save_own_variables and get_config"
+            )
+    if not _have_equal_weights(model, rebuilt) or not _predict_alike(model, rebuilt):
         raise TrainingError(
             "the model that Keras builds again from the saved one has other weights or "
             "predictions. Check build, save_own_variables and get_config of its own layers"
         )
+
+
+def _have_equal_weights(layer: Any, rebuilt: Any) -> bool:
+    weights, others = layer.get_weights(), rebuilt.get_weights()
+    return len(weights) == len(others) and all(
+        np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        for a, b in zip(weights, others, strict=True)
+    )
 
 
 def _lost_settings(layer: Any, rebuilt: Any) -> list[str]:

@@ -121,7 +121,7 @@ def loss_function(loss: Any) -> tuple[str, bool]:
     if isinstance(loss, str | Mapping):
         named = loss
         try:
-            loss = import_keras().losses.get(dict(loss) if isinstance(loss, Mapping) else loss)
+            loss = _read_loss(loss)
         except (TypeError, ValueError):
             # A loss of the user's own, which only the workers' code can build.
             return _written_name(named), False
@@ -137,6 +137,17 @@ def loss_function(loss: Any) -> tuple[str, bool]:
     if not is_of_keras and name in KERAS_LOSSES:
         name = f"{getattr(function, '__module__', '')}.{name}"
     return name, bool(from_logits)
+
+
+def _read_loss(loss: str | Mapping[str, Any]) -> Any:
+    keras = import_keras()
+    if isinstance(loss, str):
+        return keras.losses.get(loss)
+    try:
+        return keras.losses.get(dict(loss))
+    except (TypeError, ValueError):
+        # `get` does not know all classes of Keras.
+        return keras.saving.deserialize_keras_object(dict(loss))
 
 
 def _written_name(loss: str | Mapping[str, Any]) -> str:
