@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.ml import Pipeline, PipelineModel
-from pyspark.ml.tuning import ParamGridBuilder, TrainValidationSplit
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark import GlassesEstimator, GlassesEvaluator, GlassesModel, build_estimator
-from glasses_spark.errors import DataError
+from glasses_spark.errors import DataError, GlassesSparkError
 from glasses_spark.runtime.keras import import_keras
 from tests.training.several import (
     BATCH,
@@ -171,14 +170,34 @@ def test_a_saved_model_has_its_columns_and_predictions(
     assert loaded.getFeaturesCol() == FEATURES
     assert loaded.getLabelCol() == LABELS
     assert loaded.get_prediction_kind(output="kind") == "probabilities"
-    # One row: the other partitions are empty.
+    assert loaded.archive == weighted.archive
+    for first, second in zip(weighted.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "message"),
+    [
+        ("rawPredictionCol", "raw", "rawPredictionCol needs a model with one output, found price"),
+        ("temperature", 2.0, "temperature needs a model with one output, found price, kind"),
+        ("outputCol", ["p"], "outputCol: expected 2 columns, for the outputs price, kind, got 1"),
+        ("outputCol", ["age", "p"], "output column 'age' exists already"),
+    ],
+)
+def test_params_that_do_not_fit_several_outputs_are_refused(
+    weighted: GlassesModel, rows: DataFrame, param: str, value: Any, message: str
+) -> None:
+    model = weighted.copy({weighted.getParam(param): value})
+    with pytest.raises(GlassesSparkError, match=message):
+        model.transform(rows)
+
+
+def test_partitions_without_rows_have_no_predictions(
+    weighted: GlassesModel, rows: DataFrame
+) -> None:
     one = rows.where(f"id = {BIG}")
-    first, second = (
-        predictions(model, one, "prediction_price", "prediction_kind")
-        for model in (weighted, loaded)
-    )
-    assert [a.tolist() for a in first] == [a.tolist() for a in second]
-    assert [a.shape for a in first] == [(1, 1), (1, 3)]
+    found = predictions(weighted, one, "prediction_price", "prediction_kind")
+    assert [values.shape for values in found] == [(1, 1), (1, 3)]
 
 
 @pytest.mark.parametrize("name", ["saved", "saved.h5"])
@@ -196,30 +215,16 @@ def test_a_saved_estimator_has_its_columns_losses_and_metrics(tmp_path: Any, nam
     assert loaded.require_columns() == given.require_columns()
 
 
-def test_hogwild_workers_in_a_pipeline_are_validated_by_one_output(
-    rows: DataFrame, tmp_path: Any
-) -> None:
-    stage = estimator(wide_and_deep(), mode="hogwild", num_workers=2, epochs=1, split=0.2)
-    grid = ParamGridBuilder().addGrid(stage.epochs, [1]).build()
-    evaluator = GlassesEvaluator(
-        metricName="rmse", labelCol="price", predictionCol="prediction_price"
-    )
-    selection = TrainValidationSplit(
-        estimator=Pipeline(stages=[stage]),
-        estimatorParamMaps=grid,
-        evaluator=evaluator,
-        trainRatio=0.7,
-        seed=1,
-    )
-    fitted = selection.fit(rows)
+def test_hogwild_workers_in_a_pipeline_with_other_params(rows: DataFrame, tmp_path: Any) -> None:
+    stage = estimator(wide_and_deep(), mode="hogwild", num_workers=2, epochs=9, split=0.2)
+    fitted = Pipeline(stages=[stage]).fit(rows, {stage.epochs: 1})
+    fitted.save(str(tmp_path / "pipeline"))
 
-    assert 0 < fitted.validationMetrics[0] < 5
-    assert isinstance(fitted.bestModel, PipelineModel)
-    fitted.bestModel.save(str(tmp_path / "pipeline"))
     (loaded,) = PipelineModel.load(str(tmp_path / "pipeline")).stages
     assert isinstance(loaded, GlassesModel)
     assert loaded.getFeaturesCol() == FEATURES
-    assert {"val_kind_accuracy", "val_price_loss"} < set(loaded.history[0])
+    (epoch,) = loaded.history
+    assert {"val_kind_accuracy", "val_price_loss"} < set(epoch)
 
 
 def test_a_model_of_one_string_takes_a_column_of_strings(

@@ -283,11 +283,14 @@ class GlassesModel(
     def _outputs(self, trained: TrainedModel) -> list[ModelOutput]:
         names = output_names(trained.config)
         columns = prediction_columns(self.getOutputCol(), names)
-        if self.getRawPredictionCol() and len(names) > 1:
-            raise ScoringError(
-                f"rawPredictionCol needs a model with one output, found {listed(names)}. Clear "
-                "rawPredictionCol"
-            )
+        for setting, is_set, advice in (
+            ("rawPredictionCol", self.getRawPredictionCol(), "Clear rawPredictionCol"),
+            ("temperature", trained.temperature != 1.0, "Set temperature to 1"),
+        ):
+            if is_set and len(names) > 1:
+                raise ScoringError(
+                    f"{setting} needs a model with one output, found {listed(names)}. {advice}"
+                )
         kinds = self._prediction_kinds(trained)
         return [
             ModelOutput(position, column, kind)

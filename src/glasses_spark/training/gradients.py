@@ -73,12 +73,12 @@ def _gradients(model: Any) -> Sequence[Any]:
 
 def _outputs_with_loss(model: Any) -> list[bool]:
     """Return for each output whether Keras computes a loss of it."""
-    names = output_names(model.to_json())
     compiled = getattr(model, "_compile_loss", None)
     is_own_loss = type(model).compute_loss is not import_keras().Model.compute_loss
-    if len(names) == 1 or compiled is None or is_own_loss:
+    if len(model.outputs) == 1 or compiled is None or is_own_loss:
         return [True] * len(model.outputs)
-    return [loss is not None for loss in losses_by_output(compiled._user_loss, names)]
+    losses = losses_by_output(compiled._user_loss, output_names(model.to_json()))
+    return [loss is not None for loss in losses]
 
 
 def _is_dense(layer: Any) -> bool:

@@ -6,9 +6,11 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from glasses_spark.training.worker.spool import RowField, RowFormat, Rows, Spool
+from glasses_spark.training.worker.texts import Texts
 
 FORMAT = RowFormat((RowField("uint8", 3),), (RowField("float32", 1),), "float32")
 
@@ -32,6 +34,29 @@ def test_rows_are_sorted_by_their_keys() -> None:
     assert x.dtype == np.uint8
     assert x.tolist() == [[8] * 3, [9] * 3, [7] * 3]
     assert weight.tolist() == [1, 1, 1]
+
+
+def test_each_input_and_output_has_its_own_values() -> None:
+    form = RowFormat(
+        (RowField("uint8", 2), RowField("string", 1), RowField("int64", 1)),
+        (RowField("float32", 1), RowField("int64", 0)),
+        "float64",
+    )
+    with Texts() as texts, Spool(form, texts=texts) as spool:
+        written = np.zeros(2, form.record)
+        written["x"] = [[1, 2], [3, 4]]
+        written["x_1"] = texts.append(pa.array([["a"], ["Köln"]]), 1, "city")
+        written["x_2"][:, 0] = [2**53 + 1, 2**53]
+        written["y"][:, 0] = [0.5, 1.5]
+        spool.append(written, np.array([2, 1]))
+        texts.close_for_reading()
+        spool.close_for_reading()
+        (pixels, words, numbers), (labels, none), _ = spool.take(np.arange(2))
+    assert pixels.tolist() == [[3, 4], [1, 2]]
+    assert words.tolist() == [["Köln".encode()], [b"a"]]
+    assert numbers.tolist() == [[2**53], [2**53 + 1]]
+    assert labels.tolist() == [[1.5], [0.5]]
+    assert none.shape == (2, 0)
 
 
 def test_batches_contain_each_row_once_and_the_last_batch_is_smaller() -> None:
