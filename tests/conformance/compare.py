@@ -24,6 +24,9 @@ EXACT: Final = 1e-6
 # Rounding of float32 in sums of another order.
 ROUNDING: Final = 1e-4
 
+# Weights that differ in the last places of float32 are the same.
+LAST_PLACES: Final = 4 * float(np.finfo(np.float32).eps)
+
 # Lines of an error of Keras or TensorFlow that do not say what is wrong.
 _WHERE: Final = (
     r"Graph execution error|Detected at node|File |Exception encountered|Arguments rec|<std"
@@ -267,19 +270,25 @@ def _predictions(expected: Outcome, got: Outcome) -> list[float]:
 
 
 def _distance(start: list[Array], expected: list[Array], got: list[Array]) -> float:
-    """Return the largest difference of the weights, as a fraction of the distance moved."""
+    """Return the largest difference of the weights, as a fraction of the distance moved.
+
+    Each variable is compared by its own distance, or by a thousandth of the largest one.
+    """
     if [np.shape(value) for value in expected] != [np.shape(value) for value in got]:
         return float(np.inf)
-    moved, apart = 0.0, 0.0
+    moved, apart = [0.0], [0.0]
     for first, wanted, value in zip(start, expected, got, strict=True):
         if not wanted.size:
             continue
         if not _is_float(wanted):
-            apart = apart if np.array_equal(wanted, value) else np.inf
+            apart[0] = apart[0] if np.array_equal(wanted, value) else np.inf
             continue
-        moved = max(moved, float(np.abs(np.subtract(wanted, first, dtype=float)).max()))
-        apart = max(apart, float(np.abs(np.subtract(value, wanted, dtype=float)).max()))
-    return apart / moved if apart and moved else apart
+        first, wanted, value = (np.asarray(each, float) for each in (first, wanted, value))
+        moved.append(float(np.abs(wanted - first).max()))
+        rounding = LAST_PLACES * float(np.abs(wanted).max())
+        apart.append(max(0.0, float(np.abs(value - wanted).max()) - rounding))
+    least = max(moved) / 1000
+    return max(b / (max(a, least) or 1.0) for a, b in zip(moved, apart, strict=True))
 
 
 def _history(expected: list[dict[str, Any]], got: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Table: the results of all cases, as the page docs/keras-conformance.md.
 
-``python -m tests.conformance.table`` runs all cases and writes the page.
+``python -m tests.conformance.table`` runs all cases and writes the page. With ``traced``, the
+package traces its steps, as it does in use, which takes twice the time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from html import escape
 from multiprocessing import get_context
 from typing import Final
@@ -28,7 +30,7 @@ from tests.conformance.compare import (
     Verdict,
 )
 from tests.conformance.run import Group, all_groups, judge
-from tests.conformance.values import NO_CASE
+from tests.conformance.values import NO_CASE, NO_SECOND_VALUE
 from tests.paths import ROOT
 
 PAGE: Final = ROOT / "docs" / "keras-conformance.md"
@@ -54,7 +56,8 @@ def recorded() -> dict[str, str]:
 
 def spoilers() -> set[str]:
     """Return the cases that cannot share a model, by the committed page."""
-    return {case for case, kind in recorded().items() if kind not in (IS_EXACT, IS_CLOSE)}
+    harmless = (IS_EXACT, IS_CLOSE, IS_RANDOM)
+    return {case for case, kind in recorded().items() if kind not in harmless}
 
 
 def page(cases: list[Case], verdicts: Mapping[str, Verdict], version: str) -> str:
@@ -95,25 +98,32 @@ def _lines(cases: list[Case], verdicts: Mapping[str, Verdict], version: str) -> 
                 verdict = verdicts[case.id]
                 detail = escape(verdict.detail, quote=False)
                 yield f"| `{case.id.replace('|', '/')}` | {verdict.kind} | {detail} |"
-        left_out = {name: why for name, why in NO_CASE.items() if name.startswith(f"{part}.")}
-        if left_out:
-            yield ""
-            yield "Without a case:"
-            yield ""
-            for why, names in itertools.groupby(
-                sorted(left_out, key=lambda name: (left_out[name], name)), left_out.__getitem__
-            ):
-                listed = ", ".join(f"`{name.partition('.')[2]}`" for name in names)
-                yield f"- {listed}: {why}"
+        left_out = {
+            name.removeprefix(f"{part}."): why
+            for name, why in NO_CASE.items()
+            if name.startswith(f"{part}.")
+        }
+        yield from _reasons("Without a case:", left_out)
+        yield from _reasons("Arguments without a second value:", NO_SECOND_VALUE[part])
+
+
+def _reasons(title: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    if reasons:
+        yield ""
+        yield title
+        yield ""
+    order = sorted(reasons, key=lambda name: (reasons[name], name))
+    for why, names in itertools.groupby(order, reasons.__getitem__):
+        yield f"- {', '.join(f'`{name}`' for name in names)}: {why}"
 
 
 def _title(part: str) -> str:
     return TITLES.get(part, f"`keras.{part}`")
 
 
-def _judge(group: Group) -> dict[str, Verdict]:
+def _judge(group: Group, *, traced: bool) -> dict[str, Verdict]:
     began = time.monotonic()
-    verdicts = judge(group)
+    verdicts = judge(group, traced=traced)
     seconds = time.monotonic() - began
     bad = [f"{case} {v.kind} {v.detail}" for case, v in verdicts.items() if v.kind != IS_EXACT]
     print(f"{seconds:5.1f} s  {group[0].id} and {len(group) - 1} more", file=sys.stderr)
@@ -122,12 +132,12 @@ def _judge(group: Group) -> dict[str, Verdict]:
     return verdicts
 
 
-def run_all(groups: list[Group]) -> dict[str, Verdict]:
+def run_all(groups: list[Group], *, traced: bool = False) -> dict[str, Verdict]:
     """Return the verdicts on all cases of some groups, from two processes."""
     with ProcessPoolExecutor(PROCESSES, get_context("spawn")) as pool:
         return {
             case: verdict
-            for verdicts in pool.map(_judge, groups)
+            for verdicts in pool.map(partial(_judge, traced=traced), groups)
             for case, verdict in verdicts.items()
         }
 
@@ -139,7 +149,8 @@ def main() -> None:
     keras = import_keras()
     groups = all_groups(spoilers())
     cases = [case for part in PARTS for case in enumerate_cases(part)]
-    PAGE.write_text(page(cases, run_all(groups), keras.__version__), encoding="utf-8")
+    verdicts = run_all(groups, traced="traced" in sys.argv[1:])
+    PAGE.write_text(page(cases, verdicts, keras.__version__), encoding="utf-8")
 
 
 if __name__ == "__main__":
