@@ -8,8 +8,10 @@ import numpy as np
 
 from tests.conformance.engine import Array
 
-# Not a multiple of the batch size: the last batch is smaller.
+# Not a multiple of the batch size: the last batch is smaller. Few rows for scenarios of which
+# there are many.
 ROWS: Final = 10
+FEW_ROWS: Final = 7
 
 # Shapes of one row, by kind of input.
 SHAPES: Final = {

@@ -8,7 +8,15 @@ from typing import Any, Final
 from tests.conformance.cases import Case
 from tests.conformance.compare import Scenario, Scene
 from tests.conformance.engine import Rows
-from tests.conformance.inputs import DTYPES, ROWS, SHAPES, binary_labels, draw_numbers, features
+from tests.conformance.inputs import (
+    DTYPES,
+    FEW_ROWS,
+    ROWS,
+    SHAPES,
+    binary_labels,
+    draw_numbers,
+    features,
+)
 
 # Kinds whose inputs first pass through a trained layer, so that gradients flow through the case.
 FLOATS: Final = ("vector", "sequence", "image", "volume", "film1d", "film2d", "film3d")
@@ -93,7 +101,8 @@ def branches(cases: Sequence[Case]) -> Scenario:
         built.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
         return built
 
-    return Scenario(model, Rows(features(kind), binary_labels()), epochs=1)
+    rows = Rows(features(kind)[:FEW_ROWS], binary_labels()[:FEW_ROWS])
+    return Scenario(model, rows, epochs=1)
 
 
 def _logit(case: Case, scene: Scene, x: Any, kind: str) -> Any:

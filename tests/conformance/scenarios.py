@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from tests.conformance.cases import Case, evaluate
 from tests.conformance.compare import Scenario, Scene
-from tests.conformance.engine import Rows
+from tests.conformance.engine import BATCH, Rows
 from tests.conformance.heads import head_of, make_head
-from tests.conformance.inputs import binary_labels, features
+from tests.conformance.inputs import FEW_ROWS, ROWS, binary_labels, features
 from tests.conformance.layer_scenarios import branches, inputs
 
 # Callbacks that do not change the training.
@@ -158,7 +158,8 @@ def _optimizer(cases: Sequence[Case]) -> Scenario:
             optimizer.build(built.trainable_variables)  # without, it is refused
         return built
 
-    return Scenario(model, Rows(features("vector"), binary_labels()))
+    count = FEW_ROWS if case.part == "optimizers" else ROWS  # steps of a schedule
+    return Scenario(model, Rows(features("vector")[:count], binary_labels()[:count]))
 
 
 def _callbacks(cases: Sequence[Case]) -> Scenario:
@@ -177,7 +178,9 @@ def _callbacks(cases: Sequence[Case]) -> Scenario:
             for number, case in enumerate(cases)
         ]
 
-    return Scenario(model, Rows(features("vector"), binary_labels()), callbacks, epochs=4)
+    # One batch in an epoch: callbacks act on epochs.
+    rows = Rows(features("vector")[:BATCH], binary_labels()[:BATCH])
+    return Scenario(model, rows, callbacks, epochs=4)
 
 
 def _compile(cases: Sequence[Case]) -> Scenario:

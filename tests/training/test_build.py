@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from glasses_spark import build_estimator
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime.keras import import_keras
 from tests.training.tiny import tiny_estimator, tiny_model
 
@@ -101,3 +101,12 @@ def test_loss_weights_are_those_of_the_compiled_model_or_given() -> None:
     assert tiny_estimator(model=model, loss_weights=3)._build()[1].loss_weights == 3.0
     with pytest.raises(ConfigError, match=r"loss_weights: expected 1, for the outputs .*, got 2"):
         tiny_estimator(model=model, loss_weights=[1, 2])
+
+
+def test_a_loss_that_is_a_sum_needs_one_worker() -> None:
+    model = tiny_model()
+    model.compile("sgd", import_keras().losses.MeanSquaredError(reduction="sum"))
+
+    tiny_estimator(model=model, num_workers=1)._build()
+    with pytest.raises(TrainingError, match=r"got 'sum'.* Use num_workers=1, or the mean"):
+        tiny_estimator(model=model, num_workers=2)._build()
