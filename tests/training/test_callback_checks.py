@@ -78,7 +78,7 @@ def test_a_backup_of_an_earlier_fit_is_refused(tmp_path: Path) -> None:
     callback = import_keras().callbacks.BackupAndRestore(tmp_path)
     Path(callback._weights_path).touch()
 
-    with pytest.raises(TrainingError, match="BackupAndRestore: found .* of an earlier fit"):
+    with pytest.raises(TrainingError, match=r"BackupAndRestore: found .* of an earlier fit"):
         require_epoch_callbacks([callback])
 
 
@@ -86,5 +86,5 @@ def test_weights_for_the_validation_alone_are_refused() -> None:
     callbacks = import_keras().callbacks
     require_validation_callbacks([callbacks.EarlyStopping()])
 
-    with pytest.raises(TrainingError, match="SwapEMAWeights: .* Fit without validation rows"):
+    with pytest.raises(TrainingError, match=r"SwapEMAWeights: .* Fit without validation rows"):
         require_validation_callbacks([callbacks.SwapEMAWeights()])
