@@ -96,7 +96,7 @@ def _lines(cases: list[Case], verdicts: Mapping[str, Verdict], version: str) -> 
         for case in cases:
             if case.part == part:
                 verdict = verdicts[case.id]
-                detail = escape(verdict.detail, quote=False)
+                detail = escape(verdict.detail, quote=False).replace("[", "&#91;")
                 yield f"| `{case.id.replace('|', '/')}` | {verdict.kind} | {detail} |"
         left_out = {
             name.removeprefix(f"{part}."): why
