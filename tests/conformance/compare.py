@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import tempfile
@@ -157,7 +158,8 @@ def _is_settled(result: Difference | Verdict) -> bool:
 
 
 def _attempt(scenario: Scenario, *, traced: bool, plain_traced: bool) -> Difference | Verdict:
-    with tempfile.TemporaryDirectory() as folder:
+    # The current folder too: TensorBoard, for example, writes there by default.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         ours, theirs = Scene(f"{folder}/package"), Scene(f"{folder}/keras")
         try:
             # With one model for both, the package must not change it.
