@@ -1,6 +1,6 @@
 """The class archive for the JVMs of a test run, most of which live for seconds.
 
-With it, each of the some 40 JVMs that tests start takes 3 to 4 seconds of CPU time less.
+With it, a small fit in a process of its own took 23 instead of 27 s of CPU time.
 """
 
 from __future__ import annotations

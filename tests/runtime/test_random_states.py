@@ -53,9 +53,16 @@ def test_keras_itself_loads_an_archive(model: Any, tmp_path: Any) -> None:
     assert len(import_keras().saving.load_model(path).layers) == 2
 
 
-@pytest.mark.parametrize("states", [b"[" + b" " * 1_000_000 + b"]", b"[[1, 2]]", b"nonsense"])
+@pytest.mark.parametrize(
+    ("states", "message"),
+    [
+        (b"[" + b" " * 1_000_000 + b"]", r"random_states\.json: expected at most 1000000 bytes"),
+        (b"[[1, 2]]", "argument 2 is shorter"),
+        (b"nonsense", "Expecting value"),
+    ],
+)
 def test_states_that_a_stranger_has_changed_are_refused(
-    model: Any, tmp_path: Any, states: bytes
+    model: Any, tmp_path: Any, states: bytes, message: str
 ) -> None:
     changed = tmp_path / "changed.keras"
     with (
@@ -66,5 +73,5 @@ def test_states_that_a_stranger_has_changed_are_refused(
             is_states = entry == "random_states.json"
             target.writestr(entry, states if is_states else file.read(entry))
 
-    with pytest.raises(ValueError, match=r"random_states|Expecting value|argument 2 is shorter"):
+    with pytest.raises(ValueError, match=message):
         unpack_model(changed.read_bytes())
