@@ -135,7 +135,8 @@ def test_a_run_on_a_cluster_is_written_to_a_uri_and_to_the_disk_of_the_driver(fa
 
     assert (result["used"], result["workers"]) == (count_labelled(faces), 2)
     for run in (faces / "my run", faces / "runs" / "one"):
-        assert sorted(path.name for path in (run / "model").iterdir()) == ["metadata", "weights"]
+        parts = sorted(path.name for path in (run / "model").iterdir())
+        assert parts == ["archive", "metadata", "weights"]
 
 
 @pytest.mark.slow
