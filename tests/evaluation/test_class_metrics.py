@@ -17,6 +17,9 @@ from glasses_spark.evaluation.class_metrics import ClassMetrics, f1_means
 from glasses_spark.evaluation.metrics import add_predicted_label, evaluate
 from glasses_spark.scoring.prediction_kind import PredictionKind
 
+# Together a quarter of a minute of small Spark jobs.
+pytestmark = pytest.mark.slow
+
 LABELS = [0.0, 0.0, 1.0, 1.0, 2.0, 2.0, 2.0]
 PROBABILITIES = [
     [0.7, 0.2, 0.1],

@@ -24,6 +24,9 @@ from glasses_spark.runtime.keras import import_keras
 from tests.evaluation.test_class_metrics import frame as with_kind
 from tests.training.tiny import FEATURES, separable, tiny_model
 
+# Together a quarter of a minute of small Spark jobs.
+pytestmark = pytest.mark.slow
+
 LABELS = [0.0, 1.0, 1.0, 0.0, 1.0]
 PROBABILITIES = [0.2, 0.7, 0.4, 0.6, 0.9]
 
@@ -176,7 +179,6 @@ def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
 
 
 @pytest.mark.exhaustive  # the cross-validation below also runs two fits at once
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["synchronous", "asynchronous"])
 def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, mode: str) -> None:
     base = estimator(mode)
@@ -197,7 +199,6 @@ def test_spark_cross_validator_chooses_among_fits_two_at_once(frame: DataFrame, 
     assert chosen.bestModel.history[0]["rows"] == 90
 
 
-@pytest.mark.slow
 def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFrame) -> None:
     base = estimator("synchronous")
     grid = ParamGridBuilder().addGrid(base.epochs, [1, 12]).build()
@@ -217,7 +218,6 @@ def test_spark_train_validation_split_works_with_its_own_evaluator(frame: DataFr
     assert accuracy > 0.85
 
 
-@pytest.mark.slow
 def test_cross_validation_of_a_softmax_of_two_chooses_the_better_model(frame: DataFrame) -> None:
     keras = import_keras()
     model = keras.Sequential(

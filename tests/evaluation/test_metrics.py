@@ -199,6 +199,7 @@ def test_each_interval_contains_its_metric() -> None:
         assert low < getattr(metrics, name) < high
 
 
+@pytest.mark.slow
 def test_a_frame_is_evaluated_with_the_given_threshold(spark: SparkSession) -> None:
     rows = frame(spark, [1.0, 1.0, 0.0, 0.0], [0.8, 0.3, 0.45, 0.1])
 

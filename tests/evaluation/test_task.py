@@ -22,6 +22,9 @@ from glasses_spark.evaluation.scores import collect_scores
 from glasses_spark.evaluation.task import Task, task_of
 from tests.evaluation.test_class_metrics import frame
 
+# Together a quarter of a minute of small Spark jobs.
+pytestmark = pytest.mark.slow
+
 LABELS = [0.0, 1.0, 1.0, 0.0, 1.0]
 OF_ONE = [0.2, 0.7, 0.4, 0.6, 0.9]
 LOGITS = [float(np.log(p / (1 - p))) for p in OF_ONE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,11 +21,11 @@ class Coordinator:
     """What a job needs of a coordinator."""
 
     def __init__(self) -> None:
-        self.woken = False
+        self.woken = threading.Event()
         self.failure: Exception | None = None
 
     def wake(self) -> None:
-        self.woken = True
+        self.woken.set()
 
     def fail(self, error: Exception) -> None:
         self.failure = error
@@ -34,6 +35,7 @@ def failing(batches: Iterable[Any]) -> Iterable[Any]:
     raise ValueError("no such thing")
 
 
+@pytest.mark.slow  # Spark starts each task again.
 def test_the_error_of_a_job_is_one_line_with_that_of_spark_as_its_cause(
     spark: SparkSession,
 ) -> None:
@@ -41,10 +43,9 @@ def test_the_error_of_a_job_is_one_line_with_that_of_spark_as_its_cause(
     frame = spark.range(2).mapInArrow(failing, "id bigint")
 
     with TrainingJob(frame, coordinator) as job:
-        while job.running():
-            pass
+        assert coordinator.woken.wait(60)
+        assert not job.running()
 
-    assert coordinator.woken
     assert job.error is not None
     assert str(job.error).startswith("the training job failed: ")
     assert "ValueError: no such thing" in str(job.error)
@@ -55,8 +56,8 @@ def test_the_error_of_a_job_is_one_line_with_that_of_spark_as_its_cause(
 def test_a_job_that_succeeds_has_no_error(spark: SparkSession) -> None:
     coordinator: Any = Coordinator()
     with TrainingJob(spark.range(2), coordinator) as job:
-        while job.running():
-            pass
+        assert coordinator.woken.wait(60)
+        assert not job.running()
     assert job.error is None
     assert coordinator.failure is None
 
