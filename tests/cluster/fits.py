@@ -6,6 +6,7 @@ Usage: ``python fits.py MASTER FIT...``, where a fit is a JSON object with the a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -110,6 +111,12 @@ def fit(
     return {
         "mode": mode,
         "rows": [epoch["rows"] for epoch in fitted.history],
+        "weights": digest(fitted.weights),
+        "losses": [epoch["loss"] for epoch in fitted.history],
+        "shares": [[worker["rows"] for worker in epoch["workers"]] for epoch in fitted.history],
+        "staleness": max(
+            worker["staleness"] for epoch in fitted.history for worker in epoch["workers"]
+        ),
         "scored": fitted.transform(frame).where("prediction[0] between 0 and 1").count(),
         "workers": [number for number, _ in watcher.workers],
         "executors": sorted(set(watcher.executors.values())),
@@ -118,6 +125,11 @@ def fit(
         "listening": watcher.listening,
         **watcher.counts,
     }
+
+
+def digest(weights: Sequence[Any]) -> str:
+    """Return a digest of weights that is equal only for weights that are equal bit for bit."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest()
 
 
 def main(master: str, fits: Sequence[str]) -> None:

@@ -36,8 +36,9 @@ from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.spark_job import epoch_record
 from glasses_spark.training.trainer import Trainer
+from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.spool import RowField, RowFormat, numbered
-from glasses_spark.training.worker.worker import Assignment, train_worker
+from glasses_spark.training.worker.task import train
 
 Array = npt.NDArray[Any]
 
@@ -195,11 +196,12 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
             label_codes=codes,
             address=ServerAddress(LOOPBACK, server.port, worker_end, 30.0, 5.0),
             seed=settings.seed,
+            tasks=1,
             threads=1,
             metric_rules=rules,
         )
         batch = _arrow(rows, feature_dtype, dtype)
-        task = pool.submit(train_worker, assignment, 0, 0, [batch])
+        task = pool.submit(train, assignment, 0, 0, [batch])
         task.add_done_callback(lambda _: coordinator.wake())
         running: Callable[[], bool] = lambda: not task.done()  # noqa: E731
         try:
@@ -243,5 +245,6 @@ def _arrow(rows: Rows, feature_dtype: str, dtype: str) -> Any:
             "weight": pa.array(np.ones(count, dtype)),
             "validation": pa.array([False] * count),
             "key": pa.array(np.arange(count)),
+            "worker": pa.array(np.zeros(count, np.int32)),
         }
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import zipfile
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
-from glasses_spark.runtime.random_states import draw_random_states, random_states
+from glasses_spark.runtime.random_states import RandomGenerators, random_states
 
 pytestmark = pytest.mark.slow  # imports TensorFlow
 
@@ -38,12 +37,12 @@ def test_a_rebuilt_model_draws_the_numbers_of_the_original(model: Any) -> None:
 
 def test_new_states_are_drawn_for_layers_without_a_seed_alone(model: Any) -> None:
     seeded, unseeded = random_states(model)
+    generators = RandomGenerators(model)
 
-    random.seed(1)
-    draw_random_states(model)
-
-    assert random_states(model)[0] == seeded
-    assert random_states(model)[1] != unseeded
+    assert generators.draw(1)[0] == seeded
+    assert generators.draw(1)[1] != unseeded
+    assert generators.draw(1) == generators.draw(1) != generators.draw(2)
+    assert random_states(model) == [seeded, unseeded]
 
 
 def test_keras_itself_loads_an_archive(model: Any, tmp_path: Any) -> None:

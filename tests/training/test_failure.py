@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from glasses_spark import GlassesEstimator, build_estimator
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.training.spark_job import RESTARTS
 from tests.training.tiny import separable, tiny_model
 
 pytestmark = pytest.mark.slow
@@ -33,17 +34,20 @@ def frame(spark: SparkSession) -> DataFrame:
 
 
 class Signals:
-    """Keras callback that sends a signal to the process of worker 1 after the first epoch."""
+    """Keras callback that sends a signal to the process of worker 1 after some epochs."""
 
-    def __init__(self, log: pytest.LogCaptureFixture, number: int) -> None:
+    def __init__(
+        self, log: pytest.LogCaptureFixture, number: int, epochs: Sequence[int] = (0,)
+    ) -> None:
         callback: Any = import_keras().callbacks.LambdaCallback
         self._log = log
         self._number = number
+        self._epochs = epochs
         self.sent: list[int] = []
         self.callback = callback(on_epoch_end=self._send)
 
     def _send(self, epoch: int, logs: object) -> None:
-        if epoch == 0:
+        if epoch in self._epochs:
             self.sent.append(int(processes(self._log)[-1]))
             os.kill(self.sent[-1], self._number)
 
@@ -84,6 +88,18 @@ def test_an_asynchronous_fit_with_a_killed_worker_uses_each_row_once_per_epoch(
     assert len(signals.sent) == 1
     assert [epoch["rows"] for epoch in fitted.history] == [ROWS] * 150
     assert len(set(processes(caplog))) == 2
+
+
+def test_a_fit_outlives_more_deaths_than_its_budget_if_it_goes_on_in_between(
+    frame: DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "glasses_spark")
+    epochs = range(RESTARTS + 2)
+    signals = Signals(caplog, signal.SIGKILL, epochs)
+    # Synchronous workers wait for the callback, so each kill meets a new process.
+    fitted = estimator("synchronous", "batch", len(epochs) + 1, [signals.callback]).fit(frame)
+    assert len(set(signals.sent)) == len(epochs)
+    assert [epoch["rows"] for epoch in fitted.history] == [ROWS] * (len(epochs) + 1)
 
 
 def test_a_killed_synchronous_worker_does_not_change_the_result(

@@ -33,9 +33,9 @@ def spread(frame: DataFrame, workers: int, *, seed: int = 0) -> Partitioned:
 
 
 def contents(parts: Partitioned) -> list[list[int]]:
-    """The values of each Spark partition, in order."""
-    rows = parts.frame.select("value", F.spark_partition_id().alias("worker")).collect()
-    count = parts.frame.rdd.getNumPartitions()
+    """The values of each worker, in order."""
+    rows = parts.frame.select("value", "worker").collect()
+    count = len(parts.rows)
     return [sorted(row["value"] for row in rows if row["worker"] == w) for w in range(count)]
 
 
@@ -49,6 +49,26 @@ def test_every_row_goes_to_one_worker_equally_to_within_one(
     assert tuple(len(part) for part in rows_by_worker) == parts.rows
     assert len(rows_by_worker) == workers
     assert max(parts.rows) - min(parts.rows) <= 1
+
+
+@pytest.mark.parametrize(
+    ("workers", "tasks", "hosted"),
+    [
+        (4, 1, [[0, 1, 2, 3]]),
+        (4, 2, [[0, 1], [2, 3]]),
+        (5, 3, [[0], [1, 2], [3, 4]]),
+        (3, 3, [[0], [1], [2]]),
+    ],
+)
+def test_each_task_has_the_rows_of_its_workers(
+    spark: SparkSession, workers: int, tasks: int, hosted: list[list[int]]
+) -> None:
+    parts = spread(numbers(spark, 40), workers)
+    rows = parts.by_task(tasks).select("worker", F.spark_partition_id().alias("task")).collect()
+    assert len(rows) == 40
+    assert hosted == [
+        sorted({row["worker"] for row in rows if row["task"] == task}) for task in range(tasks)
+    ]
 
 
 @pytest.mark.slow
@@ -72,7 +92,7 @@ def test_equal_rows_are_distributed_too(spark: SparkSession) -> None:
 def test_validation_rows_are_distributed_equally(spark: SparkSession) -> None:
     frame = numbers(spark, 50).withColumn("validation", F.col("value") < 7)
     parts = spread(frame, 3)
-    rows = parts.frame.select("validation", F.spark_partition_id().alias("worker")).collect()
+    rows = parts.frame.select("validation", "worker").collect()
     counts = Counter(row["worker"] for row in rows if row["validation"])
     assert tuple(counts[worker] for worker in range(3)) == parts.validation_rows == (2, 2, 3)
     assert parts.rows == (14, 14, 15)
@@ -84,7 +104,7 @@ def test_each_worker_has_a_range_of_the_rows_in_the_order_of_their_keys(
 ) -> None:
     # With 4,096 buckets, no two of 30 rows are in one bucket.
     parts = spread(numbers(spark, rows), 4)
-    keys = parts.frame.select(KEY, F.spark_partition_id().alias("worker")).collect()
+    keys = parts.frame.select(KEY, "worker").collect()
     ends = sorted(
         (min(own), max(own))
         for own in ([row[KEY] for row in keys if row["worker"] == w] for w in range(4))

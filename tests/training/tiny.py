@@ -127,7 +127,7 @@ def global_batches(
 
 
 def arrow_rows(
-    x: Any, y: Any, weights: Any = None, *, first_key: int = 0, validation: bool = False
+    x: Any, y: Any, weights: Any = None, *, worker: int = 0, validation: bool = False
 ) -> Any:
     """Return rows in the form in which Spark sends them to a worker: an Arrow record batch."""
     import pyarrow as pa
@@ -139,6 +139,7 @@ def arrow_rows(
             "target": pa.array([row.tolist() for row in y], pa.list_(pa.float64())),
             "weight": pa.array(np.ones(len(x), x.dtype) if weights is None else weights),
             "validation": pa.array([validation] * len(x)),
-            "key": pa.array(np.arange(first_key, first_key + len(x))),
+            "key": pa.array(np.arange(len(x))),
+            "worker": pa.array(np.full(len(x), worker, np.int32)),
         }
     )

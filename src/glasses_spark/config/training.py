@@ -88,7 +88,8 @@ class TrainingSettings(Section):
     num_workers: int | str = key(
         AUTO,
         whole_number_or(AUTO, 1),
-        'Number of training workers; "auto" takes one for each task slot of Spark.',
+        'Number of training workers, each with its own share of the images; "auto" takes one for '
+        "each task slot of Spark. If there are fewer slots than workers, workers share tasks.",
     )
     mode: str = key(
         ASYNCHRONOUS,

@@ -17,7 +17,7 @@ _LARGEST_SEED: Final = 1_000_000_000  # as in Keras
 
 def random_states(model: Any) -> list[list[int]]:
     """Return the state of each random generator of a model: two numbers each."""
-    return [np.asarray(generator.state).tolist() for generator in _generators(model)]
+    return RandomGenerators(model).read()
 
 
 def set_random_states(model: Any, states: Sequence[Sequence[int]]) -> None:
@@ -27,15 +27,39 @@ def set_random_states(model: Any, states: Sequence[Sequence[int]]) -> None:
         model: A model.
         states: Result of `random_states` for a model of the same layers.
     """
-    for generator, state in zip(_generators(model), states, strict=True):
-        generator.state.assign(np.asarray(state))
+    RandomGenerators(model).write(states)
 
 
-def draw_random_states(model: Any) -> None:
-    """Draw new states for the generators without a seed, from Python's global generator."""
-    for generator in _generators(model):
-        if generator._initial_seed is None:
-            generator.state.assign(np.array([random.randint(1, _LARGEST_SEED), 0]))
+class RandomGenerators:
+    """The random generators of one model, for workers that share it.
+
+    Args:
+        model: A model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._generators = _generators(model)
+
+    def read(self) -> list[list[int]]:
+        """Return the state of each generator: two numbers each."""
+        return [np.asarray(generator.state).tolist() for generator in self._generators]
+
+    def write(self, states: Sequence[Sequence[int]]) -> None:
+        """Set the state of each generator.
+
+        Raises:
+            ValueError: The states are those of other generators.
+        """
+        for generator, state in zip(self._generators, states, strict=True):
+            generator.state.assign(np.asarray(state))
+
+    def draw(self, seed: int) -> list[list[int]]:
+        """Return states in which generators without a seed of their own have one from ``seed``."""
+        drawn = random.Random(seed)
+        return [
+            [drawn.randint(1, _LARGEST_SEED), 0] if generator._initial_seed is None else state
+            for generator, state in zip(self._generators, self.read(), strict=True)
+        ]
 
 
 def has_generator(layer: Any) -> bool:

@@ -94,7 +94,7 @@ def task_slots(spark: SparkSession) -> int:
         SetupError: No executor registered, or none has the cores for one task.
     """
     context = spark.sparkContext
-    slots = _registered_slots(spark)
+    slots = registered_slots(spark)
     # In local mode the driver is the executor: it has registered.
     if not is_local(context):
         slots = _wait_for_executors(spark, slots)
@@ -114,7 +114,7 @@ def _wait_for_executors(spark: SparkSession, slots: int) -> int:
     deadline = time.monotonic() + REGISTRATION_SECONDS
     while time.monotonic() < deadline and not _all_registered(spark, slots, promised):
         time.sleep(0.1)
-        slots = _registered_slots(spark)
+        slots = registered_slots(spark)
     return slots
 
 
@@ -132,7 +132,8 @@ def _all_registered(spark: SparkSession, slots: int, promised: int | None) -> bo
     return slots >= max(promised, 1)
 
 
-def _registered_slots(spark: SparkSession) -> int:
+def registered_slots(spark: SparkSession) -> int:
+    """Count the task slots of the executors that are registered now; 0 if there is none."""
     # Not in Spark's Python interface. defaultParallelism is only a setting, and Spark does
     # not tell the driver's Python the cores of the executors.
     scala_context = spark.sparkContext._jsc.sc()

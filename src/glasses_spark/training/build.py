@@ -59,7 +59,8 @@ def build_estimator(
         epochs: Passes over the rows, at least 1.
         batch_size: Rows in one step of one worker, at least 1.
         categorical: Whether labels are class numbers, to be encoded as one-hot rows.
-        num_workers: Number of workers, at least 1, or ``"auto"``: one for each task slot.
+        num_workers: Number of workers, at least 1, or ``"auto"``: one for each task slot. If
+            there are fewer slots than workers, workers share tasks.
         loss: Keras loss, or a list or mapping of one for each output; the model's own by
             default.
         nb_classes: Number of classes of categorical labels.

@@ -12,8 +12,8 @@ from glasses_spark.config.training import TrainingSettings
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.history import RESERVED, EpochRecord
 from glasses_spark.training.optimizers import rate_variable
+from glasses_spark.training.server.calls import EpochDecision
 from glasses_spark.training.server.coordinator import Coordinator
-from glasses_spark.training.server.state import EpochDecision
 from glasses_spark.training.weights import read_vector
 
 

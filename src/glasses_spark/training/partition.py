@@ -1,4 +1,4 @@
-"""Partition: assigns every row to one worker, equally to within one row."""
+"""Partition: assigns every row to one worker, equally to within one row, and to its task."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from pyspark.sql import DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from glasses_spark.training.rows import KEY, VALIDATION
-from glasses_spark.training.schedule import share
+from glasses_spark.training.rows import KEY, VALIDATION, WORKER
+from glasses_spark.training.schedule import hosted_workers, share
 
 # Upper bits of a row's key. The driver collects the number of rows for each value of them.
 BUCKET_BITS: Final = 12
@@ -32,10 +32,10 @@ class _Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class Partitioned:
-    """Rows, partitioned by worker.
+    """Rows with the number of their worker.
 
     Attributes:
-        frame: The rows; Spark partition ``w`` has the rows of worker ``w``.
+        frame: The rows, with the column ``worker`` (int), from 0.
         rows: Training rows of each worker.
         validation_rows: Validation rows of each worker.
     """
@@ -43,6 +43,25 @@ class Partitioned:
     frame: DataFrame
     rows: tuple[int, ...]
     validation_rows: tuple[int, ...]
+
+    def by_task(self, tasks: int) -> DataFrame:
+        """Return the rows partitioned by task.
+
+        Args:
+            tasks: Number of tasks, from 1 to the number of workers.
+
+        Returns:
+            Rows whose Spark partition ``t`` has those of the workers
+            ``hosted_workers(t, ...)``.
+        """
+        workers = len(self.rows)
+        numbers = _addresses(tasks)
+        addresses = ", ".join(
+            str(numbers[task])
+            for task in range(tasks)
+            for _ in hosted_workers(task, tasks=tasks, workers=workers)
+        )
+        return self.frame.repartition(tasks, F.expr(f"array({addresses})[{WORKER}]"))
 
 
 def add_keys(frame: DataFrame, columns: Sequence[str], *, seed: int) -> DataFrame:
@@ -103,13 +122,13 @@ def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partiti
                 cuts[validation].append(_Cut(bucket << 64 - BUCKET_BITS, 0))
     for row in _rows_at(keyed, inside) if inside else []:
         cuts[row[VALIDATION]].append(_Cut(row[KEY], row[_TIE]))
-    addresses = {
-        validation: _address(sorted(cuts[validation]), shares[validation])
+    numbers = {
+        validation: _worker_number(sorted(cuts[validation]), shares[validation])
         for validation in (True, False)
     }
-    address = F.expr(f"CASE WHEN {VALIDATION} THEN {addresses[True]} ELSE {addresses[False]} END")
-    partitioned = keyed.repartition(workers, address.cast("int"))
-    return Partitioned(partitioned.drop(_TIE), shares[False], shares[True])
+    number = F.expr(f"CASE WHEN {VALIDATION} THEN {numbers[True]} ELSE {numbers[False]} END")
+    numbered = keyed.withColumn(WORKER, number.cast("int")).drop(_TIE)
+    return Partitioned(numbered, shares[False], shares[True])
 
 
 def spark_hash(number: int) -> int:
@@ -152,19 +171,18 @@ def _rows_at(keyed: DataFrame, positions: Sequence[tuple[bool, int, int]]) -> li
     )
 
 
-def _address(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
-    """Return SQL for the number whose hash partition is the worker of a row.
+def _worker_number(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
+    """Return SQL for the number of the worker of a row.
 
     A binary search, log2(workers) deep, as SQL text: Spark's planner is slow on column
     expressions of many nodes, and fails on deep ones.
     """
     # With fewer rows than workers some workers have no rows, and no cut either.
     filled = [worker for worker, rows in enumerate(shares) if rows] or [0]
-    addresses = _addresses(len(shares))
 
     def search(first: int, last: int) -> str:
         if first == last:
-            return str(addresses[filled[first]])
+            return str(filled[first])
         middle = (first + last + 1) // 2
         key, tie = cuts[middle - 1]
         is_after = f"{KEY} > {key}L OR ({KEY} = {key}L AND {_TIE} >= {tie}L)"
@@ -175,8 +193,8 @@ def _address(cuts: list[_Cut], shares: tuple[int, ...]) -> str:
     return search(0, len(filled) - 1)
 
 
-def _addresses(workers: int) -> list[int]:
-    """Return, for each worker, a number that Spark's hash partitioning assigns to it.
+def _addresses(tasks: int) -> list[int]:
+    """Return, for each task, a number that Spark's hash partitioning assigns to it.
 
     Spark 4.0 has no method that assigns a row to a partition by its number.
     """
@@ -184,7 +202,7 @@ def _addresses(workers: int) -> list[int]:
     for number in count():
         value = spark_hash(number)
         signed = value - 2**32 if value >= 2**31 else value
-        addresses.setdefault(signed % workers, number)
-        if len(addresses) == workers:
-            return [addresses[worker] for worker in range(workers)]
+        addresses.setdefault(signed % tasks, number)
+        if len(addresses) == tasks:
+            return [addresses[task] for task in range(tasks)]
     raise AssertionError("unreachable")

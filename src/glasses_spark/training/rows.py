@@ -23,6 +23,7 @@ TARGET: Final = "target"
 WEIGHT: Final = "weight"
 VALIDATION: Final = "validation"
 KEY: Final = "key"
+WORKER: Final = "worker"
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,17 @@ def share(rows: int, workers: int) -> tuple[int, ...]:
     )
 
 
+def hosted_workers(task: int, *, tasks: int, workers: int) -> range:
+    """Return the numbers of the workers that a task hosts.
+
+    Args:
+        task: Number of the task, from 0.
+        tasks: Number of tasks, at most ``workers``.
+        workers: Number of workers.
+    """
+    return range(task * workers // tasks, (task + 1) * workers // tasks)
+
+
 def epoch_order(rows: int, *, seed: int, worker: int, epoch: int) -> npt.NDArray[np.int64]:
     """Return the order in which a worker trains on its rows in one epoch.
 

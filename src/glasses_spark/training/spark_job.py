@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, Self
 
 from pyspark import InheritableThread
@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.history import EpochRecord, EpochTotals
+from glasses_spark.training.hosting import Hosting
 from glasses_spark.training.metric_states import MetricStates
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.coordinator import Coordinator
@@ -24,15 +25,15 @@ logger = logging.getLogger(__name__)
 # Characters of a Spark error in the message of a fit's error.
 LONGEST_REASON: Final = 500
 
-# Restarts of a lost job: a job that fails more often will fail again.
+# Restarts of a lost job without any push in between: a job that fails more often will fail again.
 RESTARTS: Final = 3
 
 
 class TrainingJob:
-    """Context that runs the workers; at its end the job has ended.
+    """Context that runs the tasks; at its end the job has ended.
 
     Args:
-        frame: DataFrame whose partitions are the workers.
+        frame: DataFrame whose partitions are the tasks.
         coordinator: Coordinator of the fit. It is notified when the job ends, and
             releases waiting workers when the block ends with an error.
     """
@@ -55,6 +56,11 @@ class TrainingJob:
             # Release the waiting workers; Spark cancels those that compute.
             self._coordinator.fail(FitEndedError("the fit has ended"))
             self._context.cancelJobGroup(self._group)
+        self._thread.join()
+
+    def cancel(self) -> None:
+        """End the job; the workers can be started again."""
+        self._context.cancelJobGroup(self._group)
         self._thread.join()
 
     def running(self) -> bool:
@@ -90,39 +96,48 @@ def _brief(error: Exception) -> str:
 
 
 def follow_job(
-    coordinator: Coordinator,
-    runner: CallbackRunner,
-    states: MetricStates,
-    workers: Callable[[], DataFrame],
+    coordinator: Coordinator, runner: CallbackRunner, states: MetricStates, hosting: Hosting
 ) -> list[EpochRecord]:
     """Run the workers until the last epoch, and return the history.
 
-    A job that fails because a worker was lost is started again. The coordinator has
-    applied every push that it received, and the new workers continue from there.
+    A job that fails because a task was lost, or whose tasks no longer have a slot each, is
+    started again. The coordinator has applied every push that it received, and the workers
+    continue from there.
 
     Args:
         coordinator: Coordinator of the fit.
         runner: Runs the callbacks after each epoch.
         states: Computes the metrics of an epoch.
-        workers: Returns a new DataFrame whose partitions are the workers.
+        hosting: The tasks that host the workers.
 
     Raises:
         WorkerError: The job failed, and starting it again does not help.
     """
     history: list[EpochRecord] = []
-    for restarts_left in reversed(range(RESTARTS + 1)):
-        coordinator.reset_heartbeats()
+    restarts_left = RESTARTS
+    while True:
+        before = coordinator.progress()
         # A new DataFrame each time: Spark reuses the result of the last one.
-        with TrainingJob(workers(), coordinator) as job:
-            while (totals := coordinator.next_epoch(running=job.running)) is not None:
+        frame = hosting.start()
+        coordinator.reset_heartbeats()
+        with TrainingJob(frame, coordinator) as job:
+
+            def running(job: TrainingJob = job) -> bool:
+                return job.running() and hosting.have_slots()
+
+            while (totals := coordinator.next_epoch(running=running)) is not None:
                 record = epoch_record(totals, states, coordinator.schedule)
                 logger.debug("epoch %d: %s", record.epoch, record.metrics)
                 history.append(runner.end_epoch(record))
+            if job.running():
+                logger.warning("an executor was lost, and no other has taken its place")
+                job.cancel()
         if job.error is None:
             break
+        restarts_left = RESTARTS if coordinator.progress() > before else restarts_left - 1
         # If no worker has joined, because it cannot reach the driver or import its modules,
         # a restart does not help: Spark has retried the tasks several times.
-        if not restarts_left or not coordinator.has_been_joined():
+        if restarts_left < 0 or not coordinator.has_been_joined():
             raise job.error
         logger.warning("%s. Restarting the workers at epoch %d", job.error, len(history) + 1)
     if len(history) < coordinator.schedule.epochs and not runner.stopped:

@@ -9,16 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
-from glasses_spark.config.fields import AUTO
-from glasses_spark.config.training import BATCH, SYNCHRONOUS
+from glasses_spark.config.training import BATCH
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import count_workers, task_slots
-from glasses_spark.runtime.workers import worker_environment, worker_threads
+from glasses_spark.runtime.workers import worker_threads
 from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
 from glasses_spark.training.callback_checks import (
     require_epoch_callbacks,
@@ -26,6 +25,7 @@ from glasses_spark.training.callback_checks import (
 )
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
 from glasses_spark.training.history import EpochRecord
+from glasses_spark.training.hosting import Hosting
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
@@ -44,8 +44,8 @@ from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.spool import RowField, RowFormat
-from glasses_spark.training.worker.worker import REPORT_SCHEMA, Assignment, training_task
 
 logger = logging.getLogger(__name__)
 
@@ -104,12 +104,11 @@ class Trainer:
             One record for each epoch.
 
         Raises:
-            TrainingError: The rows do not fit the model, there are no training rows,
-                early stopping has no validation rows, or there are more synchronous
-                workers than task slots.
+            TrainingError: The rows do not fit the model, there are no training rows, or
+                early stopping has no validation rows.
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
-        workers = self._count_workers(frame.sparkSession)
+        workers = count_workers(self._settings.num_workers, slots=task_slots(frame.sparkSession))
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
@@ -173,6 +172,7 @@ class Trainer:
         runner = CallbackRunner(self._model, self._callbacks, coordinator)
         runner.begin()
         with server:
+            tasks = min(schedule.workers, task_slots(spark))
             precision = resolve_precision(spark, self._settings.precision)
             assignment = Assignment(
                 spec=replace(self._spec, precision=precision, optimizer_state=self._worker_state()),
@@ -190,14 +190,17 @@ class Trainer:
                     ),
                 ),
                 seed=self._settings.seed,
+                tasks=tasks,
+                # TensorFlow's sums depend on the number of threads, and the weights of synchronous
+                # workers must not depend on the number of tasks.
                 threads=worker_threads(
-                    spark.sparkContext, at_once=min(schedule.workers, task_slots(spark))
+                    spark.sparkContext,
+                    at_once=schedule.workers if schedule.synchronous else tasks,
                 ),
                 metric_rules=rules,
             )
-            history = follow_job(
-                coordinator, runner, states, lambda: _workers(partitioned.frame, assignment)
-            )
+            hosting = Hosting(partitioned, assignment)
+            history = follow_job(coordinator, runner, states, hosting)
         runner.end(history)
         require_all_rows(history, schedule)
         return history
@@ -233,23 +236,6 @@ class Trainer:
             rows=partitioned.rows,
             validation_rows=partitioned.validation_rows,
         )
-
-    def _count_workers(self, spark: SparkSession) -> int:
-        slots, configured = task_slots(spark), self._settings.num_workers
-        workers = count_workers(configured, slots=slots)
-        if workers > slots and self._settings.mode == SYNCHRONOUS:
-            raise TrainingError(
-                f"num_workers={workers} needs {workers} task slots in synchronous mode, found "
-                f"{slots}. Use num_workers={slots} or {AUTO!r}, start Spark with more cores, or "
-                "train asynchronously"
-            )
-        if workers > slots:
-            logger.warning(
-                "%d workers share %d task slots: they train one after the other, not all at once",
-                workers,
-                slots,
-            )
-        return workers
 
     def _feature_fields(
         self, ports: Sequence[InputPort], dtypes: Sequence[str]
@@ -301,11 +287,3 @@ def _label_size(frame: DataFrame, column: str | None, loss: Any, shape: Sequence
             "or a sparse loss, for class numbers"
         )
     return size
-
-
-def _workers(frame: DataFrame, assignment: Assignment) -> DataFrame:
-    """Return the DataFrame whose partitions are the workers."""
-    with worker_environment(frame.sparkSession.sparkContext, threads=assignment.threads):
-        return frame.mapInArrow(
-            training_task(assignment), REPORT_SCHEMA, barrier=assignment.schedule.synchronous
-        )

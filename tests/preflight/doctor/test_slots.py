@@ -33,10 +33,11 @@ def test_a_malformed_master_fails(master: str) -> None:
 @pytest.mark.parametrize(
     ("slots", "workers", "mode", "cores", "verdict"),
     [
-        (2, 3, "synchronous", 2, FAILED),
+        (2, 3, "synchronous", 2, OK),
         (2, 2, "synchronous", 2, OK),
         (2, "auto", "synchronous", 2, OK),
-        (2, 3, "asynchronous", 2, WARNING),
+        (2, 3, "asynchronous", 2, OK),
+        (1, 8, "hogwild", 2, OK),
         (8, 8, "hogwild", 2, WARNING),
         (8, 8, "hogwild", None, OK),
         (0, "auto", "asynchronous", 2, FAILED),
@@ -51,13 +52,16 @@ def test_workers_are_compared_with_slots_and_cores(
     assert check.verdict == verdict
 
 
-def test_too_many_synchronous_workers_fail_with_both_numbers_and_what_to_do() -> None:
-    check = check_workers(2, num_workers=3, mode="synchronous")
-
-    assert check.found == "2 for 3 synchronous workers"
-    assert check.advice == (
-        "Use --set training.num_workers=2, or give Spark more cores, or train asynchronously"
-    )
+@pytest.mark.parametrize(
+    ("slots", "workers", "found"),
+    [
+        (2, 3, "2 for 3 synchronous workers, which share 2 tasks"),
+        (1, 4, "1 for 4 synchronous workers, which share 1 task"),
+        (4, 2, "4 for 2 synchronous workers"),
+    ],
+)
+def test_the_tasks_that_workers_share_are_shown(slots: int, workers: int, found: str) -> None:
+    assert check_workers(slots, num_workers=workers, mode="synchronous").found == found
 
 
 @pytest.mark.parametrize(

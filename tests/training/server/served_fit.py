@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import Position, Push
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
 from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
@@ -39,13 +38,14 @@ class ServedFit:
         server_credentials, self.credentials = make_credentials()
         self.server = ParameterServer(self.coordinator, server_credentials)
 
-    def client(
-        self, worker: int = 0, *, attempt: int = 0, heartbeat: float = 5.0
-    ) -> ParameterClient:
+    def client(self, *workers: int, attempt: int = 0, heartbeat: float = 5.0) -> ParameterClient:
+        """Return a client of a task that hosts some workers, the first one by default."""
         address = ServerAddress(LOOPBACK, self.server.port, self.credentials, 10.0, heartbeat)
         return ParameterClient(
-            address, self.weights.layout, worker=worker, attempt=attempt, host="host"
+            address, self.weights.layout, workers=workers or [0], attempt=attempt, host="host"
         )
 
-    def ones(self) -> Any:
-        return np.ones(self.weights.layout.size, np.float32)
+    def push(self, step: int = 0, *, rows: int = 4, value: float = 1, version: int = 0) -> Push:
+        """Return the push of a step whose update has equal numbers."""
+        update = np.full(self.weights.layout.size, value, np.float32)
+        return Push(Position(0, step), rows, update, STATE, version, (), Position(0, step + 1))

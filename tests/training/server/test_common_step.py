@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import Position
 from glasses_spark.training.server.common_step import CommonStep
-from glasses_spark.training.server.state import Position
 
 UPDATES = [np.full(3, value, np.float32) for value in (1.0, 2.0)]
 
@@ -35,17 +35,7 @@ def test_a_worker_without_rows_left_is_not_waited_for(step: CommonStep) -> None:
     assert step.position == Position(0, 2)
 
 
-def test_after_its_last_step_a_worker_waits_for_the_last_step_of_all(step: CommonStep) -> None:
-    step.add(0, UPDATES[0], 4)
-    step.add(1, UPDATES[1], 4)
-    assert step.has_reached(1, Position(0, 1))
-    assert not step.has_reached(0, Position(0, 1))
-    step.add(1, UPDATES[1], 2)
-    assert step.has_reached(0, Position(0, 1))
-
-
 def test_the_next_epoch_begins_with_its_first_step(step: CommonStep) -> None:
-    assert not step.has_reached(0, Position(1, 0))
+    assert step.position == Position(0, 0)
     step.begin_next_epoch()
     assert step.position == Position(1, 0)
-    assert step.has_reached(0, Position(1, 0))

@@ -11,18 +11,15 @@ import pytest
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
 from glasses_spark.training.server.shared_weights import SharedWeights
-from glasses_spark.training.server.state import (
-    EpochDecision,
-    FitEndedError,
-    NotYetError,
-    Position,
-)
+from glasses_spark.training.server.state import FitEndedError, NotYetError
 from glasses_spark.training.weights import Vector
 from tests.training.tiny import tiny_model
 
 STATE = np.zeros(1)
+FIRST, FOLLOWING = Position(0, 0), Position(0, 1)
 
 
 def make_coordinator(
@@ -41,21 +38,42 @@ def make_coordinator(
     )
 
 
-def push(coordinator: Coordinator, worker: int, value: float, *, rows: int = 4) -> Vector:
-    """Push an update of equal numbers as the first step of a worker's first attempt."""
+def task(*workers: int, attempt: int = 0) -> Caller:
+    return Caller(workers, attempt)
+
+
+def push(
+    coordinator: Coordinator,
+    worker: int,
+    value: float,
+    *,
+    step: int = 0,
+    rows: int = 4,
+    version: int = 0,
+    caller: Caller | None = None,
+    awaited: Position | None = FOLLOWING,
+) -> Vector | None:
+    """Push an update of equal numbers in the first epoch, from a task of one worker by default."""
     update = np.full(coordinator.shared_weights.layout.size, value, np.float32)
-    return coordinator.push(worker, 0, Position(0, 0), rows, update, STATE)
+    call = Push(Position(0, step), rows, update, STATE, version, (), awaited)
+    answer = coordinator.push(caller or task(worker), worker, call)
+    return answer and answer[0]
+
+
+def pull(coordinator: Coordinator, caller: Caller, position: Position = FIRST) -> int:
+    return coordinator.pull(caller, position)[1]
 
 
 def finish_epoch(coordinator: Coordinator, worker: int) -> EpochDecision:
-    return coordinator.finish_epoch(worker, 0, 0, STATE, seconds=1.0, waiting=0.0)
+    end = EpochEnd(0, STATE, seconds=1.0, waiting=0.0)
+    return coordinator.finish_epoch(task(worker), worker, end)
 
 
 def test_synchronous_updates_are_averaged_by_their_rows() -> None:
     coordinator = make_coordinator(rows=(4, 1))
     before = coordinator.shared_weights.vector()
     for worker in range(2):
-        coordinator.join(worker, 0, "host")
+        coordinator.join(task(worker), "host")
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(push, coordinator, 0, 1.0)
         second = push(coordinator, 1, 6.0, rows=1)
@@ -66,7 +84,7 @@ def test_synchronous_updates_are_averaged_by_their_rows() -> None:
 def test_an_asynchronous_update_is_applied_in_full_at_once() -> None:
     coordinator = make_coordinator(mode="asynchronous")
     before = coordinator.shared_weights.vector()
-    coordinator.join(0, 0, "host")
+    coordinator.join(task(0), "host")
     assert np.array_equal(push(coordinator, 0, 1.0), before - 1)
 
 
@@ -75,51 +93,96 @@ def test_a_delta_is_divided_by_one_plus_the_updates_of_others_since_the_pull(mod
     coordinator = make_coordinator(mode=mode, rows=(4, 4, 4))
     before = coordinator.shared_weights.vector()
     for worker in range(3):
-        coordinator.join(worker, 0, "host")
-        coordinator.pull(worker, 0, Position(0, 0))
+        coordinator.join(task(worker), "host")
+        assert pull(coordinator, task(worker)) == 0
     push(coordinator, 0, 1.0)
     push(coordinator, 1, 1.0)  # one other update since its pull
     assert np.allclose(coordinator.shared_weights.vector(), before - 1 - 1 / 2)
-    # A worker that pulls later, as in a second wave of tasks, has missed no update.
-    coordinator.pull(2, 0, Position(0, 0))
-    push(coordinator, 2, 1.0)
+    # A worker that pulls later has missed no update.
+    version = pull(coordinator, task(2))
+    push(coordinator, 2, 1.0, version=version)
     assert np.allclose(coordinator.shared_weights.vector(), before - 1 - 1 / 2 - 1)
+
+
+def test_the_workers_of_a_task_compute_in_turn_with_the_newest_weights() -> None:
+    coordinator = make_coordinator(mode="asynchronous", rows=(4, 4))
+    before, both = coordinator.shared_weights.vector(), task(0, 1)
+    coordinator.join(both, "host")
+    assert pull(coordinator, both) == 0
+    push(coordinator, 0, 1.0, caller=both)
+    push(coordinator, 1, 1.0, caller=both, version=1)  # with the weights of the push before
+    assert np.allclose(coordinator.shared_weights.vector(), before - 2)
 
 
 def test_the_totals_contain_the_mean_staleness_of_each_worker() -> None:
     coordinator = make_coordinator(mode="asynchronous", rows=(4, 8))
     for worker in range(2):
-        coordinator.join(worker, 0, "host")
-        coordinator.pull(worker, 0, Position(0, 0))
+        coordinator.join(task(worker), "host")
     push(coordinator, 1, 1.0)
     push(coordinator, 0, 1.0)
     finish_epoch(coordinator, 0)
-    update = np.zeros(coordinator.shared_weights.layout.size, np.float32)
-    coordinator.push(1, 0, Position(0, 1), 4, update, STATE)
+    push(coordinator, 1, 0.0, step=1, version=1)
     finish_epoch(coordinator, 1)
     totals = coordinator.next_epoch(running=lambda: True)
     assert totals is not None
     assert [share.staleness for share in totals.workers] == [1.0, 0.5]
 
 
+def test_synchronous_workers_of_one_task_do_not_wait_for_each_other() -> None:
+    coordinator = make_coordinator(longest_wait=5)
+    before, both = coordinator.shared_weights.vector(), task(0, 1)
+    coordinator.join(both, "host")
+    assert push(coordinator, 0, 1.0, caller=both, awaited=None) is None
+    after = push(coordinator, 1, 3.0, caller=both)
+    assert np.allclose(after, before - 2)
+
+
+def test_a_retried_task_catches_up_with_the_worker_that_is_behind() -> None:
+    coordinator = make_coordinator(longest_wait=5)
+    both, retry = task(0, 1), task(0, 1, attempt=1)
+    coordinator.join(both, "host")
+    push(coordinator, 0, 1.0, caller=both, awaited=None)
+    states, _ = coordinator.join(retry, "host")
+    assert [state.position for state in states] == [Position(0, 1), Position(0, 0)]
+    pull(coordinator, retry)  # those of the step that the second worker is in
+    assert push(coordinator, 1, 3.0, caller=retry) is not None
+
+
+def test_a_task_is_finished_with_its_last_worker() -> None:
+    now = [0.0]
+    coordinator = make_coordinator(mode="asynchronous", clock=lambda: now[0])
+    both = task(0, 1)
+    coordinator.join(both, "host")
+    push(coordinator, 0, 0.0, caller=both)
+    push(coordinator, 1, 0.0, caller=both)
+    end = EpochEnd(0, STATE, seconds=1.0, waiting=0.0)
+    assert not coordinator.finish_epoch(both, 0, end).stop
+    coordinator.proceed(EpochDecision(stop=True, learning_rate=None))
+    assert coordinator.finish_epoch(both, 1, end).stop
+    coordinator.next_epoch(running=lambda: True)
+    now[0] = 100.0
+    running = iter([True, False])
+    assert coordinator.next_epoch(running=lambda: next(running), poll=0.01) is None
+
+
 def test_an_update_that_is_not_finite_ends_the_fit() -> None:
     coordinator = make_coordinator(mode="asynchronous")
-    coordinator.join(0, 0, "host")
+    coordinator.join(task(0), "host")
     with pytest.raises(WorkerError, match="not finite, in epoch 1, step 1: training diverged"):
         push(coordinator, 0, float("nan"))
     with pytest.raises(WorkerError, match="training diverged"):
         coordinator.next_epoch(running=lambda: True)
     with pytest.raises(FitEndedError, match="the fit has failed"):
-        coordinator.heartbeat(0, 0)
+        coordinator.heartbeat(task(0))
 
 
 def test_a_lost_worker_ends_the_fit() -> None:
     now = [0.0]
     coordinator = make_coordinator(clock=lambda: now[0])
-    coordinator.join(0, 0, "alpha")
-    coordinator.join(1, 0, "beta")
+    coordinator.join(task(0), "alpha")
+    coordinator.join(task(1), "beta")
     now[0] = 29.0
-    coordinator.heartbeat(0, 0)
+    coordinator.heartbeat(task(0))
     now[0] = 31.0
     with pytest.raises(WorkerError, match="worker 1 on beta has not responded for 31 s"):
         coordinator.next_epoch(running=lambda: True, poll=0.01)
@@ -127,15 +190,15 @@ def test_a_lost_worker_ends_the_fit() -> None:
 
 def test_no_epoch_is_left_after_the_job_has_ended() -> None:
     coordinator = make_coordinator(mode="asynchronous")
-    coordinator.join(0, 0, "alpha")
+    coordinator.join(task(0), "alpha")
     running = iter([True, False])
     assert coordinator.next_epoch(running=lambda: next(running), poll=0.01) is None
 
 
 def test_a_call_does_not_wait_longer_than_allowed() -> None:
     coordinator = make_coordinator(longest_wait=0.05)
-    coordinator.join(0, 0, "host")
-    coordinator.join(1, 0, "host")
+    coordinator.join(task(0), "host")
+    coordinator.join(task(1), "host")
     with pytest.raises(NotYetError):
         push(coordinator, 0, 1.0)
 
@@ -143,24 +206,24 @@ def test_a_call_does_not_wait_longer_than_allowed() -> None:
 def test_a_retried_synchronous_worker_continues_after_its_last_push() -> None:
     coordinator = make_coordinator(longest_wait=0.05)
     for worker in range(2):
-        coordinator.join(worker, 0, "host")
+        coordinator.join(task(worker), "host")
     with pytest.raises(NotYetError):
         push(coordinator, 0, 1.0)
-    position, _ = coordinator.join(0, 5, "host")
-    assert position == Position(0, 1)
+    (state,), _ = coordinator.join(task(0, attempt=5), "host")
+    assert state.position == Position(0, 1)
     with pytest.raises(FitEndedError, match="attempt 0 is not the current attempt"):
         push(coordinator, 0, 1.0)
     before = coordinator.shared_weights.vector()
     push(coordinator, 1, 3.0)
-    assert np.allclose(coordinator.pull(0, 5, Position(0, 1)), before - 2.0)
+    assert np.allclose(coordinator.pull(task(0, attempt=5), Position(0, 1))[0], before - 2.0)
 
 
 def test_a_newer_attempt_releases_the_waiting_attempt() -> None:
     coordinator = make_coordinator()
-    coordinator.join(0, 0, "host")
+    coordinator.join(task(0), "host")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(push, coordinator, 0, 1.0)
-        coordinator.join(0, 5, "host")
+        coordinator.join(task(0, attempt=5), "host")
         with pytest.raises(FitEndedError, match="attempt 0 is not the current attempt"):
             waiting.result(timeout=10)
 
@@ -168,7 +231,7 @@ def test_a_newer_attempt_releases_the_waiting_attempt() -> None:
 def test_synchronous_workers_wait_for_the_decision_of_the_driver() -> None:
     coordinator = make_coordinator()
     for worker in range(2):
-        coordinator.join(worker, 0, "host")
+        coordinator.join(task(worker), "host")
 
     def train_epoch(worker: int) -> EpochDecision:
         push(coordinator, worker, 0.0)
@@ -188,7 +251,7 @@ def test_a_lost_worker_ends_the_fit_also_after_the_decision_to_stop() -> None:
     now = [0.0]
     coordinator = make_coordinator(mode="asynchronous", clock=lambda: now[0])
     for worker in range(2):
-        coordinator.join(worker, 0, "host")
+        coordinator.join(task(worker), "host")
     coordinator.proceed(EpochDecision(stop=True, learning_rate=None))
     push(coordinator, 0, 0.0)
     assert finish_epoch(coordinator, 0).stop
@@ -200,7 +263,7 @@ def test_a_lost_worker_ends_the_fit_also_after_the_decision_to_stop() -> None:
 def test_restarted_workers_are_not_lost_before_they_join_again() -> None:
     now = [0.0]
     coordinator = make_coordinator(mode="asynchronous", clock=lambda: now[0])
-    coordinator.join(0, 0, "host")
+    coordinator.join(task(0), "host")
     now[0] = 100.0
     coordinator.reset_heartbeats()
     running = iter([True, False])
@@ -212,8 +275,8 @@ def test_replaced_weights_are_pulled_next_and_written_to_the_model() -> None:
     coordinator = make_coordinator(mode="asynchronous")
     weights = np.ones(coordinator.shared_weights.layout.size, np.float32)
     coordinator.replace_weights(weights)
-    coordinator.join(0, 0, "host")
-    assert np.array_equal(coordinator.pull(0, 0, Position(0, 0)), weights)
+    coordinator.join(task(0), "host")
+    assert np.array_equal(coordinator.pull(task(0), Position(0, 0))[0], weights)
     coordinator.write_to_model()
     assert np.array_equal(coordinator.written_weights, weights)
     model_weights = coordinator.shared_weights.model.get_weights()

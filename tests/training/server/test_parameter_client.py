@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from glasses_spark.errors import WorkerError
+from glasses_spark.training.server.calls import Caller, Position
 from glasses_spark.training.server.protocol import ProtocolError
-from tests.training.server.served_fit import STATE, ServedFit
+from tests.training.server.served_fit import ServedFit
 
 
 def test_heartbeats_continue_after_a_lost_one(
@@ -19,7 +20,7 @@ def test_heartbeats_continue_after_a_lost_one(
     received = threading.Event()
     lost = iter([True])
 
-    def heartbeat(worker: int, attempt: int) -> None:
+    def heartbeat(caller: Caller) -> None:
         if next(lost, False):
             raise ProtocolError("lost heartbeat")
         received.set()
@@ -41,9 +42,9 @@ def test_a_client_repeats_calls_that_wait_too_long_in_the_server() -> None:
     ):
         first.join()
         second.join()
-        waiting = pool.submit(first.push, 0, 0, rows=4, update=fit.ones(), metric_state=STATE)
+        waiting = pool.submit(first.push, 0, fit.push())
         threading.Event().wait(0.2)  # longer than the server lets a call wait
-        second.push(0, 0, rows=4, update=3 * fit.ones(), metric_state=STATE)
+        second.push(1, fit.push(value=3))
         assert np.allclose(waiting.result(timeout=10), before - 2)
     assert fit.weights.version == 1
 
@@ -54,4 +55,4 @@ def test_a_server_that_has_stopped_is_named() -> None:
         client.join()
         server.__exit__()
         with pytest.raises(WorkerError, match=r"lost the connection to the parameter server at "):
-            client.pull(0, 0)
+            client.pull(Position(0, 0))

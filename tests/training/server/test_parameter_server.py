@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from glasses_spark.errors import SetupError, WorkerError
 from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.training.server.calls import EpochEnd
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.protocol import CallEndedError
@@ -20,7 +22,7 @@ def test_a_push_changes_the_weights_and_returns_them(fit: ServedFit) -> None:
     before = fit.weights.vector()
     with fit.client() as client:
         client.join()
-        after = client.push(0, 0, rows=4, update=fit.ones(), metric_state=STATE)
+        after = client.push(0, fit.push())
     assert np.array_equal(after, before - 1)
     assert np.array_equal(fit.weights.vector(), after)
 
@@ -28,8 +30,8 @@ def test_a_push_changes_the_weights_and_returns_them(fit: ServedFit) -> None:
 def test_a_repeated_push_is_answered_and_not_applied_again(fit: ServedFit) -> None:
     with fit.client() as client:
         client.join()
-        first = client.push(0, 0, rows=4, update=fit.ones(), metric_state=STATE)
-        repeated = client.push(0, 0, rows=4, update=fit.ones(), metric_state=STATE)
+        first = client.push(0, fit.push())
+        repeated = client.push(0, fit.push())
     assert np.array_equal(first, repeated)
     assert fit.weights.version == 1
 
@@ -37,11 +39,11 @@ def test_a_repeated_push_is_answered_and_not_applied_again(fit: ServedFit) -> No
 def test_a_retried_task_continues_where_the_first_attempt_stopped(fit: ServedFit) -> None:
     with fit.client(attempt=3) as old, fit.client(attempt=7) as new:
         old.join()
-        old.push(0, 0, rows=4, update=fit.ones(), metric_state=STATE)
+        old.push(0, fit.push())
         start = new.join()
-        assert (start.integer("epoch"), start.integer("step")) == (0, 1)
+        assert start.header["workers"] == [{"epoch": 0, "step": 1, "random": []}]
         with pytest.raises(CallEndedError, match="attempt 3 is not the current attempt"):
-            old.push(0, 1, rows=4, update=fit.ones(), metric_state=STATE)
+            old.push(0, fit.push(1))
         with pytest.raises(CallEndedError, match="attempt 3 was replaced by attempt 7"):
             old.join()
     assert fit.weights.version == 1
@@ -57,7 +59,7 @@ def test_a_push_other_than_the_next_one_is_refused(
     with fit.client() as client:
         client.join()
         with pytest.raises(WorkerError, match=reason):
-            client.push(0, step, rows=rows, update=fit.ones(), metric_state=STATE)
+            client.push(0, fit.push(step, rows=rows))
     assert fit.weights.version == 0
 
 
@@ -65,11 +67,59 @@ def test_an_epoch_cannot_end_before_its_last_step(fit: ServedFit) -> None:
     with fit.client() as client:
         client.join()
         with pytest.raises(WorkerError, match="epoch 0 ended after 0 of 2 steps"):
-            client.finish_epoch(0, validation_state=STATE, seconds=0.0, waiting=0.0)
+            client.finish_epoch(0, EpochEnd(0, STATE, seconds=0.0, waiting=0.0))
+
+
+def test_a_push_for_a_worker_of_another_task_is_refused(fit: ServedFit) -> None:
+    with fit.client(0) as client:
+        client.join()
+        with pytest.raises(WorkerError, match="worker: expected one of 0, got 1"):
+            client.push(1, fit.push())
+
+
+def test_a_push_of_weights_that_never_were_is_refused(fit: ServedFit) -> None:
+    with fit.client() as client:
+        client.join()
+        with pytest.raises(WorkerError, match="version: expected at most 0, got 1"):
+            client.push(0, fit.push(version=1))
+    assert fit.weights.version == 0
+
+
+def test_a_task_pushes_for_each_of_its_workers_and_awaits_weights_once() -> None:
+    fit = ServedFit(mode="synchronous")
+    before = fit.weights.vector()
+    with fit.server, fit.client(0, 1) as client:
+        client.join()
+        assert client.push(0, replace(fit.push(), awaited=None)) is None
+        assert np.array_equal(fit.weights.vector(), before)
+        after = client.push(1, fit.push(value=3))
+    assert after is not None
+    assert np.allclose(after, before - 2)
+
+
+def test_a_retried_task_gets_the_random_states_of_its_workers(fit: ServedFit) -> None:
+    with fit.client(0, 1) as client:
+        client.join()
+        client.push(0, replace(fit.push(), random_states=[(7, 12)]))
+        client.push(1, replace(fit.push(), random_states=[(8, 3)]))
+        client.push(1, replace(fit.push(1), random_states=[(8, 4)]))
+        with fit.client(0, 1, attempt=1) as retry:
+            states = retry.join().header["workers"]
+    assert states == [
+        {"epoch": 0, "step": 1, "random": [[7, 12]]},
+        {"epoch": 0, "step": 2, "random": [[8, 4]]},
+    ]
+
+
+def test_a_call_for_no_worker_is_refused(fit: ServedFit) -> None:
+    with fit.client() as client:
+        client._identity = {"workers": [], "attempt": 0}
+        with pytest.raises(WorkerError, match="workers: expected the number of a worker"):
+            client.join()
 
 
 def test_an_unknown_worker_is_refused(fit: ServedFit) -> None:
-    with fit.client(worker=2) as client, pytest.raises(WorkerError, match="below 2, got 2"):
+    with fit.client(2) as client, pytest.raises(WorkerError, match="below 2, got 2"):
         client.join()
 
 
@@ -86,7 +136,7 @@ def test_a_waiting_worker_is_released_when_the_fit_fails() -> None:
     fit = ServedFit(mode="synchronous")
     with ThreadPoolExecutor(1) as pool, fit.server, fit.client() as client:
         client.join()
-        waiting = pool.submit(client.push, 0, 0, rows=4, update=fit.ones(), metric_state=STATE)
+        waiting = pool.submit(client.push, 0, fit.push())
         fit.coordinator.fail(WorkerError("another worker failed"))
         with pytest.raises(CallEndedError, match="the fit has failed"):
             waiting.result(timeout=10)
@@ -112,7 +162,7 @@ def test_two_fits_at_the_same_time_are_independent() -> None:
     with first.server, second.server, first.client() as a, second.client() as b:
         a.join()
         b.join()
-        a.push(0, 0, rows=4, update=first.ones(), metric_state=STATE)
+        a.push(0, first.push())
     assert (first.weights.version, second.weights.version) == (1, 0)
 
 
@@ -121,6 +171,6 @@ def test_a_part_that_the_state_of_the_optimizer_does_not_have_is_refused(fit: Se
         client.join()
         # The iterations, and two moments for each weight.
         for part in range(3):
-            client.send_optimizer_state(part, fit.ones())
+            client.send_optimizer_state(part, fit.push().update)
         with pytest.raises(WorkerError, match="part: expected a number below 3, got 3"):
-            client.send_optimizer_state(3, fit.ones())
+            client.send_optimizer_state(3, fit.push().update)

@@ -68,3 +68,30 @@ def test_a_text_field_accepts_strings_only() -> None:
     message = decode(encode({"host": 1}), size=0, dtype="float32")
     with pytest.raises(ProtocolError, match="host: expected a string, got 1"):
         message.text("host")
+
+
+@pytest.mark.parametrize("value", [1, "true", None])
+def test_a_flag_accepts_true_and_false_only(value: object) -> None:
+    message = decode(encode({"wait": value}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="wait: expected true or false"):
+        message.flag("wait")
+
+
+@pytest.mark.parametrize("value", [3, [1, -1], [True], [1.0], None])
+def test_a_list_of_integers_accepts_integers_of_at_least_0_only(value: object) -> None:
+    message = decode(encode({"workers": value}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="workers: expected"):
+        message.integers("workers")
+
+
+@pytest.mark.parametrize("value", [[[1]], [1, 2], [[1, -2]], "12", None])
+def test_a_list_of_pairs_accepts_pairs_of_integers_only(value: object) -> None:
+    message = decode(encode({"random": value}), size=0, dtype="float32")
+    with pytest.raises(ProtocolError, match="random: expected"):
+        message.pairs("random")
+
+
+def test_lists_of_integers_and_pairs_are_read() -> None:
+    message = decode(encode({"a": [1, 2], "b": [[3, 4]]}), size=0, dtype="float32")
+    assert message.integers("a") == (1, 2)
+    assert message.pairs("b") == [(3, 4)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import Caller, Position
 from glasses_spark.training.server.protocol import ProtocolError
-from glasses_spark.training.server.state import FitEndedError, Position, WorkerStates
+from glasses_spark.training.server.state import FitEndedError, WorkerState, WorkerStates
 
 
 class Clock:
@@ -29,22 +30,27 @@ def states(clock: Clock) -> WorkerStates:
     return WorkerStates(schedule, stall_timeout=30, clock=clock)
 
 
+def join(states: WorkerStates, worker: int, attempt: int, host: str) -> WorkerState:
+    (state,) = states.join(Caller((worker,), attempt), host)
+    return state
+
+
 def test_positions_are_ordered_by_epoch_and_step() -> None:
     assert Position(0, 9) < Position(1, 0) < Position(1, 1)
 
 
 def test_a_newer_attempt_replaces_an_older_one(states: WorkerStates) -> None:
-    states.join(0, 3, "old")
-    assert states.join(0, 7, "new").host == "new"
+    join(states, 0, 3, "old")
+    assert join(states, 0, 7, "new").host == "new"
     with pytest.raises(FitEndedError, match="attempt 3 is not the current attempt"):
-        states.heard_from(0, 3)
+        states.heard_from(Caller((0,), 3))
     with pytest.raises(FitEndedError, match="attempt 3 was replaced by attempt 7"):
-        states.join(0, 3, "old")
+        join(states, 0, 3, "old")
 
 
 def test_an_unknown_worker_is_refused(states: WorkerStates) -> None:
     with pytest.raises(ProtocolError, match="expected a number below 2, got 2"):
-        states.join(2, 0, "host")
+        join(states, 2, 0, "host")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_a_worker_without_rows_has_no_push(states: WorkerStates) -> None:
 
 
 def test_an_epoch_ends_after_the_last_step(states: WorkerStates) -> None:
-    state = states.join(0, 0, "host")
+    state = join(states, 0, 0, "host")
     state.step = 1
     with pytest.raises(ProtocolError, match="epoch 0 ended after 1 of 2 steps"):
         states.finish_epoch(0, 0)
@@ -82,22 +88,22 @@ def test_an_epoch_ends_after_the_last_step(states: WorkerStates) -> None:
 
 
 def test_a_worker_is_lost_after_the_stall_timeout(states: WorkerStates, clock: Clock) -> None:
-    states.join(0, 0, "alpha")
+    join(states, 0, 0, "alpha")
     clock.now = 30.0
     assert states.stalled() is None
     clock.now = 31.0
     assert "worker 0 on alpha has not responded for 31 s, in epoch 1, step 1" in str(
         states.stalled()
     )
-    states.heard_from(0, 0)
+    states.heard_from(Caller((0,), 0))
     assert states.stalled() is None
 
 
 def test_only_workers_with_steps_left_can_be_lost(states: WorkerStates, clock: Clock) -> None:
-    states.join(1, 0, "without rows")
+    join(states, 1, 0, "without rows")
     clock.now = 100.0
     assert states.stalled() is None
-    states.join(0, 0, "finished").finished = True
+    join(states, 0, 0, "finished").finished = True
     clock.now = 200.0
     assert states.stalled() is None
 
@@ -109,7 +115,7 @@ def test_a_worker_that_has_not_joined_is_not_lost(states: WorkerStates, clock: C
 
 
 def test_reset_heartbeats_forgets_earlier_calls(states: WorkerStates, clock: Clock) -> None:
-    states.join(0, 0, "host")
+    join(states, 0, 0, "host")
     states.reset_heartbeats()
     clock.now = 1000.0
     assert states.stalled() is None

@@ -50,7 +50,7 @@ def test_a_gradient_and_a_rate_make_the_step_of_keras(steps: Steps, model: Any) 
 
 def test_a_training_step_equals_that_of_keras(steps: Steps, model: Any) -> None:
     x, y = batch()
-    steps.prepare_to_train()
+    steps.prepare_to_train(None)
     steps.train([x], [y], WEIGHT)
     model.train_on_batch(x, y)
     np.testing.assert_allclose(steps.read(), read_vector(model, layout_of(model)), atol=1e-6)

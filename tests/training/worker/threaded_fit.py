@@ -1,22 +1,26 @@
-"""A fit without Spark: real workers in threads, and a real parameter server."""
+"""A fit without Spark: real tasks in threads, and a real parameter server."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
+from glasses_spark.runtime.keras_archive import pack_model
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.history import EpochTotals
 from glasses_spark.training.metric_states import DEFAULT_RULES, MetricRules, MetricStates
 from glasses_spark.training.rows import LabelCode
 from glasses_spark.training.schedule import Schedule, share
+from glasses_spark.training.server.calls import EpochDecision
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.parameter_client import ServerAddress
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
-from glasses_spark.training.server.state import EpochDecision
-from glasses_spark.training.worker.worker import Assignment, train_worker
+from glasses_spark.training.worker.assignment import Assignment
+from glasses_spark.training.worker.task import train
 from tests.training.tiny import arrow_rows, row_format, row_ranges, spec_of
 
 SEED = 5
@@ -45,6 +49,7 @@ def fit(
     y: Any,
     *,
     workers: int,
+    tasks: int | None = None,
     mode: str = "synchronous",
     frequency: str = "batch",
     epochs: int = 3,
@@ -54,6 +59,7 @@ def fit(
     validation: tuple[Any, ...] = (),
     metric_rules: MetricRules = DEFAULT_RULES,
     labels: int = 1,
+    archive: bool = False,
 ) -> tuple[list[EpochTotals], MetricStates]:
     """Fit a model in place.
 
@@ -62,6 +68,7 @@ def fit(
         x: Features ``(rows, feature_size)``.
         y: Labels ``(rows, label_size)``.
         workers: Count of workers.
+        tasks: Count of tasks that host them; by default one for each worker.
         mode: See `Schedule`.
         frequency: See `Schedule`.
         epochs: Passes over the rows.
@@ -72,6 +79,7 @@ def fit(
             first worker gets.
         metric_rules: See `Assignment`.
         labels: Numbers in a label.
+        archive: Whether workers build the model from an archive, with its random states.
 
     Returns:
         Totals of each epoch, and the metrics that the states in them belong to.
@@ -89,33 +97,44 @@ def fit(
         ThreadPoolExecutor(workers) as pool,
     ):
         assignment = Assignment(
-            spec=spec_of(model),
+            spec=replace(spec_of(model), archive=pack_model(model) if archive else None),
             layout=shared_weights.layout,
             schedule=schedule,
             row_format=form,
             label_codes=(LabelCode(None, labels),),
             address=ServerAddress(LOOPBACK, server.port, worker_credentials, 30.0, 5.0),
             seed=SEED,
+            tasks=tasks or workers,
             threads=1,
             metric_rules=metric_rules,
         )
         slices = [slice(part.start, part.stop) for part in row_ranges(rows)]
         batches = [
-            [arrow_rows(x[part], y[part], None if weights is None else weights[part])]
+            [
+                arrow_rows(
+                    x[part], y[part], None if weights is None else weights[part], worker=worker
+                )
+            ]
             if len(x[part])
             else []
-            for part in slices
+            for worker, part in enumerate(slices)
         ]
         if validation:
             batches[0].append(arrow_rows(*validation, validation=True))
-        tasks = [
-            pool.submit(train_worker, assignment, worker, 0, batches[worker])
-            for worker in range(workers)
+        running = [
+            pool.submit(
+                train,
+                assignment,
+                task,
+                0,
+                chain.from_iterable(batches[worker] for worker in assignment.hosted_by(task)),
+            )
+            for task in range(assignment.tasks)
         ]
         totals: list[EpochTotals] = []
         try:
             while epoch_totals := coordinator.next_epoch(
-                running=lambda: not all(task.done() for task in tasks), poll=0.05
+                running=lambda: not all(task.done() for task in running), poll=0.05
             ):
                 totals.append(epoch_totals)
                 last = epoch_totals.epoch == epochs - 1
@@ -123,7 +142,7 @@ def fit(
         except Exception as error:
             coordinator.fail(error)
             raise
-        for task in tasks:
+        for task in running:
             task.result()
     coordinator.refresh()
     coordinator.write_to_model()

@@ -207,6 +207,7 @@ def _exchange(task: Task, threads: int, wait_for_all: Callable[[], object]) -> d
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.runtime.machine import LOOPBACK
     from glasses_spark.training.schedule import Schedule
+    from glasses_spark.training.server.calls import Position, Push
     from glasses_spark.training.server.certificates import make_credentials
     from glasses_spark.training.server.coordinator import Coordinator
     from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
@@ -223,14 +224,24 @@ def _exchange(task: Task, threads: int, wait_for_all: Callable[[], object]) -> d
     update, state = np.zeros(shared_weights.layout.size, shared_weights.layout.dtype), np.zeros(1)
     with ParameterServer(coordinator, server_end) as server:
         address = ServerAddress(LOOPBACK, server.port, worker_end, deadline=60, heartbeat=5)
-        client = ParameterClient(address, shared_weights.layout, worker=0, attempt=0, host="here")
+        client = ParameterClient(
+            address, shared_weights.layout, workers=[0], attempt=0, host="here"
+        )
         seconds = []
         with client:
             client.join()
-            client.pull(0, 0)
+            client.pull(Position(0, 0))
             for step in range(EXCHANGES):
                 began = time.perf_counter()
-                client.push(0, step, rows=batch_size, update=update, metric_state=state)
+                push = Push(
+                    Position(0, step),
+                    rows=batch_size,
+                    update=update,
+                    metric_state=state,
+                    version=client.version,
+                    awaited=Position(0, step + 1),
+                )
+                client.push(0, push)
                 seconds.append(time.perf_counter() - began)
     return {"exchange_s": statistics.median(seconds[WARM_UP_EXCHANGES:])}
 

@@ -41,12 +41,10 @@ def check_workers(
     Args:
         slots: Task slots; None if unknown.
         num_workers: ``training.num_workers``.
-        mode: ``training.mode``. Synchronous workers run as one barrier stage, so each needs
-            a slot at the same time.
+        mode: ``training.mode``.
         cores: Cores that the slots share in local mode; None on a cluster.
     """
-    synchronous = mode == SYNCHRONOUS
-    wanted = "a slot for each worker" + (" at the same time (barrier mode)" if synchronous else "")
+    wanted = "a task slot or more"
     if slots is None:
         unknown = f"unknown until the cluster runs; workers: {num_workers}"
         advice = "To ask the cluster: glasses-spark doctor --spark"
@@ -60,23 +58,17 @@ def check_workers(
             "Lower spark.task.cpus, or give Spark more cores",
         )
     workers = count_workers(num_workers, slots=slots)
+    tasks = min(workers, slots)
     summary = f"{slots} for {workers} {mode} workers"
-    if workers > slots:
-        advice = f"Use --set training.num_workers={slots}, or give Spark more cores"
-        return Check(
-            _SLOTS,
-            FAILED if synchronous else WARNING,
-            summary if synchronous else f"{summary}, which train in several waves",
-            wanted,
-            f"{advice}, or train asynchronously" if synchronous else advice,
-        )
-    if cores is not None and workers > cores:
+    if tasks < workers:
+        summary += f", which share {tasks} task{'s' if tasks > 1 else ''}"
+    if cores is not None and tasks > cores:
         return Check(
             _SLOTS,
             WARNING,
-            f"{summary} that share {cores} cores",
-            "a core for each worker",
-            f"Use --set training.num_workers={cores}",
+            f"{summary} on {cores} cores",
+            "a core for each task",
+            f"Use --set spark.master=local[{cores}]",
         )
     return Check(_SLOTS, OK, summary, wanted)
 

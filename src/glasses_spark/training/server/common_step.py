@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glasses_spark.training.schedule import Schedule
-from glasses_spark.training.server.state import Position
+from glasses_spark.training.server.calls import Position
 from glasses_spark.training.weights import Vector
 
 
@@ -53,13 +53,3 @@ class CommonStep:
     def begin_next_epoch(self) -> None:
         """Move all workers to the first step of the next epoch."""
         self.position = Position(self.position.epoch + 1, 0)
-
-    def has_reached(self, worker: int, position: Position) -> bool:
-        """Return whether a worker may take the weights for a position.
-
-        After its last step in an epoch a worker waits for the last step of all workers.
-        """
-        step = position.step
-        if step >= self._schedule.steps(worker):
-            step = self._schedule.steps_per_epoch
-        return self.position >= Position(position.epoch, step)

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -20,14 +19,14 @@ from glasses_spark.config.training import HOGWILD
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.history import EpochTotals
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.common_step import CommonStep
 from glasses_spark.training.server.ledgers import OpenLedgers
+from glasses_spark.training.server.protocol import ProtocolError
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.server.state import (
-    EpochDecision,
     FitEndedError,
     NotYetError,
-    Position,
     WorkerState,
     WorkerStates,
 )
@@ -78,129 +77,128 @@ class Coordinator:
         self._common_step = CommonStep(schedule)
         self._decision = EpochDecision(stop=False, learning_rate=None)
         self._failure: Exception | None = None
+        self._progress = 0
 
     # Called by the workers, through the parameter server.
 
-    def join(self, worker: int, attempt: int, host: str) -> tuple[Position, EpochDecision]:
-        """Register a worker, for the first time or after a retry of its task."""
-        with self._changed:
-            self._require_running()
-            state = self._workers.join(worker, attempt, host)
-            logger.debug("worker %d has joined from %s", worker, host)
-            self._changed.notify_all()  # ends the waiting of an older attempt
-            if self.schedule.synchronous:
-                self._wait_until(
-                    lambda: self._common_step.position.epoch >= state.epoch, worker, attempt
-                )
-            return state.position, self._decision
+    def join(self, caller: Caller, host: str) -> tuple[list[WorkerState], EpochDecision]:
+        """Register the workers of a task, for the first time or after a retry of the task.
 
-    def pull(self, worker: int, attempt: int, position: Position) -> Vector:
-        """Return the weights for a step of a worker.
-
-        In synchronous mode the call waits until the step before is applied.
+        Returns:
+            The state of each worker, in the order of the caller, and the decision for the
+            epoch that they are in.
         """
         with self._changed:
-            self._current(worker, attempt)
-            return self._weights_for(worker, attempt, position)
+            self._require_running()
+            states = self._workers.join(caller, host)
+            for worker in caller.workers:
+                logger.debug("worker %d has joined from %s", worker, host)
+            self._changed.notify_all()  # ends the waiting of an older attempt
+            if self.schedule.synchronous:
+                epoch = min(state.epoch for state in states)
+                self._wait_until(lambda: self._common_step.position.epoch >= epoch, caller)
+            return states, self._decision
 
-    def push(
-        self,
-        worker: int,
-        attempt: int,
-        position: Position,
-        rows: int,
-        update: Vector,
-        metric_state: Vector,
-    ) -> Vector:
-        """Apply a worker's update and return the weights for its next step.
+    def pull(self, caller: Caller, position: Position) -> tuple[Vector, int]:
+        """Return the weights and their version.
+
+        In synchronous mode the call waits until all steps before the position are applied.
+        """
+        with self._changed:
+            self._current(caller)
+            return self._weights_at(caller, position)
+
+    def push(self, caller: Caller, worker: int, push: Push) -> tuple[Vector, int] | None:
+        """Apply a worker's update.
 
         A repeated push (after a lost response or a retried task) is answered
         and changes nothing.
 
-        Args:
-            worker: Number of the worker, from 0.
-            attempt: Number of the attempt of its task.
-            position: Epoch and step of the update.
-            rows: Number of rows behind the update.
-            update: Gradient or delta, ``(size,)``.
-            metric_state: State of the metrics over these rows, ``(state_size,)``.
+        Returns:
+            The weights for the step that the push awaits, and their version; None if it
+            awaits none.
 
         Raises:
             ProtocolError: The push is not the next one of this worker.
             WorkerError: The update has values that are not finite.
         """
-        following = Position(position.epoch, position.step + 1)
+        position, update, staleness = push.position, push.update, 0
         with self._changed:
-            state = self._current(worker, attempt)
+            self._current(caller)
+            state = self._workers.of(caller, worker)
             if position < state.position:
-                return self._weights_for(worker, attempt, following)
-            self._workers.require_due_push(worker, position, rows)
+                return self._answer(caller, push)
+            self._workers.require_due_push(worker, position, push.rows)
             self._require_finite(worker, position, update)
-            staleness = 0
             if not self.schedule.synchronous:
-                staleness = self.shared_weights.version - state.pulled_version
+                staleness = self.shared_weights.version - push.version
+                if staleness < 0:
+                    raise ProtocolError(
+                        f"version: expected at most {self.shared_weights.version}, got "
+                        f"{push.version}"
+                    )
             self._ledgers.enter_push(
-                position.epoch, worker, rows=rows, metric_state=metric_state, staleness=staleness
+                position.epoch,
+                worker,
+                rows=push.rows,
+                metric_state=push.metric_state,
+                staleness=staleness,
             )
             state.step += 1
+            self._progress += 1
+            state.random_states = push.random_states
             if self.schedule.synchronous:
-                self._apply_when_complete(self._common_step.add(worker, update, rows))
+                self._apply_when_complete(self._common_step.add(worker, update, push.rows))
             elif self.schedule.mode != HOGWILD:
                 self.shared_weights.apply(update, staleness=staleness)
             if self.schedule.mode != HOGWILD:
-                return self._weights_for(worker, attempt, following)
+                return self._answer(caller, push)
         # Hogwild applies the update outside the lock: updates may overlap.
         self.shared_weights.apply(update, staleness=staleness)
-        state.pulled_version = self.shared_weights.version
-        return self.shared_weights.vector()
+        return self._versioned()
 
-    def finish_epoch(
-        self,
-        worker: int,
-        attempt: int,
-        epoch: int,
-        validation_state: Vector,
-        *,
-        seconds: float,
-        waiting: float,
-    ) -> EpochDecision:
+    def finish_epoch(self, caller: Caller, worker: int, end: EpochEnd) -> EpochDecision:
         """End an epoch of a worker.
 
-        In synchronous mode the call waits for all workers and for the driver's decision.
-
-        The other arguments are those of `OpenLedgers.enter_finish`.
+        In synchronous mode a call with ``wait`` waits for all workers and for the driver's
+        decision.
 
         Raises:
             ProtocolError: The worker has steps left in this epoch.
         """
+        epoch = end.epoch
         with self._changed:
-            state = self._current(worker, attempt)
+            self._current(caller)
+            state = self._workers.of(caller, worker)
             if self._workers.finish_epoch(worker, epoch):
+                state.random_states = end.random_states
                 totals = self._ledgers.enter_finish(
                     epoch,
                     worker,
-                    validation_state=validation_state,
-                    seconds=seconds,
-                    waiting=waiting,
+                    validation_state=end.validation_state,
+                    seconds=end.seconds,
+                    waiting=end.waiting,
                 )
                 if totals is not None:
                     self._finished_epochs.append(totals)
                     self._changed.notify_all()
-            if self.schedule.synchronous:
-                self._wait_until(lambda: self._common_step.position.epoch > epoch, worker, attempt)
-            state.finished = self._decision.stop or state.epoch >= self.schedule.epochs
+            if self.schedule.synchronous and end.wait:
+                self._wait_until(lambda: self._common_step.position.epoch > epoch, caller)
+            for number in caller.workers:
+                each = self._workers.of(caller, number)
+                each.finished = self._decision.stop or each.epoch >= self.schedule.epochs
             return self._decision
 
-    def receive_optimizer_state(self, worker: int, attempt: int, part: int, vector: Vector) -> None:
+    def receive_optimizer_state(self, caller: Caller, part: int, vector: Vector) -> None:
         """Keep a part of the state of a worker's own optimizer, at the end of its training."""
         with self._changed:
-            self._current(worker, attempt)
+            self._current(caller)
             self.shared_weights.receive_state(part, vector)
 
-    def heartbeat(self, worker: int, attempt: int) -> None:
-        """Record that a worker is alive."""
+    def heartbeat(self, caller: Caller) -> None:
+        """Record that a task is alive."""
         with self._changed:
-            self._current(worker, attempt)
+            self._current(caller)
 
     def fail(self, error: Exception) -> None:
         """End the fit with an error and release waiting workers. The first error counts."""
@@ -272,6 +270,11 @@ class Coordinator:
         with self._changed:
             return self._workers.any_joined()
 
+    def progress(self) -> int:
+        """Return the number of pushes so far."""
+        with self._changed:
+            return self._progress
+
     def reset_heartbeats(self) -> None:
         """Clear the times of the workers' last calls, before the workers are started again."""
         with self._changed:
@@ -288,9 +291,9 @@ class Coordinator:
         if self._failure is not None:
             raise FitEndedError("the fit has failed")
 
-    def _current(self, worker: int, attempt: int) -> WorkerState:
+    def _current(self, caller: Caller) -> None:
         self._require_running()
-        return self._workers.heard_from(worker, attempt)
+        self._workers.heard_from(caller)
 
     def _require_finite(self, worker: int, position: Position, update: Vector) -> None:
         if not np.isfinite(update).all():
@@ -302,22 +305,27 @@ class Coordinator:
                 )
             )
 
-    def _wait_until(self, condition: Callable[[], bool], worker: int, attempt: int) -> None:
+    def _wait_until(self, condition: Callable[[], bool], caller: Caller) -> None:
         deadline = self._clock() + self._longest_wait
         while not condition():
             remaining = deadline - self._clock()
             if remaining <= 0:
                 raise NotYetError("the wait for other workers timed out")
             self._changed.wait(remaining)
-            self._current(worker, attempt)
+            self._current(caller)
 
-    def _weights_for(self, worker: int, attempt: int, position: Position) -> Vector:
+    def _weights_at(self, caller: Caller, position: Position) -> tuple[Vector, int]:
         if self.schedule.synchronous:
-            reached = partial(self._common_step.has_reached, worker, position)
-            self._wait_until(reached, worker, attempt)
-        state = self._workers.heard_from(worker, attempt)
-        state.pulled_version = self.shared_weights.version
-        return self.shared_weights.vector()
+            self._wait_until(lambda: self._common_step.position >= position, caller)
+        return self._versioned()
+
+    def _answer(self, caller: Caller, push: Push) -> tuple[Vector, int] | None:
+        return None if push.awaited is None else self._weights_at(caller, push.awaited)
+
+    def _versioned(self) -> tuple[Vector, int]:
+        # In this order: weights of a later version make no update look less stale than it is.
+        version = self.shared_weights.version
+        return self.shared_weights.vector(), version
 
     def _apply_when_complete(self, updates: Sequence[tuple[Vector, int]]) -> None:
         if updates:

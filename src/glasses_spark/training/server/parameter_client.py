@@ -1,13 +1,14 @@
-"""Parameter client: a worker's end of the connection to the parameter server."""
+"""Parameter client: a task's end of the connection to the parameter server."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
+from glasses_spark.training.server.calls import EpochEnd, Position, Push
 from glasses_spark.training.server.certificates import Credentials
 from glasses_spark.training.server.parameter_server import RETRY, SERVICE
 from glasses_spark.training.server.protocol import CallEndedError, Message
@@ -39,7 +40,7 @@ class ServerAddress:
 
 
 class ParameterClient:
-    """The calls of one worker, as a context manager.
+    """The calls of one task for the workers that it hosts, as a context manager.
 
     From `join` to the end of the block a thread sends heartbeats, so that the
     driver can distinguish a long computation from a lost machine.
@@ -47,16 +48,26 @@ class ParameterClient:
     Args:
         address: Address of the server.
         layout: Layout of the weights' vector.
-        worker: Number of the worker, from 0.
-        attempt: Number of this attempt of its task; the highest one counts.
+        workers: Numbers of the workers, from 0.
+        attempt: Number of this attempt of the task; the highest one counts.
         host: Name of this machine and process, for the driver's messages.
+
+    Attributes:
+        version: Version of the weights that the server has sent last.
     """
 
     def __init__(
-        self, address: ServerAddress, layout: WeightLayout, *, worker: int, attempt: int, host: str
+        self,
+        address: ServerAddress,
+        layout: WeightLayout,
+        *,
+        workers: Sequence[int],
+        attempt: int,
+        host: str,
     ) -> None:
+        self.version = 0
         self._address = address
-        self._identity = {"worker": worker, "attempt": attempt}
+        self._identity = {"workers": list(workers), "attempt": attempt}
         self._host = host
         self._closed = threading.Event()
         self._channel = Channel(SERVICE, address.host, address.port, address.credentials, layout)
@@ -73,62 +84,60 @@ class ParameterClient:
         self._channel.__exit__()
 
     def join(self) -> Message:
-        """Register this worker.
+        """Register the workers.
 
         Returns:
-            A message with ``epoch`` and ``step`` to continue from, ``stop`` and
-            ``learning_rate``.
+            A message with ``workers``: ``epoch`` and ``step`` to continue from and the
+            ``random`` states of each, with ``stop`` and ``learning_rate``.
         """
         header = {"host": self._host}
         response = self._call("Join", header)
         self._heartbeats.start()
         return self._repeat_until_ready(response, "Join", header)
 
-    def pull(self, epoch: int, step: int) -> Vector:
-        """Return the weights ``(size,)`` for a step."""
-        header = {"epoch": epoch, "step": step}
-        return self._repeat_until_ready(self._call("Pull", header), "Pull", header).update()
+    def pull(self, position: Position) -> Vector:
+        """Return the weights ``(size,)`` for a position."""
+        header = {"position": [position.epoch, position.step]}
+        return self._weights(self._repeat_until_ready(self._call("Pull", header), "Pull", header))
 
-    def push(
-        self, epoch: int, step: int, *, rows: int, update: Vector, metric_state: Vector
-    ) -> Vector:
-        """Send an update and return the weights for the next step.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            step: Number of the step, from 0.
-            rows: Number of rows behind the update.
-            update: Gradient or delta, ``(size,)``.
-            metric_state: State of the metrics over these rows, ``(state_size,)``.
+    def push(self, worker: int, push: Push) -> Vector | None:
+        """Send the update of a worker.
 
         Returns:
-            The weights, ``(size,)``.
+            The weights ``(size,)`` for the position that the push awaits; None if it awaits
+            none.
         """
-        header = {"epoch": epoch, "step": step, "rows": rows, "metrics": metric_state.tolist()}
-        response = self._call("Push", header, update)
-        # With RETRY the server has the update, and the worker waits for the next weights only.
-        return self.pull(epoch, step + 1) if response.header.get(RETRY) else response.update()
+        position, awaited = push.position, push.awaited
+        header = {
+            "worker": worker,
+            "position": [position.epoch, position.step],
+            "rows": push.rows,
+            "metrics": push.metric_state.tolist(),
+            "version": push.version,
+            "random": push.random_states,
+        }
+        if awaited is None:
+            self._call("Push", header, push.update)
+            return None
+        header["awaited"] = [awaited.epoch, awaited.step]
+        response = self._call("Push", header, push.update)
+        # With RETRY the server has the update, and the task waits for the next weights only.
+        return self.pull(awaited) if response.header.get(RETRY) else self._weights(response)
 
-    def finish_epoch(
-        self, epoch: int, *, validation_state: Vector, seconds: float, waiting: float
-    ) -> Message:
-        """Report the end of an epoch.
-
-        Args:
-            epoch: Number of the epoch, from 0.
-            validation_state: State of the metrics over this worker's validation
-                rows, ``(state_size,)``.
-            seconds: Duration of the epoch.
-            waiting: Seconds of it that the worker waited for the server.
+    def finish_epoch(self, worker: int, end: EpochEnd) -> Message:
+        """Report the end of an epoch of a worker.
 
         Returns:
             A message with ``stop`` and ``learning_rate``.
         """
         header = {
-            "epoch": epoch,
-            "metrics": validation_state.tolist(),
-            "seconds": seconds,
-            "waiting": waiting,
+            "worker": worker,
+            "epoch": end.epoch,
+            "metrics": end.validation_state.tolist(),
+            "seconds": end.seconds,
+            "waiting": end.waiting,
+            "random": end.random_states,
+            "wait": end.wait,
         }
         return self._repeat_until_ready(self._call("FinishEpoch", header), "FinishEpoch", header)
 
@@ -137,8 +146,12 @@ class ParameterClient:
         self._call("OptimizerState", {"part": part}, vector)
 
     def fail(self, error: str, traceback: str) -> None:
-        """Report an error of this worker, which ends the fit."""
+        """Report an error of this task, which ends the fit."""
         self._call("Fail", {"host": self._host, "error": error, "traceback": traceback})
+
+    def _weights(self, response: Message) -> Vector:
+        self.version = response.integer("version")
+        return response.update()
 
     def _repeat_until_ready(
         self, response: Message, method: str, header: Mapping[str, Any]

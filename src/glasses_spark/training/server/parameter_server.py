@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.certificates import Credentials
 from glasses_spark.training.server.coordinator import Coordinator
-from glasses_spark.training.server.protocol import Message
+from glasses_spark.training.server.protocol import Message, ProtocolError
 from glasses_spark.training.server.rpc import Handler, Response, RpcServer
-from glasses_spark.training.server.state import (
-    EpochDecision,
-    FitEndedError,
-    NotYetError,
-    Position,
-)
+from glasses_spark.training.server.state import FitEndedError, NotYetError, WorkerState
+from glasses_spark.training.weights import Vector
 
 SERVICE: Final = "glasses_spark.ParameterServer"
 
 # Field of a response that asks the worker to repeat the call.
 RETRY: Final = "again"
 
-# A worker has at most one call of its loop and one heartbeat under way. The spare
-# threads are for connections that are refused.
+# A task has at most one call of its loop and one heartbeat under way, and there are at most as
+# many tasks as workers. The spare threads are for connections that are refused.
 THREADS_PER_WORKER: Final = 2
 SPARE_THREADS: Final = 4
 
@@ -86,60 +84,56 @@ class ParameterServer:
         self._server.stop()
 
     def _join(self, message: Message) -> Response:
-        position, decision = self._coordinator.join(
-            message.integer("worker"), message.integer("attempt"), message.text("host")
-        )
-        header = {"epoch": position.epoch, "step": position.step, **_decision_header(decision)}
-        return header, None
+        states, decision = self._coordinator.join(_caller(message), message.text("host"))
+        header = {"workers": [_worker_header(state) for state in states]}
+        return header | _decision_header(decision), None
 
     def _pull(self, message: Message) -> Response:
-        weights = self._coordinator.pull(
-            message.integer("worker"), message.integer("attempt"), _position(message)
-        )
-        return {}, weights
+        position = Position(*_pair(message, "position"))
+        return _versioned(self._coordinator.pull(_caller(message), position))
 
     def _push(self, message: Message) -> Response:
-        weights = self._coordinator.push(
-            message.integer("worker"),
-            message.integer("attempt"),
-            _position(message),
-            message.integer("rows"),
-            message.update(),
-            message.numbers("metrics", self._coordinator.state_size),
+        awaits = message.header.get("awaited") is not None
+        push = Push(
+            position=Position(*_pair(message, "position")),
+            rows=message.integer("rows"),
+            update=message.update(),
+            metric_state=message.numbers("metrics", self._coordinator.state_size),
+            version=message.integer("version"),
+            random_states=message.pairs("random"),
+            awaited=Position(*_pair(message, "awaited")) if awaits else None,
         )
-        return {}, weights
+        return _versioned(self._coordinator.push(_caller(message), message.integer("worker"), push))
 
     def _finish_epoch(self, message: Message) -> Response:
-        decision = self._coordinator.finish_epoch(
-            message.integer("worker"),
-            message.integer("attempt"),
-            message.integer("epoch"),
-            message.numbers("metrics", self._coordinator.state_size),
+        end = EpochEnd(
+            epoch=message.integer("epoch"),
+            validation_state=message.numbers("metrics", self._coordinator.state_size),
             seconds=message.number("seconds"),
             waiting=message.number("waiting"),
+            random_states=message.pairs("random"),
+            wait=message.flag("wait"),
         )
+        decision = self._coordinator.finish_epoch(_caller(message), message.integer("worker"), end)
         return _decision_header(decision), None
 
     def _optimizer_state(self, message: Message) -> Response:
         self._coordinator.receive_optimizer_state(
-            message.integer("worker"),
-            message.integer("attempt"),
-            message.integer("part"),
-            message.update(),
+            _caller(message), message.integer("part"), message.update()
         )
         return {}, None
 
     def _heartbeat(self, message: Message) -> Response:
-        self._coordinator.heartbeat(message.integer("worker"), message.integer("attempt"))
+        self._coordinator.heartbeat(_caller(message))
         return {}, None
 
     def _fail(self, message: Message) -> Response:
-        worker, host = message.integer("worker"), message.text("host")
+        caller, host = _caller(message), message.text("host")
         text = message.text("error")[:MAX_ERROR_CHARACTERS]
         details = message.text("traceback")[:MAX_ERROR_CHARACTERS]
-        # Raises an error unless this is the worker's current attempt.
-        self._coordinator.heartbeat(worker, message.integer("attempt"))
-        error = WorkerError(f"worker {worker} on {host}: {text}")
+        # Raises an error unless this is the workers' current attempt.
+        self._coordinator.heartbeat(caller)
+        error = WorkerError(f"{_names(caller.workers)} on {host}: {text}")
         error.add_note(f"The worker's own traceback:\n{details}")
         self._coordinator.fail(error)
         return {}, None
@@ -157,8 +151,35 @@ def _with_retry(handler: Handler) -> Handler:
     return handle
 
 
-def _position(message: Message) -> Position:
-    return Position(message.integer("epoch"), message.integer("step"))
+def _caller(message: Message) -> Caller:
+    workers = message.integers("workers")
+    if not workers:
+        raise ProtocolError("workers: expected the number of a worker or more, got none")
+    return Caller(workers, message.integer("attempt"))
+
+
+def _pair(message: Message, key: str) -> tuple[int, int]:
+    numbers = message.integers(key)
+    if len(numbers) != 2:
+        raise ProtocolError(f"{key}: expected an epoch and a step, got {len(numbers)} numbers")
+    return numbers[0], numbers[1]
+
+
+def _names(workers: Sequence[int]) -> str:
+    """Return what a message calls the workers of a task."""
+    numbers = ", ".join(map(str, workers))
+    return f"worker {numbers}" if len(workers) == 1 else f"the task of the workers {numbers}"
+
+
+def _versioned(answer: tuple[Vector, int] | None) -> Response:
+    if answer is None:
+        return {}, None
+    weights, version = answer
+    return {"version": version}, weights
+
+
+def _worker_header(state: WorkerState) -> dict[str, Any]:
+    return {"epoch": state.epoch, "step": state.step, "random": state.random_states}
 
 
 def _decision_header(decision: EpochDecision) -> dict[str, Any]:

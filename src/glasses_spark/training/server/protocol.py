@@ -43,10 +43,7 @@ class Message:
 
     def integer(self, key: str) -> int:
         """Return a field that must be an integer of at least 0."""
-        value = self.header.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < INTEGER_LIMIT:
-            return value
-        raise ProtocolError(f"{key}: expected an integer of at least 0, got {_brief(value)}")
+        return _integer(key, self.header.get(key))
 
     def number(self, key: str) -> float:
         """Return a field that must be a finite number."""
@@ -61,6 +58,29 @@ class Message:
         if not isinstance(value, str):
             raise ProtocolError(f"{key}: expected a string, got {_brief(value)}")
         return value
+
+    def flag(self, key: str) -> bool:
+        """Return a field that must be true or false."""
+        value = self.header.get(key)
+        if not isinstance(value, bool):
+            raise ProtocolError(f"{key}: expected true or false, got {_brief(value)}")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """Return a field that must be a list of integers of at least 0."""
+        value = self.header.get(key)
+        if not isinstance(value, list):
+            raise ProtocolError(f"{key}: expected a list of integers, got {_brief(value)}")
+        return tuple(_integer(key, item) for item in value)
+
+    def pairs(self, key: str) -> list[tuple[int, int]]:
+        """Return a field that must be a list of pairs of integers of at least 0."""
+        value = self.header.get(key)
+        if not isinstance(value, list) or not all(
+            isinstance(pair, list) and len(pair) == 2 for pair in value
+        ):
+            raise ProtocolError(f"{key}: expected a list of pairs, got {_brief(value)}")
+        return [(_integer(key, first), _integer(key, second)) for first, second in value]
 
     def numbers(self, key: str, length: int) -> Vector:
         """Return a field that must be a list of ``length`` numbers, as float64."""
@@ -115,6 +135,12 @@ def decode(data: bytes, *, size: int, dtype: str) -> Message:
     if len(data) - start != payload_bytes:
         raise ProtocolError(f"expected a payload of {payload_bytes} bytes, got {len(data) - start}")
     return Message(header, np.frombuffer(data, dtype, count=size, offset=start))
+
+
+def _integer(key: str, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < INTEGER_LIMIT:
+        return value
+    raise ProtocolError(f"{key}: expected an integer of at least 0, got {_brief(value)}")
 
 
 def _brief(value: Any) -> str:

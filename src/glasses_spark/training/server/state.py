@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glasses_spark.errors import TrainingError, WorkerError
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import Caller, Position, RandomStates
 from glasses_spark.training.server.protocol import CallEndedError, ProtocolError
 
 
@@ -18,27 +19,6 @@ class NotYetError(TrainingError):
     """The worker has to wait longer; it repeats the call, which also shows that it is alive."""
 
 
-@dataclass(frozen=True, order=True)
-class Position:
-    """Next step of a worker: the epoch and the step in it, both from 0."""
-
-    epoch: int
-    step: int
-
-
-@dataclass(frozen=True)
-class EpochDecision:
-    """Decision of the driver after an epoch.
-
-    Attributes:
-        stop: Whether the fit ends after this epoch.
-        learning_rate: Rate for the next epoch; None leaves it to the optimizer.
-    """
-
-    stop: bool
-    learning_rate: float | None
-
-
 @dataclass
 class WorkerState:
     """State of one worker.
@@ -48,7 +28,8 @@ class WorkerState:
         host: Machine and process, for error messages.
         epoch: Epoch of its next step, from 0.
         step: Its next step in that epoch, from 0.
-        pulled_version: Version of the shared weights that it received last.
+        random_states: State of its random generators before that step; empty before its first
+            push.
         last_heard: Time of its last call in seconds of the clock; None before
             the first call.
         finished: Whether it has no steps left.
@@ -58,7 +39,7 @@ class WorkerState:
     host: str = ""
     epoch: int = 0
     step: int = 0
-    pulled_version: int = 0
+    random_states: RandomStates = ()
     last_heard: float | None = None
     finished: bool = False
 
@@ -87,33 +68,57 @@ class WorkerStates:
         self._clock = clock
         self._states = [WorkerState() for _ in schedule.rows]
 
-    def join(self, worker: int, attempt: int, host: str) -> WorkerState:
-        """Register an attempt of a worker's task, which replaces older attempts.
+    def join(self, caller: Caller, host: str) -> list[WorkerState]:
+        """Register an attempt of a task for its workers, which replaces older attempts.
+
+        Returns:
+            The states of the workers, in the order of the caller.
 
         Raises:
             FitEndedError: A newer attempt has registered before.
-            ProtocolError: The fit has no worker of this number.
+            ProtocolError: The fit has no worker of one of the numbers.
         """
-        state = self._state(worker)
-        if attempt < state.attempt:
-            raise FitEndedError(
-                f"worker {worker}: attempt {attempt} was replaced by attempt {state.attempt}"
-            )
-        state.attempt, state.host, state.last_heard = attempt, host, self._clock()
-        return state
+        states = [self._state(worker) for worker in caller.workers]
+        for worker, state in zip(caller.workers, states, strict=True):
+            if caller.attempt < state.attempt:
+                raise FitEndedError(
+                    f"worker {worker}: attempt {caller.attempt} was replaced by attempt "
+                    f"{state.attempt}"
+                )
+        for state in states:
+            state.attempt, state.host, state.last_heard = caller.attempt, host, self._clock()
+        return states
 
-    def heard_from(self, worker: int, attempt: int) -> WorkerState:
-        """Record a call of a worker's current attempt.
+    def heard_from(self, caller: Caller) -> list[WorkerState]:
+        """Record a call of the current attempt of some workers.
+
+        Returns:
+            The states of the workers, in the order of the caller.
 
         Raises:
             FitEndedError: Another attempt is the current one.
-            ProtocolError: The fit has no worker of this number.
+            ProtocolError: The fit has no worker of one of the numbers.
         """
-        state = self._state(worker)
-        if attempt != state.attempt:
-            raise FitEndedError(f"worker {worker}: attempt {attempt} is not the current attempt")
-        state.last_heard = self._clock()
-        return state
+        states = [self._state(worker) for worker in caller.workers]
+        for worker, state in zip(caller.workers, states, strict=True):
+            if caller.attempt != state.attempt:
+                raise FitEndedError(
+                    f"worker {worker}: attempt {caller.attempt} is not the current attempt"
+                )
+            state.last_heard = self._clock()
+        return states
+
+    def of(self, caller: Caller, worker: int) -> WorkerState:
+        """Return the state of one of a caller's workers.
+
+        Raises:
+            ProtocolError: The caller hosts no worker of this number.
+        """
+        if worker not in caller.workers:
+            raise ProtocolError(
+                f"worker: expected one of {', '.join(map(str, caller.workers))}, got {worker}"
+            )
+        return self._state(worker)
 
     def require_due_push(self, worker: int, position: Position, rows: int) -> None:
         """Refuse a push that is not the next one of its worker.

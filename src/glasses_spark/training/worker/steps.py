@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.config.fields import AUTO
+from glasses_spark.runtime.random_states import RandomGenerators
 from glasses_spark.training.metric_states import (
     DEFAULT_RULES,
     MetricRules,
@@ -16,7 +17,7 @@ from glasses_spark.training.metric_states import (
     inputs_of_rows,
 )
 from glasses_spark.training.model_spec import ModelSpec
-from glasses_spark.training.optimizers import state_variables
+from glasses_spark.training.optimizers import blank_copy, state_variables
 from glasses_spark.training.weights import Vector, WeightLayout, exchanged_variables, layout_of
 from glasses_spark.training.worker.cpu_kernels import use_cpu_kernels
 from glasses_spark.training.worker.spool import RowFormat, Rows
@@ -34,6 +35,7 @@ class Steps:
         model: The compiled Keras model.
         layout: Layout of its weights' vector.
         states: The states of its metrics.
+        random: Its random generators.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Steps:
         import tensorflow as tf
 
         self.model = spec.build()
+        self._start = spec.optimizer_state
         if spec.cpu_kernels == AUTO:
             use_cpu_kernels(self.model)
         self.layout: WeightLayout = layout_of(self.model)
+        self.random = RandomGenerators(self.model)
         self.states = MetricStates(self.model, row_format, metric_rules)
         self._inputs = inputs_of_rows(self.model, row_format)
         trainable, statistics = exchanged_variables(self.model)
@@ -108,18 +112,33 @@ class Steps:
         """Return the model's weights, ``(size,)``."""
         return np.array(self._read())
 
-    def prepare_to_train(self) -> None:
-        """Create the state of this worker's own optimizer, before the first `train`.
+    def prepare_to_train(self, state: Sequence[npt.NDArray[Any]] | None) -> None:
+        """Give this model's optimizer the state of a worker's own one.
 
-        Called when the model has the weights that training starts from: some optimizers
-        copy them.
+        Called when the model has the weights that the worker trains from: some optimizers
+        copy them when they begin.
+
+        Args:
+            state: Result of `optimizer_state`; None for a worker that begins.
         """
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self._trainable)
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self._trainable)
+        if state is None:
+            state = self._new_optimizer_state()
+        for variable, array in zip(state_variables(optimizer), state, strict=True):
+            variable.assign(array)
 
     def optimizer_state(self) -> list[npt.NDArray[Any]]:
         """Return the state of this worker's own optimizer, as `OptimizerState` has it."""
         return [variable.numpy() for variable in state_variables(self.model.optimizer)]
+
+    def _new_optimizer_state(self) -> Sequence[npt.NDArray[Any]]:
+        if self._start.variables:
+            return self._start.variables
+        optimizer = blank_copy(self.model.optimizer)
+        optimizer.build(self._trainable)
+        return [variable.numpy() for variable in state_variables(optimizer)]
 
     def _forward(self, rows: tuple[Any, Any, Any], *, training: bool) -> tuple[Any, Any]:
         import tensorflow as tf
