@@ -45,13 +45,14 @@ class Watcher(logging.Handler):
 
     Args:
         secret: Secret of Spark, searched for in the command lines of all processes.
-        kill_executor: Whether to kill the executor of one worker after the first epoch.
+        kill: What to kill after the first epoch: the ``executor`` of one worker, or its
+            ``host``, which is the executor and the daemon that would replace it.
     """
 
-    def __init__(self, secret: str | None, *, kill_executor: bool) -> None:
+    def __init__(self, secret: str | None, *, kill: str) -> None:
         super().__init__(logging.DEBUG)
         self._secret = secret
-        self._kill_executor = kill_executor
+        self._kill = kill
         self.workers: list[tuple[int, int]] = []  # (worker, process id)
         self.executors: dict[int, int] = {}  # by process id of the worker
         self.folders: set[str] = set()  # working folders
@@ -75,9 +76,12 @@ class Watcher(logging.Handler):
             self.counts["executor_commands"] += "CoarseGrainedExecutorBackend" in line
             self.counts["secrets"] += self._secret is not None and self._secret in line
         self.listening = sorted(ports_for_others())
-        if self._kill_executor:
-            self.killed.append(self.executors[self.workers[-1][1]])
-            os.kill(self.killed[-1], signal.SIGKILL)
+        if self._kill:
+            executor = self.executors[self.workers[-1][1]]
+            if self._kill == "host":
+                os.kill(parent(executor), signal.SIGKILL)
+            self.killed.append(executor)
+            os.kill(executor, signal.SIGKILL)
 
 
 def fit(
@@ -88,11 +92,11 @@ def fit(
     epochs: int = 2,
     num_workers: int = 2,
     port: int = 0,
-    kill_executor: bool = False,
+    kill: str = "",
 ) -> Mapping[str, Any]:
     """Fit once and return the observations."""
     secret = frame.sparkSession.sparkContext.getConf().get("spark.authenticate.secret")
-    watcher = Watcher(secret, kill_executor=kill_executor)
+    watcher = Watcher(secret, kill=kill)
     logger = logging.getLogger("glasses_spark")
     logger.setLevel(logging.DEBUG)
     logger.addHandler(watcher)

@@ -41,7 +41,7 @@ def results(cluster: Cluster) -> dict[str, Any]:
     """Results of fits in two modes. An executor is killed during the last one."""
     fits: list[dict[str, Any]] = [
         {"mode": "synchronous", "frequency": "epoch"},
-        {"mode": "asynchronous", "epochs": LONG, "kill_executor": True},
+        {"mode": "asynchronous", "epochs": LONG, "kill": "executor"},
     ]
     process = run_driver(cluster, command(cluster.master, *fits), PYTHONPATH=PYTHONPATH)
     assert process.returncode == 0, process.stderr

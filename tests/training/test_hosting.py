@@ -62,8 +62,10 @@ def test_tasks_whose_slots_are_lost_for_good_are_replaced_by_fewer(
 ) -> None:
     lost = hosting(spark, clock, workers=6, tasks=3)
     clock.now = 19.0
+    lost.count_slots()
     assert lost.have_slots()
     clock.now = 21.0
+    lost.count_slots()
     assert not lost.have_slots()
 
     with caplog.at_level(logging.WARNING):
@@ -72,4 +74,5 @@ def test_tasks_whose_slots_are_lost_for_good_are_replaced_by_fewer(
     assert frame.rdd.getNumPartitions() == 2
     assert "found 2 task slots: 2 tasks host the 6 workers, instead of 3" in caplog.text
     clock.now = 100.0
+    lost.count_slots()
     assert lost.have_slots()

@@ -119,6 +119,16 @@ def whole_number_or(alternative: str | int, low: int) -> Kind:
     return Kind(f"{numbers.wanted}, or {shown(alternative)}", parse)
 
 
+def verbosity() -> Kind:
+    """Return the kind of Keras' ``verbose``: 0, 1, 2 or "auto"."""
+    levels = whole_number(0, 2)
+
+    def parse(value: object) -> object:
+        return value if value == AUTO else levels.parse(value)
+
+    return Kind(f"0, 1, 2 or {shown(AUTO)}", parse)
+
+
 def number(accepts: Callable[[float], bool], wanted: str) -> Kind:
     """Return the kind of finite numbers that ``accepts`` returns true for."""
 

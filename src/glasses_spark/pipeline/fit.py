@@ -50,6 +50,7 @@ def fit_model(
             seed=config.run.seed,
             class_weight=class_weights(train) if training.class_weight == BALANCED else None,
             callbacks=[_epoch_reporter(show_epoch)],
+            verbose=0,  # the reporter shows the epochs
         )
         model: GlassesModel = estimator.fit(train)
     return model

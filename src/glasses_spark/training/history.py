@@ -140,6 +140,11 @@ class EpochLedger:
         self._validation_state[worker] += state
         self.finished.add(worker)
 
+    @property
+    def rows(self) -> int:
+        """Training rows so far, of all workers."""
+        return int(self._rows.sum())
+
     def totals(self, epoch: int) -> EpochTotals:
         """Return the sums so far; ``epoch`` counts from 0."""
         shares = tuple(

@@ -73,11 +73,14 @@ class Hosting:
                 barrier=self._assignment.schedule.synchronous,
             )
 
-    def have_slots(self) -> bool:
-        """Return whether the tasks can run; False if some had no slot for a while."""
+    def count_slots(self) -> None:
+        """Count the task slots, at most once a second."""
         now = self._clock()
         if now - self._counted_at >= COUNT_INTERVAL_S:
             self._counted_at = now
             if registered_slots(self._spark) >= self._assignment.tasks:
                 self._had_slots_at = now
-        return now - self._had_slots_at < self._patience
+
+    def have_slots(self) -> bool:
+        """Return whether the tasks can run; False if some had no slot for a while."""
+        return self._clock() - self._had_slots_at < self._patience

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from glasses_spark.config.fields import Key, flag, key, label_weights, number, whole_number
+from glasses_spark.config.fields import (
+    AUTO,
+    Key,
+    flag,
+    key,
+    label_weights,
+    number,
+    verbosity,
+    whole_number,
+)
 from glasses_spark.config.section import declared_keys
 from glasses_spark.config.training import TrainingSettings
 
@@ -30,6 +39,12 @@ class FitSettings(TrainingSettings):
         True, flag(), "Whether labels are class numbers, to be encoded as one-hot rows."
     )
     nb_classes: int = key(10, whole_number(1), "Number of classes of categorical labels.")
+    verbose: int | str = key(
+        AUTO,
+        verbosity(),
+        "What a fit writes: 0 nothing, 1 a line that is kept up to date, 2 a line for each epoch; "
+        '"auto" is 1 on a terminal and in a notebook, 2 elsewhere.',
+    )
     class_weight: Mapping[str, float] = key(
         {}, label_weights(), "Weight in the loss of the rows of each label; 1 for other labels."
     )

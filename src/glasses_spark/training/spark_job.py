@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.fit_progress import FitProgress
 from glasses_spark.training.history import EpochRecord, EpochTotals
 from glasses_spark.training.hosting import Hosting
 from glasses_spark.training.metric_states import MetricStates
@@ -96,7 +97,11 @@ def _brief(error: Exception) -> str:
 
 
 def follow_job(
-    coordinator: Coordinator, runner: CallbackRunner, states: MetricStates, hosting: Hosting
+    coordinator: Coordinator,
+    runner: CallbackRunner,
+    states: MetricStates,
+    hosting: Hosting,
+    progress: FitProgress,
 ) -> list[EpochRecord]:
     """Run the workers until the last epoch, and return the history.
 
@@ -109,12 +114,18 @@ def follow_job(
         runner: Runs the callbacks after each epoch.
         states: Computes the metrics of an epoch.
         hosting: The tasks that host the workers.
+        progress: Shows how far the fit has come.
 
     Raises:
         WorkerError: The job failed, and starting it again does not help.
     """
     history: list[EpochRecord] = []
     restarts_left = RESTARTS
+
+    def look() -> None:
+        hosting.count_slots()
+        progress.show(coordinator.status())
+
     while True:
         before = coordinator.progress()
         # A new DataFrame each time: Spark reuses the result of the last one.
@@ -125,10 +136,11 @@ def follow_job(
             def running(job: TrainingJob = job) -> bool:
                 return job.running() and hosting.have_slots()
 
-            while (totals := coordinator.next_epoch(running=running)) is not None:
+            while (totals := coordinator.next_epoch(running=running, on_poll=look)) is not None:
                 record = epoch_record(totals, states, coordinator.schedule)
                 logger.debug("epoch %d: %s", record.epoch, record.metrics)
                 history.append(runner.end_epoch(record))
+                progress.end_epoch(history[-1], coordinator.status())
             if job.running():
                 logger.warning("an executor was lost, and no other has taken its place")
                 job.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from glasses_spark.training.callback_checks import (
     require_validation_callbacks,
 )
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
+from glasses_spark.training.fit_progress import FitProgress
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.hosting import Hosting
 from glasses_spark.training.metric_rules import metric_rules
@@ -200,7 +202,9 @@ class Trainer:
                 metric_rules=rules,
             )
             hosting = Hosting(partitioned, assignment)
-            history = follow_job(coordinator, runner, states, hosting)
+            progress = FitProgress(schedule, self._settings.verbose)
+            with closing(progress):
+                history = follow_job(coordinator, runner, states, hosting, progress)
         runner.end(history)
         require_all_rows(history, schedule)
         return history

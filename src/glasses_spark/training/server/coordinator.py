@@ -26,6 +26,7 @@ from glasses_spark.training.server.protocol import ProtocolError
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.server.state import (
     FitEndedError,
+    FitStatus,
     NotYetError,
     WorkerState,
     WorkerStates,
@@ -207,12 +208,19 @@ class Coordinator:
 
     # Called by the driver.
 
-    def next_epoch(self, *, running: Callable[[], bool], poll: float = 0.5) -> EpochTotals | None:
+    def next_epoch(
+        self,
+        *,
+        running: Callable[[], bool],
+        poll: float = 0.5,
+        on_poll: Callable[[], None] = lambda: None,
+    ) -> EpochTotals | None:
         """Wait for the next epoch that all workers have finished.
 
         Args:
             running: Returns whether the Spark job is running.
             poll: Seconds between two checks of the job and of the workers' heartbeats.
+            on_poll: Called before each check, without the lock.
 
         Returns:
             Totals of the epoch; None when the job has ended and no epoch is left.
@@ -220,8 +228,9 @@ class Coordinator:
         Raises:
             TrainingError: A worker failed, sent an invalid update or stopped responding.
         """
-        with self._changed:
-            while True:
+        while True:
+            on_poll()
+            with self._changed:
                 if self._failure is not None:
                     raise self._failure
                 if self._finished_epochs:
@@ -274,6 +283,13 @@ class Coordinator:
         """Return the number of pushes so far."""
         with self._changed:
             return self._progress
+
+    def status(self) -> FitStatus:
+        """Return how far the fit has come."""
+        with self._changed:
+            epoch, rows = self._ledgers.oldest() or (self._workers.first_epoch(), 0)
+            alive = self._workers.alive()
+            return FitStatus(epoch, rows, alive, self._ledgers.participants)
 
     def reset_heartbeats(self) -> None:
         """Clear the times of the workers' last calls, before the workers are started again."""

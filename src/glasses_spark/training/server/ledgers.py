@@ -16,11 +16,14 @@ class OpenLedgers:
     Args:
         schedule: Steps and rows of each worker.
         state_size: Number of values in the state of the model's metrics.
+
+    Attributes:
+        participants: Number of workers with rows.
     """
 
     def __init__(self, schedule: Schedule, state_size: int) -> None:
         self._workers = schedule.workers
-        self._participants = sum(schedule.takes_part(worker) for worker in range(schedule.workers))
+        self.participants = sum(schedule.takes_part(worker) for worker in range(schedule.workers))
         self._state_size = state_size
         self._ledgers: dict[int, EpochLedger] = {}
 
@@ -56,9 +59,16 @@ class OpenLedgers:
         """
         ledger = self._ledger(epoch)
         ledger.enter_finish(worker, validation_state, seconds, waiting)
-        if len(ledger.finished) < self._participants:
+        if len(ledger.finished) < self.participants:
             return None
         return self._ledgers.pop(epoch).totals(epoch)
+
+    def oldest(self) -> tuple[int, int] | None:
+        """Return the first epoch with pushes that is not finished, and its rows so far."""
+        if not self._ledgers:
+            return None
+        epoch = min(self._ledgers)
+        return epoch, self._ledgers[epoch].rows
 
     def _ledger(self, epoch: int) -> EpochLedger:
         if epoch not in self._ledgers:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from glasses_spark.errors import TrainingError, WorkerError
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.calls import Caller, Position, RandomStates
 from glasses_spark.training.server.protocol import CallEndedError, ProtocolError
+
+# Workers call at least every 5 s (`trainer.LONGEST_HEARTBEAT_S`), and a call may be lost.
+LATELY_S: Final = 15.0
 
 
 class FitEndedError(CallEndedError):
@@ -17,6 +21,23 @@ class FitEndedError(CallEndedError):
 
 class NotYetError(TrainingError):
     """The worker has to wait longer; it repeats the call, which also shows that it is alive."""
+
+
+@dataclass(frozen=True)
+class FitStatus:
+    """How far a fit has come.
+
+    Attributes:
+        epoch: First epoch that some worker has not finished, from 0.
+        rows: Rows of that epoch that the workers have used.
+        alive: Number of workers that have called lately.
+        workers: Number of workers with rows.
+    """
+
+    epoch: int
+    rows: int
+    alive: int
+    workers: int
 
 
 @dataclass
@@ -161,6 +182,19 @@ class WorkerStates:
             )
         state.epoch, state.step = epoch + 1, 0
         return True
+
+    def alive(self) -> int:
+        """Return the number of workers with rows that have called lately."""
+        now = self._clock()
+        return sum(
+            state.last_heard is not None and now - state.last_heard <= LATELY_S
+            for worker, state in enumerate(self._states)
+            if self._schedule.takes_part(worker)
+        )
+
+    def first_epoch(self) -> int:
+        """Return the epoch of the worker that is behind all others."""
+        return min(state.epoch for state in self._states)
 
     def any_joined(self) -> bool:
         """Return whether at least one worker has registered."""

@@ -1,0 +1,1 @@
+"""Checkpoints of a running fit, from which it can be resumed."""
