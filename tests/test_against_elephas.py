@@ -22,7 +22,7 @@ from glasses_spark import GlassesEstimator, GlassesModel
 from glasses_spark.errors import ConfigError, ScoringError, TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.rows import LabelCode
-from tests.training.server.test_coordinator import make_coordinator, push
+from tests.training.server.test_coordinator import make_coordinator, push, task
 from tests.training.tiny import FEATURES, separable, tiny_model
 from tests.training.worker.threaded_fit import fit
 
@@ -91,7 +91,7 @@ def test_an_update_of_another_length_is_refused() -> None:
     coordinator = make_coordinator(mode="asynchronous")
     shared_weights = coordinator.shared_weights
     before = shared_weights.vector()
-    coordinator.join(0, 0, "host")
+    coordinator.join(task(0), "host")
     with pytest.raises(ValueError, match="broadcast"):
         shared_weights.apply(np.ones(shared_weights.layout.size - 1, np.float32))
     assert np.array_equal(shared_weights.vector(), before)

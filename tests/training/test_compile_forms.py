@@ -66,7 +66,7 @@ def step_of_worker(model: Any, x: Any, y: Any, weight: Any) -> tuple[Any, dict[s
     form = RowFormat(features, labels, "float32")
     assert metric_rules(MetricStates(driver_model, form), workers=2).carried == ()
     steps = Steps(spec, form)
-    steps.prepare_to_train()
+    steps.prepare_to_train(None)
     state = steps.train(x, y, weight)
     return steps.model.get_weights(), steps.states.results(state)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from glasses_spark.errors import DataError
 from glasses_spark.training.checkpoint.archive import read_archive, write_archive
 
-ARRAYS = {
+ARRAYS: dict[str, npt.NDArray[Any]] = {
     "weights": np.arange(6, dtype=np.float32).reshape(2, 3),
     "steps": np.int64(7).reshape(()),
     "empty": np.zeros((0, 4), np.float64),

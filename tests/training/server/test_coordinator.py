@@ -52,12 +52,16 @@ def push(
     version: int = 0,
     caller: Caller | None = None,
     awaited: Position | None = FOLLOWING,
-) -> Vector | None:
-    """Push an update of equal numbers in the first epoch, from a task of one worker by default."""
+) -> Vector:
+    """Push an update of equal numbers in the first epoch, from a task of one worker by default.
+
+    Returns:
+        The awaited weights; an empty vector if none are awaited.
+    """
     update = np.full(coordinator.shared_weights.layout.size, value, np.float32)
     call = Push(Position(0, step), rows, update, STATE, version, (), awaited)
     answer = coordinator.push(caller or task(worker), worker, call)
-    return answer and answer[0]
+    return np.zeros(0) if answer is None else answer[0]
 
 
 def pull(coordinator: Coordinator, caller: Caller, position: Position = FIRST) -> int:
@@ -132,7 +136,7 @@ def test_synchronous_workers_of_one_task_do_not_wait_for_each_other() -> None:
     coordinator = make_coordinator(longest_wait=5)
     before, both = coordinator.shared_weights.vector(), task(0, 1)
     coordinator.join(both, "host")
-    assert push(coordinator, 0, 1.0, caller=both, awaited=None) is None
+    assert not push(coordinator, 0, 1.0, caller=both, awaited=None).size
     after = push(coordinator, 1, 3.0, caller=both)
     assert np.allclose(after, before - 2)
 
@@ -145,7 +149,7 @@ def test_a_retried_task_catches_up_with_the_worker_that_is_behind() -> None:
     states, _ = coordinator.join(retry, "host")
     assert [state.position for state in states] == [Position(0, 1), Position(0, 0)]
     pull(coordinator, retry)  # those of the step that the second worker is in
-    assert push(coordinator, 1, 3.0, caller=retry) is not None
+    assert push(coordinator, 1, 3.0, caller=retry).size
 
 
 def test_a_task_is_finished_with_its_last_worker() -> None:

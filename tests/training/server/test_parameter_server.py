@@ -23,6 +23,7 @@ def test_a_push_changes_the_weights_and_returns_them(fit: ServedFit) -> None:
     with fit.client() as client:
         client.join()
         after = client.push(0, fit.push())
+    assert after is not None
     assert np.array_equal(after, before - 1)
     assert np.array_equal(fit.weights.vector(), after)
 
@@ -32,6 +33,8 @@ def test_a_repeated_push_is_answered_and_not_applied_again(fit: ServedFit) -> No
         client.join()
         first = client.push(0, fit.push())
         repeated = client.push(0, fit.push())
+    assert first is not None
+    assert repeated is not None
     assert np.array_equal(first, repeated)
     assert fit.weights.version == 1
 

@@ -35,7 +35,7 @@ def read_states(callbacks: Sequence[Any]) -> tuple[list[dict[str, Any]], Arrays]
     """
     states, arrays = [], Arrays()
     for number, callback in enumerate(callbacks):
-        attributes = {}
+        attributes: dict[str, dict[str, Any]] = {}
         for name, value in vars(callback).items():
             if name in _OF_THE_FIT:
                 continue

@@ -75,7 +75,7 @@ class CheckpointFolder:
                     if _checksum(file) != _match(name)[2]:
                         raise DataError("its contents do not have its checksum")
                     return read_archive(file)
-                except (DataError, *hadoop.error_types()) as error:
+                except hadoop.error_types() + (DataError,) as error:  # noqa: RUF005
                     logger.warning(
                         "skipped the damaged checkpoint %s in %s: %s", name, self._location, error
                     )
