@@ -72,7 +72,7 @@ def test_tasks_whose_slots_are_lost_for_good_are_replaced_by_fewer(
         frame = lost.start()
 
     assert frame.rdd.getNumPartitions() == 2
-    assert "found 2 task slots: 2 tasks host the 6 workers, instead of 3" in caplog.text
+    assert "task slots: found 2, had 3. The 6 workers go on in as many tasks" in caplog.text
     clock.now = 100.0
     lost.count_slots()
     assert lost.have_slots()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from glasses_spark.columns import FEATURES, LABEL, PREDICTION
 from glasses_spark.config.section import declared_keys, suggest
-from glasses_spark.config.training import DEFAULT_OPTIMIZER, TrainingSettings
+from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.scoring.named_columns import ColumnNames
@@ -21,6 +21,7 @@ from glasses_spark.training.optimizers import (
     require_complete_config,
     require_number_or_schedule,
 )
+from glasses_spark.training.settings import FitSettings
 
 
 def build_estimator(
@@ -161,8 +162,9 @@ def build_estimator(
 
 def _further_settings() -> list[inspect.Parameter]:
     """Return the settings that `build_estimator` has no argument for, as parameters."""
-    defaults = TrainingSettings()
-    explicit = inspect.signature(build_estimator).parameters
+    defaults = FitSettings()
+    # Elephas calls the fraction of validation rows `split`.
+    explicit = {*inspect.signature(build_estimator).parameters, "validation_split"}
     return [
         inspect.Parameter(
             key.param or name,
@@ -170,7 +172,7 @@ def _further_settings() -> list[inspect.Parameter]:
             default=getattr(defaults, name),
             annotation=type(getattr(defaults, name)).__name__,
         )
-        for name, key in declared_keys(TrainingSettings).items()
+        for name, key in declared_keys(FitSettings).items()
         if name not in explicit
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from glasses_spark.training.history import RESERVED, EpochRecord
 from glasses_spark.training.optimizers import rate_variable
 from glasses_spark.training.server.calls import EpochDecision
 from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.fit_state import FitState
 from glasses_spark.training.weights import read_vector
 
 
@@ -45,6 +46,7 @@ class CallbackRunner:
         coordinator: Coordinator of the fit.
 
     Attributes:
+        callbacks: The callbacks.
         stopped: Whether a callback has stopped the training.
     """
 
@@ -59,6 +61,7 @@ class CallbackRunner:
         keras = import_keras().callbacks
         # The last one: it gets what the other callbacks have made of the logs.
         watch = keras.LambdaCallback(on_epoch_end=self._keep_logs)
+        self.callbacks = list(callbacks)
         self._list = keras.CallbackList(
             [*callbacks, watch],
             add_history=True,
@@ -78,6 +81,35 @@ class CallbackRunner:
         self._list.on_epoch_begin(0)
         self._apply_changes()
         self._coordinator.begin(EpochDecision(stop=False, learning_rate=self._learning_rate()))
+
+    def resume(
+        self,
+        state: FitState,
+        *,
+        epochs: int,
+        stopped: bool,
+        restore: Callable[[Sequence[Any]], None],
+    ) -> None:
+        """Start the training in the middle.
+
+        Args:
+            state: State of the fit, which the coordinator takes over.
+            epochs: Number of epochs that the driver has finished.
+            stopped: Whether a callback has stopped the training.
+            restore: Gives the callbacks their states.
+        """
+        self._model.stop_training = self.stopped = stopped
+        self._list.on_train_begin()
+        # The fit may have more epochs than before.
+        stop = stopped or epochs >= self._epochs
+        self._coordinator.restore(replace(state, decision=replace(state.decision, stop=stop)))
+        self._coordinator.write_to_model()
+        if state.decision.learning_rate is not None:
+            rate_variable(self._model.optimizer).assign(state.decision.learning_rate)
+        restore(self.callbacks)
+        if epochs < self._epochs and not self.stopped:
+            self._list.on_epoch_begin(epochs)
+            self._apply_changes()
 
     def end_epoch(self, record: EpochRecord) -> EpochRecord:
         """End an epoch, and start the next.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from glasses_spark.errors import TrainingError
 from glasses_spark.training.weights import Vector
 
 # Keys of an epoch in the history, besides the metrics.
@@ -139,6 +142,40 @@ class EpochLedger:
         self._waiting[worker] += waiting
         self._validation_state[worker] += state
         self.finished.add(worker)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the sums by name, for a checkpoint."""
+        finished = np.isin(np.arange(len(self._rows)), list(self.finished))
+        return {
+            "rows": self._rows.copy(),
+            "seconds": self._seconds.copy(),
+            "waiting": self._waiting.copy(),
+            "staleness": self._staleness.copy(),
+            "pushes": self._pushes.copy(),
+            "metric_state": self._metric_state.copy(),
+            "validation_state": self._validation_state.copy(),
+            "finished": finished,
+        }
+
+    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Set the sums.
+
+        Args:
+            arrays: Result of `arrays` of a ledger of the same workers and metrics.
+
+        Raises:
+            TrainingError: An array has another shape.
+        """
+        for name, own in self.arrays().items():
+            if arrays[name].shape != own.shape:
+                raise TrainingError(
+                    f"the checkpoint is of other workers or metrics: {name}: expected the shape "
+                    f"{own.shape}, got {arrays[name].shape}. Delete the checkpoint"
+                )
+            if name == "finished":
+                self.finished = {int(worker) for worker in np.flatnonzero(arrays[name])}
+            else:
+                vars(self)[f"_{name}"] = arrays[name].astype(own.dtype)
 
     @property
     def rows(self) -> int:

@@ -53,15 +53,13 @@ class Hosting:
 
     def start(self) -> DataFrame:
         """Return a new DataFrame whose partitions are the tasks, for the slots there are now."""
-        slots = task_slots(self._spark)
-        tasks = min(self._assignment.schedule.workers, slots)
+        tasks = min(self._assignment.schedule.workers, task_slots(self._spark))
         if tasks != self._assignment.tasks:
             logger.warning(
-                "found %d task slots: %d tasks host the %d workers, instead of %d",
-                slots,
+                "task slots: found %d, had %d. The %d workers go on in as many tasks",
                 tasks,
-                self._assignment.schedule.workers,
                 self._assignment.tasks,
+                self._assignment.schedule.workers,
             )
             self._assignment = replace(self._assignment, tasks=tasks)
         self._counted_at = self._had_slots_at = self._clock()

@@ -89,9 +89,11 @@ def count_buckets(keyed: DataFrame) -> list[Row]:
     """Count the rows of each bucket of keys.
 
     Returns:
-        Rows of ``validation``, ``bucket`` and ``count``, at most 8,192.
+        Rows of ``validation``, ``bucket``, ``count`` and ``digest``, at most 8,192. The digest
+        is the exclusive or of the keys, so it depends on all contents.
     """
-    return keyed.groupBy(VALIDATION, F.expr(_BUCKET).alias("bucket")).count().collect()
+    buckets = keyed.groupBy(VALIDATION, F.expr(_BUCKET).alias("bucket"))
+    return buckets.agg(F.count("*").alias("count"), F.bit_xor(KEY).alias("digest")).collect()
 
 
 def partition(keyed: DataFrame, buckets: Sequence[Row], workers: int) -> Partitioned:

@@ -13,9 +13,11 @@ from glasses_spark.config.fields import (
     key,
     label_weights,
     number,
+    text,
     verbosity,
     whole_number,
 )
+from glasses_spark.config.interval import EVERY_EPOCH, interval
 from glasses_spark.config.section import declared_keys
 from glasses_spark.config.training import TrainingSettings
 
@@ -39,6 +41,16 @@ class FitSettings(TrainingSettings):
         True, flag(), "Whether labels are class numbers, to be encoded as one-hot rows."
     )
     nb_classes: int = key(10, whole_number(1), "Number of classes of categorical labels.")
+    checkpoint_dir: str = key(
+        "",
+        text("a folder or URI, or an empty string", may_be_empty=True),
+        "Folder or URI of checkpoints; empty writes none. A fit goes on from the last one there.",
+    )
+    checkpoint_every: str = key(
+        EVERY_EPOCH,
+        interval(),
+        "How often to write a checkpoint.",
+    )
     verbose: int | str = key(
         AUTO,
         verbosity(),

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.checkpoint.checkpointer import Checkpointer
 from glasses_spark.training.fit_progress import FitProgress
 from glasses_spark.training.history import EpochRecord, EpochTotals
 from glasses_spark.training.hosting import Hosting
@@ -102,6 +103,7 @@ def follow_job(
     states: MetricStates,
     hosting: Hosting,
     progress: FitProgress,
+    checkpointer: Checkpointer,
 ) -> list[EpochRecord]:
     """Run the workers until the last epoch, and return the history.
 
@@ -115,16 +117,18 @@ def follow_job(
         states: Computes the metrics of an epoch.
         hosting: The tasks that host the workers.
         progress: Shows how far the fit has come.
+        checkpointer: Writes checkpoints, and resumes the fit from the last one.
 
     Raises:
         WorkerError: The job failed, and starting it again does not help.
     """
-    history: list[EpochRecord] = []
+    history = checkpointer.resume()
     restarts_left = RESTARTS
 
     def look() -> None:
         hosting.count_slots()
         progress.show(coordinator.status())
+        checkpointer.poll(history)
 
     while True:
         before = coordinator.progress()
@@ -136,11 +140,20 @@ def follow_job(
             def running(job: TrainingJob = job) -> bool:
                 return job.running() and hosting.have_slots()
 
-            while (totals := coordinator.next_epoch(running=running, on_poll=look)) is not None:
+            while True:
+                try:
+                    totals = coordinator.next_epoch(running=running, on_poll=look)
+                except (KeyboardInterrupt, SystemExit):
+                    # Not while callbacks end an epoch, of which the history has no record yet.
+                    checkpointer.write(history, wait=True)
+                    raise
+                if totals is None:
+                    break
                 record = epoch_record(totals, states, coordinator.schedule)
                 logger.debug("epoch %d: %s", record.epoch, record.metrics)
                 history.append(runner.end_epoch(record))
                 progress.end_epoch(history[-1], coordinator.status())
+                checkpointer.end_epoch(history)
             if job.running():
                 logger.warning("an executor was lost, and no other has taken its place")
                 job.cancel()

@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
-from glasses_spark.config.training import BATCH
+from glasses_spark.config.interval import parse_interval
+from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import count_workers, task_slots
@@ -25,6 +26,9 @@ from glasses_spark.training.callback_checks import (
     require_validation_callbacks,
 )
 from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
+from glasses_spark.training.checkpoint.checkpointer import Checkpointer
+from glasses_spark.training.checkpoint.fingerprint import Fingerprint, fingerprint_of
+from glasses_spark.training.checkpoint.folder import CheckpointFolder
 from glasses_spark.training.fit_progress import FitProgress
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.hosting import Hosting
@@ -140,7 +144,10 @@ class Trainer:
             if not any(bucket[VALIDATION] for bucket in buckets):
                 self._require_no_validation()
             partitioned = partition(rows, buckets, workers)
-            return self._run(partitioned, row_format, codes, states, rules)
+            fingerprint = fingerprint_of(
+                self._spec, self._settings, workers=workers, buckets=buckets
+            )
+            return self._run(partitioned, row_format, codes, states, rules, fingerprint)
         finally:
             rows.unpersist()
 
@@ -151,6 +158,7 @@ class Trainer:
         codes: tuple[LabelCode, ...],
         states: MetricStates,
         rules: MetricRules,
+        fingerprint: Fingerprint,
     ) -> list[EpochRecord]:
         spark = partitioned.frame.sparkSession
         schedule = self._schedule(partitioned)
@@ -172,7 +180,14 @@ class Trainer:
             coordinator, server_end, bind_address=bind_address, port=self._settings.port
         )
         runner = CallbackRunner(self._model, self._callbacks, coordinator)
-        runner.begin()
+        location = self._settings.checkpoint_dir
+        checkpointer = Checkpointer(
+            CheckpointFolder(spark, location) if location else None,
+            fingerprint,
+            coordinator,
+            runner,
+            parse_interval(self._settings.checkpoint_every),
+        )
         with server:
             tasks = min(schedule.workers, task_slots(spark))
             precision = resolve_precision(spark, self._settings.precision)
@@ -200,11 +215,12 @@ class Trainer:
                     at_once=schedule.workers if schedule.synchronous else tasks,
                 ),
                 metric_rules=rules,
+                keeps_optimizers=bool(location) and schedule.frequency == EPOCH,
             )
             hosting = Hosting(partitioned, assignment)
             progress = FitProgress(schedule, self._settings.verbose)
-            with closing(progress):
-                history = follow_job(coordinator, runner, states, hosting, progress)
+            with closing(progress), checkpointer:
+                history = follow_job(coordinator, runner, states, hosting, progress, checkpointer)
         runner.end(history)
         require_all_rows(history, schedule)
         return history

@@ -66,7 +66,6 @@ def test_a_valid_run_passes_all_checks(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("section", "changed", "name"),
     [
-        ("training", {"mode": "synchronous", "num_workers": 3}, "Task slots"),
         ("spark", {"master": "local[x]"}, "Spark master"),
         ("data", {"glob": "*.gif"}, "Images"),
         ("data", {"labels": "none.csv"}, "Labels"),

@@ -19,7 +19,7 @@ LOSSES = [0.5, 0.4, 0.45, 0.46, 0.39, 0.6, 0.6, 0.6, 0.6]
 def callbacks() -> list[Any]:
     keras = import_keras().callbacks
     return [
-        keras.EarlyStopping("loss", patience=3, restore_best_weights=True),
+        keras.EarlyStopping("loss", patience=3, min_delta=0.001, restore_best_weights=True),
         keras.ReduceLROnPlateau("loss", factor=0.5, patience=2),
     ]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from glasses_spark.training.history import EpochTotals
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import EpochEnd
 from glasses_spark.training.server.ledgers import OpenLedgers
 
 
@@ -31,4 +32,5 @@ def test_totals_are_returned_after_the_last_worker() -> None:
 
 def finish(ledgers: OpenLedgers, *, epoch: int, worker: int) -> EpochTotals | None:
     state = np.array([10.0, 20.0])
-    return ledgers.enter_finish(epoch, worker, validation_state=state, seconds=2.0, waiting=0.5)
+    ledgers.enter_finish(epoch, worker, EpochEnd(epoch, state, seconds=2.0, waiting=0.5))
+    return ledgers.pop_finished()

@@ -173,7 +173,17 @@ def test_a_part_that_the_state_of_the_optimizer_does_not_have_is_refused(fit: Se
     with fit.client() as client:
         client.join()
         # The iterations, and two moments for each weight.
-        for part in range(3):
-            client.send_optimizer_state(part, fit.push().update)
+        client.send_optimizer_state(0, 1, [fit.push().update] * 3)
         with pytest.raises(WorkerError, match="part: expected a number below 3, got 3"):
-            client.send_optimizer_state(3, fit.push().update)
+            client.send_optimizer_state(0, 1, [fit.push().update] * 4)
+
+
+def test_a_restarted_worker_gets_the_state_of_its_optimizer_back(fit: ServedFit) -> None:
+    with fit.client() as client:
+        client.join()
+        assert client.optimizer_state(0) == []
+        parts = [np.full_like(fit.push().update, value) for value in range(3)]
+        client.send_optimizer_state(0, 1, parts)
+        assert client.optimizer_state(0) == []  # the push of the epoch has not arrived
+        client.push(0, fit.push())
+        assert all(map(np.array_equal, client.optimizer_state(0), parts))

@@ -49,7 +49,13 @@ def read_states(callbacks: Sequence[Any]) -> tuple[list[dict[str, Any]], Arrays]
                 attributes[name] = {_ARRAYS: names}
             elif _is_plain(plain := _python_value(value)):
                 attributes[name] = {_VALUE: plain}
-        states.append({"class": _class_name(callback), "attributes": attributes})
+        states.append(
+            {
+                "class": _class_name(callback),
+                "compares": getattr(callback, "monitor_op", None) is not None,
+                "attributes": attributes,
+            }
+        )
     return states, arrays
 
 
@@ -71,6 +77,10 @@ def restore_states(
             f"{', '.join(found) or 'none'}. Use the same callbacks, or delete the checkpoint"
         )
     for callback, state in zip(callbacks, states, strict=True):
+        # Keras chooses how to compare at the end of the first epoch, and turns the sign of
+        # `min_delta` with it.
+        if state.get("compares") and getattr(callback, "monitor_op", "none here") is None:
+            callback._set_monitor_op()
         for name, described in state["attributes"].items():
             # Only what the callback has itself: a file can add no attribute.
             if name in vars(callback) and name not in _OF_THE_FIT:

@@ -40,11 +40,14 @@ class CheckpointFolder:
         spark: Session with access to the location.
         location: Folder or URI. It is created by the first checkpoint. Other files in it are
             left alone.
+
+    Attributes:
+        location: Folder or URI, without a slash at its end.
     """
 
     def __init__(self, spark: SparkSession, location: str) -> None:
         self._spark = spark
-        self._location = location.rstrip("/") or location
+        self.location = location.rstrip("/") or location
         self._folder = local_folder(location)
 
     def write(self, manifest: Mapping[str, Any], arrays: Arrays) -> None:
@@ -77,7 +80,7 @@ class CheckpointFolder:
                     return read_archive(file)
                 except hadoop.error_types() + (DataError,) as error:  # noqa: RUF005
                     logger.warning(
-                        "skipped the damaged checkpoint %s in %s: %s", name, self._location, error
+                        "skipped the damaged checkpoint %s in %s: %s", name, self.location, error
                     )
         return None
 
@@ -89,8 +92,8 @@ class CheckpointFolder:
     def _names(self) -> list[str]:
         if self._folder is not None:
             names = os.listdir(self._folder) if self._folder.is_dir() else []
-        elif hadoop.exists(self._spark, self._location):
-            names = hadoop.list_names(self._spark, self._location)
+        elif hadoop.exists(self._spark, self.location):
+            names = hadoop.list_names(self._spark, self.location)
         else:
             names = []
         return [name for name in names if _NAME.fullmatch(name)]
@@ -105,10 +108,10 @@ class CheckpointFolder:
         if self._folder is None:
             # Copying is not atomic everywhere; renaming is, except in object stores, which show
             # complete objects only.
-            part = f"{self._location}/.{name}.part"
+            part = f"{self.location}/.{name}.part"
             hadoop.delete(self._spark, part)
             hadoop.put(self._spark, file, part)
-            hadoop.move(self._spark, part, f"{self._location}/{name}")
+            hadoop.move(self._spark, part, f"{self.location}/{name}")
             return
         _sync(file)
         file.replace(self._folder / name)
@@ -117,14 +120,14 @@ class CheckpointFolder:
     def _fetch(self, name: str, staging: Path) -> Path:
         if self._folder is not None:
             return self._folder / name
-        hadoop.get(self._spark, f"{self._location}/{name}", staging / name)
+        hadoop.get(self._spark, f"{self.location}/{name}", staging / name)
         return staging / name
 
     def _delete(self, name: str) -> None:
         if self._folder is not None:
             (self._folder / name).unlink(missing_ok=True)
         else:
-            hadoop.delete(self._spark, f"{self._location}/{name}")
+            hadoop.delete(self._spark, f"{self.location}/{name}")
 
 
 def _match(name: str) -> re.Match[str]:

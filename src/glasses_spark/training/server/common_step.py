@@ -50,6 +50,10 @@ class CommonStep:
         self.position = Position(self.position.epoch, step + 1)
         return complete
 
+    def is_between_steps(self) -> bool:
+        """Return whether no worker has sent its update for the step."""
+        return not self._updates
+
     def begin_next_epoch(self) -> None:
         """Move all workers to the first step of the next epoch."""
         self.position = Position(self.position.epoch + 1, 0)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -21,8 +20,10 @@ from glasses_spark.training.history import EpochTotals
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.common_step import CommonStep
+from glasses_spark.training.server.fit_state import FitState
 from glasses_spark.training.server.ledgers import OpenLedgers
 from glasses_spark.training.server.protocol import ProtocolError
+from glasses_spark.training.server.restore import restore_state, state_of
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.server.state import (
     FitEndedError,
@@ -74,7 +75,6 @@ class Coordinator:
         self._changed = threading.Condition()
         self._workers = WorkerStates(schedule, stall_timeout=stall_timeout, clock=clock)
         self._ledgers = OpenLedgers(schedule, state_size)
-        self._finished_epochs: deque[EpochTotals] = deque()
         self._common_step = CommonStep(schedule)
         self._decision = EpochDecision(stop=False, learning_rate=None)
         self._failure: Exception | None = None
@@ -173,16 +173,8 @@ class Coordinator:
             state = self._workers.of(caller, worker)
             if self._workers.finish_epoch(worker, epoch):
                 state.random_states = end.random_states
-                totals = self._ledgers.enter_finish(
-                    epoch,
-                    worker,
-                    validation_state=end.validation_state,
-                    seconds=end.seconds,
-                    waiting=end.waiting,
-                )
-                if totals is not None:
-                    self._finished_epochs.append(totals)
-                    self._changed.notify_all()
+                self._ledgers.enter_finish(epoch, worker, end)
+                self._changed.notify_all()
             if self.schedule.synchronous and end.wait:
                 self._wait_until(lambda: self._common_step.position.epoch > epoch, caller)
             for number in caller.workers:
@@ -190,11 +182,22 @@ class Coordinator:
                 each.finished = self._decision.stop or each.epoch >= self.schedule.epochs
             return self._decision
 
-    def receive_optimizer_state(self, caller: Caller, part: int, vector: Vector) -> None:
-        """Keep a part of the state of a worker's own optimizer, at the end of its training."""
+    def receive_optimizer_state(
+        self, caller: Caller, worker: int, epochs: int, part: int, vector: Vector
+    ) -> None:
+        """Keep a part of the state that a worker's own optimizer has after some epochs."""
         with self._changed:
             self._current(caller)
-            self.shared_weights.receive_state(part, vector)
+            self._workers.of(caller, worker)
+            self.shared_weights.own_optimizers.receive(worker, epochs, part, vector)
+
+    def optimizer_state(self, caller: Caller, worker: int) -> list[Vector]:
+        """Return the parts of the state of a worker's own optimizer; empty if unknown."""
+        with self._changed:
+            self._current(caller)
+            position = self._workers.of(caller, worker).position
+            epochs = position.epoch + (position.step > 0)
+            return self.shared_weights.own_optimizers.after(worker, epochs)
 
     def heartbeat(self, caller: Caller) -> None:
         """Record that a task is alive."""
@@ -233,8 +236,8 @@ class Coordinator:
             with self._changed:
                 if self._failure is not None:
                     raise self._failure
-                if self._finished_epochs:
-                    return self._finished_epochs.popleft()
+                if (totals := self._ledgers.pop_finished()) is not None:
+                    return totals
                 if not running():
                     return None
                 if (stalled := self._workers.stalled()) is not None:
@@ -296,12 +299,45 @@ class Coordinator:
         with self._changed:
             self._workers.reset_heartbeats()
 
+    def state(self) -> FitState | None:
+        """Return the state of the fit; None if the fit fails or hangs meanwhile.
+
+        In synchronous mode the call waits until no worker has sent its update for the step.
+        """
+        with self._changed:
+            if not self._changed.wait_for(self._is_between_steps, self._longest_wait):
+                return None
+            if self._failure is not None:
+                return None
+            return state_of(
+                self._workers,
+                self._common_step,
+                self._ledgers,
+                self.shared_weights,
+                decision=self._decision,
+            )
+
+    def restore(self, state: FitState) -> None:
+        """Continue from the state of a fit with the same schedule, before workers join.
+
+        Raises:
+            TrainingError: The state is that of another fit.
+        """
+        with self._changed:
+            self._decision = state.decision
+            restore_state(
+                state, self._workers, self._common_step, self._ledgers, self.shared_weights
+            )
+
     def replace_weights(self, vector: Vector) -> None:
         """Set the weights ``(size,)`` that workers pull next, as callbacks may between epochs."""
         with self._changed:
             self.shared_weights.replace(vector)
 
     # Private; the lock is held.
+
+    def _is_between_steps(self) -> bool:
+        return self._failure is not None or self._common_step.is_between_steps()
 
     def _require_running(self) -> None:
         if self._failure is not None:

@@ -1,9 +1,15 @@
-"""Ledgers: sums over the pushes of each epoch, until all workers have finished it."""
+"""Ledgers: sums over the pushes of each epoch, until the driver takes them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy.typing as npt
+
 from glasses_spark.training.history import EpochLedger, EpochTotals
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.calls import EpochEnd
 from glasses_spark.training.weights import Vector
 
 
@@ -41,27 +47,30 @@ class OpenLedgers:
         """
         self._ledger(epoch).enter_push(worker, rows, metric_state, staleness)
 
-    def enter_finish(
-        self, epoch: int, worker: int, *, validation_state: Vector, seconds: float, waiting: float
-    ) -> EpochTotals | None:
-        """Add the end of a worker's epoch.
+    def enter_finish(self, epoch: int, worker: int, end: EpochEnd) -> None:
+        """Add the end of a worker's epoch."""
+        self._ledger(epoch).enter_finish(worker, end.validation_state, end.seconds, end.waiting)
 
-        Args:
-            epoch: Number of the epoch, from 0.
-            worker: Number of the worker, from 0.
-            validation_state: State of the metrics over the worker's validation
-                rows, ``(state_size,)``.
-            seconds: Duration of the epoch.
-            waiting: Seconds of it that the worker waited for the server.
-
-        Returns:
-            Totals of the epoch after its last worker; None before.
-        """
-        ledger = self._ledger(epoch)
-        ledger.enter_finish(worker, validation_state, seconds, waiting)
-        if len(ledger.finished) < self.participants:
+    def pop_finished(self) -> EpochTotals | None:
+        """Return the totals of the first epoch, if all workers have finished it, and drop it."""
+        if not self._ledgers:
+            return None
+        epoch = min(self._ledgers)
+        if len(self._ledgers[epoch].finished) < self.participants:
             return None
         return self._ledgers.pop(epoch).totals(epoch)
+
+    def arrays(self) -> dict[int, dict[str, npt.NDArray[Any]]]:
+        """Return the sums of each epoch that was not taken, by name."""
+        return {epoch: ledger.arrays() for epoch, ledger in self._ledgers.items()}
+
+    def restore(self, epoch: int, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Set the sums of an epoch.
+
+        Raises:
+            TrainingError: The sums are of other workers or metrics.
+        """
+        self._ledger(epoch).restore(arrays)
 
     def oldest(self) -> tuple[int, int] | None:
         """Return the first epoch with pushes that is not finished, and its rows so far."""

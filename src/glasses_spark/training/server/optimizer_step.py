@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.gradients import absent_gradients
 from glasses_spark.training.optimizers import (
@@ -126,6 +128,27 @@ class OptimizerStep:
         arrays = [trainable] if self._flat else self._layout.split(trainable)
         for variable, array in zip(self._variables, arrays, strict=True):
             variable.assign(array.reshape(variable.shape))
+
+    def state(self) -> list[npt.NDArray[Any]]:
+        """Return copies of the variables of the optimizer, in Keras' order."""
+        return [np.array(variable) for variable in self._optimizer.variables]
+
+    def restore(self, state: Sequence[npt.NDArray[Any]]) -> None:
+        """Set the variables of the optimizer.
+
+        Raises:
+            TrainingError: They have other shapes, or there are more or fewer of them.
+        """
+        variables = self._optimizer.variables
+        expected, found = ([tuple(each.shape) for each in some] for some in (variables, state))
+        if expected != found:
+            raise TrainingError(
+                f"the checkpoint is of another optimizer than {name_of(self._optimizer)}: expected "
+                f"variables of the shapes {expected}, got {found}. Delete the checkpoint, or use "
+                "the optimizer that it belongs to"
+            )
+        for variable, array in zip(variables, state, strict=True):
+            variable.assign(array)
 
     def set_learning_rate(self, value: float) -> None:
         """Set the learning rate, where it is one number and not a schedule."""

@@ -141,9 +141,27 @@ class ParameterClient:
         }
         return self._repeat_until_ready(self._call("FinishEpoch", header), "FinishEpoch", header)
 
-    def send_optimizer_state(self, part: int, vector: Vector) -> None:
-        """Send a part of the state of this worker's own optimizer, from `optimizers.pack`."""
-        self._call("OptimizerState", {"part": part}, vector)
+    def send_optimizer_state(self, worker: int, epochs: int, parts: Sequence[Vector]) -> None:
+        """Send the state that a worker's own optimizer has after some epochs.
+
+        Args:
+            worker: Number of the worker.
+            epochs: Number of epochs.
+            parts: The state, as `optimizers.pack` returns it.
+        """
+        for part, vector in enumerate(parts):
+            self._call("OptimizerState", {"worker": worker, "epochs": epochs, "part": part}, vector)
+
+    def optimizer_state(self, worker: int) -> list[Vector]:
+        """Return the state of a worker's own optimizer; empty if the server has none."""
+        parts: list[Vector] = []
+        while True:
+            response = self._call("OptimizerState", {"worker": worker, "part": len(parts)})
+            if response.vector is None:
+                return parts
+            parts.append(response.vector)
+            if len(parts) >= response.integer("parts"):
+                return parts
 
     def fail(self, error: str, traceback: str) -> None:
         """Report an error of this task, which ends the fit."""

@@ -118,9 +118,13 @@ class ParameterServer:
         return _decision_header(decision), None
 
     def _optimizer_state(self, message: Message) -> Response:
-        self._coordinator.receive_optimizer_state(
-            _caller(message), message.integer("part"), message.update()
-        )
+        caller, worker = _caller(message), message.integer("worker")
+        part = message.integer("part")
+        if message.vector is None:
+            parts = self._coordinator.optimizer_state(caller, worker)
+            return {"parts": len(parts)}, parts[part] if part < len(parts) else None
+        epochs = message.integer("epochs")
+        self._coordinator.receive_optimizer_state(caller, worker, epochs, part, message.vector)
         return {}, None
 
     def _heartbeat(self, message: Message) -> Response:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from glasses_spark.errors import TrainingError
 from glasses_spark.training.optimizers import state_variables, unpack
 from glasses_spark.training.server.optimizer_step import OptimizerStep
-from glasses_spark.training.server.protocol import ProtocolError
+from glasses_spark.training.server.own_optimizers import OwnOptimizers
 from glasses_spark.training.weights import (
     Vector,
     WeightLayout,
@@ -37,6 +40,7 @@ class SharedWeights:
         model: The Keras model.
         layout: Layout of the vectors.
         version: Number of changes so far.
+        own_optimizers: States of the workers' own optimizers, for deltas.
     """
 
     def __init__(
@@ -53,7 +57,7 @@ class SharedWeights:
         self._workers = workers
         self._staleness_aware = staleness_aware
         self._optimizer: OptimizerStep | None = None
-        self._state_parts: dict[int, Vector] = {}
+        self.own_optimizers = OwnOptimizers(partial(_count_parts, model, self.layout))
         if uses_gradients:
             # Several asynchronous workers act like momentum already.
             momentum = workers == 1 or not staleness_aware
@@ -86,29 +90,10 @@ class SharedWeights:
         write_vector(self.model, self.layout, vector)
         if self._optimizer is not None:
             self._optimizer.write_state(self.model)
-        elif self._state_parts and len(self._state_parts) == self._expected_parts():
+        elif parts := self.own_optimizers.latest():
             variables = state_variables(self.model.optimizer)
-            parts = [self._state_parts[part] for part in sorted(self._state_parts)]
             for variable, array in zip(variables, unpack(parts, variables), strict=True):
                 variable.assign(array)
-
-    def receive_state(self, part: int, vector: Vector) -> None:
-        """Keep a part of the state of a worker's own optimizer, as `optimizers.pack` returns it.
-
-        Raises:
-            ProtocolError: The state has no such part.
-        """
-        expected = self._expected_parts()
-        if part >= expected:
-            raise ProtocolError(f"part: expected a number below {expected}, got {part}")
-        self._state_parts[part] = vector.copy()
-
-    def _expected_parts(self) -> int:
-        optimizer = self.model.optimizer
-        if not optimizer.built:
-            optimizer.build(list(self.model.trainable_weights))
-        nbytes: int = sum(variable.numpy().nbytes for variable in state_variables(optimizer))
-        return -(-nbytes // self.layout.nbytes)
 
     def finish(self) -> None:
         """Let the optimizer finish the model's weights, as ``keras.Model.fit`` does at its end.
@@ -176,8 +161,67 @@ class SharedWeights:
         self._statistics += drift
         self.version += 1
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return copies of the arrays from which `restore` continues, by name."""
+        optimizer = [] if self._optimizer is None else self._optimizer.state()
+        return {
+            "weights": self.vector(),
+            **{f"optimizer-{index:05d}": array for index, array in enumerate(optimizer)},
+        }
+
+    def restore(
+        self,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        own_optimizers: Mapping[tuple[int, int, int], npt.NDArray[Any]],
+        version: int,
+    ) -> None:
+        """Continue from the weights and optimizers of a checkpoint of the same model.
+
+        Args:
+            arrays: Result of `arrays`.
+            own_optimizers: Vectors of the workers' own optimizers by worker, number of epochs
+                and part.
+            version: Version of the weights.
+
+        Raises:
+            TrainingError: The arrays are those of another model or optimizer.
+        """
+        require_shape("weights", arrays.get("weights"), (self.layout.size,))
+        self.replace(arrays["weights"].astype(self.layout.dtype))
+        if self._optimizer is not None:
+            names = sorted(name for name in arrays if name.startswith("optimizer-"))
+            self._optimizer.restore([arrays[name] for name in names])
+        for (worker, epochs, part), vector in own_optimizers.items():
+            require_shape("state of an optimizer", vector, (self.layout.size,))
+            own = vector.astype(self.layout.dtype)
+            self.own_optimizers.receive(worker, epochs, part, own)
+        self.version = version
+
     def _step(self, update: Vector, *, share: float = 1.0) -> None:
         if self._optimizer is None:
             self._trainable -= update * np.asarray(share, self.layout.dtype)
         else:
             self._trainable = self._optimizer(update, share)
+
+
+def require_shape(name: str, array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> None:
+    """Refuse an array of a checkpoint that has another shape.
+
+    Raises:
+        TrainingError: It is missing, or has another shape.
+    """
+    found = "none" if array is None else str(array.shape)
+    if array is None or array.shape != shape:
+        raise TrainingError(
+            f"the checkpoint is of another model or optimizer: {name}: expected the shape {shape}, "
+            f"got {found}. Delete the checkpoint, or fit the model that it belongs to"
+        )
+
+
+def _count_parts(model: Any, layout: WeightLayout) -> int:
+    """Return the number of vectors that hold the state of a worker's optimizer."""
+    optimizer = model.optimizer
+    if not optimizer.built:
+        optimizer.build(list(model.trainable_weights))
+    nbytes: int = sum(variable.numpy().nbytes for variable in state_variables(optimizer))
+    return -(-nbytes // layout.nbytes)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from glasses_spark.errors import TrainingError, WorkerError
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.calls import Caller, Position, RandomStates
+from glasses_spark.training.server.fit_state import WorkerProgress
 from glasses_spark.training.server.protocol import CallEndedError, ProtocolError
 
 # Workers call at least every 5 s (`trainer.LONGEST_HEARTBEAT_S`), and a call may be lost.
@@ -140,6 +141,28 @@ class WorkerStates:
                 f"worker: expected one of {', '.join(map(str, caller.workers))}, got {worker}"
             )
         return self._state(worker)
+
+    def progress(self) -> tuple[WorkerProgress, ...]:
+        """Return the progress of each worker."""
+        return tuple(
+            WorkerProgress(state.position, tuple(map(tuple, state.random_states)))
+            for state in self._states
+        )
+
+    def restore(self, progress: Sequence[WorkerProgress]) -> None:
+        """Let workers continue from their progress.
+
+        Raises:
+            TrainingError: It is that of more or fewer workers.
+        """
+        if len(progress) != len(self._states):
+            raise TrainingError(
+                f"the checkpoint is of {len(progress)} workers, the fit has {len(self._states)}. "
+                "Use the same number of workers, or delete the checkpoint"
+            )
+        for state, worker in zip(self._states, progress, strict=True):
+            state.epoch, state.step = worker.position.epoch, worker.position.step
+            state.random_states = worker.random_states
 
     def require_due_push(self, worker: int, position: Position, rows: int) -> None:
         """Refuse a push that is not the next one of its worker.

@@ -28,6 +28,8 @@ class Assignment:
         tasks: Number of tasks that host the workers, at most the number of workers.
         threads: Number of threads on which a task computes, at least 1.
         metric_rules: How the states of the metrics are computed.
+        keeps_optimizers: Whether the server gets the state of each worker's own optimizer after
+            each epoch, for checkpoints and restarted tasks.
     """
 
     spec: ModelSpec
@@ -40,6 +42,7 @@ class Assignment:
     tasks: int
     threads: int
     metric_rules: MetricRules = DEFAULT_RULES
+    keeps_optimizers: bool = False
 
     def hosted_by(self, task: int) -> range:
         """Return the numbers of the workers that a task hosts."""

@@ -17,7 +17,7 @@ from glasses_spark.training.metric_states import (
     inputs_of_rows,
 )
 from glasses_spark.training.model_spec import ModelSpec
-from glasses_spark.training.optimizers import blank_copy, state_variables
+from glasses_spark.training.optimizers import blank_copy, state_variables, unpack
 from glasses_spark.training.weights import Vector, WeightLayout, exchanged_variables, layout_of
 from glasses_spark.training.worker.cpu_kernels import use_cpu_kernels
 from glasses_spark.training.worker.spool import RowFormat, Rows
@@ -132,6 +132,12 @@ class Steps:
     def optimizer_state(self) -> list[npt.NDArray[Any]]:
         """Return the state of this worker's own optimizer, as `OptimizerState` has it."""
         return [variable.numpy() for variable in state_variables(self.model.optimizer)]
+
+    def unpack_optimizer_state(self, parts: Sequence[Vector]) -> list[npt.NDArray[Any]]:
+        """Return the state of a worker's own optimizer from `optimizers.pack`."""
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self._trainable)
+        return unpack(parts, state_variables(self.model.optimizer))
 
     def _new_optimizer_state(self) -> Sequence[npt.NDArray[Any]]:
         if self._start.variables:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from glasses_spark.config.training import BATCH
+from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
@@ -166,6 +166,10 @@ class _Training:
         self._last_trained: Worker | None = None
         self._steps = self._build()
         for worker in workers:
+            if self._schedule.frequency == EPOCH and worker.position > Position(0, 0):
+                parts = client.optimizer_state(worker.number)
+                if parts:
+                    worker.optimizer_state = self._steps.unpack_optimizer_state(parts)
             if not worker.random_states:
                 # Random layers without a seed, such as Dropout: the first worker draws the
                 # numbers of the model given to `build_estimator`, each other one its own.
@@ -184,11 +188,9 @@ class _Training:
                 epoch, [each for each in self._workers if each.position.epoch == epoch]
             )
         for worker in self._workers:
-            if worker.number == self._schedule.first_worker and worker.optimizer_state is not None:
-                for part, vector in enumerate(
-                    pack(worker.optimizer_state, self._assignment.layout)
-                ):
-                    self._client.send_optimizer_state(part, vector)
+            if worker.number == self._schedule.first_worker:
+                # The fitted model has its state.
+                self._send_optimizer_state(worker, worker.position.epoch)
 
     def _build(self) -> Steps:
         take_granted_gpu()
@@ -296,6 +298,8 @@ class _Training:
             for x, y, weight in worker.batches(epoch):
                 state = states.add(state, self._steps.train(x, y, weight))
             worker.optimizer_state = self._steps.optimizer_state()
+            if self._assignment.keeps_optimizers:
+                self._send_optimizer_state(worker, epoch + 1)
             after = self._steps.read()
             # Workers push trainable weights as a delta, and statistics as they are.
             cut = self._assignment.layout.trainable_size
@@ -303,6 +307,11 @@ class _Training:
             return update, state, worker.rows
 
         return turn
+
+    def _send_optimizer_state(self, worker: Worker, epochs: int) -> None:
+        if worker.optimizer_state is not None:
+            parts = pack(worker.optimizer_state, self._assignment.layout)
+            self._client.send_optimizer_state(worker.number, epochs, parts)
 
     def _validate(self, worker: Worker) -> Vector:
         states = self._steps.states

@@ -1,0 +1,65 @@
+"""Interval: the setting of how often a fit writes a checkpoint."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from glasses_spark.config.fields import Kind
+
+EVERY_EPOCH: Final = "epoch"
+WANTED: Final = '"epoch", a number of steps such as "500 steps", or of seconds such as "60 seconds"'
+_FORM: Final = re.compile(r"([1-9]\d*) (steps?|seconds?)")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Interval between two checkpoints.
+
+    Attributes:
+        steps: Number of pushes of all workers; 0 if it does not matter.
+        seconds: Number of seconds; 0 if it does not matter.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+
+    def is_over(self, *, steps: int, seconds: float) -> bool:
+        """Return whether a checkpoint is due within an epoch.
+
+        Args:
+            steps: Pushes since the last checkpoint.
+            seconds: Seconds since the last checkpoint.
+        """
+        return 0 < self.steps <= steps or 0 < self.seconds <= seconds
+
+    @property
+    def is_epoch(self) -> bool:
+        """Whether each epoch ends with a checkpoint, and nothing else does."""
+        return not self.steps and not self.seconds
+
+
+def interval() -> Kind:
+    """Return the kind of texts that `parse_interval` accepts."""
+
+    def parse(value: object) -> object:
+        parse_interval(value)
+        return value
+
+    return Kind(WANTED, parse)
+
+
+def parse_interval(text: object) -> Interval:
+    """Return the interval of a setting.
+
+    Raises:
+        ValueError: The text has none of the `WANTED` forms.
+    """
+    if text == EVERY_EPOCH:
+        return Interval()
+    match = _FORM.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError
+    number = int(match[1])
+    return Interval(steps=number) if match[2].startswith("step") else Interval(seconds=number)

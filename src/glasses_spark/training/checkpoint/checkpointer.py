@@ -1,0 +1,159 @@
+"""Checkpointer: writes the checkpoints of one fit, and resumes it from the last one."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, Final
+
+from glasses_spark.config.interval import Interval
+from glasses_spark.errors import TrainingError
+from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.checkpoint.callback_states import read_states, restore_states
+from glasses_spark.training.checkpoint.fingerprint import Fingerprint
+from glasses_spark.training.checkpoint.folder import CheckpointFolder
+from glasses_spark.training.history import EpochRecord, WorkerShare
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.fit_state import FitState
+
+logger = logging.getLogger(__name__)
+
+# Of the contents of a manifest.
+VERSION: Final = 1
+
+
+class Checkpointer:
+    """Writes checkpoints in a thread of its own, so that the workers do not wait for the disk.
+
+    Used as a context manager: at its end the last checkpoint is complete.
+
+    Args:
+        folder: Folder of the checkpoints; None writes none.
+        fingerprint: What the checkpoints belong to.
+        coordinator: Coordinator of the fit.
+        runner: Runner of the callbacks.
+        interval: How often to write.
+        clock: Returns seconds that never decrease.
+    """
+
+    def __init__(
+        self,
+        folder: CheckpointFolder | None,
+        fingerprint: Fingerprint,
+        coordinator: Coordinator,
+        runner: CallbackRunner,
+        interval: Interval,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+        self._coordinator = coordinator
+        self._runner = runner
+        self._interval = interval
+        self._clock = clock
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+        self._last_steps, self._last_time = 0, clock()
+
+    def __enter__(self) -> Checkpointer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.shutdown(wait=True)
+        self._report_failure()
+
+    def resume(self) -> list[EpochRecord]:
+        """Begin the fit: anew, or from the last checkpoint.
+
+        Returns:
+            The history up to the checkpoint; empty for a new fit.
+
+        Raises:
+            TrainingError: The checkpoint belongs to another fit.
+        """
+        saved = None if self._folder is None else self._folder.newest()
+        if saved is None or self._folder is None:
+            self._runner.begin()
+            return []
+        manifest, arrays = saved
+        if manifest.get("version") != VERSION:
+            raise TrainingError(
+                f"the checkpoint in {self._folder.location} has the version "
+                f"{manifest.get('version')!r}, expected {VERSION}. Delete it, or use the version "
+                "of glasses_spark that wrote it"
+            )
+        self._fingerprint.require(manifest.get("fingerprint"), self._folder.location)
+        state = FitState.from_dict(manifest["fit"], arrays)
+        history = [_record(values) for values in manifest["history"]]
+        self._runner.resume(
+            state,
+            epochs=len(history),
+            stopped=bool(manifest.get("stopped")),
+            restore=lambda callbacks: restore_states(callbacks, manifest["callbacks"], arrays),
+        )
+        logger.info(
+            "resumed the fit from the checkpoint in %s, after %d epochs",
+            self._folder.location,
+            len(history),
+        )
+        return history
+
+    def poll(self, history: Sequence[EpochRecord]) -> None:
+        """Write a checkpoint if steps or seconds say so."""
+        if self._folder is None or self._interval.is_epoch:
+            return
+        steps = self._coordinator.progress() - self._last_steps
+        if self._interval.is_over(steps=steps, seconds=self._clock() - self._last_time):
+            self.write(history)
+
+    def end_epoch(self, history: Sequence[EpochRecord]) -> None:
+        """Write a checkpoint after an epoch; each fit has one of its end."""
+        if self._interval.is_epoch or len(history) >= self._coordinator.schedule.epochs:
+            self.write(history, wait=len(history) >= self._coordinator.schedule.epochs)
+
+    def write(self, history: Sequence[EpochRecord], *, wait: bool = False) -> None:
+        """Write a checkpoint now.
+
+        Args:
+            history: Records of the epochs that the driver has finished.
+            wait: Whether to wait for an earlier one that is being written, instead of
+                leaving this one out.
+        """
+        folder = self._folder
+        if folder is None or not (wait or self._writing is None or self._writing.done()):
+            return
+        self._last_steps, self._last_time = self._coordinator.progress(), self._clock()
+        state = self._coordinator.state()
+        if state is None:
+            return
+        callbacks, arrays = read_states(self._runner.callbacks)
+        manifest: dict[str, Any] = {
+            "version": VERSION,
+            "fingerprint": self._fingerprint.as_dict(),
+            "fit": state.as_dict(),
+            "history": [asdict(record) for record in history],
+            "callbacks": callbacks,
+            "stopped": self._runner.stopped,
+        }
+        self._report_failure()
+        self._writing = self._writer.submit(folder.write, manifest, {**state.arrays, **arrays})
+
+    def _report_failure(self) -> None:
+        """Log the error of the last write: a full disk does not end the fit."""
+        if self._writing is not None and self._writing.done():
+            error = self._writing.exception()
+            self._writing = None
+            if error is not None and self._folder is not None:
+                logger.warning("no checkpoint was written to %s: %s", self._folder.location, error)
+
+
+def _record(values: Any) -> EpochRecord:
+    try:
+        workers = tuple(WorkerShare(**share) for share in values["workers"])
+        return EpochRecord(**{**values, "workers": workers})
+    except (KeyError, TypeError) as error:
+        raise TrainingError(f"the checkpoint has no legal history: {error}. Delete it") from error
