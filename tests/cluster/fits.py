@@ -123,6 +123,8 @@ def fit(
         ),
         "scored": fitted.transform(frame).where("prediction[0] between 0 and 1").count(),
         "workers": [number for number, _ in watcher.workers],
+        # The processes that hosted the workers at the end.
+        "last_tasks": len({process for _, process in watcher.workers[-num_workers:]}),
         "executors": sorted(set(watcher.executors.values())),
         "folders": sorted(watcher.folders),
         "killed": watcher.killed,
