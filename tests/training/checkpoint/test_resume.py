@@ -75,7 +75,7 @@ def watchers() -> list[Any]:
 
 
 @pytest.mark.parametrize("frequency", ["batch", "epoch"])
-@pytest.mark.parametrize("epochs", [2, 4])
+@pytest.mark.parametrize("epochs", [pytest.param(2, marks=pytest.mark.exhaustive), 4])
 def test_a_resumed_synchronous_fit_has_the_weights_and_the_history_of_one_never_interrupted(
     frame: DataFrame, tmp_path: Path, frequency: str, epochs: int
 ) -> None:
@@ -96,7 +96,9 @@ def metrics_of(epoch: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in epoch.items() if name != "workers"}
 
 
-@pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
+@pytest.mark.parametrize(
+    "mode", ["asynchronous", pytest.param("hogwild", marks=pytest.mark.exhaustive)]
+)
 @pytest.mark.parametrize("frequency", ["batch", "epoch"])
 def test_a_resumed_asynchronous_fit_uses_each_row_once_per_epoch(
     frame: DataFrame, tmp_path: Path, mode: str, frequency: str
