@@ -64,6 +64,17 @@ def test_a_live_line_is_written_over(verbose: int | str, stream: io.StringIO) ->
     assert all(len(line) >= len(before) for before, line in pairwise(lines))
 
 
+def test_a_resumed_fit_counts_the_rows_since_it_was_resumed() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = FitProgress(
+        Schedule("asynchronous", "batch", 4, 4, (60, 40), (0, 0)), 1, stream=stream, clock=clock
+    )
+    progress.show(FitStatus(2, 0, alive=2, workers=2))
+    clock.now = 10.0
+    progress.show(FitStatus(2, 50, alive=2, workers=2))
+    assert stream.getvalue().endswith("5 rows/s - 2/2 workers - 30 s left")
+
+
 def test_an_open_live_line_is_ended_when_the_fit_fails() -> None:
     stream = io.StringIO()
     progress = FitProgress(SCHEDULE, 1, stream=stream)

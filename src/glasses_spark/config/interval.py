@@ -60,6 +60,6 @@ def parse_interval(text: object) -> Interval:
         return Interval()
     match = _FORM.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError
+        raise ValueError(f"expected {WANTED}, got {text!r}")
     number = int(match[1])
     return Interval(steps=number) if match[2].startswith("step") else Interval(seconds=number)

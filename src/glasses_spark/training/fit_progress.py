@@ -44,12 +44,17 @@ class FitProgress:
         self._clock = clock
         self._began = self._epoch_began = clock()
         self._width = 0
+        # Rows of a resumed fit that were trained on before, from the first status.
+        self._before: int | None = None
 
     def show(self, status: FitStatus) -> None:
         """Update the live line."""
+        rows = status.epoch * self._rows + status.rows
+        if self._before is None:
+            self._before = rows
         if self._verbose != LIVE:
             return
-        done = status.epoch * self._rows + status.rows
+        done = rows - self._before
         seconds = self._clock() - self._began
         parts = [
             f"Epoch {status.epoch + 1}/{self._epochs}",
@@ -58,7 +63,7 @@ class FitProgress:
             f"{status.alive}/{status.workers} workers",
         ]
         if done and seconds:
-            left = seconds * (self._epochs * self._rows - done) / done
+            left = seconds * (self._epochs * self._rows - rows) / done
             parts.append(f"{format_seconds(left)} left")
         self._replace(" - ".join(parts))
 
@@ -75,9 +80,10 @@ class FitProgress:
             f"{record.rows / seconds:.0f} rows/s" if seconds else f"{record.rows} rows",
             f"{status.alive}/{status.workers} workers",
         ]
-        left = self._epochs - record.epoch
-        if left:
-            parts.append(f"{format_seconds(left * (now - self._began) / record.epoch)} left")
+        left = (self._epochs - record.epoch) * self._rows
+        done = record.epoch * self._rows - (self._before or 0)
+        if left and done:
+            parts.append(f"{format_seconds(left * (now - self._began) / done)} left")
         self._replace(" - ".join(parts))
         self._stream.write("\n")
         self._stream.flush()

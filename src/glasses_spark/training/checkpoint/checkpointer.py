@@ -112,8 +112,9 @@ class Checkpointer:
 
     def end_epoch(self, history: Sequence[EpochRecord]) -> None:
         """Write a checkpoint after an epoch; each fit has one of its end."""
-        if self._interval.is_epoch or len(history) >= self._coordinator.schedule.epochs:
-            self.write(history, wait=len(history) >= self._coordinator.schedule.epochs)
+        is_last = self._runner.stopped or len(history) >= self._coordinator.schedule.epochs
+        if self._interval.is_epoch or is_last:
+            self.write(history, wait=is_last)
 
     def write(self, history: Sequence[EpochRecord], *, wait: bool = False) -> None:
         """Write a checkpoint now.

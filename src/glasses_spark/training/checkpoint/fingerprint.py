@@ -13,7 +13,8 @@ from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.settings import FitSettings
 
-# They change neither the weights nor the history.
+# They change neither the weights nor the history up to an epoch. The number of workers is added
+# as a number: "auto" may mean another one.
 _FREE: Final = frozenset(
     [
         *("checkpoint_dir", "checkpoint_every", "epochs", "num_workers", "port"),
