@@ -11,6 +11,7 @@ from glasses_spark.training.fit_progress import FitProgress, format_seconds
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.state import FitStatus
+from tests.training.clock import Clock
 
 SCHEDULE = Schedule("asynchronous", "batch", 2, 4, (60, 40), (0, 0))
 RECORD = EpochRecord(1, {"accuracy": 0.5, "loss": 0.25}, 100)
@@ -19,14 +20,6 @@ RECORD = EpochRecord(1, {"accuracy": 0.5, "loss": 0.25}, 100)
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def written(verbose: int | str, stream: io.StringIO) -> str:

@@ -13,16 +13,9 @@ from glasses_spark.training.hosting import Hosting
 from glasses_spark.training.partition import Partitioned
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.worker.assignment import Assignment
+from tests.training.clock import Clock
 
 pytestmark = pytest.mark.slow
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

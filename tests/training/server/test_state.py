@@ -8,14 +8,7 @@ from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.calls import Caller, Position
 from glasses_spark.training.server.protocol import ProtocolError
 from glasses_spark.training.server.state import FitEndedError, WorkerState, WorkerStates
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.training.clock import Clock
 
 
 @pytest.fixture
