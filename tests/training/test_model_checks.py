@@ -85,3 +85,9 @@ def test_packing_draws_no_numbers_from_the_random_layers_of_a_model() -> None:
     pack_exactly(model, {}, safe_mode=True)
 
     assert random_states(model) == before
+
+
+def test_an_embedding_of_one_number_is_tried_with_that_number() -> None:
+    keras = import_keras()
+    model = keras.Sequential([keras.Input((3,), dtype="int32"), keras.layers.Embedding(1, 2)])
+    assert pack_exactly(model, {}, safe_mode=True)

@@ -40,7 +40,13 @@ def _example(model: Any, port: Any, rows: int, generator: np.random.Generator) -
         return tf.constant(generator.choice(vocabulary or [_WORD], shape).astype(str))
     if vocabulary:
         return tf.cast(generator.choice(np.array(vocabulary, np.int64), shape), dtype)
-    return tf.cast(generator.integers(0, 2, shape), dtype)
+    return tf.cast(generator.integers(0, _known_numbers(model), shape), dtype)
+
+
+def _known_numbers(model: Any) -> int:
+    """Return 2, or 1 if an embedding knows nothing but 0."""
+    sizes = [getattr(layer, "input_dim", 2) for layer in model._flatten_layers()]
+    return min([2, *(size for size in sizes if isinstance(size, int))])
 
 
 def _vocabulary(model: Any, port: Any) -> list[Any]:

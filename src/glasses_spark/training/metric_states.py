@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
 
+from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.random_states import random_states, set_random_states
 from glasses_spark.scoring.model_input import model_inputs, pack_outputs
 from glasses_spark.training.examples import example_inputs
@@ -54,6 +56,9 @@ class MetricStates:
         rules: How states of batches are computed and combined.
         variables: The metrics' variables.
         size: Length of the state.
+
+    Raises:
+        TrainingError: The rows have weights, which the loss cannot use.
     """
 
     def __init__(
@@ -65,15 +70,16 @@ class MetricStates:
         # Some layers draw random numbers outside of training as well.
         states = random_states(model)
         # Keras creates most variables of a metric at its first update.
-        x = example_inputs(model, rows=1)
+        rows = _example_rows(model)
+        x = example_inputs(model, rows)
         uses_weights = rules.weighted or rules.validation_weighted
-        weight = np.ones(1, row_format.dtype) if uses_weights else None
+        weight = np.ones(rows, row_format.dtype) if uses_weights else None
         y = labels_of_rows(
-            model, row_format, [np.zeros((1, f.size), f.dtype) for f in row_format.labels]
+            model, row_format, [np.zeros((rows, f.size), f.dtype) for f in row_format.labels]
         )
         prediction = model(x, training=False)
-        model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weight, training=False)
-        self._update(x, y, prediction, weight, 0.0, 1)
+        _try_loss(model, x, y, prediction, weight)
+        self._update(x, y, prediction, weight, 0.0, rows)
         self.variables = [v for metric in model.metrics for v in metric.variables]
         self.size = sum(int(np.prod(v.shape)) for v in self.variables)
         model.reset_metrics()
@@ -162,6 +168,35 @@ class MetricStates:
     def _update(self, x: Any, y: Any, prediction: Any, weight: Any, loss: Any, rows: Any) -> None:
         self.model._loss_tracker.update_state(loss, sample_weight=rows)
         self.model.compute_metrics(x, y, prediction, weight)
+
+
+def _example_rows(model: Any) -> int:
+    """Return a number of rows that no side of an output has, so that they cannot be mixed up."""
+    sides = {side for port in model.outputs for side in port.shape[1:]}
+    return next(rows for rows in count(2) if rows not in sides)
+
+
+def _try_loss(model: Any, x: Any, y: Any, prediction: Any, weight: Any) -> None:
+    """Compute the loss of example rows once.
+
+    Raises:
+        TrainingError: It can be computed without the weights of the rows only.
+    """
+
+    def compute(weight: Any) -> None:
+        model.compute_loss(x=x, y=y, y_pred=prediction, sample_weight=weight, training=False)
+
+    try:
+        compute(weight)
+    except Exception as error:
+        if weight is None:
+            raise
+        compute(None)
+        raise TrainingError(
+            "weights of rows (weightCol, class_weight): expected a loss with one value for each "
+            "row, got one with more, such as one for each step or pixel, to which Keras cannot "
+            "apply them. Train without weights, or use a loss that returns the mean of each row"
+        ) from error
 
 
 def inputs_of_rows(model: Any, row_format: RowFormat) -> Any:
