@@ -1,6 +1,6 @@
 """Asynchronous rules in one process: W workers with given speeds, in a seeded order of arrival.
 
-    python benchmarks/simulate_staleness.py [--rules shared scaled whole] [--workers 4]
+    python benchmarks/simulate_staleness.py [--rules RULE ...] [--workers 4]
         [--seeds 5] [--slow WORKER] [--hard]
 
 Trains the CNN of the published experiment with Adam(1e-3) and batches of 128 on drawn faces, and
@@ -13,7 +13,10 @@ noisy faces. The rules:
 - shared: each push has 128 / W rows, and W pushes together are one step. Workers compute at
   weights that are 0.9 times the last step ahead, as the next step will be close to the last one
   (the look-ahead of Hakimi et al., Taming Momentum in a Distributed Asynchronous Environment,
-  2019).
+  2019);
+- epoch: each push is the change of a worker's weights in an epoch of its own Adam, divided by
+  1 + staleness;
+- shared-epoch: the same with steps of 128 / W rows.
 """
 
 from __future__ import annotations
@@ -63,6 +66,8 @@ class Adam:
 class Whole:
     """One step for each push."""
 
+    by_epoch = False
+
     def __init__(self, weights: Floats, workers: int) -> None:
         self.weights, self.version, self.rows = weights.copy(), 0, BATCH
         self._optimizer = Adam(len(weights))
@@ -111,7 +116,31 @@ class Shared(Whole):
             self.version += 1
 
 
-RULES: Final[dict[str, type[Whole]]] = {"whole": Whole, "scaled": Scaled, "shared": Shared}
+class ByEpoch(Whole):
+    """Deltas of epochs, in which workers take steps of their own optimizer."""
+
+    by_epoch = True
+
+    def push(self, gradient: Floats, rows: int, staleness: int) -> None:
+        self.weights -= gradient / np.float32(1 + staleness)
+        self.version += 1
+
+
+class SharedByEpoch(ByEpoch):
+    """The same with steps of fewer rows, so that a worker takes as many as one process."""
+
+    def __init__(self, weights: Floats, workers: int) -> None:
+        super().__init__(weights, workers)
+        self.rows = -(-BATCH // workers)
+
+
+RULES: Final[dict[str, type[Whole]]] = {
+    "whole": Whole,
+    "scaled": Scaled,
+    "shared": Shared,
+    "epoch": ByEpoch,
+    "shared-epoch": SharedByEpoch,
+}
 
 
 class Network:
@@ -169,8 +198,20 @@ def simulate(
     def batches(worker: int) -> Iterator[npt.NDArray[np.int64]]:
         for epoch in range(EPOCHS):
             order = np.random.default_rng([seed, 2, worker, epoch]).permutation(shares[worker])
-            for first in range(0, len(order), rule.rows):
-                yield order[first : first + rule.rows]
+            size = len(order) if rule.by_epoch else rule.rows
+            for first in range(0, len(order), size):
+                yield order[first : first + size]
+
+    own_optimizers = [Adam(len(rule.weights)) for _ in speeds]
+
+    def update(worker: int, rows: npt.NDArray[np.int64], weights: Floats) -> Floats:
+        if not rule.by_epoch:
+            return network.gradient(weights, x[rows], y[rows])
+        after = weights.copy()
+        for first in range(0, len(rows), rule.rows):
+            batch = rows[first : first + rule.rows]
+            after -= own_optimizers[worker](network.gradient(after, x[batch], y[batch]))
+        return weights - after
 
     sources = [batches(worker) for worker in range(len(speeds))]
     queue: list[tuple[float, int]] = []
@@ -190,8 +231,7 @@ def simulate(
         now, worker = heapq.heappop(queue)
         rows, weights, version = pulled[worker]
         stalenesses.append(rule.version - version)
-        gradient = network.gradient(weights, x[rows], y[rows])
-        rule.push(gradient, len(rows), stalenesses[-1])
+        rule.push(update(worker, rows, weights), len(rows), stalenesses[-1])
         begin(worker, now)
     return statistics.mean(stalenesses)
 

@@ -93,7 +93,7 @@ def test_an_update_of_another_length_is_refused() -> None:
     before = shared_weights.vector()
     coordinator.join(task(0), "host")
     with pytest.raises(ValueError, match="broadcast"):
-        shared_weights.apply(np.ones(shared_weights.layout.size - 1, np.float32))
+        shared_weights.apply(np.ones(shared_weights.layout.size - 1, np.float32), rows=1)
     assert np.array_equal(shared_weights.vector(), before)
     push(coordinator, 0, 1.0)  # the fit continues
 

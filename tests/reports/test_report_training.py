@@ -44,7 +44,7 @@ def test_workers_are_summed_over_the_epochs() -> None:
         (pages.history(validation=False), "This run has no validation set."),
         ([], "so there are no epochs."),
         ([], "The history has no data on workers."),
-        (pages.history(), "Staleness is the mean number of updates"),
+        (pages.history(), "Staleness is the mean number of steps"),
     ],
 )
 def test_a_note_explains_what_the_history_lacks(
@@ -55,7 +55,7 @@ def test_a_note_explains_what_the_history_lacks(
 
 @pytest.mark.parametrize(
     ("mode", "reason"),
-    [("synchronous", "each update waits for all workers"), ("hogwild", "no worker's update fell")],
+    [("synchronous", "each update waits for all workers"), ("hogwild", "weights took no step")],
 )
 def test_a_staleness_of_zero_has_its_reason(mode: str, reason: str) -> None:
     notes = workers_section(without_staleness(), {"training": {"mode": mode}})["notes"]

@@ -27,6 +27,9 @@ EPOCH: Final = "epoch"
 FLOAT32: Final = "float32"
 BFLOAT16: Final = "bfloat16"
 
+SHARED_BATCH: Final = "shared_batch"
+SCALED_RATE: Final = "scaled_rate"
+
 KERAS_KERNELS: Final = "keras"
 
 UNWEIGHTED: Final = "none"
@@ -82,8 +85,9 @@ class TrainingSettings(Section):
     batch_size: int = key(
         128,
         whole_number(1),
-        "Images in one step of one worker.",
-        unit="images per step and worker",
+        "Images in a batch. A synchronous step has a batch of each worker; asynchronous and "
+        "hogwild workers divide a batch among them, see asynchronous_rule.",
+        unit="images per batch",
     )
     num_workers: int | str = key(
         AUTO,
@@ -124,8 +128,17 @@ class TrainingSettings(Section):
     staleness_aware: bool = key(
         True,
         flag(),
-        "Whether asynchronous and hogwild updates have less weight the more updates of other "
-        "workers were applied before them; false applies each in full, as Elephas does.",
+        "Whether asynchronous and hogwild updates count such that several workers train as well as "
+        "one, see asynchronous_rule; false applies each in full, as Elephas does.",
+    )
+    asynchronous_rule: str = key(
+        SHARED_BATCH,
+        one_of(SHARED_BATCH, SCALED_RATE),
+        "How updates of several asynchronous or hogwild workers count: "
+        '"shared_batch" divides each batch among the workers, whose gradients together are one '
+        "step (by epoch, workers take steps of such a part of a batch); "
+        '"scaled_rate" takes a step for each batch of a worker, the smaller the more stale it is, '
+        "with fewer exchanges and less accurate weights. Needs staleness_aware.",
     )
     early_stopping: int = key(
         0,

@@ -73,12 +73,14 @@ def workers_section(
 def _staleness_note(*, is_stale: bool, mode: str) -> str:
     if is_stale:
         return (
-            "Staleness is the mean number of updates of other workers between a worker's pull and "
-            "its push."
+            "Staleness is the mean number of steps that the shared weights took between a worker's "
+            "pull and its push."
         )
     if mode == "synchronous":
         return "The staleness is 0: in synchronous mode each update waits for all workers."
-    return "The staleness is 0: no worker's update fell between another worker's pull and push."
+    return (
+        "The staleness is 0: the shared weights took no step between a worker's pull and its push."
+    )
 
 
 def _total(records: Sequence[Mapping[str, Any]], name: str) -> float:

@@ -19,9 +19,10 @@ class Schedule:
         mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
         frequency: ``batch`` or ``epoch``: a push for each batch, or for each epoch.
         epochs: Passes over the rows, at least 1.
-        batch_size: Rows in one step of one worker, at least 1.
+        batch_size: Rows in a batch, at least 1.
         rows: Training rows of each worker.
         validation_rows: Validation rows of each worker.
+        update_rows: Training rows that a worker computes at a time; 0 takes a batch.
     """
 
     mode: str
@@ -30,6 +31,12 @@ class Schedule:
     batch_size: int
     rows: tuple[int, ...]
     validation_rows: tuple[int, ...]
+    update_rows: int = 0
+
+    @property
+    def training_batch_size(self) -> int:
+        """Training rows that a worker computes at a time."""
+        return self.update_rows or self.batch_size
 
     @property
     def workers(self) -> int:
@@ -55,13 +62,14 @@ class Schedule:
         """Return the pushes of a worker in an epoch; 0 if it has no rows."""
         if self.frequency == EPOCH:
             return 1 if self.rows[worker] else 0
-        return -(-self.rows[worker] // self.batch_size)
+        return -(-self.rows[worker] // self.training_batch_size)
 
     def rows_in_push(self, worker: int, step: int) -> int:
         """Return the rows of one push of a worker; the last batch may be smaller."""
         if self.frequency == EPOCH:
             return self.rows[worker]
-        return min(self.batch_size, self.rows[worker] - step * self.batch_size)
+        size = self.training_batch_size
+        return min(size, self.rows[worker] - step * size)
 
     def takes_part(self, worker: int) -> bool:
         """Return whether a worker has training or validation rows."""

@@ -42,6 +42,7 @@ from glasses_spark.training.partition import Partitioned, count_buckets, partiti
 from glasses_spark.training.precision import resolve_precision
 from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.asynchronous_rules import rule_of, update_rows
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.parameter_client import ServerAddress
@@ -50,6 +51,7 @@ from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.spool import RowField, RowFormat
 
@@ -161,12 +163,17 @@ class Trainer:
         fingerprint: Fingerprint,
     ) -> list[EpochRecord]:
         spark = partitioned.frame.sparkSession
-        schedule = self._schedule(partitioned)
+        schedule, layout = self._schedule(partitioned), layout_of(self._model)
         shared_weights = SharedWeights(
             self._model,
             workers=schedule.workers,
             uses_gradients=schedule.frequency == BATCH,
-            staleness_aware=self._settings.staleness_aware and not schedule.synchronous,
+            rule=rule_of(
+                self._settings,
+                schedule.workers,
+                size=layout.trainable_size,
+                dtype=layout.dtype,
+            ),
         )
         coordinator = Coordinator(
             schedule,
@@ -255,6 +262,7 @@ class Trainer:
             batch_size=self._settings.batch_size,
             rows=partitioned.rows,
             validation_rows=partitioned.validation_rows,
+            update_rows=update_rows(self._settings, len(partitioned.rows)),
         )
 
     def _feature_fields(

@@ -56,7 +56,7 @@ def forecast_of(
     [
         (1, "asynchronous", "batch", 8 * (0.10 + 0.01)),
         (1, "asynchronous", "epoch", 8 * 0.10 + 0.01),
-        (2, "asynchronous", "batch", 4 * (0.18 + 0.01)),
+        (2, "asynchronous", "batch", 4 * 0.18 + 8 * 0.01),
         (2, "synchronous", "batch", 4 * (0.18 * 1.03 + 2 * 0.01)),
         (2, "synchronous", "epoch", 4 * 0.18 * 1.03 + 2 * 0.01),
     ],
@@ -80,14 +80,14 @@ def test_a_small_last_batch_takes_a_full_exchange() -> None:
 def test_a_saturated_server_limits_the_speed() -> None:
     slow = dataclasses.replace(MEASURED, exchange_s=1.0)
 
-    assert forecast_of(2, measured=slow).epoch_s == pytest.approx(4 * 2 * 1.0)
+    assert forecast_of(2, measured=slow).epoch_s == pytest.approx(8 * 2 * 1.0)
 
 
 def test_validation_is_part_of_an_epoch() -> None:
     load = dataclasses.replace(LOAD, validation=0.1)
 
     assert forecast_of(2, load=load).epoch_s == pytest.approx(
-        3.5 * 0.18 + 4 * 0.01 + 100 / 2 * 0.002
+        3.5 * 0.18 + 7 * 0.01 + 100 / 2 * 0.002
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.schedule import Schedule
+from glasses_spark.training.server.asynchronous_rules import ScaledDeltas
 from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
 from glasses_spark.training.server.shared_weights import SharedWeights
@@ -30,7 +31,7 @@ def make_coordinator(
     clock: Callable[[], float] = time.monotonic,
 ) -> Coordinator:
     weights = SharedWeights(
-        tiny_model(), workers=len(rows), uses_gradients=False, staleness_aware=True
+        tiny_model(), workers=len(rows), uses_gradients=False, rule=ScaledDeltas()
     )
     schedule = Schedule(mode, "batch", 2, 4, rows, (0,) * len(rows))
     return Coordinator(

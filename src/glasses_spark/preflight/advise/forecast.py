@@ -70,7 +70,7 @@ class Workload:
         test: Fraction of the images in the test set.
         validation: Fraction of the images in the validation set.
         epochs: Passes over the training set.
-        batch_size: Images in one step of one worker.
+        batch_size: Images in a batch.
     """
 
     images: int
@@ -296,5 +296,6 @@ def _epoch_s(
     validating = load.validation_rows / workers * measured.steps[workers].score_s
     if frequency != BATCH:
         return computing + pushes * exchange + validating
-    count = -(-rows // load.batch_size)
+    # Asynchronous workers divide each batch among them.
+    count = -(-rows // (load.batch_size if synchronous else -(-load.batch_size // workers)))
     return max(computing + count * pushes * exchange, count * workers * exchange) + validating

@@ -151,12 +151,12 @@ class Coordinator:
             if self.schedule.synchronous:
                 self._apply_when_complete(self._common_step.add(worker, update, push.rows))
             elif self.schedule.mode != HOGWILD:
-                self.shared_weights.apply(update, staleness=staleness)
+                self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
             if self.schedule.mode != HOGWILD:
                 return self._answer(caller, push)
         # Hogwild applies the update outside the lock: updates may overlap.
-        self.shared_weights.apply(update, staleness=staleness)
-        return self._versioned()
+        self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
+        return self._versioned(push.awaited)
 
     def finish_epoch(self, caller: Caller, worker: int, end: EpochEnd) -> EpochDecision:
         """End an epoch of a worker.
@@ -369,15 +369,18 @@ class Coordinator:
     def _weights_at(self, caller: Caller, position: Position) -> tuple[Vector, int]:
         if self.schedule.synchronous:
             self._wait_until(lambda: self._common_step.position >= position, caller)
-        return self._versioned()
+        return self._versioned(position)
 
     def _answer(self, caller: Caller, push: Push) -> tuple[Vector, int] | None:
         return None if push.awaited is None else self._weights_at(caller, push.awaited)
 
-    def _versioned(self) -> tuple[Vector, int]:
+    def _versioned(self, position: Position | None) -> tuple[Vector, int]:
         # In this order: weights of a later version make no update look less stale than it is.
         version = self.shared_weights.version
-        return self.shared_weights.vector(), version
+        # After its last step of an epoch a task evaluates the weights.
+        if position is None or position.step >= self.schedule.steps_per_epoch:
+            return self.shared_weights.vector(), version
+        return self.shared_weights.vector_ahead(), version
 
     def _apply_when_complete(self, updates: Sequence[tuple[Vector, int]]) -> None:
         if updates:

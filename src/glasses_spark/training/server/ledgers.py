@@ -43,7 +43,7 @@ class OpenLedgers:
             worker: Number of the worker, from 0.
             rows: Number of rows behind the push.
             metric_state: State of the metrics over these rows, ``(state_size,)``.
-            staleness: Number of updates by others since the worker's last pull.
+            staleness: Number of steps of the weights since the worker's last pull.
         """
         self._ledger(epoch).enter_push(worker, rows, metric_state, staleness)
 

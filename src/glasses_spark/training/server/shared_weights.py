@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.errors import TrainingError
 from glasses_spark.training.optimizers import state_variables, unpack
+from glasses_spark.training.server.asynchronous_rules import EveryUpdate, Step
 from glasses_spark.training.server.optimizer_step import OptimizerStep
 from glasses_spark.training.server.own_optimizers import OwnOptimizers
 from glasses_spark.training.weights import (
@@ -20,6 +21,10 @@ from glasses_spark.training.weights import (
     read_vector,
     write_vector,
 )
+
+# Names of arrays of a checkpoint.
+_AHEAD: Final = "ahead"
+_RULE: Final = "rule-"
 
 
 class SharedWeights:
@@ -34,12 +39,12 @@ class SharedWeights:
         workers: Number of workers, at least 1.
         uses_gradients: Whether updates are gradients for the optimizer, or
             deltas (weights before minus after), which are subtracted.
-        staleness_aware: Whether `apply` scales down a stale update.
+        rule: How the updates of asynchronous workers become steps.
 
     Attributes:
         model: The Keras model.
         layout: Layout of the vectors.
-        version: Number of changes so far.
+        version: Number of steps and other changes so far.
         own_optimizers: States of the workers' own optimizers, for deltas.
     """
 
@@ -49,39 +54,47 @@ class SharedWeights:
         *,
         workers: int,
         uses_gradients: bool,
-        staleness_aware: bool = False,
+        rule: EveryUpdate | None = None,
     ) -> None:
         self.model = model
         self.layout: WeightLayout = layout_of(model)
         self.version = 0
         self._workers = workers
-        self._staleness_aware = staleness_aware
+        self._rule = rule or EveryUpdate()
         self._optimizer: OptimizerStep | None = None
         self.own_optimizers = OwnOptimizers(partial(_count_parts, model, self.layout))
         if uses_gradients:
-            # Several asynchronous workers act like momentum already.
-            momentum = workers == 1 or not staleness_aware
             self._optimizer = OptimizerStep(
-                model, self.layout, momentum=momentum, scaled=staleness_aware
+                model,
+                self.layout,
+                momentum=self._rule.keeps_momentum,
+                scaled=self._rule.scales_rate,
             )
-        values = read_vector(model, self.layout)
-        self._trainable = values[: self.layout.trainable_size].copy()
-        self._statistics = values[self.layout.trainable_size :].copy()
+        self._set(read_vector(model, self.layout))
 
     def vector(self) -> Vector:
         """Return a copy of all weights, ``(size,)``."""
         return np.concatenate([self._trainable, self._statistics])
 
+    def vector_ahead(self) -> Vector:
+        """Return the weights at which workers compute, ``(size,)``: where the rule expects them."""
+        return np.concatenate([self._ahead, self._statistics])
+
     def replace(self, vector: Vector) -> None:
         """Set all weights, ``(size,)``."""
-        self._trainable = vector[: self.layout.trainable_size].copy()
-        self._statistics = vector[self.layout.trainable_size :].copy()
+        self._set(vector)
         if self._optimizer is not None:
             self._optimizer.replace(self._trainable)
         self.version += 1
 
     def refresh(self) -> None:
-        """Read the weights back from the optimizer, after overlapping hogwild updates."""
+        """Take the step of the last updates, and read the weights back from the optimizer.
+
+        The steps of hogwild workers may have overlapped.
+        """
+        remainder = self._rule.remainder()
+        if remainder is not None:
+            self._step(remainder)
         if self._optimizer is not None:
             self._trainable = self._optimizer.read()
 
@@ -108,35 +121,23 @@ class SharedWeights:
         if self._optimizer is not None:
             self._optimizer.set_learning_rate(value)
 
-    def apply(self, update: Vector, *, staleness: int = 0) -> None:
-        """Apply the update of one worker.
-
-        With ``staleness_aware``, a stale update is scaled down, because updates of
-        several workers that started from the same weights point in similar directions:
-
-        - A delta is divided by ``1 + staleness``, the rule of Zhang, Gupta, Lian and Liu,
-          *Staleness-aware Async-SGD for Distributed Deep Learning*, IJCAI 2016, for
-          updates counted from 0. Workers of equal speed thus apply the mean of their
-          deltas, and workers that take turns their sum.
-        - A gradient is applied at the learning rate divided by ``sqrt(1 + staleness)``
-          and, with several workers, by an optimizer without ``beta_1``: Mitliagkas,
-          Zhang, Hadjis and Ré, *Asynchrony begets Momentum*, Allerton 2016.
-          docs/distributed-training.md shows the measured effect.
+    def apply(self, update: Vector, *, rows: int, staleness: int = 0) -> None:
+        """Apply the update of one worker, as the rule says.
 
         The statistics move by ``1 / workers`` of their distance to the worker's
         statistics. They are a mean, and so stay within the range of the workers' values.
 
         Args:
             update: Trainable part and statistics, ``(size,)``.
-            staleness: Number of updates by others since the worker's last pull.
+            rows: Number of rows behind the update.
+            staleness: Number of steps since the worker's last pull.
         """
         cut = self.layout.trainable_size
-        share = 1.0
-        if self._staleness_aware:
-            share = (1 + staleness) ** (-1 if self._optimizer is None else -0.5)
-        self._step(update[:cut], share=share)
         self._statistics += (update[cut:] - self._statistics) / self._workers
-        self.version += 1
+        step = self._rule.step(update[:cut], rows, staleness)
+        if step is not None:
+            self._step(step)
+            self.version += 1
 
     def apply_mean(self, updates: Sequence[Vector], rows: Sequence[int]) -> None:
         """Apply the mean of several workers' updates, weighted by their rows.
@@ -157,7 +158,7 @@ class SharedWeights:
             mean += update[:cut] * share
             # The difference, so that unchanged statistics stay the same to the last bit.
             drift += (update[cut:] - self._statistics) * share
-        self._step(mean)
+        self._step(Step(mean))
         self._statistics += drift
         self.version += 1
 
@@ -167,6 +168,8 @@ class SharedWeights:
         return {
             "weights": self.vector(),
             **{f"optimizer-{index:05d}": array for index, array in enumerate(optimizer)},
+            **{f"{_RULE}{name}": array for name, array in self._rule.arrays().items()},
+            **({_AHEAD: self._ahead.copy()} if self._rule.look_ahead else {}),
         }
 
     def restore(
@@ -191,17 +194,31 @@ class SharedWeights:
         if self._optimizer is not None:
             names = sorted(name for name in arrays if name.startswith("optimizer-"))
             self._optimizer.restore([arrays[name] for name in names])
+        own = {name: array for name, array in arrays.items() if name.startswith(_RULE)}
+        self._rule.restore({name.removeprefix(_RULE): array for name, array in own.items()})
+        if self._rule.look_ahead:
+            require_shape(_AHEAD, arrays.get(_AHEAD), (self.layout.trainable_size,))
+            self._ahead = arrays[_AHEAD].astype(self.layout.dtype)
         for (worker, epochs, part), vector in own_optimizers.items():
             require_shape("state of an optimizer", vector, (self.layout.size,))
-            own = vector.astype(self.layout.dtype)
-            self.own_optimizers.receive(worker, epochs, part, own)
+            self.own_optimizers.receive(worker, epochs, part, vector.astype(self.layout.dtype))
         self.version = version
 
-    def _step(self, update: Vector, *, share: float = 1.0) -> None:
+    def _set(self, vector: Vector) -> None:
+        self._trainable = self._ahead = vector[: self.layout.trainable_size].copy()
+        self._statistics = vector[self.layout.trainable_size :].copy()
+
+    def _step(self, step: Step) -> None:
+        before = self._trainable
         if self._optimizer is None:
-            self._trainable -= update * np.asarray(share, self.layout.dtype)
+            after = before - step.update * np.asarray(step.share, self.layout.dtype)
         else:
-            self._trainable = self._optimizer(update, share)
+            after = self._optimizer(step.update, step.share)
+        self._trainable = self._ahead = after
+        if self._rule.look_ahead:
+            self._ahead = after + (after - before) * np.asarray(
+                self._rule.look_ahead, self.layout.dtype
+            )
 
 
 def require_shape(name: str, array: npt.NDArray[Any] | None, shape: tuple[int, ...]) -> None:

@@ -96,7 +96,7 @@ class Worker:
     def batches(self, epoch: int, *, first: int = 0) -> Iterator[Batch]:
         """Read the training rows of an epoch in their order, from batch ``first``."""
         order = epoch_order(self.rows, seed=self._seed, worker=self.number, epoch=epoch)
-        return self._training.batches(order, self._schedule.batch_size, first=first)
+        return self._training.batches(order, self._schedule.training_batch_size, first=first)
 
     def validation_batches(self) -> Iterator[Batch]:
         """Read the validation rows."""
