@@ -1,13 +1,14 @@
 """Test accuracy of plain Keras and of each mode and frequency, on drawn faces.
 
     python benchmarks/bench_accuracy.py [--epochs 10] [--seeds 3] [--workers 2]
-    python benchmarks/bench_accuracy.py --seeds 8 --workers 4 --result accuracy_stale \
-        --ways asynchronous/batch asynchronous/batch/whole
+    python benchmarks/bench_accuracy.py --seeds 5 --workers 4 --result accuracy_stale_4 \
+        --ways asynchronous/batch asynchronous/batch/scaled_rate asynchronous/batch/whole
 
 Draws the faces of labels.csv, decodes them, and trains the CNN of the published experiment
-on the training set, with batches of 128 per worker: with plain Keras and in each way, once
-per seed. The test set is evaluated after each epoch and with the final weights. ``whole``
-does not scale down stale updates (``staleness_aware=False``).
+on the training set, with batches of 128: with plain Keras and in each way, once per seed. The
+test set is evaluated after each epoch and with the final weights. ``scaled_rate`` is the other
+``asynchronous_rule``, ``whole`` is ``staleness_aware=False``. ``--hard`` draws 5,000 blurred and
+noisy faces, ``--slots`` lets fewer tasks host the workers.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from glasses_spark.datasets.drawn.draw_faces import draw_faces
 from glasses_spark.preprocessing.split import TEST, split_column
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.session import spark_session
+from hard_faces import draw_hard_faces
 
 ROOT = Path(__file__).parent.parent
 BATCH = 128
@@ -46,16 +48,15 @@ def main() -> None:
     arguments = _arguments()
     with (
         tempfile.TemporaryDirectory() as folder,
-        spark_session(master=f"local[{arguments.workers}]") as spark,
+        spark_session(master=f"local[{arguments.slots or arguments.workers}]") as spark,
     ):
-        draw_faces(ROOT / "labels.csv", Path(folder))
-        config = Config.load(
-            overrides=[
-                f"data.images={folder}",
-                f"data.labels={ROOT / 'labels.csv'}",
-                "store.dir=",
-            ]
-        )
+        labels = ROOT / "labels.csv"
+        if arguments.hard:
+            labels = draw_hard_faces(Path(folder))
+        else:
+            draw_faces(labels, Path(folder))
+        overrides = [f"data.images={folder}", f"data.labels={labels}", "store.dir="]
+        config = Config.load(overrides=overrides)
         pipeline = GlassesPipeline(config)
         pixels = pipeline.preprocess(pipeline.load(spark)).good
         part = split_column(test=config.split.test, seed=config.run.seed)
@@ -75,12 +76,19 @@ def main() -> None:
                 model, curve = fit()
                 result = {
                     "seed": seed,
-                    "accuracy": _accuracy(model, x[test], y[test]),
+                    **_figures(model, x[test], y[test]),
                     "curve": curve,
                     "seconds": round(time.perf_counter() - began, 2),
                 }
                 rounds.setdefault(name, []).append(result)
-                print(seed, name, result["accuracy"], result["seconds"], flush=True)
+                print(
+                    seed,
+                    name,
+                    result["accuracy"],
+                    f"{result['log_loss']:.4f}",
+                    result["seconds"],
+                    flush=True,
+                )
     _report(arguments, rounds, {"train": int((~test).sum()), "test": int(test.sum())})
 
 
@@ -112,13 +120,16 @@ def _fit_ours(faces: DataFrame, way: str, seed: int, arguments: Any) -> tuple[An
         frequency=frequency,
         precision="bfloat16" if "bfloat16" in options else "float32",
         staleness_aware="whole" not in options,
+        asynchronous_rule="scaled_rate" if "scaled_rate" in options else "shared_batch",
         seed=seed,
     ).fit(faces.withColumn("label", F.col("label").cast("double")))
     return fitted.keras_model(), [epoch["val_accuracy"] for epoch in fitted.history]
 
 
-def _accuracy(model: Any, x: Any, y: Any) -> float:
-    return float(((model.predict(x, verbose=0)[:, 0] >= 0.5) == y).mean())
+def _figures(model: Any, x: Any, y: Any) -> dict[str, float]:
+    p = np.clip(model.predict(x, verbose=0)[:, 0].astype(np.float64), 1e-7, 1 - 1e-7)
+    log_loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+    return {"accuracy": float(((p >= 0.5) == y).mean()), "log_loss": float(log_loss)}
 
 
 def _report(arguments: Any, rounds: dict[str, Any], rows: dict[str, int]) -> None:
@@ -126,6 +137,8 @@ def _report(arguments: Any, rounds: dict[str, Any], rows: dict[str, int]) -> Non
         name: {
             "median_accuracy": statistics.median(fit["accuracy"] for fit in fits),
             "accuracies": [round(fit["accuracy"], 4) for fit in fits],
+            "median_log_loss": round(statistics.median(fit["log_loss"] for fit in fits), 5),
+            "log_losses": [round(fit["log_loss"], 5) for fit in fits],
         }
         for name, fits in rounds.items()
     }
@@ -147,6 +160,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--slots", type=int, help="task slots; one for each worker by default")
+    parser.add_argument("--hard", action="store_true", help="blurred and noisy faces")
     parser.add_argument("--ways", nargs="+", default=WAYS, metavar="MODE/FREQUENCY[/OPTION]")
     parser.add_argument("--result", default="accuracy", help="name of the result file")
     return parser.parse_args()

@@ -29,15 +29,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from glasses_spark import build_cnn
 from glasses_spark.datasets.drawn.draw_faces import draw_faces
-from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.preprocessing.decoding.decode import decode
 from glasses_spark.runtime.keras import import_keras
+from hard_faces import draw_hard_faces
 
 Floats = npt.NDArray[np.float32]
 
@@ -238,27 +237,19 @@ def simulate(
 
 def faces(folder: Path, *, hard: bool) -> tuple[Floats, Floats]:
     """Draw faces; return pixels in [0, 1] and labels, in a seeded order."""
-    labels = ROOT / "labels.csv"
     if hard:
-        labels = folder / "labels.csv"
-        write_labels(labels, make_labels(5000, seed=1))
-    out = folder / "faces"
-    draw_faces(labels, out)
-    generator = np.random.default_rng(1)
+        labels = draw_hard_faces(folder)
+    else:
+        labels = ROOT / "labels.csv"
+        draw_faces(labels, folder)
     pixels, targets = [], []
     for line in labels.read_text().split()[1:]:
         index, label = line.split(",")
         if label not in ("0.0", "1.0") or not index.isdigit():
             continue
-        image = decode((out / f"face-{index}.png").read_bytes())
-        if hard:
-            blurred = cv2.resize(
-                cv2.resize(image, (44, 44), interpolation=cv2.INTER_AREA), (SIDE, SIDE)
-            )
-            image = np.clip(blurred + generator.normal(0, 22, image.shape), 0, 255).astype(np.uint8)
-        pixels.append(image)
+        pixels.append(decode((folder / f"face-{index}.png").read_bytes()))
         targets.append(float(label))
-    order = generator.permutation(len(pixels))
+    order = np.random.default_rng(1).permutation(len(pixels))
     x = (np.stack(pixels)[order, ..., None] / np.float32(255)).astype(np.float32)
     return x, np.array(targets, np.float32)[order]
 
