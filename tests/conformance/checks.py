@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cache
@@ -40,7 +41,9 @@ def shares() -> list[Any]:
 
 @cache
 def _commit() -> str:
-    """Return the first digits of the commit; 0 outside a clone."""
+    """Return the first digits of the commit; 0 outside a clone, or without git."""
+    if shutil.which("git") is None:
+        return "0"
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()[:8] or "0"
