@@ -13,8 +13,8 @@ from tests.config.messages import message_of
         ("run.dir=", 'run.dir: expected a folder or URI, got ""'),
         ("run.seed=-1", "run.seed: expected a whole number from 0 to 2147483647, got -1"),
         (
-            "run.resume=true",
-            "run.resume: expected false (resuming a run is not implemented yet), got true",
+            "run.resume=1",
+            "run.resume: expected true or false, got 1",
         ),
         (
             "spark.conf.executor.memory=4g",

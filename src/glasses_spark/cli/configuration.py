@@ -23,7 +23,8 @@ def overrides_of(arguments: Namespace) -> list[str]:
     # Only some commands have these options.
     no_store = ["store.dir="] if getattr(arguments, "no_store", False) else []
     plots = ["run.plots=true"] if getattr(arguments, "plots", False) else []
-    return [*arguments.set, *no_store, *plots]
+    resume = ["run.resume=true"] if getattr(arguments, "resume", False) else []
+    return [*arguments.set, *no_store, *plots, *resume]
 
 
 def require_local_path(location: str, key: str, *, reason: str, option: str) -> str:

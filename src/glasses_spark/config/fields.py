@@ -200,17 +200,6 @@ def flag() -> Kind:
     return Kind("true or false", parse)
 
 
-def only(accepted: T, wanted: str) -> Kind:
-    """Return the kind of a setting that has one legal value so far."""
-
-    def parse(value: object) -> object:
-        if value != accepted or type(value) is not type(accepted):
-            raise ValueError
-        return value
-
-    return Kind(wanted, parse, is_text=isinstance(accepted, str))
-
-
 def label_weights() -> Kind:
     """Return the kind of weights by label, kept by the text of the label.
 

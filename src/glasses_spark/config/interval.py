@@ -9,7 +9,10 @@ from typing import Final
 from glasses_spark.config.fields import Kind
 
 EVERY_EPOCH: Final = "epoch"
-WANTED: Final = '"epoch", a number of steps such as "500 steps", or of seconds such as "60 seconds"'
+NEVER: Final = "never"
+WANTED: Final = (
+    '"epoch", a number of steps such as "500 steps", of seconds such as "60 seconds", or "never"'
+)
 _FORM: Final = re.compile(r"([1-9]\d*) (steps?|seconds?)")
 
 
@@ -20,10 +23,12 @@ class Interval:
     Attributes:
         steps: Number of pushes of all workers; 0 if it does not matter.
         seconds: Number of seconds; 0 if it does not matter.
+        is_never: Whether there are no checkpoints.
     """
 
     steps: int = 0
     seconds: float = 0.0
+    is_never: bool = False
 
     def is_over(self, *, steps: int, seconds: float) -> bool:
         """Return whether a checkpoint is due within an epoch.
@@ -37,7 +42,7 @@ class Interval:
     @property
     def is_epoch(self) -> bool:
         """Whether each epoch ends with a checkpoint, and nothing else does."""
-        return not self.steps and not self.seconds
+        return not (self.steps or self.seconds or self.is_never)
 
 
 def interval() -> Kind:
@@ -58,6 +63,8 @@ def parse_interval(text: object) -> Interval:
     """
     if text == EVERY_EPOCH:
         return Interval()
+    if text == NEVER:
+        return Interval(is_never=True)
     match = _FORM.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"expected {WANTED}, got {text!r}")

@@ -9,11 +9,11 @@ from typing import Final
 from glasses_spark.config.fields import (
     flag,
     key,
-    only,
     spark_settings,
     text,
     whole_number,
 )
+from glasses_spark.config.interval import EVERY_EPOCH, interval
 from glasses_spark.config.section import Section, refuse
 
 # Seeds reach NumPy, TensorFlow and Spark; this range is legal in all three.
@@ -58,10 +58,17 @@ class RunConfig(Section):
         "Whether to write the plots of `report.html` also as PNG and SVG files, to `plots` in the "
         "run folder.",
     )
+    checkpoint_every: str = key(
+        EVERY_EPOCH,
+        interval(),
+        "How often the training writes a checkpoint to `checkpoint` in the run folder. The results "
+        "of the run replace it.",
+    )
     resume: bool = key(
         False,
-        only(False, "false (resuming a run is not implemented yet)"),
-        "Whether to continue an interrupted run.",
+        flag(),
+        "Whether to go on with an interrupted training from its last checkpoint. Data, model and "
+        "settings must be the same; more epochs are allowed.",
     )
 
 

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def fit_model(
-    train: DataFrame, config: Config, progress: Progress, *, show_summary: bool
+    train: DataFrame,
+    config: Config,
+    progress: Progress,
+    *,
+    show_summary: bool,
+    checkpoint_dir: str = "",
 ) -> GlassesModel:
     """Train the CNN.
 
@@ -27,6 +32,7 @@ def fit_model(
         config: Configuration of the run.
         progress: Reports the epochs.
         show_summary: Whether to report the summary of the network.
+        checkpoint_dir: Folder or URI of checkpoints; empty reads and writes none.
     """
     # Imported here because it imports TensorFlow, which the stages before do not need.
     from glasses_spark.training.build import build_estimator
@@ -51,6 +57,8 @@ def fit_model(
             class_weight=class_weights(train) if training.class_weight == BALANCED else None,
             callbacks=[_epoch_reporter(show_epoch)],
             verbose=0,  # the reporter shows the epochs
+            checkpoint_dir=checkpoint_dir,
+            checkpoint_every=config.run.checkpoint_every,
         )
         model: GlassesModel = estimator.fit(train)
     return model

@@ -23,6 +23,7 @@ from glasses_spark.errors import ConfigError
 from glasses_spark.evaluation.calibration import Calibration
 from glasses_spark.evaluation.metrics import Metrics, binary_metrics
 from glasses_spark.loading.dataset import Dataset, load_dataset
+from glasses_spark.pipeline.checkpoints import checkpoints_of, require_resumable
 from glasses_spark.pipeline.cross_validate import validate_folds
 from glasses_spark.pipeline.fit import fit_model
 from glasses_spark.pipeline.pixels import (
@@ -91,11 +92,13 @@ class GlassesPipeline:
             The result, which is also written to ``run.dir``.
 
         Raises:
-            GlassesSparkError: A stage failed; ``run.dir`` is unchanged.
+            GlassesSparkError: A stage failed. The results in ``run.dir`` are unchanged; if the
+                training had begun, a run with ``run.resume`` goes on from its checkpoint.
         """
         target = self.config.run.dir
         # Checked now rather than after the training.
         check_run_location(spark, target)
+        require_resumable(spark, self.config.run)
         if self.config.tracking.mlflow:
             require_mlflow()
         watch = Stopwatch()
@@ -107,7 +110,8 @@ class GlassesPipeline:
                 train, _ = self.split(good)
                 require_all_parts(pixels, self.config)
                 with watch.timing("fit_s"):
-                    model = self.fit(train)
+                    checkpoints = checkpoints_of(spark, self.config.run)
+                    model = self.fit(train, checkpoint_dir=checkpoints)
                 with watch.timing("score_s"), self._progress.stage("Scoring", spark):
                     predictions = self.predict(model, good).persist()
                     scored = score_parts(model, predictions, self.config)
@@ -255,12 +259,14 @@ class GlassesPipeline:
         """Return the rows to fit on, including validation rows, and the test rows."""
         return split_by_id(pixels, test=self.config.split.test, seed=self.config.run.seed)
 
-    def fit(self, train: DataFrame) -> GlassesModel:
+    def fit(self, train: DataFrame, *, checkpoint_dir: str = "") -> GlassesModel:
         """Train the CNN.
 
         Args:
             train: ``pixels``, ``label`` and, with ``split.validation``, ``id``, which
                 decides which rows are validation rows.
+            checkpoint_dir: Folder or URI of checkpoints, from which the fit goes on; empty
+                reads and writes none.
 
         Returns:
             The fitted model, whose ``transform`` adds ``prediction`` and
@@ -268,7 +274,13 @@ class GlassesPipeline:
         """
         # A cross-validation fits the same network several times.
         show_summary, self._summary_shown = not self._summary_shown, True
-        return fit_model(train, self.config, self._progress, show_summary=show_summary)
+        return fit_model(
+            train,
+            self.config,
+            self._progress,
+            show_summary=show_summary,
+            checkpoint_dir=checkpoint_dir,
+        )
 
     def predict(self, model: GlassesModel, pixels: DataFrame) -> DataFrame:
         """Score images in one pass.

@@ -34,6 +34,8 @@ PLOTS: Final = "plots"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
 TENSORBOARD: Final = "tensorboard"
+# Of the training that will replace the results, if there are any.
+CHECKPOINT: Final = "checkpoint"
 
 # Rows in the driver at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
@@ -79,11 +81,11 @@ def check_contents(location: str, names: Collection[str] | None, *, results: str
         results: As for ``check_run_folder``.
 
     Raises:
-        ConfigError: It is a file, or a folder with other contents than a run.
+        ConfigError: It is a file, or a folder with other contents than a run and checkpoints.
     """
     if names is None:
         raise ConfigError(f"run.dir: expected a folder for the results, but {location} is a file")
-    if names and not {CONFIG, results} <= set(names):
+    if set(names) - {CHECKPOINT} and not {CONFIG, results} <= set(names):
         raise ConfigError(
             f"run.dir: {location} is not empty and not a run folder (it has no {CONFIG} and "
             f"{results}), so it is not replaced. Use another folder"

@@ -16,6 +16,7 @@ from glasses_spark.runs.folder import (
     METRICS,
     check_contents,
     check_run_folder,
+    is_run_folder,
     new_run_folder,
     not_a_run_folder,
 )
@@ -47,6 +48,20 @@ def check_run_location(spark: SparkSession, location: str) -> None:
         is_folder = hadoop.is_folder(spark, location)
         names = hadoop.list_names(spark, location) if is_folder else None
     return check_contents(location, names)
+
+
+def has_results(spark: SparkSession, location: str) -> bool:
+    """Return whether a path on this machine or a URI holds the results of a run.
+
+    Raises:
+        ConfigError: The location cannot be reached.
+    """
+    folder = local_folder(location)
+    if folder is not None:
+        return is_run_folder(folder)
+    with _explain_failures(location):
+        names = (f"{location.rstrip('/')}/{name}" for name in (CONFIG, METRICS))
+        return all(hadoop.exists(spark, name) for name in names)
 
 
 @contextmanager

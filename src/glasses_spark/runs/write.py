@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -91,7 +92,9 @@ def write_run(
     rejected = [(image.path, image.reason) for image in quarantine]
     metrics = _metrics(result, environment, data_digest)
     with new_run_folder_at(spark, result.location) as folder:
-        (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        # A run of this configuration is a new one.
+        saved = replace(config, run=replace(config.run, resume=False))
+        (folder / CONFIG).write_text(saved.to_toml(), encoding="utf-8")
         write_json(folder / METRICS, metrics)
         write_json(
             folder / CURVES, {part: curves.as_dict() for part, curves in result.curves.items()}

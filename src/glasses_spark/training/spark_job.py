@@ -145,7 +145,7 @@ def follow_job(
                     totals = coordinator.next_epoch(running=running, on_poll=look)
                 except (KeyboardInterrupt, SystemExit):
                     # Not while callbacks end an epoch, of which the history has no record yet.
-                    checkpointer.write(history, wait=True)
+                    checkpointer.interrupt(history)
                     raise
                 if totals is None:
                     break

@@ -37,3 +37,11 @@ def test_images_of_one_label_have_no_roc_and_precision_recall_curve() -> None:
     plots = curve_plots({"test": one_label}, metrics)
     assert [plot.name for plot in plots] == ["reliability", "probabilities"]
     assert all(inline_svg(plot) for plot in plots)
+
+
+def test_a_set_of_one_label_beside_the_test_set_has_empty_curves() -> None:
+    both_labels = pages.curves()
+    one_label = Curves((), (), both_labels.reliability, both_labels.histogram)
+    plots = curve_plots({"validation": one_label, "test": both_labels}, pages.METRICS)
+    assert [plot.name for plot in plots][:2] == ["roc", "precision-recall"]
+    assert all(inline_svg(plot) for plot in plots)

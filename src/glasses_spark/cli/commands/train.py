@@ -22,12 +22,19 @@ def add_parser(commands: Commands) -> None:
             "--config configs/demo.toml",
             "--config configs/demo.toml --set data.limit=200 --set training.epochs=2",
             "--set data.images=DIR --set data.labels=FILE --set run.dir=OUT",
+            "--config configs/demo.toml --resume",
         ],
     )
     command.add_argument(
         "--plots",
         action="store_true",
         help="also write the plots of the report as PNG and SVG files to plots/ in run.dir",
+    )
+    command.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an interrupted training from its last checkpoint in run.dir; same as "
+        "run.resume=true",
     )
     add_no_store(command)
     command.set_defaults(run=run)

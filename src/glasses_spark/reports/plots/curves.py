@@ -97,7 +97,7 @@ def _precision_recall_plot(curves: Mapping[str, Curves], metrics: Mapping[str, A
         lowest = 1.0
         for part, colour, width in _parts(curves, palette):
             points = curves[part].precision_recall
-            lowest = min(lowest, *(point.precision for point in points))
+            lowest = min([lowest, *(point.precision for point in points)])
             axes.plot(
                 [point.recall for point in points],
                 [point.precision for point in points],

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from glasses_spark.config.interval import Interval
 from glasses_spark.errors import TrainingError
 from glasses_spark.training.callbacks import CallbackRunner
+from glasses_spark.training.checkpoint.archive import Arrays
 from glasses_spark.training.checkpoint.callback_states import read_states, restore_states
 from glasses_spark.training.checkpoint.fingerprint import Fingerprint
 from glasses_spark.training.checkpoint.folder import CheckpointFolder
+from glasses_spark.training.checkpoint.signals import Signals
 from glasses_spark.training.history import EpochRecord, WorkerShare
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.fit_state import FitState
@@ -28,10 +30,11 @@ VERSION: Final = 1
 class Checkpointer:
     """Writes checkpoints in a thread of its own, so that the workers do not wait for the disk.
 
-    Used as a context manager: at its end the last checkpoint is complete.
+    Used as a context manager: at its end the last checkpoint is complete. If there is a folder,
+    SIGTERM and SIGHUP end the fit in `poll`.
 
     Args:
-        folder: Folder of the checkpoints; None writes none.
+        folder: Folder of the checkpoints; None reads and writes none.
         fingerprint: What the checkpoints belong to.
         coordinator: Coordinator of the fit.
         runner: Runner of the callbacks.
@@ -56,15 +59,18 @@ class Checkpointer:
         self._interval = interval
         self._clock = clock
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._writing: Future[None] | None = None
+        self._writing: Future[bool] | None = None
         self._last_steps, self._last_time = 0, clock()
+        self._signals = Signals()
 
-    def __enter__(self) -> Checkpointer:
+    def __enter__(self) -> Self:
+        if self._folder is not None:
+            self._signals.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._writer.shutdown(wait=True)
-        self._report_failure()
+        self._signals.__exit__(*error)
 
     def resume(self) -> list[EpochRecord]:
         """Begin the fit: anew, or from the last checkpoint.
@@ -103,7 +109,12 @@ class Checkpointer:
         return history
 
     def poll(self, history: Sequence[EpochRecord]) -> None:
-        """Write a checkpoint if steps or seconds say so."""
+        """Write a checkpoint if steps or seconds say so.
+
+        Raises:
+            SystemExit: SIGTERM or SIGHUP was received. The caller writes a last checkpoint.
+        """
+        self._signals.exit_if_received()
         if self._folder is None or self._interval.is_epoch:
             return
         steps = self._coordinator.progress() - self._last_steps
@@ -116,6 +127,16 @@ class Checkpointer:
         if self._interval.is_epoch or is_last:
             self.write(history, wait=is_last)
 
+    def interrupt(self, history: Sequence[EpochRecord]) -> None:
+        """Write a last checkpoint, because the process is about to end."""
+        self.write(history, wait=True)
+        if self._folder is not None and self._writing is not None and self._writing.result():
+            logger.warning(
+                "interrupted in epoch %d; the checkpoint is in %s",
+                len(history) + 1,
+                self._folder.location,
+            )
+
     def write(self, history: Sequence[EpochRecord], *, wait: bool = False) -> None:
         """Write a checkpoint now.
 
@@ -125,7 +146,9 @@ class Checkpointer:
                 leaving this one out.
         """
         folder = self._folder
-        if folder is None or not (wait or self._writing is None or self._writing.done()):
+        if folder is None or self._interval.is_never:
+            return
+        if not (wait or self._writing is None or self._writing.done()):
             return
         self._last_steps, self._last_time = self._coordinator.progress(), self._clock()
         state = self._coordinator.state()
@@ -140,16 +163,20 @@ class Checkpointer:
             "callbacks": callbacks,
             "stopped": self._runner.stopped,
         }
-        self._report_failure()
-        self._writing = self._writer.submit(folder.write, manifest, {**state.arrays, **arrays})
+        everything = {**state.arrays, **arrays}
+        self._writing = self._writer.submit(self._save, folder, manifest, everything)
 
-    def _report_failure(self) -> None:
-        """Log the error of the last write: a full disk does not end the fit."""
-        if self._writing is not None and self._writing.done():
-            error = self._writing.exception()
-            self._writing = None
-            if error is not None and self._folder is not None:
-                logger.warning("no checkpoint was written to %s: %s", self._folder.location, error)
+    def _save(self, folder: CheckpointFolder, manifest: dict[str, Any], arrays: Arrays) -> bool:
+        """Write a checkpoint, and return whether that was possible.
+
+        A full disk does not end the fit.
+        """
+        try:
+            folder.write(manifest, arrays)
+        except Exception as error:
+            logger.warning("no checkpoint was written to %s: %s", folder.location, error)
+            return False
+        return True
 
 
 def _record(values: Any) -> EpochRecord:

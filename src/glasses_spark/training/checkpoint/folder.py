@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +32,10 @@ KEPT: Final = 2
 # The number of the checkpoint and the SHA-256 checksum of the file: a file is complete exactly if
 # its contents have the checksum in its name.
 _NAME: Final = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{64})\.zip")
+
+# Prefix of the folders, and form of the names, of files that are not complete.
+_STAGING: Final = "glasses-spark-checkpoint-"
+_PART: Final = re.compile(rf"\.{_NAME.pattern}\.part")
 
 
 class CheckpointFolder:
@@ -59,9 +64,10 @@ class CheckpointFolder:
         Raises:
             OSError: The file system refused, for example because it is full.
         """
+        self._delete_leftovers()
         before = self._names()
         number = max((_number(name) for name in before), default=0) + 1
-        with TemporaryDirectory(prefix="glasses-spark-checkpoint-", dir=self._staging()) as staging:
+        with TemporaryDirectory(prefix=_STAGING, dir=self._staging()) as staging:
             file = Path(staging) / "checkpoint.zip"
             write_archive(file, manifest, arrays)
             name = f"checkpoint-{number:08d}-{_checksum(file)}.zip"
@@ -71,18 +77,23 @@ class CheckpointFolder:
 
     def newest(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]] | None:
         """Return manifest and arrays of the last complete checkpoint; None if there is none."""
+        unreadable: tuple[type[Exception], ...] = (*hadoop.error_types(), DataError)
         for name in sorted(self._names(), key=_number, reverse=True):
-            with TemporaryDirectory(prefix="glasses-spark-checkpoint-") as staging:
+            with TemporaryDirectory(prefix=_STAGING) as staging:
                 try:
                     file = self._fetch(name, Path(staging))
                     if _checksum(file) != _match(name)[2]:
                         raise DataError("its contents do not have its checksum")
                     return read_archive(file)
-                except hadoop.error_types() + (DataError,) as error:  # noqa: RUF005
+                except unreadable as error:
                     logger.warning(
                         "skipped the damaged checkpoint %s in %s: %s", name, self.location, error
                     )
         return None
+
+    def is_empty(self) -> bool:
+        """Return whether there is no checkpoint."""
+        return not self._names()
 
     def clear(self) -> None:
         """Delete all checkpoints."""
@@ -90,13 +101,21 @@ class CheckpointFolder:
             self._delete(name)
 
     def _names(self) -> list[str]:
+        return [name for name in self._contents() if _NAME.fullmatch(name)]
+
+    def _contents(self) -> list[str]:
         if self._folder is not None:
-            names = os.listdir(self._folder) if self._folder.is_dir() else []
-        elif hadoop.exists(self._spark, self.location):
-            names = hadoop.list_names(self._spark, self.location)
-        else:
-            names = []
-        return [name for name in names if _NAME.fullmatch(name)]
+            return os.listdir(self._folder) if self._folder.is_dir() else []
+        exists = hadoop.exists(self._spark, self.location)
+        return hadoop.list_names(self._spark, self.location) if exists else []
+
+    def _delete_leftovers(self) -> None:
+        """Delete what a killed process has left; no other one writes to the folder meanwhile."""
+        for name in self._contents():
+            if self._folder is not None and name.startswith(_STAGING):
+                shutil.rmtree(self._folder / name, ignore_errors=True)
+            elif self._folder is None and _PART.fullmatch(name):
+                self._delete(name)
 
     def _staging(self) -> Path | None:
         """Return the folder for files that are not complete: a local file is renamed from it."""
@@ -108,7 +127,7 @@ class CheckpointFolder:
         if self._folder is None:
             # Copying is not atomic everywhere; renaming is, except in object stores, which show
             # complete objects only.
-            part = f"{self.location}/.{name}.part"
+            part = f"{self.location}/{_part_of(name)}"
             hadoop.delete(self._spark, part)
             hadoop.put(self._spark, file, part)
             hadoop.move(self._spark, part, f"{self.location}/{name}")
@@ -128,6 +147,10 @@ class CheckpointFolder:
             (self._folder / name).unlink(missing_ok=True)
         else:
             hadoop.delete(self._spark, f"{self.location}/{name}")
+
+
+def _part_of(name: str) -> str:
+    return f".{name}.part"
 
 
 def _match(name: str) -> re.Match[str]:
