@@ -174,6 +174,22 @@ def test_every_relative_link_and_anchor_of_a_page_resolves(page: Path) -> None:
             assert anchor in slugs_of(file), f"{name_of(page)}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_row_of_a_table_is_closed(page: Path) -> None:
+    for line in page.read_text().splitlines():
+        assert not line.startswith("| ") or line.endswith(" |"), line
+
+
+def test_the_names_that_the_architecture_sends_readers_to_are_in_their_files() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    places = re.findall(r"`([\w/]+\.py)`: ([^|]+)\|", text)
+    found = {path: re.findall(r"`(\w+)`", rest) for path, rest in places}
+    assert len(found) > 4
+    for path, names in found.items():
+        source = (ROOT / "src/glasses_spark" / path).read_text()
+        assert all(re.search(rf"\b{name}\b", source) for name in names), (path, names)
+
+
 def test_the_navigation_of_the_site_lists_every_page_once() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = re.findall(r"^ +- .+: ([\w./-]+\.md)$", text, re.MULTILINE)

@@ -8,7 +8,8 @@ from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.calls import Position, Push
 from glasses_spark.training.server.certificates import make_credentials
-from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.fit_control import LONGEST_WAIT_S
 from glasses_spark.training.server.parameter_client import ParameterClient, ServerAddress
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights

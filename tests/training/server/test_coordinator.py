@@ -13,7 +13,8 @@ from glasses_spark.errors import WorkerError
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.asynchronous_rules import ScaledDeltas
 from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
-from glasses_spark.training.server.coordinator import LONGEST_WAIT_S, Coordinator
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.server.fit_control import LONGEST_WAIT_S
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.server.state import FitEndedError, NotYetError
 from glasses_spark.training.weights import Vector

@@ -28,7 +28,7 @@ class ServerAddress:
         port: Port of the server.
         credentials: The workers' credentials, from `make_credentials`.
         deadline: Seconds after which a call times out. A call waits in the server
-            no longer than `coordinator.LONGEST_WAIT_S`; the rest is for the network.
+            no longer than `fit_control.LONGEST_WAIT_S`; the rest is for the network.
         heartbeat: Seconds between two heartbeats.
     """
 
