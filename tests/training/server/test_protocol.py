@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from glasses_spark.training.server.protocol import ProtocolError, decode, encode
+from glasses_spark.training.server.protocol import (
+    CHUNK_BYTES,
+    ProtocolError,
+    decode,
+    encode,
+)
+from glasses_spark.training.weights import Vector
+
+
+def whole(header: dict[str, object], vector: Vector) -> bytes:
+    return b"".join(encode(header, vector))
 
 
 def test_a_decoded_message_equals_the_encoded_one() -> None:
@@ -34,13 +45,33 @@ def test_a_missing_vector_is_an_error() -> None:
         (struct.pack(">I", 2) + b"[]", "expected a JSON object"),
         (struct.pack(">I", 2) + b"\xff\xfe", "not JSON"),
         (struct.pack(">I", 100_000) + b"[" * 100_000, "not JSON"),
-        (encode({}, np.zeros(2, np.float32)), "expected a payload of 12 bytes, got 8"),
-        (encode({}, np.zeros(4, np.float32)), "expected a payload of 12 bytes, got 16"),
+        (whole({}, np.zeros(2, np.float32)), "expected a payload of 12 bytes, got 8"),
+        (whole({}, np.zeros(4, np.float32)), "expected a payload of 12 bytes, got 16"),
     ],
 )
 def test_malformed_bytes_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
-        decode(data, size=3, dtype="float32")
+        decode([data], size=3, dtype="float32")
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES // 4, 2 * CHUNK_BYTES // 4 + 1])
+def test_a_vector_of_any_length_arrives_in_chunks(size: int) -> None:
+    vector = np.random.default_rng(0).random(size, np.float32)
+    chunks = list(encode({"a": 1}, vector))
+    assert all(len(chunk) <= CHUNK_BYTES + 100 for chunk in chunks)
+    message = decode(chunks, size=size, dtype="float32")
+    assert message.integer("a") == 1
+    assert np.array_equal(np.zeros(0) if size == 0 else message.update(), vector)
+
+
+def test_no_more_numbers_are_read_than_expected() -> None:
+    def endless() -> Iterator[bytes]:
+        yield from encode({}, np.zeros(2, np.float32))
+        while True:
+            yield b"0" * 16
+
+    with pytest.raises(ProtocolError, match="expected a payload of 12 bytes, got 24"):
+        decode(endless(), size=3, dtype="float32")
 
 
 @pytest.mark.parametrize("value", [-1, 1.0, True, "1", None])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -14,20 +17,23 @@ from glasses_spark.training.server.parameter_server import SERVICE
 from glasses_spark.training.server.protocol import encode
 from tests.training.server.served_fit import ServedFit
 
-JOIN = encode({"worker": 0, "attempt": 0, "host": "x"})
+JOIN = b"".join(encode({"worker": 0, "attempt": 0, "host": "x"}))
+
+
+def secure_channel(port: int, credentials: Credentials) -> Any:
+    tls = grpc.ssl_channel_credentials(
+        credentials.trusted, credentials.own.key, credentials.own.certificate
+    )
+    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
+    return grpc.secure_channel(f"{LOOPBACK}:{port}", tls, options=options)
 
 
 def raw_call(port: int, credentials: Credentials | None, request: bytes, method: str) -> bytes:
     """Send bytes to a method; without credentials, over an unencrypted connection."""
-    target = f"{LOOPBACK}:{port}"
-    options = [("grpc.ssl_target_name_override", SERVER_NAME)]
     if credentials is None:
-        channel = grpc.insecure_channel(target)
+        channel = grpc.insecure_channel(f"{LOOPBACK}:{port}")
     else:
-        tls = grpc.ssl_channel_credentials(
-            credentials.trusted, credentials.own.key, credentials.own.certificate
-        )
-        channel = grpc.secure_channel(target, tls, options=options)
+        channel = secure_channel(port, credentials)
     with channel:
         response: bytes = channel.unary_unary(f"/{SERVICE}/{method}")(request, timeout=10)
         return response
@@ -87,3 +93,25 @@ def test_an_http_proxy_is_not_used(fit: ServedFit, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with fit.client() as client:
         assert not client.join().flag("stop")
+
+
+def test_a_caller_that_dies_in_the_middle_of_its_update_does_not_end_the_fit(
+    fit: ServedFit, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    sent, go_on = threading.Event(), threading.Event()
+
+    def half_an_update() -> Iterator[bytes]:
+        (whole,) = encode({"workers": [0]}, fit.weights.vector())
+        yield whole[:-4]
+        sent.set()
+        go_on.wait(30)
+
+    with secure_channel(fit.server.port, fit.credentials) as channel:
+        call = channel.stream_stream(f"/{SERVICE}/Push")(half_an_update())
+        assert sent.wait(30)
+        call.cancel()
+    go_on.set()
+    with fit.client() as client:
+        assert not client.join().flag("stop")
+    assert caplog.text == ""

@@ -67,13 +67,15 @@ class Coordinator(FitControl):
             WorkerError: The update has values that are not finite.
         """
         position, update, staleness = push.position, push.update, 0
+        is_finite = bool(np.isfinite(update).all())
         with self._changed:
             self._current(caller)
             state = self._workers.of(caller, worker)
             if position < state.position:
                 return self._answer(caller, push)
             self._workers.require_due_push(worker, position, push.rows)
-            self._require_finite(worker, position, update)
+            if not is_finite:
+                raise self._fail(_diverged(worker, position))
             if not self.schedule.synchronous:
                 staleness = self.shared_weights.version - push.version
                 if staleness < 0:
@@ -157,16 +159,6 @@ class Coordinator(FitControl):
         self._require_running()
         self._workers.heard_from(caller)
 
-    def _require_finite(self, worker: int, position: Position, update: Vector) -> None:
-        if not np.isfinite(update).all():
-            raise self._fail(
-                WorkerError(
-                    f"worker {worker} sent an update with values that are not finite, in epoch "
-                    f"{position.epoch + 1}, step {position.step + 1}: training diverged. Lower "
-                    "training.learning_rate, or check the features for values that are not finite"
-                )
-            )
-
     def _wait_until(self, condition: Callable[[], bool], caller: Caller) -> None:
         deadline = self._clock() + self._longest_wait
         while not condition():
@@ -198,3 +190,11 @@ class Coordinator(FitControl):
                 [update for update, _ in updates], [rows for _, rows in updates]
             )
             self._changed.notify_all()
+
+
+def _diverged(worker: int, position: Position) -> WorkerError:
+    return WorkerError(
+        f"worker {worker} sent an update with values that are not finite, in epoch "
+        f"{position.epoch + 1}, step {position.step + 1}: training diverged. Lower "
+        "training.learning_rate, or check the features for values that are not finite"
+    )

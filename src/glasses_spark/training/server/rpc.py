@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Self
 
@@ -12,6 +12,7 @@ import grpc
 from glasses_spark.errors import SetupError, WorkerError
 from glasses_spark.training.server.certificates import SERVER_NAME, Credentials
 from glasses_spark.training.server.protocol import (
+    CHUNK_BYTES,
     MAX_HEADER_BYTES,
     CallEndedError,
     Message,
@@ -29,6 +30,18 @@ Handler = Callable[[Message], Response]
 
 # A driver may be busy while it starts.
 CONNECT_DEADLINE_S: Final = 60.0
+
+_LONGEST_CHUNK: Final = 4 + MAX_HEADER_BYTES + CHUNK_BYTES
+
+# Of both ends.
+_OPTIONS: Final = [
+    ("grpc.max_send_message_length", _LONGEST_CHUNK),
+    ("grpc.max_receive_message_length", _LONGEST_CHUNK),
+    # Otherwise a second server on the same port would take some of its connections.
+    ("grpc.so_reuseport", 0),
+    # An HTTP proxy must not be used between driver and executors.
+    ("grpc.enable_http_proxy", 0),
+]
 
 # For responses that are under way when a server stops.
 STOPPING_GRACE_S: Final = 1.0
@@ -70,9 +83,9 @@ class RpcServer:
         self._on_error = on_error
         self._address = f"{bind_address}:{port}"
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parameter-server")
-        self._server = grpc.server(self._threads, options=_options(layout))
+        self._server = grpc.server(self._threads, options=_OPTIONS)
         methods = {
-            name: grpc.unary_unary_rpc_method_handler(self._bytes_handler(name, handler))
+            name: grpc.stream_stream_rpc_method_handler(self._chunks_handler(name, handler))
             for name, handler in handlers.items()
         }
         self._server.add_generic_rpc_handlers(
@@ -106,12 +119,18 @@ class RpcServer:
         self._server.stop(STOPPING_GRACE_S).wait()
         self._threads.shutdown(wait=True)
 
-    def _bytes_handler(self, name: str, handler: Handler) -> Callable[[bytes, Any], bytes]:
-        def handle(request: bytes, context: Any) -> bytes:
+    def _chunks_handler(
+        self, name: str, handler: Handler
+    ) -> Callable[[Iterator[bytes], Any], Iterator[bytes]]:
+        def handle(request: Iterator[bytes], context: Any) -> Iterator[bytes]:
             try:
                 message = decode(request, size=self._layout.size, dtype=self._layout.dtype)
                 header, vector = handler(message)
+            except grpc.RpcError:
+                raise  # the caller has ended
             except ProtocolError as error:
+                if not context.is_active():
+                    return  # the caller has ended in the middle of its request
                 logger.warning("refused a call of %s from %s: %s", name, context.peer(), error)
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except CallEndedError as error:
@@ -121,7 +140,7 @@ class RpcServer:
                 if self._on_error is not None:
                     self._on_error(error)
                 context.abort(grpc.StatusCode.ABORTED, "the call failed in the driver")
-            return encode(header, vector)
+            yield from encode(header, vector)
 
         return handle
 
@@ -149,7 +168,7 @@ class Channel:
             certificate_chain=credentials.own.certificate,
         )
         # The certificate has the server's role as its name, not the server's address.
-        options = [*_options(layout), ("grpc.ssl_target_name_override", SERVER_NAME)]
+        options = [*_OPTIONS, ("grpc.ssl_target_name_override", SERVER_NAME)]
         self._channel = grpc.secure_channel(self._target, tls, options=options)
 
     def __enter__(self) -> Self:
@@ -188,9 +207,14 @@ class Channel:
             WorkerError: The server has stopped, has refused the call or has not
                 responded in time.
         """
-        call: Callable[..., bytes] = self._channel.unary_unary(f"/{self._service}/{method}")
+        path, chunks = f"/{self._service}/{method}", encode(header, vector)
         try:
-            response = call(encode(header, vector), timeout=deadline)
+            if vector is None or vector.nbytes <= CHUNK_BYTES:
+                # gRPC starts a thread for a stream of requests.
+                response = self._channel.unary_stream(path)(next(chunks), timeout=deadline)
+            else:
+                response = self._channel.stream_stream(path)(chunks, timeout=deadline)
+            return decode(response, size=self._layout.size, dtype=self._layout.dtype)
         except grpc.RpcError as error:
             status = error.code()
             if status in (grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED):
@@ -201,17 +225,3 @@ class Channel:
                     f"{error.details()}"
                 ) from None
             raise WorkerError(f"{method}: {status.name}: {error.details()}") from None
-        return decode(response, size=self._layout.size, dtype=self._layout.dtype)
-
-
-def _options(layout: WeightLayout) -> list[tuple[str, Any]]:
-    """Return gRPC's settings for both ends."""
-    longest = layout.nbytes + MAX_HEADER_BYTES + 4
-    return [
-        ("grpc.max_send_message_length", longest),
-        ("grpc.max_receive_message_length", longest),
-        # Otherwise a second server on the same port would take some of its connections.
-        ("grpc.so_reuseport", 0),
-        # An HTTP proxy must not be used between driver and executors.
-        ("grpc.enable_http_proxy", 0),
-    ]

@@ -77,7 +77,12 @@ class SharedWeights:
         return np.concatenate([self._trainable, self._statistics])
 
     def vector_ahead(self) -> Vector:
-        """Return the weights at which workers compute, ``(size,)``: where the rule expects them."""
+        """Return the weights at which workers compute, ``(size,)``: where the rule expects them.
+
+        Not to be changed: the callers at one version may get the same array.
+        """
+        if not self._statistics.size:
+            return self._ahead  # no step changes it, but sets another one
         return np.concatenate([self._ahead, self._statistics])
 
     def replace(self, vector: Vector) -> None:
@@ -151,11 +156,12 @@ class SharedWeights:
         """
         total = sum(rows)
         cut = self.layout.trainable_size
-        mean = np.zeros(cut, self.layout.dtype)
+        mean, part = np.zeros(cut, self.layout.dtype), np.empty(cut, self.layout.dtype)
         drift = np.zeros_like(self._statistics)
         for update, count in zip(updates, rows, strict=True):
             share = np.asarray(count / total, self.layout.dtype)
-            mean += update[:cut] * share
+            # Into one array: to allocate a large one takes as long as to multiply.
+            mean += np.multiply(update[:cut], share, out=part)
             # The difference, so that unchanged statistics stay the same to the last bit.
             drift += (update[cut:] - self._statistics) * share
         self._step(Step(mean))
@@ -211,7 +217,8 @@ class SharedWeights:
     def _step(self, step: Step) -> None:
         before = self._trainable
         if self._optimizer is None:
-            after = before - step.update * np.asarray(step.share, self.layout.dtype)
+            share = np.asarray(step.share, self.layout.dtype)
+            after = before - (step.update if step.share == 1 else step.update * share)
         else:
             after = self._optimizer(step.update, step.share)
         self._trainable = self._ahead = after
