@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
+from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.server.certificates import SERVER_NAME, Credentials, make_credentials
 from glasses_spark.training.server.parameter_server import SERVICE
-from glasses_spark.training.server.protocol import encode
+from glasses_spark.training.server.protocol import CHUNK_BYTES, Message, encode
+from glasses_spark.training.server.rpc import Channel, Response, RpcServer
+from glasses_spark.training.weights import WeightLayout
 from tests.training.server.served_fit import ServedFit
 
 JOIN = b"".join(encode({"worker": 0, "attempt": 0, "host": "x"}))
@@ -95,23 +99,69 @@ def test_an_http_proxy_is_not_used(fit: ServedFit, monkeypatch: pytest.MonkeyPat
         assert not client.join().flag("stop")
 
 
-def test_a_caller_that_dies_in_the_middle_of_its_update_does_not_end_the_fit(
-    fit: ServedFit, caplog: pytest.LogCaptureFixture
+# More than one chunk.
+LARGE = WeightLayout(((CHUNK_BYTES // 2,),), (), "float32")
+
+
+@pytest.fixture
+def errors() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+def large(errors: list[Exception]) -> Iterator[tuple[int, Credentials]]:
+    """The port of a server that returns twice a large vector, and the credentials for it."""
+
+    def double(message: Message) -> Response:
+        return {"port": message.integer("port")}, 2 * message.update()
+
+    own, workers = make_credentials()
+    server = RpcServer(
+        SERVICE,
+        {"Double": double},
+        own,
+        LARGE,
+        threads=2,
+        bind_address=LOOPBACK,
+        on_error=errors.append,
+    )
+    server.start()
+    yield server.port, workers
+    server.stop()
+
+
+def test_a_large_vector_is_sent_in_chunks(large: tuple[int, Credentials]) -> None:
+    port, credentials = large
+    vector = np.arange(LARGE.size, dtype=np.float32)
+    with Channel(SERVICE, LOOPBACK, port, credentials, LARGE) as channel:
+        answer = channel.call("Double", {"port": port}, vector, deadline=30)
+        assert np.array_equal(answer.update(), 2 * vector)
+        assert answer.integer("port") == port
+        with pytest.raises(WorkerError, match=r"INVALID_ARGUMENT.* expected a payload of 4194304"):
+            channel.call("Double", {"port": port}, vector[:-1], deadline=30)
+        with pytest.raises(WorkerError, match=r"INVALID_ARGUMENT.*expected a vector"):
+            channel.call("Double", {"port": port}, deadline=30)
+
+
+def test_a_caller_that_dies_in_the_middle_of_a_vector_does_not_end_the_fit(
+    large: tuple[int, Credentials], errors: list[Exception], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
+    port, credentials = large
     sent, go_on = threading.Event(), threading.Event()
 
-    def half_an_update() -> Iterator[bytes]:
-        (whole,) = encode({"workers": [0]}, fit.weights.vector())
-        yield whole[:-4]
+    def half() -> Iterator[bytes]:
+        yield next(encode({"port": port}, np.zeros(LARGE.size, np.float32)))
         sent.set()
         go_on.wait(30)
 
-    with secure_channel(fit.server.port, fit.credentials) as channel:
-        call = channel.stream_stream(f"/{SERVICE}/Push")(half_an_update())
+    with secure_channel(port, credentials) as channel:
+        call = channel.stream_stream(f"/{SERVICE}/Double")(half())
         assert sent.wait(30)
         call.cancel()
     go_on.set()
-    with fit.client() as client:
-        assert not client.join().flag("stop")
+    with Channel(SERVICE, LOOPBACK, port, credentials, LARGE) as channel:
+        vector = np.ones(LARGE.size, np.float32)
+        assert channel.call("Double", {"port": port}, vector, deadline=30).update()[-1] == 2
+    assert errors == []
     assert caplog.text == ""

@@ -85,7 +85,7 @@ class RpcServer:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parameter-server")
         self._server = grpc.server(self._threads, options=_OPTIONS)
         methods = {
-            name: grpc.stream_stream_rpc_method_handler(self._chunks_handler(name, handler))
+            name: self._method(self._chunks_handler(name, handler))
             for name, handler in handlers.items()
         }
         self._server.add_generic_rpc_handlers(
@@ -118,6 +118,14 @@ class RpcServer:
         """Stop listening and wait until every call has ended."""
         self._server.stop(STOPPING_GRACE_S).wait()
         self._threads.shutdown(wait=True)
+
+    def _method(self, handle: Callable[[Iterator[bytes], Any], Iterator[bytes]]) -> Any:
+        """Return a method of gRPC that answers requests of this layout."""
+        if _is_streamed(self._layout):
+            return grpc.stream_stream_rpc_method_handler(handle)
+        return grpc.unary_unary_rpc_method_handler(
+            lambda request, context: next(handle(iter([request]), context), b"")
+        )
 
     def _chunks_handler(
         self, name: str, handler: Handler
@@ -209,11 +217,10 @@ class Channel:
         """
         path, chunks = f"/{self._service}/{method}", encode(header, vector)
         try:
-            if vector is None or vector.nbytes <= CHUNK_BYTES:
-                # gRPC starts a thread for a stream of requests.
-                response = self._channel.unary_stream(path)(next(chunks), timeout=deadline)
-            else:
+            if _is_streamed(self._layout):
                 response = self._channel.stream_stream(path)(chunks, timeout=deadline)
+            else:
+                response = [self._channel.unary_unary(path)(next(chunks), timeout=deadline)]
             return decode(response, size=self._layout.size, dtype=self._layout.dtype)
         except grpc.RpcError as error:
             status = error.code()
@@ -225,3 +232,8 @@ class Channel:
                     f"{error.details()}"
                 ) from None
             raise WorkerError(f"{method}: {status.name}: {error.details()}") from None
+
+
+def _is_streamed(layout: WeightLayout) -> bool:
+    """Return whether messages may have several chunks; others take half the time as one piece."""
+    return layout.nbytes > CHUNK_BYTES
