@@ -1,6 +1,8 @@
 """Samples per second of plain Keras, of Elephas as shipped, and of each mode and frequency.
 
     python benchmarks/bench_training.py [--rows 2560] [--epochs 10] [--repeats 3] [--elephas]
+    python benchmarks/bench_training.py --result checkpoints \
+        --ways synchronous/batch synchronous/batch/checkpoints
 
 All train the CNN of the published experiment on the same rows and cores, in turns, so that a
 slow moment of the machine affects all of them. The speed is that of the median epoch after
@@ -16,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +30,7 @@ from glasses_spark.runtime.session import spark_session
 
 BATCH = 128
 SIDE = 128
-# Mode, frequency and, if not float32, precision. The first fit includes the start of the
+# Mode, frequency and options. The first fit includes the start of the
 # workers.
 WAYS = [
     f"{mode}/{frequency}"
@@ -38,6 +41,8 @@ WAYS = [
     "synchronous/epoch/bfloat16",
     "asynchronous/batch/bfloat16",
 ]
+
+WAYS_HELP = "options: bfloat16, scaled_rate, and checkpoints, which writes one each epoch"
 
 
 def main() -> None:
@@ -50,7 +55,7 @@ def main() -> None:
         contenders: dict[str, Callable[[Any], Any]] = {
             "keras": lambda watch: _fit_keras(pixels, labels, arguments.epochs, watch)
         }
-        for way in WAYS:
+        for way in arguments.ways:
             contenders[way] = _ours(frame, way, arguments)
         if arguments.elephas:
             contenders["elephas as shipped"] = _elephas(frame, arguments)
@@ -91,9 +96,12 @@ def _fit_keras(pixels: Any, labels: Any, epochs: int, watch: Any) -> None:
 def _ours(frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
     from glasses_spark import build_cnn, build_estimator
 
-    mode, frequency, *precision = way.split("/")
+    mode, frequency, *options = way.split("/")
+    checkpoints = arguments.checkpoints if "checkpoints" in options else ""
 
     def fit(watch: Any) -> Any:
+        for file in Path(checkpoints).glob("checkpoint-*") if checkpoints else ():
+            file.unlink()
         fitted = build_estimator(
             build_cnn(),
             arguments.epochs,
@@ -103,7 +111,9 @@ def _ours(frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
             featuresCol="pixels",
             mode=mode,
             frequency=frequency,
-            precision=precision[0] if precision else "float32",
+            precision="bfloat16" if "bfloat16" in options else "float32",
+            asynchronous_rule="scaled_rate" if "scaled_rate" in options else "shared_batch",
+            checkpoint_dir=checkpoints,
             callbacks=[watch],
         ).fit(frame)
         return fitted.history
@@ -180,7 +190,7 @@ def _report(arguments: Any, rounds: dict[str, list[dict[str, float]]]) -> None:
         }
     settings = vars(arguments) | {"batch_size": BATCH}
     result = describe("training", settings) | {"table": table, "rounds": rounds}
-    path = write_result("training", result)
+    path = write_result(arguments.result, result)
     columns = list(next(iter(table.values())))
     print(f"\n{'':30}" + "".join(f"{column:>20}" for column in columns))
     for name, row in table.items():
@@ -195,6 +205,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--ways", nargs="+", default=WAYS, metavar="MODE/FREQUENCY[/OPTION]", help=WAYS_HELP
+    )
+    parser.add_argument("--checkpoints", default="/tmp/checkpoints", help="folder for them")
+    parser.add_argument("--result", default="training", help="name of the result file")
     parser.add_argument("--elephas", action="store_true", help="also run Elephas as shipped")
     return parser.parse_args()
 
