@@ -68,6 +68,23 @@ def test_a_resumed_fit_counts_the_rows_since_it_was_resumed() -> None:
     assert stream.getvalue().endswith("5 rows/s - 2/2 workers - 30 s left")
 
 
+def test_the_start_of_the_workers_does_not_count_as_time_of_training() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = FitProgress(SCHEDULE, 1, stream=stream, clock=clock)
+    for clock.now in (0.0, 30.0):
+        progress.show(FitStatus(0, 0, alive=2, workers=2))
+    clock.now = 40.0
+    progress.show(FitStatus(0, 50, alive=2, workers=2))
+    assert stream.getvalue().endswith("5 rows/s - 2/2 workers - 30 s left")
+
+
+def test_there_is_no_line_after_the_last_epoch() -> None:
+    stream = io.StringIO()
+    progress = FitProgress(SCHEDULE, 1, stream=stream)
+    progress.show(FitStatus(2, 0, alive=2, workers=2))
+    assert stream.getvalue() == ""
+
+
 def test_an_open_live_line_is_ended_when_the_fit_fails() -> None:
     stream = io.StringIO()
     progress = FitProgress(SCHEDULE, 1, stream=stream)

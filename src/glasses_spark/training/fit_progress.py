@@ -52,10 +52,13 @@ class FitProgress:
         rows = status.epoch * self._rows + status.rows
         if self._before is None:
             self._before = rows
-        if self._verbose != LIVE:
+        done, now = rows - self._before, self._clock()
+        if not done:
+            # The start of the workers says nothing about their speed.
+            self._began = now
+        if self._verbose != LIVE or rows >= self._epochs * self._rows:
             return
-        done = rows - self._before
-        seconds = self._clock() - self._began
+        seconds = now - self._began
         parts = [
             f"Epoch {status.epoch + 1}/{self._epochs}",
             f"{status.rows}/{self._rows} rows",
