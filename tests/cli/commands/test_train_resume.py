@@ -76,7 +76,8 @@ def weights_in(run: Path) -> list[Any]:
 @pytest.mark.parametrize(
     "number",
     [
-        signal.SIGKILL,
+        # The torture test kills drivers as well.
+        pytest.param(signal.SIGKILL, marks=pytest.mark.exhaustive),
         signal.SIGTERM,
         pytest.param(signal.SIGHUP, marks=pytest.mark.exhaustive),
     ],

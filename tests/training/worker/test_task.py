@@ -9,7 +9,7 @@ import pytest
 
 from glasses_spark.training.weights import Vector, layout_of, read_vector
 from tests.training.tiny import separable, tiny_model
-from tests.training.worker.threaded_fit import fit
+from tests.training.worker.threaded_fit import OPTIMIZERS, fit
 
 pytestmark = pytest.mark.slow  # each task traces a model
 
@@ -88,3 +88,26 @@ def test_workers_of_one_task_have_an_optimizer_each() -> None:
         return int(model.optimizer.iterations)
 
     assert iterations(1) == iterations(4) == 6  # two epochs of 11 rows in batches of 4
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam", "rmsprop", "clipnorm"])
+def test_asynchronous_workers_learn_as_fast_as_one(name: str) -> None:
+    x, y = separable(64)
+    x = x.astype(np.float32)
+
+    def loss(workers: int) -> float:
+        import keras
+
+        model = tiny_model(optimizer=keras.optimizers.get(OPTIMIZERS[name]))
+        fit(
+            model,
+            x,
+            y,
+            workers=workers,
+            mode="asynchronous",
+            batch_size=8,
+            epochs=8,
+        )
+        return float(model.evaluate(x, y, verbose=0, return_dict=True)["loss"])
+
+    assert loss(4) < 1.3 * loss(1)

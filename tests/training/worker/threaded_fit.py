@@ -13,12 +13,15 @@ from glasses_spark.training.history import EpochTotals
 from glasses_spark.training.metric_states import DEFAULT_RULES, MetricRules, MetricStates
 from glasses_spark.training.rows import LabelCode
 from glasses_spark.training.schedule import Schedule, share
+from glasses_spark.training.server.asynchronous_rules import rule_of, update_rows
 from glasses_spark.training.server.calls import EpochDecision
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.parameter_client import ServerAddress
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
+from glasses_spark.training.settings import FitSettings
+from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.task import train
 from tests.training.tiny import arrow_rows, row_format, row_ranges, spec_of
@@ -86,10 +89,25 @@ def fit(
     """
     rows = shares or share(len(x), workers)
     validation_rows = (len(validation[0]) if validation else 0, *(0,) * (workers - 1))
-    schedule = Schedule(mode, frequency, epochs, batch_size, rows, validation_rows)
+    settings = FitSettings(mode=mode, frequency=frequency, batch_size=batch_size)
+    schedule = Schedule(
+        mode,
+        frequency,
+        epochs,
+        batch_size,
+        rows,
+        validation_rows,
+        update_rows=update_rows(settings, workers),
+    )
     form = row_format(features=x.shape[1], feature_dtype=str(x.dtype), labels=labels)
     states = MetricStates(model, form)
-    shared_weights = SharedWeights(model, workers=workers, uses_gradients=frequency == "batch")
+    layout = layout_of(model)
+    shared_weights = SharedWeights(
+        model,
+        workers=workers,
+        uses_gradients=frequency == "batch",
+        rule=rule_of(settings, workers, size=layout.trainable_size, dtype=layout.dtype),
+    )
     coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
     server_credentials, worker_credentials = make_credentials()
     with (

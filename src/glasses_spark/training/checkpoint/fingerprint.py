@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from glasses_spark.config.training import SYNCHRONOUS
 from glasses_spark.errors import TrainingError
 from glasses_spark.training.keras_objects import KerasObject
 from glasses_spark.training.model_spec import ModelSpec
@@ -21,6 +22,9 @@ _FREE: Final = frozenset(
         *("stall_timeout", "verbose"),
     ]
 )
+
+# They have no effect on synchronous fits.
+_ASYNCHRONOUS: Final = frozenset(["asynchronous_rule", "staleness_aware"])
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,8 @@ def fingerprint_of(
         workers: Number of workers.
         buckets: Result of `partition.count_buckets`: counts and digests of the rows.
     """
-    values = {name: value for name, value in asdict(settings).items() if name not in _FREE}
+    free = _FREE | _ASYNCHRONOUS if settings.mode == SYNCHRONOUS else _FREE
+    values = {name: value for name, value in asdict(settings).items() if name not in free}
     model = {
         "config": json.loads(spec.config),
         "loss": _described(spec.loss),
