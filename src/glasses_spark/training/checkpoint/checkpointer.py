@@ -68,9 +68,11 @@ class Checkpointer:
             self._signals.__enter__()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         self._writer.shutdown(wait=True)
-        self._signals.__exit__(*error)
+        self._signals.__exit__()
+        if kind is None:
+            self._signals.exit_if_received()  # after the last poll
 
     def resume(self) -> list[EpochRecord]:
         """Begin the fit: anew, or from the last checkpoint.
