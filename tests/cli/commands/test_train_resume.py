@@ -55,6 +55,8 @@ def end_after_epoch(arguments: list[str], epoch: int, number: signal.Signals) ->
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # It may be ignored by this process, as with `nohup`.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     ) as process:
         limit = threading.Timer(120, os.killpg, [process.pid, signal.SIGKILL])
         limit.start()
