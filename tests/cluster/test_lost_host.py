@@ -10,7 +10,8 @@ import pytest
 from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import Host, run_driver, standalone
 
-pytestmark = pytest.mark.slow
+# It waits for a minute; `tests/training/test_hosting.py` tests the parts without a cluster.
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 EPOCHS = 4
 
