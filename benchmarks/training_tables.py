@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from environment import format_or_dash, read_result
+from environment import RESULTS, format_or_dash, read_result
 
 KERAS = "#444444"
 # The palette of Okabe and Ito, for colour-blind readers.
@@ -83,8 +83,8 @@ def stale_table() -> str:
         "| faces | workers | | accuracy: median (worst) | log loss: median (worst) |",
         "| --- | ---: | --- | ---: | ---: |",
     ]
-    for name in ("4", "8", "4_hard"):
-        result = read_result(f"accuracy_stale_{name}")
+    for path in sorted(RESULTS.glob("accuracy_stale_*.json")):
+        result = read_result(path.stem)
         settings = result["settings"]
         rows = settings["rows"]
         faces = f"{'hard' if settings['hard'] else 'drawn'}, {rows['train']:,}"
@@ -102,6 +102,32 @@ def stale_table() -> str:
         f"{settings['epochs']} epochs, batches of 128, {settings['seeds']} seeds, as many tasks as "
         "workers on two cores (`benchmarks/bench_accuracy.py --workers N [--hard] --ways ...`). "
         "The hard faces are blurred and noisy.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def exchange_table() -> str:
+    """Return the time of an exchange by size of the model and number of workers."""
+    result = read_result("exchange")
+    lines = [
+        "| million weights | workers | gloo | synchronous | asynchronous, a worker | "
+        "CPU of the driver for a push |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in result["table"]:
+        seconds = [row[way]["seconds"] for way in ("gloo", "synchronous", "asynchronous")]
+        cells = [*seconds, row["synchronous"]["driver_cpu_s"]]
+        lines.append(
+            f"| {row['millions']:g} | {row['workers']} | "
+            + " | ".join(f"{1000 * cell:,.1f} ms" for cell in cells)
+            + " |"
+        )
+    machine = result["machine"]
+    lines += [
+        "",
+        f"Workers and driver on {machine['cores']} cores ({machine['processor']}), "
+        f"`benchmarks/bench_exchange.py`, commit {result['commit']}.",
         "",
     ]
     return "\n".join(lines)
