@@ -107,32 +107,6 @@ def stale_table() -> str:
     return "\n".join(lines)
 
 
-def exchange_table() -> str:
-    """Return the time of an exchange by size of the model and number of workers."""
-    result = read_result("exchange")
-    lines = [
-        "| million weights | workers | gloo | synchronous | asynchronous, a worker | "
-        "CPU of the driver for a push |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for row in result["table"]:
-        seconds = [row[way]["seconds"] for way in ("gloo", "synchronous", "asynchronous")]
-        cells = [*seconds, row["synchronous"]["driver_cpu_s"]]
-        lines.append(
-            f"| {row['millions']:g} | {row['workers']} | "
-            + " | ".join(f"{1000 * cell:,.1f} ms" for cell in cells)
-            + " |"
-        )
-    machine = result["machine"]
-    lines += [
-        "",
-        f"Workers and driver on {machine['cores']} cores ({machine['processor']}), "
-        f"`benchmarks/bench_exchange.py`, commit {result['commit']}.",
-        "",
-    ]
-    return "\n".join(lines)
-
-
 def plot_training(path: Path) -> None:
     """Draw the speed as bars and the accuracy by epoch as lines."""
     import matplotlib as mpl

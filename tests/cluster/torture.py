@@ -101,7 +101,7 @@ class Torture:
                 within_epoch = chance.random() < 0.7
                 if within_epoch:
                     self._go()
-                    time.sleep(chance.uniform(0, EPOCH_S))
+                    time.sleep(chance.uniform(0, EPOCH_S))  # no event: any moment may be the one
                 began = time.monotonic()
                 os.kill(self._find(victim, chance), signal.SIGKILL)
                 if not within_epoch:

@@ -220,7 +220,7 @@ def _disable_momentum(optimizer: Any) -> None:
     if _has_first_moment(optimizer) and optimizer.beta_1:
         logger.info(
             "%s: beta_1 = 0 instead of %g, because asynchronous workers add momentum "
-            "(training.staleness_aware)",
+            "(training.asynchronous_rule = scaled_rate)",
             name_of(optimizer),
             optimizer.beta_1,
         )
