@@ -4,9 +4,9 @@
         [--modes synchronous asynchronous] [--repeats 3]
 
 Each worker is a process on this machine, as is the driver. Beside each number of weights and
-workers, the same processes sum vectors of this length by an all-reduce of gloo (of torch,
-which is installed beside: `pip install torch`), without a server, TLS or an optimizer. An exchange that would not fit into the memory is
-left out.
+workers, the same processes sum vectors of this length by an all-reduce of gloo (of torch, which
+`pip install torch` adds), without a server, TLS or an optimizer. An exchange that would not fit
+into the memory is left out.
 """
 
 from __future__ import annotations
