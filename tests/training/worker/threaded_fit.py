@@ -100,7 +100,7 @@ def fit(
         update_rows=update_rows(settings, workers),
     )
     form = row_format(features=x.shape[1], feature_dtype=str(x.dtype), labels=labels)
-    states = MetricStates(model, form)
+    states = MetricStates(model, form, metric_rules)
     layout = layout_of(model)
     shared_weights = SharedWeights(
         model,
