@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.runtime.session import build_session
 from tests.class_archive import start_writing
+from tests.rotation import PARTS, part
 
 # Set before anything imports TensorFlow, here and in Spark's Python workers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -37,6 +38,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         if process is not None:
             process.communicate()
         folder.cleanup()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the other parts of the rotation to ``./run test all``."""
+    for item in items:
+        rotated = item.get_closest_marker("rotated")
+        if rotated is not None and rotated.args[0] % PARTS != part():
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final
 
 import pytest
@@ -13,40 +10,24 @@ import pytest
 from tests.conformance.compare import GOOD, IS_CLOSE, IS_EXACT, Verdict
 from tests.conformance.run import all_groups, judge, share_of
 from tests.conformance.table import recorded, spoilers
-from tests.paths import ROOT
+from tests.rotation import PARTS, part
 
-# Shares of the cases. Each is one test. One of them runs in ``./run test``: a third of the cases
-# took 290 s of CPU time.
+# Shares of the cases. Each is one test. A third of them runs in ``./run test``, by rotation.
 SHARES: Final = 24
 
 
 def shares() -> list[Any]:
-    """Return the shares as parameters; all but one have the marker ``exhaustive``.
-
-    The commit selects the share, so that all processes of a test run select the same one, and
-    commits in a row likely select different ones.
-    """
-    turn = int(_commit(), 16) % SHARES
+    """Return the shares as parameters; the marker ``exhaustive`` leaves out two thirds."""
     return [
         pytest.param(
             number,
             marks=[
                 pytest.mark.slow,
-                *([] if number == turn else [pytest.mark.exhaustive]),
+                *([] if number % PARTS == part() else [pytest.mark.exhaustive]),
             ],
         )
         for number in range(SHARES)
     ]
-
-
-@cache
-def _commit() -> str:
-    """Return the first digits of the commit; 0 outside a clone, or without git."""
-    if shutil.which("git") is None:
-        return "0"
-    command = ["git", "rev-parse", "HEAD"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()[:8] or "0"
 
 
 def check_share(number: int, parts: Sequence[str]) -> None:

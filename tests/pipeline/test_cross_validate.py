@@ -76,6 +76,7 @@ def folder(printed: str, config: Config) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.rotated(2)
 class TestCrossValidation:
     def test_the_folder_has_all_files(self, folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == [
@@ -138,6 +139,7 @@ class TestCrossValidation:
 
 
 @pytest.mark.slow
+@pytest.mark.rotated(2)
 def test_near_duplicates_are_in_one_part_unless_they_are_ignored(
     config: Config, spark: SparkSession
 ) -> None:

@@ -52,3 +52,15 @@ def test_the_switch_turns_early_imports_off(monkeypatch: pytest.MonkeyPatch) -> 
         pass
 
     assert not imported.wait(timeout=0.5)
+
+
+def test_nothing_is_imported_after_an_error_before_the_first_fork() -> None:
+    imported = threading.Event()
+
+    with pytest.raises(OSError, match="no Java"), imported_during(imported.set):
+        raise OSError("no Java")
+
+    for thread in threading.enumerate():
+        if thread.name == "early-import":
+            thread.join(timeout=60)
+    assert not imported.is_set()

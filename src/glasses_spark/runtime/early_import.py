@@ -17,7 +17,8 @@ logger = logging.getLogger(__name__)
 def imported_during(imports: Callable[[], object] | None) -> Iterator[None]:
     """Run imports in a thread, from the block's first fork or from its end on.
 
-    Nothing waits for them: code that needs a package earlier waits for its import.
+    Nothing waits for them: code that needs a package earlier waits for its import. If the
+    block ends with an error, an import that has not begun is left out.
 
     Args:
         imports: Function that imports; None imports nothing.
@@ -27,13 +28,16 @@ def imported_during(imports: Callable[[], object] | None) -> Iterator[None]:
         return
 
     # Set when this process has forked another one, such as the JVM.
-    forked = threading.Event()
+    forked, failed = threading.Event(), threading.Event()
     os.register_at_fork(after_in_parent=forked.set)
 
     def wait_and_import() -> None:
         # Before the fork, the JVM would inherit a file descriptor 2 that is redirected
         # during the import of TensorFlow.
         forked.wait()
+        if failed.is_set():
+            # An import redirects file descriptor 2, and could swallow the message of the error.
+            return
         try:
             imports()
         except Exception as error:
@@ -44,5 +48,8 @@ def imported_during(imports: Callable[[], object] | None) -> Iterator[None]:
     threading.Thread(target=wait_and_import, name="early-import").start()
     try:
         yield
+    except BaseException:
+        failed.set()
+        raise
     finally:
         forked.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_asynchronous_workers_learn_as_fast_as_one(name: str) -> None:
     def loss(workers: int) -> float:
         import keras
 
-        model = tiny_model(optimizer=keras.optimizers.get(OPTIMIZERS[name]))
+        model = tiny_model(optimizer=keras.optimizers.get(copy.deepcopy(OPTIMIZERS[name])))
         fit(
             model,
             x,
