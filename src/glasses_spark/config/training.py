@@ -161,6 +161,12 @@ class TrainingSettings(Section):
         "free one.",
         param="parameter_server_port",
     )
+    shared_memory: bool = key(
+        True,
+        flag(),
+        "Whether workers on the driver's machine exchange weights with it through memory instead "
+        "of a connection. Takes memory for an update of each worker and the weights.",
+    )
     stall_timeout: float = key(
         # Long enough for a busy machine to miss a few heartbeats.
         120.0,

@@ -184,7 +184,11 @@ class Trainer:
         server_end, worker_end = make_credentials()
         host, bind_address = driver_addresses(spark.sparkContext.getConf().get)
         server = ParameterServer(
-            coordinator, server_end, bind_address=bind_address, port=self._settings.port
+            coordinator,
+            server_end,
+            bind_address=bind_address,
+            port=self._settings.port,
+            shared_memory=self._settings.shared_memory,
         )
         runner = CallbackRunner(self._model, self._callbacks, coordinator)
         location = self._settings.checkpoint_dir

@@ -27,6 +27,7 @@ class ServedFit:
         mode: str = "asynchronous",
         workers: int = 2,
         longest_wait: float = LONGEST_WAIT_S,
+        shared_memory: bool = True,
     ) -> None:
         self.weights = SharedWeights(tiny_model(), workers=workers, uses_gradients=False)
         self.coordinator = Coordinator(
@@ -37,7 +38,9 @@ class ServedFit:
             longest_wait=longest_wait,
         )
         server_credentials, self.credentials = make_credentials()
-        self.server = ParameterServer(self.coordinator, server_credentials)
+        self.server = ParameterServer(
+            self.coordinator, server_credentials, shared_memory=shared_memory
+        )
 
     def client(self, *workers: int, attempt: int = 0, heartbeat: float = 5.0) -> ParameterClient:
         """Return a client of a task that hosts some workers, the first one by default."""

@@ -171,11 +171,12 @@ def test_a_task_is_finished_with_its_last_worker() -> None:
     assert coordinator.next_epoch(running=lambda: next(running), poll=0.01) is None
 
 
-def test_an_update_that_is_not_finite_ends_the_fit() -> None:
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -3e38])
+def test_an_update_that_is_not_finite_or_would_overflow_ends_the_fit(value: float) -> None:
     coordinator = make_coordinator(mode="asynchronous")
     coordinator.join(task(0), "host")
     with pytest.raises(WorkerError, match="not finite, in epoch 1, step 1: training diverged"):
-        push(coordinator, 0, float("nan"))
+        push(coordinator, 0, value)
     with pytest.raises(WorkerError, match="training diverged"):
         coordinator.next_epoch(running=lambda: True)
     with pytest.raises(FitEndedError, match="the fit has failed"):

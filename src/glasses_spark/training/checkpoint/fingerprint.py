@@ -19,7 +19,7 @@ from glasses_spark.training.settings import FitSettings
 _FREE: Final = frozenset(
     [
         *("checkpoint_dir", "checkpoint_every", "epochs", "num_workers", "port"),
-        *("stall_timeout", "verbose"),
+        *("shared_memory", "stall_timeout", "verbose"),
     ]
 )
 

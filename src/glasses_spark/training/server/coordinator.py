@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-
-import numpy as np
+from typing import Final
 
 from glasses_spark.config.training import HOGWILD
 from glasses_spark.errors import WorkerError
@@ -20,6 +19,9 @@ from glasses_spark.training.server.state import FitEndedError, NotYetError, Work
 from glasses_spark.training.weights import Vector
 
 logger = logging.getLogger(__name__)
+
+# Of a number in an update; sums of larger ones could overflow.
+LARGEST: Final = 1e30
 
 
 class Coordinator(FitControl):
@@ -64,17 +66,17 @@ class Coordinator(FitControl):
 
         Raises:
             ProtocolError: The push is not the next one of this worker.
-            WorkerError: The update has values that are not finite.
+            WorkerError: The update has values that are not finite, or larger than `LARGEST`.
         """
         position, update, staleness = push.position, push.update, 0
-        is_finite = bool(np.isfinite(update).all())
+        is_usable = _is_usable(update)
         with self._changed:
             self._current(caller)
             state = self._workers.of(caller, worker)
             if position < state.position:
                 return self._answer(caller, push)
             self._workers.require_due_push(worker, position, push.rows)
-            if not is_finite:
+            if not is_usable:
                 raise self._fail(_diverged(worker, position))
             if not self.schedule.synchronous:
                 staleness = self.shared_weights.version - push.version
@@ -192,9 +194,14 @@ class Coordinator(FitControl):
             self._changed.notify_all()
 
 
+def _is_usable(update: Vector) -> bool:
+    # Without memory for each number. NaN is not between any limits.
+    return not update.size or bool(update.min() >= -LARGEST and update.max() <= LARGEST)
+
+
 def _diverged(worker: int, position: Position) -> WorkerError:
     return WorkerError(
-        f"worker {worker} sent an update with values that are not finite, in epoch "
+        f"worker {worker} sent an update with values beyond {LARGEST:g} or not finite, in epoch "
         f"{position.epoch + 1}, step {position.step + 1}: training diverged. Lower "
         "training.learning_rate, or check the features for values that are not finite"
     )

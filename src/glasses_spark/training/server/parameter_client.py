@@ -10,9 +10,10 @@ from typing import Any, Final, Self
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.server.calls import EpochEnd, Position, Push
 from glasses_spark.training.server.certificates import Credentials
-from glasses_spark.training.server.parameter_server import RETRY, SERVICE
+from glasses_spark.training.server.parameter_server import MEMORY, RETRY, SERVICE
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.server.rpc import Channel
+from glasses_spark.training.server.task_memory import MemoryAddress, TaskMemory
 from glasses_spark.training.weights import Vector, WeightLayout
 
 # A response to a heartbeat needs no computation.
@@ -43,7 +44,8 @@ class ParameterClient:
     """The calls of one task for the workers that it hosts, as a context manager.
 
     From `join` to the end of the block a thread sends heartbeats, so that the
-    driver can distinguish a long computation from a lost machine.
+    driver can distinguish a long computation from a lost machine. On the driver's machine
+    updates and weights go through memory, if the server offers it.
 
     Args:
         address: Address of the server.
@@ -67,8 +69,11 @@ class ParameterClient:
     ) -> None:
         self.version = 0
         self._address = address
-        self._identity = {"workers": list(workers), "attempt": attempt}
+        self._identity: dict[str, Any] = {"workers": list(workers), "attempt": attempt}
         self._host = host
+        self._layout = layout
+        self._memory: TaskMemory | None = None
+        self._slots = {worker: slot for slot, worker in enumerate(workers)}
         self._closed = threading.Event()
         self._channel = Channel(SERVICE, address.host, address.port, address.credentials, layout)
         self._heartbeats = threading.Thread(target=self._send_heartbeats, daemon=True)
@@ -93,22 +98,28 @@ class ParameterClient:
         header = {"host": self._host}
         response = self._call("Join", header)
         self._heartbeats.start()
-        return self._repeat_until_ready(response, "Join", header)
+        response = self._repeat_until_ready(response, "Join", header)
+        address = MemoryAddress.of_header(response.header.get(MEMORY))
+        if address is not None:
+            self._memory = TaskMemory.attach(address, self._layout)
+        return response
 
     def pull(self, position: Position) -> Vector:
-        """Return the weights ``(size,)`` for a position."""
-        header = {"position": [position.epoch, position.step]}
+        """Return the weights ``(size,)`` for a position, valid until the next call."""
+        header: dict[str, Any] = {"position": [position.epoch, position.step]}
+        if self._memory is not None:
+            header[MEMORY] = 0
         return self._weights(self._repeat_until_ready(self._call("Pull", header), "Pull", header))
 
     def push(self, worker: int, push: Push) -> Vector | None:
         """Send the update of a worker.
 
         Returns:
-            The weights ``(size,)`` for the position that the push awaits; None if it awaits
-            none.
+            The weights ``(size,)`` for the position that the push awaits, valid until the next
+            call; None if it awaits none.
         """
         position, awaited = push.position, push.awaited
-        header = {
+        header: dict[str, Any] = {
             "worker": worker,
             "position": [position.epoch, position.step],
             "rows": push.rows,
@@ -116,11 +127,17 @@ class ParameterClient:
             "version": push.version,
             "random": push.random_states,
         }
+        update: Vector | None = push.update
+        if self._memory is not None:
+            # Updates of synchronous workers wait in their own places for the step.
+            slot = self._slots.get(worker, 0) % len(self._memory.updates)
+            self._memory.updates[slot][:] = push.update
+            header[MEMORY], update = slot, None
         if awaited is None:
-            self._call("Push", header, push.update)
+            self._call("Push", header, update)
             return None
         header["awaited"] = [awaited.epoch, awaited.step]
-        response = self._call("Push", header, push.update)
+        response = self._call("Push", header, update)
         # With RETRY the server has the update, and the task waits for the next weights only.
         return self.pull(awaited) if response.header.get(RETRY) else self._weights(response)
 
@@ -169,7 +186,7 @@ class ParameterClient:
 
     def _weights(self, response: Message) -> Vector:
         self.version = response.integer("version")
-        return response.update()
+        return response.update() if self._memory is None else self._memory.weights
 
     def _repeat_until_ready(
         self, response: Message, method: str, header: Mapping[str, Any]

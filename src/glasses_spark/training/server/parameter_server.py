@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
@@ -13,12 +14,17 @@ from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.protocol import Message, ProtocolError
 from glasses_spark.training.server.rpc import Handler, Response, RpcServer
 from glasses_spark.training.server.state import FitEndedError, NotYetError, WorkerState
+from glasses_spark.training.server.task_memory import TaskMemory
 from glasses_spark.training.weights import Vector
 
 SERVICE: Final = "glasses_spark.ParameterServer"
 
 # Field of a response that asks the worker to repeat the call.
 RETRY: Final = "again"
+
+# Field of the response to a join with the address of memory, and of a push with the number of
+# the update in it.
+MEMORY: Final = "memory"
 
 # A task has at most one call of its loop and one heartbeat under way, and there are at most as
 # many tasks as workers. The spare threads are for connections that are refused.
@@ -37,6 +43,7 @@ class ParameterServer:
         credentials: The server's credentials, from `make_credentials`.
         bind_address: Address to listen on, such as ``127.0.0.1`` or ``0.0.0.0``.
         port: Port to listen on; 0 takes a free one.
+        shared_memory: Whether tasks on this machine exchange vectors through memory.
     """
 
     def __init__(
@@ -46,8 +53,12 @@ class ParameterServer:
         *,
         bind_address: str = LOOPBACK,
         port: int = 0,
+        shared_memory: bool = True,
     ) -> None:
         self._coordinator = coordinator
+        self._shared_memory = shared_memory
+        self._memories: dict[Caller, TaskMemory] = {}
+        self._memories_lock = threading.Lock()
         handlers: dict[str, Handler] = {
             "Join": self._join,
             "Pull": self._pull,
@@ -82,28 +93,62 @@ class ParameterServer:
         # Releases waiting workers first, because `stop` waits for all calls.
         self._coordinator.fail(FitEndedError("the fit has ended"))
         self._server.stop()
+        for memory in self._memories.values():
+            memory.close()
 
     def _join(self, message: Message) -> Response:
-        states, decision = self._coordinator.join(_caller(message), message.text("host"))
+        caller = _caller(message)
+        states, decision = self._coordinator.join(caller, message.text("host"))
         header = {"workers": [_worker_header(state) for state in states]}
-        return header | _decision_header(decision), None
+        return header | _decision_header(decision) | self._offer_memory(caller), None
+
+    def _offer_memory(self, caller: Caller) -> dict[str, Any]:
+        """Return the field of a response with the address of memory for a task."""
+        if not self._shared_memory:
+            return {}
+        # The updates of synchronous workers wait for each other.
+        updates = len(caller.workers) if self._coordinator.schedule.synchronous else 1
+        made = TaskMemory.create(self._coordinator.shared_weights.layout, updates)
+        if made is None:
+            return {}
+        memory, address = made
+        with self._memories_lock:
+            for other in list(self._memories):
+                if other.attempt <= caller.attempt and set(other.workers) & set(caller.workers):
+                    self._memories.pop(other).close()
+            self._memories[caller] = memory
+        return {MEMORY: address.header()}
+
+    def _memory(self, message: Message) -> TaskMemory | None:
+        """Return the memory that a task uses; None if it sends and receives vectors."""
+        if message.header.get(MEMORY) is None:
+            return None
+        caller = _caller(message)
+        memory = self._memories.get(caller)
+        if memory is None:
+            self._coordinator.heartbeat(caller)  # raises the reason if a newer attempt has joined
+            raise ProtocolError("memory: expected that of a task that has joined, got none")
+        return memory
 
     def _pull(self, message: Message) -> Response:
         position = Position(*_pair(message, "position"))
-        return _versioned(self._coordinator.pull(_caller(message), position))
+        answer = self._coordinator.pull(_caller(message), position)
+        return _versioned(answer, self._memory(message))
 
     def _push(self, message: Message) -> Response:
+        memory = self._memory(message)
         awaits = message.header.get("awaited") is not None
         push = Push(
             position=Position(*_pair(message, "position")),
             rows=message.integer("rows"),
-            update=message.update(),
+            update=memory.update(message.integer(MEMORY)) if memory else message.update(),
             metric_state=message.numbers("metrics", self._coordinator.state_size),
             version=message.integer("version"),
             random_states=message.pairs("random"),
             awaited=Position(*_pair(message, "awaited")) if awaits else None,
         )
-        return _versioned(self._coordinator.push(_caller(message), message.integer("worker"), push))
+        answer = self._coordinator.push(_caller(message), message.integer("worker"), push)
+        return _versioned(answer, memory)
 
     def _finish_epoch(self, message: Message) -> Response:
         end = EpochEnd(
@@ -175,11 +220,14 @@ def _names(workers: Sequence[int]) -> str:
     return f"worker {numbers}" if len(workers) == 1 else f"the task of the workers {numbers}"
 
 
-def _versioned(answer: tuple[Vector, int] | None) -> Response:
+def _versioned(answer: tuple[Vector, int] | None, memory: TaskMemory | None) -> Response:
     if answer is None:
         return {}, None
     weights, version = answer
-    return {"version": version}, weights
+    if memory is None:
+        return {"version": version}, weights
+    memory.weights[:] = weights
+    return {"version": version}, None
 
 
 def _worker_header(state: WorkerState) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from glasses_spark.training.weights import (
     write_vector,
 )
 
+# Numbers that are summed at a time, so that they stay in the processor's cache.
+_BLOCK: Final = 1 << 16
+
 # Names of arrays of a checkpoint.
 _AHEAD: Final = "ahead"
 _RULE: Final = "rule-"
@@ -155,13 +158,19 @@ class SharedWeights:
             rows: Number of rows behind each update.
         """
         total = sum(rows)
+        shares = [np.asarray(count / total, self.layout.dtype) for count in rows]
         cut = self.layout.trainable_size
-        mean, part = np.zeros(cut, self.layout.dtype), np.empty(cut, self.layout.dtype)
+        mean = np.empty(cut, self.layout.dtype)
+        part = np.empty(min(cut, _BLOCK), self.layout.dtype)
+        for start in range(0, cut, _BLOCK):
+            block = mean[start : start + _BLOCK]
+            np.multiply(updates[0][start : start + len(block)], shares[0], out=block)
+            for update, share in zip(updates[1:], shares[1:], strict=True):
+                block += np.multiply(
+                    update[start : start + len(block)], share, out=part[: len(block)]
+                )
         drift = np.zeros_like(self._statistics)
-        for update, count in zip(updates, rows, strict=True):
-            share = np.asarray(count / total, self.layout.dtype)
-            # Into one array: to allocate a large one takes as long as to multiply.
-            mean += np.multiply(update[:cut], share, out=part)
+        for update, share in zip(updates, shares, strict=True):
             # The difference, so that unchanged statistics stay the same to the last bit.
             drift += (update[cut:] - self._statistics) * share
         self._step(Step(mean))
