@@ -23,7 +23,7 @@ from typing import Any, Final
 from environment import describe, write_result
 
 SECONDS: Final = 2.0  # of a measurement, about
-BYTES_PER_S: Final = 2e8  # a guess from which the number of rounds follows
+BYTES_PER_S: Final = 2e9  # a guess from which the number of rounds follows
 COPIES: Final = 8  # of the vector for each worker, in all processes together
 GLOO: Final = "gloo"
 

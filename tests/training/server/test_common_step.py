@@ -23,15 +23,16 @@ def test_a_step_is_complete_with_the_updates_of_all_workers_in_their_order(
 ) -> None:
     assert step.add(1, UPDATES[1], 4) == []
     complete = step.add(0, UPDATES[0], 4)
-    assert [rows for _, rows in complete] == [4, 4]
-    assert all(a is b for (a, _), b in zip(complete, UPDATES, strict=True))
+    assert [rows for _, _, rows in complete] == [4, 4]
+    assert [number for number, _, _ in complete] == [0, 1]
+    assert all(a is b for (_, a, _), b in zip(complete, UPDATES, strict=True))
     assert step.position == Position(0, 1)
 
 
 def test_a_worker_without_rows_left_is_not_waited_for(step: CommonStep) -> None:
     step.add(0, UPDATES[0], 4)
     step.add(1, UPDATES[1], 4)
-    assert [rows for _, rows in step.add(1, UPDATES[1], 2)] == [2]
+    assert [rows for _, _, rows in step.add(1, UPDATES[1], 2)] == [2]
     assert step.position == Position(0, 2)
 
 

@@ -288,3 +288,16 @@ def test_replaced_weights_are_pulled_next_and_written_to_the_model() -> None:
     assert np.array_equal(coordinator.written_weights, weights)
     model_weights = coordinator.shared_weights.model.get_weights()
     assert all((array == 1).all() for array in model_weights)
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_the_synchronous_worker_whose_update_is_not_finite_is_named(worker: int) -> None:
+    coordinator = make_coordinator(longest_wait=0.05)
+    for number in range(2):
+        coordinator.join(task(number), "host")
+    before = coordinator.shared_weights.vector()
+    with pytest.raises(NotYetError):
+        push(coordinator, 0, float("inf") if worker == 0 else 1.0)
+    with pytest.raises(WorkerError, match=f"worker {worker} sent an update .* diverged"):
+        push(coordinator, 1, float("inf") if worker == 1 else 1.0)
+    assert np.array_equal(coordinator.shared_weights.vector(), before)

@@ -24,7 +24,7 @@ class CommonStep:
         self._schedule = schedule
         self._updates: dict[int, tuple[Vector, int]] = {}
 
-    def add(self, worker: int, update: Vector, rows: int) -> list[tuple[Vector, int]]:
+    def add(self, worker: int, update: Vector, rows: int) -> list[tuple[int, Vector, int]]:
         """Add a worker's update, and begin the next step after the last one.
 
         Args:
@@ -33,8 +33,8 @@ class CommonStep:
             rows: Number of rows behind the update.
 
         Returns:
-            Updates and row counts of all workers, in the order of their numbers;
-            empty while updates are missing.
+            Number, update and row count of each worker, in the order of the numbers; empty
+            while updates are missing.
         """
         self._updates[worker] = (update, rows)
         step = self.position.step
@@ -45,7 +45,7 @@ class CommonStep:
         ]
         if any(number not in self._updates for number in due):
             return []
-        complete = [self._updates[number] for number in due]
+        complete = [(number, *self._updates[number]) for number in due]
         self._updates.clear()
         self.position = Position(self.position.epoch, step + 1)
         return complete

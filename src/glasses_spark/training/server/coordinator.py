@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from glasses_spark.config.training import HOGWILD
 from glasses_spark.errors import WorkerError
@@ -16,12 +15,10 @@ from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd,
 from glasses_spark.training.server.fit_control import FitControl
 from glasses_spark.training.server.protocol import ProtocolError
 from glasses_spark.training.server.state import FitEndedError, NotYetError, WorkerState
+from glasses_spark.training.server.updates import LARGEST, is_usable
 from glasses_spark.training.weights import Vector
 
 logger = logging.getLogger(__name__)
-
-# Of a number in an update; sums of larger ones could overflow.
-LARGEST: Final = 1e30
 
 
 class Coordinator(FitControl):
@@ -69,14 +66,15 @@ class Coordinator(FitControl):
             WorkerError: The update has values that are not finite, or larger than `LARGEST`.
         """
         position, update, staleness = push.position, push.update, 0
-        is_usable = _is_usable(update)
+        # Of synchronous workers the mean is checked.
+        usable = self.schedule.synchronous or is_usable(update)
         with self._changed:
             self._current(caller)
             state = self._workers.of(caller, worker)
             if position < state.position:
                 return self._answer(caller, push)
             self._workers.require_due_push(worker, position, push.rows)
-            if not is_usable:
+            if not usable:
                 raise self._fail(_diverged(worker, position))
             if not self.schedule.synchronous:
                 staleness = self.shared_weights.version - push.version
@@ -96,7 +94,8 @@ class Coordinator(FitControl):
             self._progress += 1
             state.random_states = push.random_states
             if self.schedule.synchronous:
-                self._apply_when_complete(self._common_step.add(worker, update, push.rows))
+                complete = self._common_step.add(worker, update, push.rows)
+                self._apply_when_complete(position, complete)
             elif self.schedule.mode != HOGWILD:
                 self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
             if self.schedule.mode != HOGWILD:
@@ -186,17 +185,18 @@ class Coordinator(FitControl):
             return self.shared_weights.vector(), version
         return self.shared_weights.vector_ahead(), version
 
-    def _apply_when_complete(self, updates: Sequence[tuple[Vector, int]]) -> None:
-        if updates:
-            self.shared_weights.apply_mean(
-                [update for update, _ in updates], [rows for _, rows in updates]
+    def _apply_when_complete(
+        self, position: Position, updates: Sequence[tuple[int, Vector, int]]
+    ) -> None:
+        if not updates:
+            return
+        vectors, rows = [vector for _, vector, _ in updates], [rows for _, _, rows in updates]
+        if not self.shared_weights.apply_mean(vectors, rows):
+            worst = next(
+                (worker for worker, vector, _ in updates if not is_usable(vector)), updates[0][0]
             )
-            self._changed.notify_all()
-
-
-def _is_usable(update: Vector) -> bool:
-    # Without memory for each number. NaN is not between any limits.
-    return not update.size or bool(update.min() >= -LARGEST and update.max() <= LARGEST)
+            raise self._fail(_diverged(worst, position))
+        self._changed.notify_all()
 
 
 def _diverged(worker: int, position: Position) -> WorkerError:

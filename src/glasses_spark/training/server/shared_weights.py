@@ -14,6 +14,7 @@ from glasses_spark.training.optimizers import state_variables, unpack
 from glasses_spark.training.server.asynchronous_rules import EveryUpdate, Step
 from glasses_spark.training.server.optimizer_step import OptimizerStep
 from glasses_spark.training.server.own_optimizers import OwnOptimizers
+from glasses_spark.training.server.updates import is_usable, weighted_mean
 from glasses_spark.training.weights import (
     Vector,
     WeightLayout,
@@ -21,9 +22,6 @@ from glasses_spark.training.weights import (
     read_vector,
     write_vector,
 )
-
-# Numbers that are summed at a time, so that they stay in the processor's cache.
-_BLOCK: Final = 1 << 16
 
 # Names of arrays of a checkpoint.
 _AHEAD: Final = "ahead"
@@ -147,7 +145,7 @@ class SharedWeights:
             self._step(step)
             self.version += 1
 
-    def apply_mean(self, updates: Sequence[Vector], rows: Sequence[int]) -> None:
+    def apply_mean(self, updates: Sequence[Vector], rows: Sequence[int]) -> bool:
         """Apply the mean of several workers' updates, weighted by their rows.
 
         The updates are summed in the given order, so that equal updates give
@@ -156,26 +154,26 @@ class SharedWeights:
         Args:
             updates: One update per worker, ``(size,)``.
             rows: Number of rows behind each update.
+
+        Returns:
+            Whether the mean is usable; if not, nothing has changed.
         """
         total = sum(rows)
-        shares = [np.asarray(count / total, self.layout.dtype) for count in rows]
         cut = self.layout.trainable_size
-        mean = np.empty(cut, self.layout.dtype)
-        part = np.empty(min(cut, _BLOCK), self.layout.dtype)
-        for start in range(0, cut, _BLOCK):
-            block = mean[start : start + _BLOCK]
-            np.multiply(updates[0][start : start + len(block)], shares[0], out=block)
-            for update, share in zip(updates[1:], shares[1:], strict=True):
-                block += np.multiply(
-                    update[start : start + len(block)], share, out=part[: len(block)]
-                )
+        mean = weighted_mean([update[:cut] for update in updates], rows)
+        if not is_usable(mean):
+            return False
         drift = np.zeros_like(self._statistics)
-        for update, share in zip(updates, shares, strict=True):
+        for update, count in zip(updates, rows, strict=True):
+            share = np.asarray(count / total, self.layout.dtype)
             # The difference, so that unchanged statistics stay the same to the last bit.
             drift += (update[cut:] - self._statistics) * share
-        self._step(Step(mean))
+        if not is_usable(drift):
+            return False
+        self._step(Step(mean, owned=True))
         self._statistics += drift
         self.version += 1
+        return True
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the arrays from which `restore` continues, by name."""
@@ -227,7 +225,8 @@ class SharedWeights:
         before = self._trainable
         if self._optimizer is None:
             share = np.asarray(step.share, self.layout.dtype)
-            after = before - (step.update if step.share == 1 else step.update * share)
+            delta = step.update if step.share == 1 else step.update * share
+            after = np.subtract(before, delta, out=delta if step.owned else None)
         else:
             after = self._optimizer(step.update, step.share)
         self._trainable = self._ahead = after
