@@ -1,9 +1,10 @@
 """The cost of an exchange: workers that compute nothing push updates and take weights back.
 
     python benchmarks/bench_exchange.py [--millions 0.4 4 25 100] [--workers 1 2 4 8 16]
-        [--modes synchronous asynchronous] [--repeats 3]
+        [--modes synchronous synchronous/connection ...] [--repeats 3]
 
-Each worker is a process on this machine, as is the driver. Beside each number of weights and
+Each worker is a process on this machine, as is the driver. They exchange vectors through memory,
+or with "/connection" as workers on other machines do. Beside each number of weights and
 workers, the same processes sum vectors of this length by an all-reduce of gloo (of torch, which
 `pip install torch` adds), without a server, TLS or an optimizer. An exchange that would not fit
 into the memory is left out.
@@ -23,9 +24,15 @@ from typing import Any, Final
 from environment import describe, write_result
 
 SECONDS: Final = 2.0  # of a measurement, about
-BYTES_PER_S: Final = 2e9  # a guess from which the number of rounds follows
+BYTES_PER_S: Final = 1e9  # a guess from which the number of rounds follows
 COPIES: Final = 8  # of the vector for each worker, in all processes together
 GLOO: Final = "gloo"
+CONNECTION: Final = "connection"
+MODES: Final = [
+    f"{mode}{option}"
+    for mode in ("synchronous", "asynchronous")
+    for option in ("", f"/{CONNECTION}")
+]
 
 
 def main() -> None:
@@ -62,7 +69,7 @@ def _measure(way: str, size: int, workers: int, rounds: int) -> dict[str, float]
     return _measure_ours(way, size, workers, rounds)
 
 
-def _measure_ours(mode: str, size: int, workers: int, rounds: int) -> dict[str, float]:
+def _measure_ours(way: str, size: int, workers: int, rounds: int) -> dict[str, float]:
     """Return the seconds of a round, and the CPU seconds of the driver for one push."""
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.runtime.machine import LOOPBACK
@@ -73,6 +80,7 @@ def _measure_ours(mode: str, size: int, workers: int, rounds: int) -> dict[str, 
     from glasses_spark.training.server.parameter_server import ParameterServer
     from glasses_spark.training.server.shared_weights import SharedWeights
 
+    mode, _, option = way.partition("/")
     keras = import_keras(threads=1)
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(size, use_bias=False, kernel_initializer="zeros")]
@@ -83,7 +91,7 @@ def _measure_ours(mode: str, size: int, workers: int, rounds: int) -> dict[str, 
     shared_weights = SharedWeights(model, workers=workers, uses_gradients=False)
     coordinator = Coordinator(schedule, shared_weights, state_size=1, stall_timeout=600)
     server_end, worker_end = make_credentials()
-    with ParameterServer(coordinator, server_end) as server:
+    with ParameterServer(coordinator, server_end, shared_memory=option != CONNECTION) as server:
         address = ServerAddress(LOOPBACK, server.port, worker_end, deadline=600, heartbeat=5)
         began = time.process_time()
         seconds = _run(_push, workers, address, shared_weights.layout, rounds)
@@ -159,7 +167,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--millions", type=float, nargs="+", default=[0.4, 4, 25, 100])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--modes", nargs="+", default=["synchronous", "asynchronous"])
+    parser.add_argument("--modes", nargs="+", default=MODES, help="MODE or MODE/connection")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--result", default="exchange", help="name of the result file")
     return parser.parse_args()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from performance_tables import performance_table, readme_table, ten_million_table
-from training_tables import plot_training, stale_table, training_table
+from training_tables import exchange_table, plot_training, stale_table, training_table
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -25,6 +25,7 @@ PAGES = [
 BLOCK = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 TABLES: Mapping[str, Callable[[], str]] = {
+    "exchange": exchange_table,
     "stale": stale_table,
     "training": training_table,
     "performance": performance_table,

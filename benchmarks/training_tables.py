@@ -107,6 +107,34 @@ def stale_table() -> str:
     return "\n".join(lines)
 
 
+def exchange_table() -> str:
+    """Return the time of an exchange by size of the model and number of workers."""
+    result = read_result("exchange")
+    lines = [
+        "| million weights | workers | all-reduce of gloo | synchronous step, memory | "
+        "synchronous step, connection | push, memory: CPU of the driver | "
+        "push, connection: CPU of the driver |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in result["table"]:
+        memory, connection = row["synchronous"], row["synchronous/connection"]
+        seconds = [
+            *(row["gloo"]["seconds"], memory["seconds"], connection["seconds"]),
+            *(memory["driver_cpu_s"], connection["driver_cpu_s"]),
+        ]
+        cells = " | ".join(f"{1000 * value:,.1f} ms" for value in seconds)
+        lines.append(f"| {row['millions']:g} | {row['workers']} | {cells} |")
+    machine = result["machine"]
+    lines += [
+        "",
+        f"Each worker is a process that computes nothing; workers and driver on "
+        f"{machine['cores']} cores ({machine['processor']}), gloo without a server, encryption or "
+        f"a step of an optimizer (`benchmarks/bench_exchange.py`, commit {result['commit']}).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def plot_training(path: Path) -> None:
     """Draw the speed as bars and the accuracy by epoch as lines."""
     import matplotlib as mpl

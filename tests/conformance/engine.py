@@ -182,7 +182,13 @@ def _run(trainer: Any, rows: Rows) -> list[Any]:
     shared_weights = SharedWeights(model, workers=1, uses_gradients=True)
     states = MetricStates(model, form, MetricRules(weighted=False, validation_weighted=False))
     rules = metric_rules(states, workers=1)
-    coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
+    coordinator = Coordinator(
+        schedule,
+        shared_weights,
+        state_size=states.size,
+        carried_metrics=bool(rules.carried),
+        stall_timeout=60,
+    )
     server_end, worker_end = _credentials()
     runner = CallbackRunner(model, trainer._callbacks, coordinator)
     runner.begin()

@@ -102,9 +102,11 @@ class EpochLedger:
     Args:
         workers: Number of workers.
         state_size: Length of the metrics' state.
+        carried: Whether the state of a push is that of all batches of the epoch so far.
     """
 
-    def __init__(self, workers: int, state_size: int) -> None:
+    def __init__(self, workers: int, state_size: int, *, carried: bool = False) -> None:
+        self._carried = carried
         self._rows = np.zeros(workers, np.int64)
         self._seconds = np.zeros(workers)
         self._waiting = np.zeros(workers)
@@ -121,13 +123,16 @@ class EpochLedger:
         Args:
             worker: Number of the worker, from 0.
             rows: Training rows of the push.
-            state: State of the metrics over these rows, ``(state_size,)``.
+            state: State of the metrics, ``(state_size,)``, over these rows, or all so far.
             staleness: Updates of other workers since the worker's last pull.
         """
         self._rows[worker] += rows
         self._staleness[worker] += staleness
         self._pushes[worker] += 1
-        self._metric_state[worker] += state
+        if self._carried:
+            self._metric_state[worker] = state
+        else:
+            self._metric_state[worker] += state
 
     def enter_finish(self, worker: int, state: Vector, seconds: float, waiting: float) -> None:
         """Enter the end of a worker's epoch.
@@ -142,6 +147,10 @@ class EpochLedger:
         self._waiting[worker] += waiting
         self._validation_state[worker] += state
         self.finished.add(worker)
+
+    def metric_state(self, worker: int) -> Vector:
+        """Return a copy of the state of a worker's metrics so far, ``(state_size,)``."""
+        return np.array(self._metric_state[worker])
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Return copies of the sums by name, for a checkpoint."""

@@ -139,15 +139,6 @@ class MetricStates:
         """
         return state if self.rules.carried else total + state
 
-    def of_push(self, state: Vector, *, last: bool) -> Vector:
-        """Return the state to push with one batch, such that the server's sum is the pass's.
-
-        Args:
-            state: State that `of_batch` returned, ``(size,)``.
-            last: Whether it is the last batch of the epoch.
-        """
-        return np.zeros_like(state) if self.rules.carried and not last else state
-
     def results(self, state: Vector) -> dict[str, float]:
         """Return the metrics by name, computed from a summed state ``(size,)``.
 
@@ -155,6 +146,11 @@ class MetricStates:
         each class has a name for each, such as ``f1_score_0``, and their mean has the name
         of the metric.
         """
+        self.write(state)
+        return dict(flat_results(self.model.get_metrics_result()))
+
+    def write(self, state: Vector) -> None:
+        """Set the metrics' variables from a state ``(size,)``."""
         import tensorflow as tf
 
         start = 0
@@ -163,7 +159,6 @@ class MetricStates:
             values = np.asarray(state[start:stop]).reshape(variable.shape)
             variable.assign(tf.cast(values, variable.dtype))
             start = stop
-        return dict(flat_results(self.model.get_metrics_result()))
 
     def _update(self, x: Any, y: Any, prediction: Any, weight: Any, loss: Any, rows: Any) -> None:
         self.model._loss_tracker.update_state(loss, sample_weight=rows)

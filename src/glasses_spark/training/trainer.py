@@ -179,6 +179,7 @@ class Trainer:
             schedule,
             shared_weights,
             state_size=states.size,
+            carried_metrics=bool(rules.carried),
             stall_timeout=self._settings.stall_timeout,
         )
         server_end, worker_end = make_credentials()

@@ -173,6 +173,27 @@ def test_one_worker_has_the_history_of_keras(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("names", [["largest_error", "product", "last_batch"], ["accuracy"]])
+def test_a_worker_that_is_replaced_within_an_epoch_goes_on_with_its_metrics(
+    names: list[str],
+) -> None:
+    def history(*, replaced: bool) -> list[dict[str, float]]:
+        x, y, _ = rows(800, 1, seed=1)
+        model = model_with([own(name) if name in own_metrics() else name for name in names])
+        unweighted = MetricRules(weighted=False, validation_weighted=False)
+        rules = metric_rules(MetricStates(model, row_format(), unweighted), workers=1)
+        totals, states = fit(
+            model, x, y, workers=1, epochs=2, metric_rules=rules, replaced=replaced
+        )
+        schedule = Schedule("synchronous", "batch", 2, 4, (800,), (0,))
+        return [epoch_record(epoch, states, schedule).metrics for epoch in totals]
+
+    undisturbed = history(replaced=False)
+    assert history(replaced=True) == undisturbed
+    assert undisturbed[0] != undisturbed[1]
+
+
+@pytest.mark.slow
 def test_a_weighted_metric_of_rows_without_weights_gets_none_as_in_keras() -> None:
     # With weights of 1 it would fail, or count the rows of a batch.
     ours, keras = histories(lambda: model_with([], [mean_of_the_batch]), weighted=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -63,6 +63,7 @@ def fit(
     metric_rules: MetricRules = DEFAULT_RULES,
     labels: int = 1,
     archive: bool = False,
+    replaced: bool = False,
 ) -> tuple[list[EpochTotals], MetricStates]:
     """Fit a model in place.
 
@@ -82,6 +83,7 @@ def fit(
             first worker gets.
         metric_rules: See `Assignment`.
         labels: Numbers in a label.
+        replaced: Whether a second attempt replaces each task after the first push.
         archive: Whether workers build the model from an archive, with its random states.
 
     Returns:
@@ -108,11 +110,17 @@ def fit(
         uses_gradients=frequency == "batch",
         rule=rule_of(settings, workers, size=layout.trainable_size, dtype=layout.dtype),
     )
-    coordinator = Coordinator(schedule, shared_weights, state_size=states.size, stall_timeout=60)
+    coordinator = Coordinator(
+        schedule,
+        shared_weights,
+        state_size=states.size,
+        carried_metrics=bool(metric_rules.carried),
+        stall_timeout=60,
+    )
     server_credentials, worker_credentials = make_credentials()
     with (
         ParameterServer(coordinator, server_credentials) as server,
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(2 * workers) as pool,
     ):
         assignment = Assignment(
             spec=replace(spec_of(model), archive=pack_model(model) if archive else None),
@@ -139,20 +147,30 @@ def fit(
         ]
         if validation:
             batches[0].append(arrow_rows(*validation, validation=True))
-        running = [
-            pool.submit(
-                train,
-                assignment,
-                task,
-                0,
-                chain.from_iterable(batches[worker] for worker in assignment.hosted_by(task)),
-            )
-            for task in range(assignment.tasks)
-        ]
+
+        def start(attempt: int) -> list[Future[dict[int, int]]]:
+            return [
+                pool.submit(
+                    train,
+                    assignment,
+                    task,
+                    attempt,
+                    chain.from_iterable(batches[worker] for worker in assignment.hosted_by(task)),
+                )
+                for task in range(assignment.tasks)
+            ]
+
+        def replace_once() -> None:
+            if replaced and len(attempts) == 1 and coordinator.progress():
+                attempts.append(start(1))
+
+        attempts = [start(0)]
         totals: list[EpochTotals] = []
         try:
             while epoch_totals := coordinator.next_epoch(
-                running=lambda: not all(task.done() for task in running), poll=0.05
+                running=lambda: not all(task.done() for task in attempts[-1]),
+                poll=0.01,
+                on_poll=replace_once,
             ):
                 totals.append(epoch_totals)
                 last = epoch_totals.epoch == epochs - 1
@@ -160,7 +178,7 @@ def fit(
         except Exception as error:
             coordinator.fail(error)
             raise
-        for task in running:
+        for task in attempts[-1]:
             task.result()
     coordinator.refresh()
     coordinator.write_to_model()

@@ -36,6 +36,11 @@ class Coordinator(FitControl):
             states = self._workers.join(caller, host)
             for worker in caller.workers:
                 logger.debug("worker %d has joined from %s", worker, host)
+            for worker, state in zip(caller.workers, states, strict=True):
+                within = state.step > 0
+                state.metric_state = (
+                    self._ledgers.carried_state(state.epoch, worker) if within else None
+                )
             self._changed.notify_all()  # ends the waiting of an older attempt
             if self.schedule.synchronous:
                 epoch = min(state.epoch for state in states)

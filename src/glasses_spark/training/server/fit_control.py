@@ -30,6 +30,7 @@ class FitControl:
         schedule: Steps and rows of each worker.
         shared_weights: The weights that the workers train.
         state_size: Number of values in the state of the model's metrics.
+        carried_metrics: Whether the state of a push is that of all batches of the epoch so far.
         stall_timeout: Seconds without a call after which a worker counts as lost.
         longest_wait: Seconds that a call may wait for other workers.
         clock: Returns seconds that never decrease.
@@ -44,6 +45,7 @@ class FitControl:
         shared_weights: SharedWeights,
         *,
         state_size: int,
+        carried_metrics: bool = False,
         stall_timeout: float,
         longest_wait: float = LONGEST_WAIT_S,
         clock: Callable[[], float] = time.monotonic,
@@ -56,7 +58,7 @@ class FitControl:
         self._clock = clock
         self._changed = threading.Condition()
         self._workers = WorkerStates(schedule, stall_timeout=stall_timeout, clock=clock)
-        self._ledgers = OpenLedgers(schedule, state_size)
+        self._ledgers = OpenLedgers(schedule, state_size, carried=carried_metrics)
         self._common_step = CommonStep(schedule)
         self._decision = EpochDecision(stop=False, learning_rate=None)
         self._failure: Exception | None = None

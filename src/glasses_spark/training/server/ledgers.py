@@ -22,12 +22,14 @@ class OpenLedgers:
     Args:
         schedule: Steps and rows of each worker.
         state_size: Number of values in the state of the model's metrics.
+        carried: Whether the state of a push is that of all batches of the epoch so far.
 
     Attributes:
         participants: Number of workers with rows.
     """
 
-    def __init__(self, schedule: Schedule, state_size: int) -> None:
+    def __init__(self, schedule: Schedule, state_size: int, *, carried: bool = False) -> None:
+        self._carried = carried
         self._workers = schedule.workers
         self.participants = sum(schedule.takes_part(worker) for worker in range(schedule.workers))
         self._state_size = state_size
@@ -42,7 +44,7 @@ class OpenLedgers:
             epoch: Number of the epoch, from 0.
             worker: Number of the worker, from 0.
             rows: Number of rows behind the push.
-            metric_state: State of the metrics over these rows, ``(state_size,)``.
+            metric_state: State of the metrics, ``(state_size,)``, over these rows, or all so far.
             staleness: Number of steps of the weights since the worker's last pull.
         """
         self._ledger(epoch).enter_push(worker, rows, metric_state, staleness)
@@ -59,6 +61,10 @@ class OpenLedgers:
         if len(self._ledgers[epoch].finished) < self.participants:
             return None
         return self._ledgers.pop(epoch).totals(epoch)
+
+    def carried_state(self, epoch: int, worker: int) -> Vector | None:
+        """Return the state with which a worker goes on within an epoch; None if it needs none."""
+        return self._ledger(epoch).metric_state(worker) if self._carried else None
 
     def arrays(self) -> dict[int, dict[str, npt.NDArray[Any]]]:
         """Return the sums of each epoch that was not taken, by name."""
@@ -81,5 +87,7 @@ class OpenLedgers:
 
     def _ledger(self, epoch: int) -> EpochLedger:
         if epoch not in self._ledgers:
-            self._ledgers[epoch] = EpochLedger(self._workers, self._state_size)
+            self._ledgers[epoch] = EpochLedger(
+                self._workers, self._state_size, carried=self._carried
+            )
         return self._ledgers[epoch]

@@ -231,7 +231,10 @@ def _versioned(answer: tuple[Vector, int] | None, memory: TaskMemory | None) -> 
 
 
 def _worker_header(state: WorkerState) -> dict[str, Any]:
-    return {"epoch": state.epoch, "step": state.step, "random": state.random_states}
+    header = {"epoch": state.epoch, "step": state.step, "random": state.random_states}
+    if state.metric_state is not None:
+        header["metrics"] = state.metric_state.tolist()
+    return header
 
 
 def _decision_header(decision: EpochDecision) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.calls import Caller, Position, RandomStates
 from glasses_spark.training.server.fit_state import WorkerProgress
 from glasses_spark.training.server.protocol import CallEndedError, ProtocolError
+from glasses_spark.training.weights import Vector
 
 # Workers call at least every 5 s (`trainer.LONGEST_HEARTBEAT_S`), and a call may be lost.
 LATELY_S: Final = 15.0
@@ -52,6 +53,8 @@ class WorkerState:
         step: Its next step in that epoch, from 0.
         random_states: State of its random generators before that step; empty before its first
             push.
+        metric_state: State of the metrics with which it goes on within an epoch, if the metrics
+            need one; set when it joins.
         last_heard: Time of its last call in seconds of the clock; None before
             the first call.
         finished: Whether it has no steps left.
@@ -62,6 +65,7 @@ class WorkerState:
     epoch: int = 0
     step: int = 0
     random_states: RandomStates = ()
+    metric_state: Vector | None = None
     last_heard: float | None = None
     finished: bool = False
 

@@ -113,6 +113,7 @@ def train(
             for worker, state in zip(workers, start.header["workers"], strict=True):
                 worker.position = Position(state["epoch"], state["step"])
                 worker.random_states = state["random"]
+                worker.metric_state = state.get("metrics")
             if busy:
                 _Training(assignment, busy, client).run(start)
         except CallEndedError:
@@ -272,15 +273,17 @@ class _Training:
 
     def _batch_steps(self, epoch: int, worker: Worker) -> Turn:
         """Return what computes the gradient of the worker's next batch."""
-        states, last = self._steps.states, worker.steps - 1
-        self._require_whole_epoch(worker.position.step)
+        states = self._steps.states
         batches = worker.batches(epoch, first=worker.position.step)
         states.begin()
+        if worker.metric_state is not None:
+            states.write(np.asarray(worker.metric_state))
+            worker.metric_state = None
 
         def turn(weights: Vector) -> tuple[Vector, Vector, int]:
             x, y, weight = next(batches)
             update, state = self._steps.gradient(weights, x, y, weight)
-            return update, states.of_push(state, last=worker.position.step == last), len(weight)
+            return update, state, len(weight)
 
         return turn
 
@@ -334,11 +337,3 @@ class _Training:
             return call()
         finally:
             self._waiting += time.monotonic() - began
-
-    def _require_whole_epoch(self, step: int) -> None:
-        names = ", ".join(map(repr, self._assignment.metric_rules.carried))
-        if step and names:
-            raise WorkerError(
-                f"the worker was restarted at step {step} of an epoch, and the state of the metric "
-                f"{names} up to there is lost. Fit again, or remove the metric"
-            )

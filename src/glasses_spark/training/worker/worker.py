@@ -6,7 +6,7 @@ A worker is a share of the rows with its own order of them, random numbers and, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, Self
 
@@ -35,6 +35,8 @@ class Worker:
         position: Its next step.
         random_states: State of its random generators before that step; empty before the
             first.
+        metric_state: State of the metrics before that step, within an epoch that it did not
+            begin; None otherwise.
         optimizer_state: State of its own optimizer before that step; None before the first.
     """
 
@@ -44,6 +46,7 @@ class Worker:
         self.number = number
         self.position = Position(0, 0)
         self.random_states: RandomStates = ()
+        self.metric_state: Sequence[float] | None = None
         self.optimizer_state: list[npt.NDArray[Any]] | None = None
         self._schedule: Schedule = assignment.schedule
         self._seed = assignment.seed
