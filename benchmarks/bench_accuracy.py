@@ -7,7 +7,8 @@
 Draws the faces of labels.csv, decodes them, and trains the CNN of the published experiment
 on the training set, with batches of 128: with plain Keras and in each way, once per seed. The
 test set is evaluated after each epoch and with the final weights. ``scaled_rate`` is the other
-``asynchronous_rule``, ``whole`` is ``staleness_aware=False``. ``--hard`` draws 5,000 blurred and
+``asynchronous_rule``, ``whole`` is ``staleness_aware=False``, and with ``slow`` one worker runs
+only a quarter of the time. ``--hard`` draws 5,000 blurred and
 noisy faces, ``--slots`` lets fewer tasks host the workers.
 """
 
@@ -18,6 +19,7 @@ import json
 import statistics
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from glasses_spark.preprocessing.split import TEST, split_column
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.session import spark_session
 from hard_faces import draw_hard_faces
+from slow_worker import slow_worker
 
 ROOT = Path(__file__).parent.parent
 BATCH = 128
@@ -108,7 +111,7 @@ def _fit_keras(x: Any, y: Any, test: Any, seed: int, epochs: int) -> tuple[Any, 
 
 def _fit_ours(faces: DataFrame, way: str, seed: int, arguments: Any) -> tuple[Any, list[float]]:
     mode, frequency, *options = way.split("/")
-    fitted = build_estimator(
+    estimator = build_estimator(
         build_cnn(seed=seed),
         arguments.epochs,
         BATCH,
@@ -122,7 +125,9 @@ def _fit_ours(faces: DataFrame, way: str, seed: int, arguments: Any) -> tuple[An
         staleness_aware="whole" not in options,
         asynchronous_rule="scaled_rate" if "scaled_rate" in options else "shared_batch",
         seed=seed,
-    ).fit(faces.withColumn("label", F.col("label").cast("double")))
+    )
+    with slow_worker(arguments.workers - 1) if "slow" in options else nullcontext():
+        fitted = estimator.fit(faces.withColumn("label", F.col("label").cast("double")))
     return fitted.keras_model(), [epoch["val_accuracy"] for epoch in fitted.history]
 
 

@@ -69,6 +69,7 @@ def training_table() -> str:
 STALE_WAYS = {
     "keras": "plain Keras",
     "asynchronous/batch": "asynchronous by batch",
+    "asynchronous/batch/slow": "asynchronous by batch, one worker four times slower",
     "hogwild/batch": "hogwild by batch",
     "asynchronous/batch/scaled_rate": "asynchronous by batch, `scaled_rate`",
     "asynchronous/epoch": "asynchronous by epoch",
