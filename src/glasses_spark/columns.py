@@ -31,5 +31,6 @@ PARTS: Final = (TRAIN, VALIDATION, TEST)
 MAX_ID: Final = 2**31 - 1
 
 PREDICTION: Final = "prediction"  # array<double>: [probability of glasses], as Elephas returns it
-RAW_PREDICTION: Final = "rawPrediction"  # double: the logit of that probability
+# Of the pipeline a double, the logit of that probability; of `GlassesModel` a vector.
+RAW_PREDICTION: Final = "rawPrediction"
 PREDICTED_LABEL: Final = "predicted_label"  # double: 1.0 where it reaches the threshold

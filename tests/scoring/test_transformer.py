@@ -99,9 +99,9 @@ def test_logits_stay_finite_where_probabilities_reach_one(frame: DataFrame) -> N
     model.set_weights([weight * 200 for weight in model.get_weights()])
     rows = fitted(model, rawPredictionCol="rawPrediction").transform(frame).collect()
     assert {row.prediction[0] for row in rows} & {0.0, 1.0}
-    assert all(np.isfinite(row.rawPrediction) for row in rows)
+    assert all(np.isfinite(row.rawPrediction).all() for row in rows)
     saturated = [row for row in rows if row.prediction[0] == 1.0]
-    assert len({row.rawPrediction for row in saturated}) > 1  # and still ordered
+    assert len({row.rawPrediction[1] for row in saturated}) > 1  # and still ordered
 
 
 @pytest.mark.parametrize("raw", ["", "raw"])
@@ -119,7 +119,7 @@ def test_a_temperature_divides_the_logits(frame: DataFrame, keras_model: Any, ra
     expected = 1 / (1 + np.exp(-logit / 2.5))
     assert [row.prediction[0] for row in rows] == pytest.approx(expected, abs=1e-6)
     if raw:
-        assert [row.raw for row in rows] == pytest.approx(logit / 2.5, abs=1e-5)
+        assert [row.raw[1] for row in rows] == pytest.approx(logit / 2.5, abs=1e-5)
     # The exported model includes the temperature; the weights of the fit do not change.
     outside = model.keras_model().predict(x, verbose=0)[:, 0]
     assert outside == pytest.approx(expected, abs=1e-6)
@@ -254,7 +254,7 @@ def test_the_logits_of_a_model_without_a_sigmoid_are_refused(frame: DataFrame) -
     import keras
 
     model = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1)])
-    with pytest.raises(ScoringError, match="probability or logit, found outputs of an unknown"):
+    with pytest.raises(ScoringError, match="predicts classes, found outputs of an unknown"):
         fitted(model, rawPredictionCol="raw").transform(frame)
 
 
@@ -293,7 +293,8 @@ def test_a_model_that_does_not_know_its_loss_predicts_what_its_activation_gives(
 def test_predictions_and_logits_come_from_one_pass_of_the_model(
     frame: DataFrame, keras_model: Any, kind: str
 ) -> None:
-    model = fitted(keras_model, rawPredictionCol="raw").set_prediction_kind(kind)
+    columns = {"rawPredictionCol": "raw", "probabilityCol": "p", "predictionCol": "class"}
+    model = fitted(keras_model, **columns).set_prediction_kind(kind)
     plan = model.transform(frame)._jdf.queryExecution().executedPlan().toString()
     assert plan.count("ArrowEvalPython") == 1
     assert plan.count("score(") == 1

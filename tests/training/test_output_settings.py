@@ -84,7 +84,7 @@ def test_an_output_without_loss_and_metrics_needs_no_label() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"raw_prediction_col": "raw"}, "rawPredictionCol needs .* one output, found a, b"),
+        ({"ml_settings": ["rawPredictionCol"]}, "rawPredictionCol needs .* one output, found a, b"),
         ({"class_weight": {"1.0": 2.0}}, r"class_weight needs .* Use weightCol"),
         ({"categorical": True}, r"categorical=True needs .* Use categorical=False"),
     ],
@@ -92,7 +92,7 @@ def test_an_output_without_loss_and_metrics_needs_no_label() -> None:
 def test_settings_for_one_output_are_refused_for_several(
     setting: dict[str, Any], message: str
 ) -> None:
-    given: dict[str, Any] = {"raw_prediction_col": "", "class_weight": {}, "categorical": False}
+    given: dict[str, Any] = {"ml_settings": (), "class_weight": {}, "categorical": False}
     require_one_output(["a"], **{**given, **setting})
     with pytest.raises(ConfigError, match=message):
         require_one_output(NAMES, **{**given, **setting})

@@ -114,7 +114,8 @@ def test_logits_are_predicted_as_they_are_and_evaluated_as_logits(rows: DataFram
     metrics = evaluate(scored)
 
     np.testing.assert_allclose([row.prediction for row in table], expected, atol=1e-6)
-    assert [row.rawPrediction for row in table] == [row.prediction[0] for row in table]
+    logits = [row.prediction[0] for row in table]
+    assert [list(row.rawPrediction) for row in table] == [[-logit, logit] for logit in logits]
     assert isinstance(metrics, Metrics)
     assert metrics.log_loss == pytest.approx(sklearn.log_loss(labels, probabilities), abs=1e-6)
     assert metrics.accuracy == sklearn.accuracy_score(labels, probabilities >= 0.5)
@@ -192,24 +193,28 @@ def test_a_user_can_say_what_the_outputs_of_an_own_loss_are(rows: DataFrame, tmp
 
 
 @pytest.mark.parametrize(
-    ("model", "loss", "ending"),
+    ("model", "loss", "reason"),
     [
-        (lambda: network(1), "mse", r"linear with the shape \(None, 1\)"),
-        (lambda: network(3, "softmax"), "sparse_categorical_crossentropy", "softmax with"),
+        (lambda: network(1), "mse", "predicts classes, found numbers, 1 for a row. Clear rawPred"),
+        (
+            lambda: network(1, "sigmoid", keras.layers.Reshape((1,))),
+            "binary_crossentropy",
+            r"ends in one sigmoid unit, found .*Clear rawPred",
+        ),
     ],
 )
 def test_a_model_without_a_logit_is_refused_before_a_row_is_read(
-    model: Any, loss: str, ending: str
+    model: Any, loss: str, reason: str
 ) -> None:
     network = model()
     network.compile("sgd", loss)
     estimator = build_estimator(network, 1, 16, categorical=False, rawPredictionCol="raw")
-    with pytest.raises(ScoringError, match=f"one sigmoid unit, found {ending}.*Clear rawPred"):
+    with pytest.raises(ScoringError, match=reason):
         estimator.fit(None)
 
 
 def test_a_fitted_model_without_a_logit_is_refused_before_a_row_is_scored(rows: DataFrame) -> None:
     fitted, _ = fit(network(1), rows, "mse", labelCol="sum")
     fitted.set_raw_prediction_col("raw")
-    with pytest.raises(ScoringError, match=r"needs .* probability or logit, found numbers, 1 for"):
+    with pytest.raises(ScoringError, match=r"needs .* predicts classes, found numbers, 1 for"):
         fitted.transform(rows)

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from pyspark.ml.functions import vector_to_array
+from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType
@@ -205,13 +207,16 @@ def _logit(predictions: DataFrame) -> Column:
     if not _has_logits(predictions):
         return logit
     # The raw prediction is that of one probability.
-    return _two_or_one(second=logit, only=F.col(RAW_PREDICTION).cast("double"))
+    raw = F.col(RAW_PREDICTION)
+    is_vector = isinstance(predictions.schema[RAW_PREDICTION].dataType, VectorUDT)
+    only = F.get(vector_to_array(raw), F.lit(1)) if is_vector else raw.cast("double")
+    return _two_or_one(second=logit, only=only)
 
 
 def _has_logits(predictions: DataFrame) -> bool:
-    """Return whether there are raw predictions of a `GlassesModel`; other models have vectors."""
+    """Return whether there are raw predictions of a `GlassesModel`: a vector, or a logit."""
     kinds = {field.name: field.dataType for field in predictions.schema}
-    return isinstance(kinds.get(RAW_PREDICTION), NumericType)
+    return isinstance(kinds.get(RAW_PREDICTION), NumericType | VectorUDT)
 
 
 def _sum(task: Task) -> Column:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -57,7 +58,12 @@ class ScoredParts:
 def predict_parts(model: GlassesModel, pixels: DataFrame, config: Config) -> DataFrame:
     """Score images in one pass; see ``GlassesPipeline.predict``."""
     scored = model.transform(pixels.withColumn(SPLIT, part_column(config, pixels)))
-    logit = [RAW_PREDICTION] if RAW_PREDICTION in scored.columns else []
+    has_logits = RAW_PREDICTION in scored.columns
+    logit = (
+        [F.get(vector_to_array(F.col(RAW_PREDICTION)), 1).alias(RAW_PREDICTION)]
+        if has_logits
+        else []
+    )
     return add_predicted_label(scored, threshold=config.evaluation.threshold).select(
         ID, PATH, LABEL, SPLIT, PREDICTION, *logit, PREDICTED_LABEL
     )

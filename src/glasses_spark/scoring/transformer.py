@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 from pyspark import Broadcast, SparkContext, keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.param.shared import HasRawPredictionCol
 from pyspark.ml.util import (
     MLReadable,
     MLReader,
@@ -32,6 +31,12 @@ from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
+from glasses_spark.scoring.ml_columns import (
+    ML_COLUMNS,
+    HasMLColumns,
+    ml_column,
+    require_ml_columns,
+)
 from glasses_spark.scoring.model_outputs import ModelOutput
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.scoring.named_columns import (
@@ -61,7 +66,7 @@ class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
     ElephasTransformer,
-    HasRawPredictionCol,
+    HasMLColumns,
     MLWritable,
     MLReadable["GlassesModel"],
 ):
@@ -70,8 +75,8 @@ class GlassesModel(
     ``transform`` adds the column ``outputCol``: the outputs of the model, exactly as
     ``keras.Model.predict`` returns them. It is a double if the model is a regression with
     one output, else an array<double>; outputs with a shape, such as images, are flattened in
-    row-major order. If ``rawPredictionCol`` is set, ``transform`` also adds this column: the
-    logit of the one probability, a double.
+    row-major order. ``rawPredictionCol``, ``probabilityCol`` and ``predictionCol`` add the
+    columns that Spark ML's own evaluators take, see `HasMLColumns`.
 
     A model with several outputs adds a column for each: ``<outputCol>_<name of the output>``,
     or those of a list or mapping in ``outputCol``. A model with several inputs takes a list or
@@ -109,13 +114,13 @@ class GlassesModel(
         self._input_kwargs = kwargs
         super().__init__(**kwargs)
         self._setDefault(
-            rawPredictionCol="",
             outputCol=PREDICTION,
             temperature=1.0,
             prediction_kind="",
             prediction_size=0,
             output_kinds=[],
         )
+        self._set_ml_defaults()
         self._kinds_of: tuple[str, list[PredictionKind]] | None = None
         self._broadcast: tuple[str, Broadcast[Any]] | None = None
 
@@ -127,11 +132,6 @@ class GlassesModel(
     def keras_model(self) -> Any:
         """Return the fitted Keras model with its weights, for use outside Spark."""
         return self._trained().build()
-
-    def set_raw_prediction_col(self, value: str) -> GlassesModel:
-        """Set the column of logits; an empty name means no such column."""
-        self._set(rawPredictionCol=value)
-        return self
 
     def get_temperature(self) -> float:
         """Return the number that divides the logits before the sigmoid; 1 by default."""
@@ -148,7 +148,7 @@ class GlassesModel(
         del config["weights"]
         return {
             **config,
-            "rawPredictionCol": self.getRawPredictionCol(),
+            **self.ml_params(),
             "inference_batch_size": self.get_inference_batch_size(),
             "temperature": self.get_temperature(),
             "prediction_kind": self.getOrDefault(self.prediction_kind),
@@ -201,7 +201,7 @@ class GlassesModel(
     def _repr_html_(self) -> str:
         weights = getattr(self, "weights", None)
         size = "no weights" if weights is None else f"{_count(weights):,} parameters"
-        outputs = filter(None, (listed(self.getOutputCol()), self.getRawPredictionCol()))
+        outputs = (listed(self.getOutputCol()), *self.ml_columns().values())
         columns = f"From {listed(self.getFeaturesCol())} to {', '.join(outputs)}"
         if self.get_temperature() != 1.0:
             columns += f"; logits divided by {number(self.get_temperature())}"
@@ -239,25 +239,17 @@ class GlassesModel(
         )
 
     def _transform(self, frame: DataFrame) -> DataFrame:
-        trained, raw = self._trained(), self.getRawPredictionCol()
+        trained, added = self._trained(), self.ml_columns()
         outputs = self._outputs(trained)
-        for name in (*(output.column for output in outputs), *filter(None, [raw])):
-            if name in frame.columns:
-                raise ScoringError(
-                    f"output column {name!r} exists already. Drop this column, or set outputCol "
-                    "or rawPredictionCol to another name"
-                )
-        is_logit = outputs[0].is_logit
-        if raw and not (is_logit or outputs[0].is_one_probability):
-            raise ScoringError(
-                "rawPredictionCol needs a model that gives one probability or logit, found "
-                f"{outputs[0].kind.name}, {outputs[0].kind.size} for a row. Clear rawPredictionCol"
-            )
+        thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
+        require_ml_columns(outputs[0].kind, list(added), thresholds)
+        _require_new(frame.columns, [*(output.column for output in outputs), *added.values()])
+        with_logits = "rawPredictionCol" in added and outputs[0].is_one_probability
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
             replace(trained, weights=(), archive=None),
             self._broadcast_parameters(trained, frame.sparkSession.sparkContext),
-            with_logits=bool(raw) and not is_logit,
+            with_logits=with_logits,
             regression=[output.is_number for output in outputs],
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
@@ -272,13 +264,14 @@ class GlassesModel(
         # One struct, so that one pass of the model gives all predictions and the logit.
         scores = "__glasses_spark_scores"
         columns = [F.col(f"`{name}`") for name in frame.columns]
-        added = [output.prediction(scores) for output in outputs]
-        if raw:
-            logit = (
-                F.get(F.col(scores)[PREDICTION], 0) if is_logit else F.col(scores)[RAW_PREDICTION]
-            )
-            added.append(logit.alias(raw))
-        return frame.withColumn(scores, scored_features).select(*columns, *added)
+        predictions = [output.prediction(scores) for output in outputs]
+        logit = F.col(scores)[RAW_PREDICTION] if with_logits else None
+        values = F.col(scores)[PREDICTION]
+        ml = [
+            ml_column(param, outputs[0].kind, values, logit, thresholds).alias(name)
+            for param, name in added.items()
+        ]
+        return frame.withColumn(scores, scored_features).select(*columns, *predictions, *ml)
 
     def _features(self, frame: DataFrame) -> list[Column]:
         ports = input_ports(self.get_keras_model_config())
@@ -289,7 +282,8 @@ class GlassesModel(
         names = output_names(trained.config)
         columns = prediction_columns(self.getOutputCol(), names)
         for setting, is_set, advice in (
-            ("rawPredictionCol", self.getRawPredictionCol(), "Clear rawPredictionCol"),
+            *((param, name, f"Clear {param}") for param, name in self.ml_columns().items()),
+            ("thresholds", self.isDefined(self.thresholds), "Clear thresholds"),
             ("temperature", trained.temperature != 1.0, "Set temperature to 1"),
         ):
             if is_set and len(names) > 1:
@@ -327,6 +321,15 @@ class GlassesModel(
         parameters = context.broadcast({"weights": weights, "archive": trained.archive})
         self._broadcast = (trained.digest, parameters)
         return parameters
+
+
+def _require_new(existing: Sequence[str], added: Sequence[str]) -> None:
+    for index, name in enumerate(added):
+        if name in existing or name in added[:index]:
+            raise ScoringError(
+                f"output column {name!r} exists already. Drop this column, or set outputCol, "
+                f"{', '.join(ML_COLUMNS[:-1])} or {ML_COLUMNS[-1]} to another name"
+            )
 
 
 def _count(weights: Sequence[Any]) -> int:

@@ -43,6 +43,9 @@ def build_estimator(
     seed: int = 0,
     callbacks: Sequence[Any] = (),
     rawPredictionCol: str = "",
+    probabilityCol: str = "",
+    predictionCol: str = "",
+    thresholds: Sequence[float] | None = None,
     validationIndicatorCol: str | None = None,
     weightCol: str | None = None,
     class_weight: Mapping[float, float] | None = None,
@@ -79,7 +82,12 @@ def build_estimator(
         mode: ``synchronous``, ``asynchronous`` or ``hogwild``.
         seed: Seed from which all random choices of the fit are derived.
         callbacks: Keras callbacks, run in the driver after each epoch.
-        rawPredictionCol: Column for logits; empty for none.
+        rawPredictionCol: Column for the vector of logits, as Spark ML's classifiers add it;
+            empty for none.
+        probabilityCol: Column for the vector of the classes' probabilities; empty for none.
+        predictionCol: Column for the class or the number; empty for none.
+        thresholds: Number for each class, by which its probability is divided before the
+            largest one is the prediction.
         validationIndicatorCol: Boolean column, true in validation rows.
         weightCol: Column with the weights of the rows.
         class_weight: Weight in the loss of each label's rows; 1 for other labels.
@@ -125,7 +133,11 @@ def build_estimator(
     objects = find_custom_objects(model, used) | dict(custom_objects or {})
     optimizer, optimizer_state = _parted(optimizer, model)
     archive = pack_exactly(model, objects, safe_mode=safe_mode)
-    columns = {"validationIndicatorCol": validationIndicatorCol, "weightCol": weightCol}
+    optional = {
+        "validationIndicatorCol": validationIndicatorCol,
+        "weightCol": weightCol,
+        "thresholds": thresholds,
+    }
     estimator = GlassesEstimator(
         keras_model_config=model.to_json(),
         initial_weights=model.get_weights(),
@@ -148,11 +160,13 @@ def build_estimator(
         mode=mode,
         seed=seed,
         rawPredictionCol=rawPredictionCol,
+        probabilityCol=probabilityCol,
+        predictionCol=predictionCol,
         class_weight=class_weight,
         weighted_metrics=(
             weighted_metrics if isinstance(weighted_metrics, Mapping) else list(weighted_metrics)
         ),
-        **{name: column for name, column in columns.items() if column is not None},
+        **{name: value for name, value in optional.items() if value is not None},
         **settings,
     )
     estimator.require_columns()

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.param.shared import (
-    HasRawPredictionCol,
     HasSeed,
     HasValidationIndicatorCol,
     HasWeightCol,
@@ -24,13 +23,14 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.scoring.ml_columns import HasMLColumns, require_ml_columns
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.scoring.named_columns import (
     HasNamedColumns,
     input_columns,
     prediction_columns,
 )
-from glasses_spark.scoring.prediction_kind import LOGITS
+from glasses_spark.scoring.prediction_kind import PROBABILITIES, PredictionKind
 from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
 from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
@@ -74,7 +74,7 @@ class GlassesEstimator(
     HasSeed,
     HasWeightCol,
     HasValidationIndicatorCol,
-    HasRawPredictionCol,
+    HasMLColumns,
 ):
     """Trains a Keras model on a Spark DataFrame, with the workers of one Spark job.
 
@@ -87,7 +87,8 @@ class GlassesEstimator(
     - ``weightCol``: column with the weight of each row in the loss.
     - ``validationIndicatorCol``: boolean column, true in validation rows; it replaces
       ``validation_split``.
-    - ``rawPredictionCol``: column for logits that the fitted model adds.
+    - ``rawPredictionCol``, ``probabilityCol``, ``predictionCol``, ``thresholds``: columns of
+      Spark ML's own classifiers that the fitted model adds; none by default.
     - ``class_weight``: weights of the labels' rows in the loss, such as ``{1.0: 2.0}``.
     - ``weighted_metrics``: Keras metrics that use the weights of the rows; none by default.
     - ``loss_weights``: weight of each output's loss; none by default.
@@ -118,11 +119,11 @@ class GlassesEstimator(
         super().__init__(**kwargs)
         self._setDefault(
             optimizer_config=DEFAULT_OPTIMIZER,
-            rawPredictionCol="",
             weighted_metrics=[],
             loss_weights=None,
             **default_params(),
         )
+        self._set_ml_defaults()
 
     def set_initial_weights(self, weights: Sequence[Any] | None) -> GlassesEstimator:
         """Set the weights to start from, as returned by ``model.get_weights()``."""
@@ -158,7 +159,7 @@ class GlassesEstimator(
         return {
             **super().get_config(),
             "optimizer_config": self.get_optimizer_config(),
-            "rawPredictionCol": self.getRawPredictionCol(),
+            **self.ml_params(),
             "weighted_metrics": self.getOrDefault(self.weighted_metrics),
             "loss_weights": self.getOrDefault(self.loss_weights),
             **{name: self.getOrDefault(getattr(self, name)) for name in SETTINGS},
@@ -196,7 +197,9 @@ class GlassesEstimator(
         losses = losses_by_output(spec.loss, output_names(spec.config))
         losses = [loss.build() if isinstance(loss, KerasObject) else loss for loss in losses]
         kinds = output_kinds(model, losses)
-        if self.getRawPredictionCol() and kinds[0].name != LOGITS:
+        thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
+        require_ml_columns(kinds[0], list(self.ml_columns()), thresholds)
+        if self.getRawPredictionCol() and kinds[0] == PredictionKind(PROBABILITIES, 1):
             require_one_sigmoid(model)
         trainer = Trainer(model, spec, self._settings(), self.callbacks)
         history = trainer.fit(frame, self.require_columns())
@@ -204,7 +207,7 @@ class GlassesEstimator(
             labelCol=self.getLabelCol(),
             outputCol=self.getOutputCol(),
             featuresCol=self.getFeaturesCol(),
-            rawPredictionCol=self.getRawPredictionCol(),
+            **self.ml_params(),
             keras_model_config=self.get_keras_model_config(),
             weights=model.get_weights(),
             custom_objects=self.get_custom_objects(),
@@ -246,7 +249,7 @@ class GlassesEstimator(
         outputs, losses = output_names(config), self._losses()
         require_one_output(
             outputs,
-            raw_prediction_col=self.getRawPredictionCol(),
+            ml_settings=[*self.ml_columns(), *(["thresholds"] * self.isDefined(self.thresholds))],
             class_weight=self._settings().class_weight,
             categorical=self._settings().categorical,
         )

@@ -84,7 +84,7 @@ def require_loss_weights(weights: Any, loss: Any, names: Sequence[str]) -> None:
 def require_one_output(
     names: Sequence[str],
     *,
-    raw_prediction_col: str,
+    ml_settings: Sequence[str],
     class_weight: Mapping[str, float],
     categorical: bool,
 ) -> None:
@@ -92,7 +92,7 @@ def require_one_output(
 
     Args:
         names: Names of the outputs.
-        raw_prediction_col: Column for logits.
+        ml_settings: Settings of `HasMLColumns` that are set.
         class_weight: Weights of labels. Keras refuses them, too.
         categorical: Whether labels are encoded as one-hot rows.
 
@@ -100,7 +100,7 @@ def require_one_output(
         ConfigError: One of them is set, and there are several outputs.
     """
     for setting, value, advice in (
-        ("rawPredictionCol", raw_prediction_col, "Clear rawPredictionCol"),
+        *((name, True, f"Clear {name}") for name in ml_settings),
         ("class_weight", class_weight, "Use weightCol"),
         (
             "categorical=True",

@@ -1,0 +1,197 @@
+"""ML columns: probabilities, raw predictions and predictions in the form of Spark ML."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.param.shared import (
+    HasPredictionCol,
+    HasProbabilityCol,
+    HasRawPredictionCol,
+    HasThresholds,
+)
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.prediction_kind import LOGITS, NUMBERS, PROBABILITIES, PredictionKind
+
+# The names of the Params, in the order in which `transform` adds their columns.
+ML_COLUMNS: Final = ("rawPredictionCol", "probabilityCol", "predictionCol")
+
+# Probabilities of which the logarithm is taken are not 0: Spark has null there.
+_SMALLEST: Final = sys.float_info.min
+
+
+class HasMLColumns(HasRawPredictionCol, HasProbabilityCol, HasPredictionCol, HasThresholds):
+    """Mixin: the columns of Spark ML's own classifiers and regressions, each if it has a name.
+
+    - ``rawPredictionCol``: vector of a number for each class, whose sigmoid or softmax are the
+      probabilities: of one sigmoid unit ``[-logit, logit]``, of a softmax the logarithms of the
+      probabilities.
+    - ``probabilityCol``: vector of the probability of each class; of one sigmoid unit ``[1 - p,
+      p]``.
+    - ``predictionCol``: the class, a double: the first one with the largest probability, divided
+      by its threshold if there are ``thresholds``. Of a regression the number, or the vector of
+      the numbers.
+    """
+
+    def setRawPredictionCol(self, value: str) -> Self:
+        """Set the column of raw predictions; an empty name means no such column."""
+        return self._set(rawPredictionCol=value)
+
+    def setProbabilityCol(self, value: str) -> Self:
+        """Set the column of probabilities; an empty name means no such column."""
+        return self._set(probabilityCol=value)
+
+    def setPredictionCol(self, value: str) -> Self:
+        """Set the column of predictions; an empty name means no such column."""
+        return self._set(predictionCol=value)
+
+    def setThresholds(self, value: Sequence[float]) -> Self:
+        """Set a threshold for each class, by which its probability is divided.
+
+        Args:
+            value: Numbers of at least 0, at most one of which is 0.
+        """
+        return self._set(thresholds=list(value))
+
+    def set_raw_prediction_col(self, value: str) -> Self:
+        """Set the column of raw predictions; an empty name means no such column."""
+        return self.setRawPredictionCol(value)
+
+    def set_probability_col(self, value: str) -> Self:
+        """Set the column of probabilities; an empty name means no such column."""
+        return self.setProbabilityCol(value)
+
+    def set_prediction_col(self, value: str) -> Self:
+        """Set the column of predictions; an empty name means no such column."""
+        return self.setPredictionCol(value)
+
+    def set_thresholds(self, value: Sequence[float]) -> Self:
+        """Set a threshold for each class, by which its probability is divided."""
+        return self.setThresholds(value)
+
+    def ml_columns(self) -> dict[str, str]:
+        """Return the names of the columns by the names of their Params, without empty ones."""
+        names = {param: str(self.getOrDefault(self.getParam(param))) for param in ML_COLUMNS}
+        return {param: name for param, name in names.items() if name}
+
+    def ml_params(self) -> dict[str, Any]:
+        """Return the Params that are set, to pass them on or to save them."""
+        thresholds = self.getOrDefault(self.thresholds) if self.isDefined(self.thresholds) else None
+        params: dict[str, Any] = {
+            name: self.getOrDefault(self.getParam(name)) for name in ML_COLUMNS
+        }
+        return params if thresholds is None else {**params, "thresholds": list(thresholds)}
+
+    def _set_ml_defaults(self) -> None:
+        self._setDefault(**dict.fromkeys(ML_COLUMNS, ""))
+
+
+def classes_of(kind: PredictionKind) -> int:
+    """Return the number of classes; 0 for predictions of something else."""
+    if kind.name not in (PROBABILITIES, LOGITS) or not kind.size:
+        return 0
+    return max(2, kind.size)
+
+
+def require_ml_columns(
+    kind: PredictionKind, columns: Sequence[str], thresholds: Sequence[float] | None
+) -> None:
+    """Refuse columns that predictions of this kind do not have.
+
+    Args:
+        kind: Meaning and number of the outputs.
+        columns: Names of the Params whose columns are wanted.
+        thresholds: A threshold for each class, or None.
+
+    Raises:
+        ScoringError: The model has no classes, or is neither a classifier nor a regression, or
+            the thresholds are not those of its classes.
+    """
+    classes = classes_of(kind)
+    for param in columns:
+        if not classes and (param != "predictionCol" or kind.name != NUMBERS):
+            wanted = "classes or numbers" if param == "predictionCol" else "classes"
+            raise ScoringError(
+                f"{param} needs a model that predicts {wanted}, found {kind.name or 'unknown'}, "
+                f"{kind.size} for a row. Clear {param}, or tell what the outputs are with "
+                "set_prediction_kind"
+            )
+    if thresholds is None:
+        return
+    legal = all(0 <= value < math.inf for value in thresholds) and thresholds.count(0) <= 1
+    if len(thresholds) != classes or not legal:
+        raise ScoringError(
+            f"thresholds: expected a number of at least 0 for each of {classes} classes, at most "
+            f"one of them 0, got {list(thresholds)}"
+        )
+
+
+def ml_column(
+    param: str,
+    kind: PredictionKind,
+    values: Column,
+    logit: Column | None,
+    thresholds: Sequence[float] | None = None,
+) -> Column:
+    """Return the column of a Param, from the outputs of a model.
+
+    Args:
+        param: One of `ML_COLUMNS`, of those that `require_ml_columns` accepts.
+        kind: Meaning and number of the outputs.
+        values: The outputs: a double for one number, else an array<double>.
+        logit: Logit of the one probability, if it was computed; exact where the probability
+            is rounded to 1.
+        thresholds: A threshold for each class, or None.
+    """
+    if kind.name == NUMBERS:
+        return values if kind.size == 1 else array_to_vector(values)
+    if param == "rawPredictionCol":
+        return array_to_vector(_raw(kind, values, logit))
+    probabilities = _probabilities(kind, values)
+    if param == "probabilityCol":
+        return array_to_vector(probabilities)
+    if thresholds is not None:
+        limits = F.array(*map(F.lit, thresholds))
+        # A class with the threshold 0 is taken wherever it has any probability.
+        probabilities = F.zip_with(
+            probabilities,
+            limits,
+            lambda p, t: F.when(t > 0, p / F.when(t > 0, t)).otherwise(
+                F.when(p > 0, F.lit(math.inf)).otherwise(F.lit(0.0))
+            ),
+        )
+    return F.array_position(probabilities, F.array_max(probabilities)).cast("double") - 1
+
+
+def _raw(kind: PredictionKind, values: Column, logit: Column | None) -> Column:
+    if kind.name == LOGITS:
+        return F.array(-_only(values), _only(values)) if kind.size == 1 else values
+    if kind.size > 1:
+        return F.transform(values, lambda p: F.log(F.greatest(p, F.lit(_SMALLEST))))
+    if logit is None:
+        p = F.least(F.greatest(_only(values), F.lit(_SMALLEST)), F.lit(1 - sys.float_info.epsilon))
+        logit = F.log(p) - F.log1p(-p)
+    return F.array(-logit, logit)
+
+
+def _probabilities(kind: PredictionKind, values: Column) -> Column:
+    if kind.name == PROBABILITIES:
+        return F.array(1 - _only(values), _only(values)) if kind.size == 1 else values
+    if kind.size == 1:
+        logit = _only(values)
+        return F.array(1 / (1 + F.exp(logit)), 1 / (1 + F.exp(-logit)))
+    # Less the largest one, so that no exponential is infinite.
+    powers = F.transform(values, lambda x: F.exp(x - F.array_max(values)))
+    total = F.aggregate(powers, F.lit(0.0), lambda a, b: a + b)
+    return F.transform(powers, lambda power: power / total)
+
+
+def _only(values: Column) -> Column:
+    return F.get(values, F.lit(0))
