@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.tuning import ParamGridBuilder
 from pyspark.sql import SparkSession
 
-from glasses_spark import GlassesEstimator
+from glasses_spark import GlassesEstimator, GlassesModel
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 
@@ -117,3 +118,51 @@ def test_objects_of_keras_are_kept_serialized() -> None:
     estimator.set_params(metrics=["accuracy", keras.metrics.AUC()])
     assert estimator.get_metrics()[0] == "accuracy"
     assert estimator.get_metrics()[1]["class_name"] == "AUC"
+
+
+@pytest.mark.parametrize("stage", [GlassesEstimator, GlassesModel])
+def test_each_param_has_the_methods_that_spark_ml_gives_its_own(stage: Any) -> None:
+    made = stage()
+    for param in made.params:
+        suffix = "".join(part[:1].upper() + part[1:] for part in param.name.split("_"))
+        assert callable(getattr(made, f"set{suffix}")), suffix
+        assert callable(getattr(made, f"get{suffix}")), suffix
+        if made.hasDefault(param):
+            assert getattr(made, f"get{suffix}")() == made.getOrDefault(param)
+
+
+def test_setters_of_spark_ml_return_the_estimator_and_check() -> None:
+    estimator = GlassesEstimator()
+    assert estimator.setLearningRate(0.5).setNumWorkers(3).setStallTimeout(7) is estimator
+    assert (estimator.getLearningRate(), estimator.getNumWorkers()) == (0.5, 3)
+    with pytest.raises(ConfigError, match="learning_rate: expected a number >= 0, got -1"):
+        estimator.setLearningRate(-1)
+    assert estimator.getLearningRate() == 0.5
+    assert "learning rate" in str(GlassesEstimator.setLearningRate.__doc__).lower()
+
+
+def test_several_params_are_set_by_their_names() -> None:
+    estimator = GlassesEstimator(epochs=3)
+    assert estimator.setParams(mode="hogwild", batch_size=5) is estimator
+    assert (estimator.getMode(), estimator.getBatchSize(), estimator.getEpochs()) == (
+        "hogwild",
+        5,
+        3,
+    )
+    model = GlassesModel().setParams(temperature=2.0)
+    assert model.get_temperature() == 2.0
+
+
+def test_the_constructor_names_its_arguments() -> None:
+    parameters = inspect.signature(GlassesEstimator).parameters
+    assert {param.name for param in GlassesEstimator().params} <= parameters.keys()
+    assert {"initial_weights", "callbacks"} <= parameters.keys()
+    assert parameters["frequency"].default == "epoch"
+    for name in GlassesEstimator().params:
+        assert parameters[name.name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize("call", [GlassesEstimator, lambda **v: GlassesEstimator().setParams(**v)])
+def test_an_unknown_param_is_refused_by_name(call: Any) -> None:
+    with pytest.raises(ConfigError, match="no Param 'lerning_rate'; did you mean learning_rate"):
+        call(lerning_rate=0.1)

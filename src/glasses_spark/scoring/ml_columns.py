@@ -40,41 +40,9 @@ class HasMLColumns(HasRawPredictionCol, HasProbabilityCol, HasPredictionCol, Has
       the numbers.
     """
 
-    def setRawPredictionCol(self, value: str) -> Self:
-        """Set the column of raw predictions; an empty name means no such column."""
-        return self._set(rawPredictionCol=value)
-
-    def setProbabilityCol(self, value: str) -> Self:
-        """Set the column of probabilities; an empty name means no such column."""
-        return self._set(probabilityCol=value)
-
-    def setPredictionCol(self, value: str) -> Self:
-        """Set the column of predictions; an empty name means no such column."""
-        return self._set(predictionCol=value)
-
-    def setThresholds(self, value: Sequence[float]) -> Self:
-        """Set a threshold for each class, by which its probability is divided.
-
-        Args:
-            value: Numbers of at least 0, at most one of which is 0.
-        """
-        return self._set(thresholds=list(value))
-
     def set_raw_prediction_col(self, value: str) -> Self:
         """Set the column of raw predictions; an empty name means no such column."""
-        return self.setRawPredictionCol(value)
-
-    def set_probability_col(self, value: str) -> Self:
-        """Set the column of probabilities; an empty name means no such column."""
-        return self.setProbabilityCol(value)
-
-    def set_prediction_col(self, value: str) -> Self:
-        """Set the column of predictions; an empty name means no such column."""
-        return self.setPredictionCol(value)
-
-    def set_thresholds(self, value: Sequence[float]) -> Self:
-        """Set a threshold for each class, by which its probability is divided."""
-        return self.setThresholds(value)
+        return self._set(rawPredictionCol=value)
 
     def ml_columns(self) -> dict[str, str]:
         """Return the names of the columns by the names of their Params, without empty ones."""

@@ -28,6 +28,7 @@ from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
+from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
@@ -321,6 +322,9 @@ class GlassesModel(
         parameters = context.broadcast({"weights": weights, "archive": trained.archive})
         self._broadcast = (trained.digest, parameters)
         return parameters
+
+
+add_accessors(GlassesModel, arguments=("weights", "history", "model_type", "archive", "safe_mode"))
 
 
 def _require_new(existing: Sequence[str], added: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.ml_columns import HasMLColumns, require_ml_columns
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.scoring.named_columns import (
@@ -301,6 +302,9 @@ class GlassesEstimator(
         if self.initial_weights is not None:
             set_weights(model, self.initial_weights)
         return model, replace(spec, frozen=frozen_weights(model))
+
+
+add_accessors(GlassesEstimator, arguments=("initial_weights", "callbacks"))
 
 
 class _EstimatorWriter(MLWriter):

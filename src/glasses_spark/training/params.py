@@ -10,7 +10,9 @@ import numpy as np
 from pyspark.ml.param import Param, Params
 
 from glasses_spark.config.fields import Kind
+from glasses_spark.config.section import suggest
 from glasses_spark.config.training import EPOCH
+from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.keras_objects import portable
 from glasses_spark.training.optimizer_checks import require_new_optimizer
@@ -72,6 +74,11 @@ class TrainingParams(Params):
 
     def _set(self, **kwargs: Any) -> Self:
         for name, value in kwargs.items():
+            if not self.hasParam(name):
+                known = {param.name: param for param in self.params}
+                raise ConfigError(
+                    f"{type(self).__name__} has no Param {name!r}{suggest(name, known)}"
+                )
             if value is None and name in SETTINGS:
                 self.clear(getattr(self, name))
             else:
