@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from pyspark.ml.evaluation import (
     RegressionEvaluator,
 )
 from pyspark.ml.functions import vector_to_array
+from pyspark.ml.linalg import DenseVector
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder, TrainValidationSplit
 from pyspark.mllib.evaluation import MulticlassMetrics
 from pyspark.sql import DataFrame, SparkSession
@@ -108,6 +110,12 @@ def test_a_classifier_has_the_columns_of_spark_ml(
     assert columns["prediction"].tolist() == expected.argmax(axis=1).tolist()
     scored = fitted.transform(rows)
     assert dict(scored.dtypes)["outputs"] == "array<double>"
+    assert (fitted.numFeatures, fitted.numClasses) == (FEATURES, expected.shape[1])
+    first = scored.orderBy("number").limit(5).collect()
+    for row, x in zip(first, separable(ROWS)[0], strict=False):
+        assert fitted.predict(DenseVector(x)) == row.prediction
+        np.testing.assert_allclose(fitted.predictProbability(x), row.probability, atol=1e-6)
+        np.testing.assert_allclose(fitted.predictRaw(x.tolist()), row.rawPrediction, atol=1e-4)
 
     truth = np.array([row[label] for row in rows.orderBy("number").collect()])
     predicted = expected.argmax(axis=1)
@@ -237,3 +245,30 @@ def test_they_are_saved_with_the_model(rows: DataFrame, tmp_path: Any, suffix: s
     assert loaded.ml_params() == fitted.ml_params() == made.ml_params()
     own = [row.probability for row in fitted.transform(rows).orderBy("number").collect()]
     assert [row.probability for row in loaded.transform(rows).orderBy("number").collect()] == own
+
+
+def test_the_summary_tells_what_the_fit_did(rows: DataFrame) -> None:
+    made = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two", num_workers=2)
+    fitted = made.setEpochs(3).fit(rows)
+    summary = fitted.summary
+    assert fitted.hasSummary
+    assert (summary.totalIterations, summary.rows, summary.workers) == (3, ROWS, 2)
+    assert summary.objectiveHistory == [epoch["loss"] for epoch in fitted.history]
+    assert 0 < summary.seconds < 600
+    bare = GlassesModel(keras_model_config=fitted.get_keras_model_config(), weights=fitted.weights)
+    assert not bare.hasSummary
+    with pytest.raises(ScoringError, match="no history of a fit"):
+        _ = bare.summary
+
+
+def test_a_row_of_another_length_is_refused_without_spark(rows: DataFrame) -> None:
+    fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
+    with pytest.raises(ScoringError, match=f"expected {FEATURES} numbers in every row"):
+        fitted.predict([1.0, 2.0])
+
+
+def test_a_model_is_copied_and_pickled_after_a_transform(rows: DataFrame) -> None:
+    fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
+    before = fitted.transform(rows).orderBy("number").collect()
+    for copied in (fitted.copy(), pickle.loads(pickle.dumps(fitted))):
+        assert copied.transform(rows).orderBy("number").collect() == before

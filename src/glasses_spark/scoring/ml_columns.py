@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
+import numpy as np
+import numpy.typing as npt
 from pyspark.ml.functions import array_to_vector
 from pyspark.ml.param.shared import (
     HasPredictionCol,
@@ -136,6 +138,47 @@ def ml_column(
             ),
         )
     return F.array_position(probabilities, F.array_max(probabilities)).cast("double") - 1
+
+
+def ml_value(
+    param: str,
+    kind: PredictionKind,
+    values: npt.NDArray[np.float64],
+    thresholds: Sequence[float] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return what `ml_column` has in a row, computed in this process.
+
+    Args:
+        param: One of `ML_COLUMNS`.
+        kind: Meaning and number of the outputs.
+        values: The outputs of the model for the row, ``(size,)``.
+        thresholds: A threshold for each class, or None.
+
+    Returns:
+        A number for each class, or the class, or the numbers of a regression.
+    """
+    if kind.name == NUMBERS:
+        return values
+    if kind.name == LOGITS:
+        raw = np.array([-values[0], values[0]]) if kind.size == 1 else values
+        # The softmax of [-z, z] would be the sigmoid of 2 z.
+        powers = np.exp((raw - raw.max()) * (0.5 if kind.size == 1 else 1.0))
+        probabilities = powers / powers.sum()
+    else:
+        probabilities = np.array([1 - values[0], values[0]]) if kind.size == 1 else values
+        raw = np.log(np.maximum(probabilities, _SMALLEST))
+        if kind.size == 1:
+            raw = np.array([raw[0] - raw[1], raw[1] - raw[0]])
+    if param == "rawPredictionCol":
+        return np.asarray(raw)
+    if param == "probabilityCol":
+        return np.asarray(probabilities)
+    if thresholds is not None:
+        limits = np.asarray(thresholds, np.float64)
+        infinite = np.where(probabilities > 0, np.inf, 0.0)
+        divided = probabilities / np.where(limits > 0, limits, 1.0)
+        probabilities = np.where(limits > 0, divided, infinite)
+    return np.array([float(np.argmax(probabilities))])
 
 
 def _raw(kind: PredictionKind, values: Column, logit: Column | None) -> Column:

@@ -1,0 +1,54 @@
+"""Training summary: what a fit did, as the ``summary`` of Spark ML's own models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a fit did.
+
+    Attributes:
+        history: One dictionary per epoch, as in ``history.json``.
+        total_iterations: Number of epochs.
+        rows: Training rows of an epoch.
+        workers: Number of workers with rows.
+        seconds: Seconds of training without the start: of each epoch those of its slowest
+            worker.
+    """
+
+    history: Sequence[dict[str, Any]]
+    total_iterations: int
+    rows: int
+    workers: int
+    seconds: float
+
+    @property
+    def totalIterations(self) -> int:
+        """Number of epochs, by the name that Spark ML has for it."""
+        return self.total_iterations
+
+    @property
+    def objective_history(self) -> list[float]:
+        """Training loss after each epoch."""
+        return [float(epoch["loss"]) for epoch in self.history]
+
+    @property
+    def objectiveHistory(self) -> list[float]:
+        """Training loss after each epoch, by the name that Spark ML has for it."""
+        return self.objective_history
+
+    @classmethod
+    def of(cls, history: Sequence[dict[str, Any]]) -> Self:
+        """Return the summary of a history with at least one epoch."""
+        shares = [epoch.get("workers", []) for epoch in history]
+        return cls(
+            history=history,
+            total_iterations=len(history),
+            rows=int(history[-1].get("rows", 0)),
+            workers=len(shares[-1]),
+            seconds=sum(max((share["seconds"] for share in each), default=0.0) for each in shares),
+        )
