@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from environment import describe, write_result
+from environment import describe, read_result, write_result
 
 SECONDS: Final = 2.0  # of a measurement, about
 BYTES_PER_S: Final = 1e9  # a guess from which the number of rounds follows
@@ -38,7 +38,7 @@ MODES: Final = [
 def main() -> None:
     arguments = _arguments()
     memory = _free_memory()
-    table = []
+    table = read_result(arguments.result)["table"] if arguments.add else []
     for millions in arguments.millions:
         size = round(millions * 1e6)
         for workers in arguments.workers:
@@ -58,7 +58,9 @@ def main() -> None:
                 }
             table.append(row)
             print(row, flush=True)
-    print(write_result(arguments.result, describe("exchange", vars(arguments)) | {"table": table}))
+            # After each row: all of them take half an hour.
+            result = describe("exchange", vars(arguments)) | {"table": table}
+            write_result(arguments.result, result)
 
 
 def _measure(way: str, size: int, workers: int, rounds: int) -> dict[str, float]:
@@ -169,6 +171,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--modes", nargs="+", default=MODES, help="MODE or MODE/connection")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--add", action="store_true", help="keep the rows of the result file")
     parser.add_argument("--result", default="exchange", help="name of the result file")
     return parser.parse_args()
 
