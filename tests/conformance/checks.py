@@ -23,6 +23,8 @@ def shares() -> list[Any]:
             number,
             marks=[
                 pytest.mark.slow,
+                # A share takes minutes on a slow machine.
+                pytest.mark.timeout(900),
                 *([] if number % PARTS == part() else [pytest.mark.exhaustive]),
             ],
         )
