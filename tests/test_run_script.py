@@ -338,8 +338,9 @@ def test_the_tests_run_in_the_folder_of_the_project(ready: Machine) -> None:
 def test_the_fast_tests_exclude_slow_and_exhaustive_ones(ready: Machine) -> None:
     result = ready.run("test", "fast", "-q")
 
-    arguments = "<pytest><-n><2><--dist><loadfile><--no-loadscope-reorder><-m><not slow and not exhaustive><-q>"
-    assert result.stdout == f"{arguments} in {ready.project}\n"
+    parallel = "<-n><2><--dist><loadfile><--no-loadscope-reorder>"
+    selected = "<-m><not slow and not exhaustive>"
+    assert result.stdout == f"<pytest>{parallel}{selected}<-q> in {ready.project}\n"
 
 
 def test_docs_are_built_in_strict_mode_in_the_folder_of_the_project(ready: Machine) -> None:
