@@ -58,7 +58,7 @@ def main() -> None:
                 }
             table.append(row)
             print(row, flush=True)
-            # After each row: all of them take half an hour.
+            # After each row, so that a run that is ended early keeps its rows.
             result = describe("exchange", vars(arguments)) | {"table": table}
             write_result(arguments.result, result)
 

@@ -119,7 +119,7 @@ def exchange_table() -> str:
         "push, connection: CPU of the driver |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for row in result["table"]:
+    for row in sorted(result["table"], key=lambda row: (row["millions"], row["workers"])):
         memory, connection = row["synchronous"], row["synchronous/connection"]
         seconds = [
             *(row["gloo"]["seconds"], memory["seconds"], connection["seconds"]),

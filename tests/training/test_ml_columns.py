@@ -176,6 +176,8 @@ def test_thresholds_divide_the_probabilities(
     ).fit(rows)
     outputs, columns = transformed(fitted, rows)
     assert columns["prediction"].tolist() == expected(outputs[:, 0]).astype(float).tolist()
+    own = [fitted.predict(x) for x in separable(ROWS)[0]]
+    assert own == columns["prediction"].tolist()
 
 
 @pytest.mark.parametrize("selection", [CrossValidator, TrainValidationSplit])

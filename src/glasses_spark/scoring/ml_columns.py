@@ -103,6 +103,20 @@ def require_ml_columns(
         )
 
 
+def require_new_columns(existing: Sequence[str], added: Sequence[str]) -> None:
+    """Refuse names of added columns that exist, or are the same.
+
+    Raises:
+        ScoringError: There is one; the message names it.
+    """
+    for index, name in enumerate(added):
+        if name in existing or name in added[:index]:
+            raise ScoringError(
+                f"output column {name!r} exists already. Drop this column, or set outputCol, "
+                f"{', '.join(ML_COLUMNS[:-1])} or {ML_COLUMNS[-1]} to another name"
+            )
+
+
 def ml_column(
     param: str,
     kind: PredictionKind,

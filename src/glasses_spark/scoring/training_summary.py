@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from glasses_spark.errors import ScoringError
+
 
 @dataclass(frozen=True)
 class TrainingSummary:
@@ -52,3 +54,25 @@ class TrainingSummary:
             workers=len(shares[-1]),
             seconds=sum(max((share["seconds"] for share in each), default=0.0) for each in shares),
         )
+
+
+class HasTrainingSummary:
+    """Mixin of a model with a ``history``: its summary, as Spark ML's own models have it."""
+
+    history: Any
+
+    @property
+    def hasSummary(self) -> bool:
+        """Whether the model has the history of its fit."""
+        return bool(self.history)
+
+    @property
+    def summary(self) -> TrainingSummary:
+        """What the fit did.
+
+        Raises:
+            ScoringError: The model has no history, like one that was made from weights.
+        """
+        if not self.hasSummary:
+            raise ScoringError("the model has no history of a fit, so it has no summary")
+        return TrainingSummary.of(self.history)

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 from pyspark import Broadcast, SparkContext, keyword_only
-from pyspark.ml.linalg import DenseVector
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import (
     MLReadable,
@@ -30,16 +29,13 @@ from glasses_spark.runtime.location import is_uri
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.accessors import add_accessors
-from glasses_spark.scoring.features import features_columns, transfer_dtype
+from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.layer_table import layer_rows
 from glasses_spark.scoring.ml_columns import (
-    ML_COLUMNS,
-    HasMLColumns,
-    classes_of,
     ml_column,
-    ml_value,
     require_ml_columns,
+    require_new_columns,
 )
 from glasses_spark.scoring.model_outputs import ModelOutput
 from glasses_spark.scoring.model_ports import input_ports, output_names
@@ -51,7 +47,8 @@ from glasses_spark.scoring.named_columns import (
 )
 from glasses_spark.scoring.prediction_kind import PredictionKind, kind_without_loss
 from glasses_spark.scoring.prediction_params import HasPredictionKinds
-from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+from glasses_spark.scoring.predictor import TrainedModel
+from glasses_spark.scoring.row_predictions import PredictsRows
 from glasses_spark.scoring.saved_model import (
     ELEPHAS_SUFFIXES,
     ModelReader,
@@ -60,7 +57,7 @@ from glasses_spark.scoring.saved_model import (
     save_h5,
 )
 from glasses_spark.scoring.storage import digest
-from glasses_spark.scoring.training_summary import TrainingSummary
+from glasses_spark.scoring.training_summary import HasTrainingSummary
 from glasses_spark.scoring.udf import scoring_function
 
 # Rows in one call of the model, unless `inference_batch_size` is set.
@@ -71,7 +68,8 @@ class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
     ElephasTransformer,
-    HasMLColumns,
+    PredictsRows,
+    HasTrainingSummary,
     MLWritable,
     MLReadable["GlassesModel"],
 ):
@@ -138,34 +136,6 @@ class GlassesModel(
         """One dictionary per epoch, as in ``history.json``."""
         return HistoryList(self._history)
 
-    @property
-    def hasSummary(self) -> bool:
-        """Whether the model has the history of its fit."""
-        return bool(self._history)
-
-    @property
-    def summary(self) -> TrainingSummary:
-        """What the fit did.
-
-        Raises:
-            ScoringError: The model has no history, like one that was made from weights.
-        """
-        if not self.hasSummary:
-            raise ScoringError("the model has no history of a fit, so it has no summary")
-        return TrainingSummary.of(self.history)
-
-    @property
-    def numFeatures(self) -> int:
-        """Number of values in a row of all inputs; -1 if that is open."""
-        sizes = [port.size for port in input_ports(self.get_keras_model_config())]
-        known = [size for size in sizes if size is not None]
-        return sum(known) if len(known) == len(sizes) else -1
-
-    @property
-    def numClasses(self) -> int:
-        """Number of classes of the one output; 0 for a regression."""
-        return classes_of(self._outputs(self._trained())[0].kind)
-
     def keras_model(self) -> Any:
         """Return the fitted Keras model with its weights, for use outside Spark."""
         return self._trained().build()
@@ -173,31 +143,6 @@ class GlassesModel(
     def to_keras(self) -> Any:
         """Return the fitted Keras model; the same as `keras_model`."""
         return self.keras_model()
-
-    def predict(self, value: Any) -> Any:
-        """Predict one row in this process, as ``predictionCol`` has it.
-
-        Args:
-            value: Features of the one input: a Spark ML vector, an array or list of numbers, or
-                grey pixels as bytes.
-
-        Returns:
-            The class or the number, a float; an array of a regression of several numbers.
-
-        Raises:
-            ScoringError: The features have another length than the input, or the model has
-                several inputs or outputs or predicts something else.
-        """
-        found = self._predict_one("predictionCol", value)
-        return float(found[0]) if len(found) == 1 else found
-
-    def predictProbability(self, value: Any) -> DenseVector:
-        """Return the probability of each class of one row; see `predict`."""
-        return DenseVector(self._predict_one("probabilityCol", value))
-
-    def predictRaw(self, value: Any) -> DenseVector:
-        """Return the raw prediction of each class of one row; see `predict`."""
-        return DenseVector(self._predict_one("rawPredictionCol", value))
 
     def get_temperature(self) -> float:
         """Return the number that divides the logits before the sigmoid; 1 by default."""
@@ -304,31 +249,14 @@ class GlassesModel(
             defaults=KerasDefaults.of_this_process(),
         )
 
-    def _predict_one(self, param: str, value: Any) -> Any:
-        trained = self._trained()
-        ports, outputs = input_ports(trained.config), self._outputs(trained)
-        if len(ports) != 1 or len(outputs) != 1:
-            raise ScoringError(
-                "one row can be predicted by a model with one input and one output, found "
-                f"{len(ports)} and {len(outputs)}. Use transform, or keras_model()"
-            )
-        thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
-        require_ml_columns(outputs[0].kind, [param], thresholds)
-        if isinstance(value, bytes):
-            row = np.frombuffer(value, np.uint8)
-        else:
-            numbers = value.toArray() if hasattr(value, "toArray") else value
-            row = np.asarray(numbers, transfer_dtype(ports[0].dtype)).ravel()
-        predictor = cached_predictor(trained, with_logits=False)
-        predictions, _ = predictor.predict(row[None, :])
-        return ml_value(param, outputs[0].kind, predictions[0][0], thresholds)
-
     def _transform(self, frame: DataFrame) -> DataFrame:
         trained, added = self._trained(), self.ml_columns()
         outputs = self._outputs(trained)
         thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
         require_ml_columns(outputs[0].kind, list(added), thresholds)
-        _require_new(frame.columns, [*(output.column for output in outputs), *added.values()])
+        require_new_columns(
+            frame.columns, [*(output.column for output in outputs), *added.values()]
+        )
         with_logits = "rawPredictionCol" in added and outputs[0].is_one_probability
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
@@ -409,15 +337,6 @@ class GlassesModel(
 
 
 add_accessors(GlassesModel, arguments=("weights", "history", "model_type", "archive", "safe_mode"))
-
-
-def _require_new(existing: Sequence[str], added: Sequence[str]) -> None:
-    for index, name in enumerate(added):
-        if name in existing or name in added[:index]:
-            raise ScoringError(
-                f"output column {name!r} exists already. Drop this column, or set outputCol, "
-                f"{', '.join(ML_COLUMNS[:-1])} or {ML_COLUMNS[-1]} to another name"
-            )
 
 
 def _count(weights: Sequence[Any]) -> int:

@@ -1,0 +1,86 @@
+"""Row predictions: what Spark ML's models compute for one row, without a Spark job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pyspark.ml.linalg import DenseVector
+
+from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.features import transfer_dtype
+from glasses_spark.scoring.ml_columns import (
+    HasMLColumns,
+    classes_of,
+    ml_value,
+    require_ml_columns,
+)
+from glasses_spark.scoring.model_outputs import ModelOutput
+from glasses_spark.scoring.model_ports import input_ports
+from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+
+
+class PredictsRows(HasMLColumns):
+    """Mixin of a model: the sizes of its inputs and outputs, and predictions of one row."""
+
+    def _trained(self) -> TrainedModel:
+        raise NotImplementedError
+
+    def _outputs(self, trained: TrainedModel) -> list[ModelOutput]:
+        raise NotImplementedError
+
+    @property
+    def numFeatures(self) -> int:
+        """Number of values in a row of all inputs; -1 if that is open."""
+        sizes = [port.size for port in input_ports(self._trained().config)]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if len(known) == len(sizes) else -1
+
+    @property
+    def numClasses(self) -> int:
+        """Number of classes of the one output; 0 for a regression."""
+        return classes_of(self._outputs(self._trained())[0].kind)
+
+    def predict(self, value: Any) -> Any:
+        """Predict one row in this process, as ``predictionCol`` has it.
+
+        Args:
+            value: Features of the one input: a Spark ML vector, an array or list of numbers, or
+                grey pixels as bytes.
+
+        Returns:
+            The class or the number, a float; an array of a regression of several numbers.
+
+        Raises:
+            ScoringError: The features have another length than the input, or the model has
+                several inputs or outputs or predicts something else.
+        """
+        found = self._predict_one("predictionCol", value)
+        return float(found[0]) if len(found) == 1 else found
+
+    def predictProbability(self, value: Any) -> DenseVector:
+        """Return the probability of each class of one row; see `predict`."""
+        return DenseVector(self._predict_one("probabilityCol", value))
+
+    def predictRaw(self, value: Any) -> DenseVector:
+        """Return the raw prediction of each class of one row; see `predict`."""
+        return DenseVector(self._predict_one("rawPredictionCol", value))
+
+    def _predict_one(self, param: str, value: Any) -> Any:
+        trained = self._trained()
+        ports, outputs = input_ports(trained.config), self._outputs(trained)
+        if len(ports) != 1 or len(outputs) != 1:
+            raise ScoringError(
+                "one row can be predicted by a model with one input and one output, found "
+                f"{len(ports)} and {len(outputs)}. Use transform, or keras_model()"
+            )
+        thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
+        require_ml_columns(outputs[0].kind, [param], thresholds)
+        if isinstance(value, bytes):
+            row = np.frombuffer(value, np.uint8)
+        else:
+            numbers = value.toArray() if hasattr(value, "toArray") else value
+            row = np.asarray(numbers, transfer_dtype(ports[0].dtype)).ravel()
+        predictor = cached_predictor(trained, with_logits=False)
+        predictions, _ = predictor.predict(row[None, :])
+        return ml_value(param, outputs[0].kind, predictions[0][0], thresholds)
