@@ -15,6 +15,7 @@ from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import set_weights, unpack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.runtime.traced import Traced
 from glasses_spark.runtime.workers import threads_of_this_process
 from glasses_spark.scoring.features import STRING
 from glasses_spark.scoring.model_input import model_inputs
@@ -89,7 +90,7 @@ class Predictor:
         self.feature_sizes = tuple(int(np.prod(port.shape[1:])) for port in model.inputs)
         if with_logits:
             _drop_sigmoid(model)
-        self._functions: dict[tuple[str, ...], Any] = {}
+        self._functions: dict[tuple[str, ...], Traced] = {}
 
     def predict(
         self, *features: npt.NDArray[Any]
@@ -127,7 +128,7 @@ class Predictor:
             return "features"
         return f"features of the input {self._model.inputs[number].name!r}"
 
-    def _function(self, dtypes: tuple[str, ...]) -> Any:
+    def _function(self, dtypes: tuple[str, ...]) -> Traced:
         """Return the model for types of features, traced once for batches of any length."""
         import tensorflow as tf
 
@@ -136,9 +137,7 @@ class Predictor:
                 tf.TensorSpec((None, size), dtype)
                 for size, dtype in zip(self.feature_sizes, dtypes, strict=True)
             ]
-            self._functions[dtypes] = tf.function(
-                self._score, input_signature=signature, autograph=False
-            )
+            self._functions[dtypes] = Traced(self._score, signature)
         return self._functions[dtypes]
 
     def _score(self, *features: Any) -> tuple[list[Any], Any]:

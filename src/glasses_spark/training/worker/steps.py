@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from glasses_spark.config.fields import AUTO
 from glasses_spark.runtime.random_states import RandomGenerators
+from glasses_spark.runtime.traced import Traced
 from glasses_spark.training.metric_states import (
     DEFAULT_RULES,
     MetricRules,
@@ -60,14 +61,11 @@ class Steps:
         rows = [x, y, tf.TensorSpec((None,), row_format.dtype)]
         vector = tf.TensorSpec((self.layout.size,), self.layout.dtype)
 
-        def traced(step: Any, signature: list[Any]) -> Any:
-            return tf.function(step, input_signature=signature, autograph=False)
-
-        self._gradient = traced(self._gradient_step, [vector, *rows])
-        self._train = traced(self._train_step, rows)
-        self._evaluate = traced(self._evaluation_step, rows)
-        self._write = traced(self._assign, [vector])
-        self._read = traced(self._vector, [])
+        self._gradient = Traced(self._gradient_step, [vector, *rows])
+        self._train = Traced(self._train_step, rows)
+        self._evaluate = Traced(self._evaluation_step, rows)
+        self._write = Traced(self._assign, [vector])
+        self._read = Traced(self._vector, [])
 
     def gradient(
         self, weights: Vector, x: Sequence[Rows], y: Sequence[Rows], weight: Rows
