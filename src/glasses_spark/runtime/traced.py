@@ -31,5 +31,9 @@ class Traced:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the function; arguments may be NumPy arrays."""
+        import tensorflow as tf
+
+        if tf.config.functions_run_eagerly():  # asked for, to debug
+            return self._function(*arguments)
         self.trace()
         return self._concrete(*arguments)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql.types import NumericType
 
@@ -38,7 +37,7 @@ from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
 from glasses_spark.training.optimizers import OptimizerState, first_line
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
-from glasses_spark.training.partition import Partitioned, count_buckets, partition
+from glasses_spark.training.partition import Partitioned, partition
 from glasses_spark.training.precision import resolve_precision
 from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
@@ -49,8 +48,9 @@ from glasses_spark.training.server.parameter_client import ServerAddress
 from glasses_spark.training.server.parameter_server import ParameterServer
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.settings import Columns, FitSettings
+from glasses_spark.training.shared_rows import SharedRows
 from glasses_spark.training.spark_job import follow_job, require_all_rows
-from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.training_frame import Selection, training_frame
 from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.spool import RowField, RowFormat
@@ -100,13 +100,16 @@ class Trainer:
         self._settings = settings
         self._callbacks = [*callbacks, *make_callbacks(settings)]
 
-    def fit(self, frame: DataFrame, columns: Columns) -> list[EpochRecord]:
+    def fit(
+        self, frame: DataFrame, columns: Columns, shared_rows: SharedRows | None = None
+    ) -> list[EpochRecord]:
         """Train the model.
 
         Args:
             frame: Rows. They are read once, and persisted on the executors until the fit
                 ends.
             columns: Columns of the frame to use.
+            shared_rows: Keeps the rows for other fits on this frame.
 
         Returns:
             One record for each epoch.
@@ -122,7 +125,8 @@ class Trainer:
         ports = input_ports(self._spec.config)
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
-        rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
+        selection = Selection.of(columns, self._settings, ports, dtype=dtype)
+        rows, feature_dtypes = training_frame(frame, selection)
         codes = self._label_codes(frame, columns)
         row_format = RowFormat(
             features=self._feature_fields(ports, feature_dtypes),
@@ -135,9 +139,9 @@ class Trainer:
         )
         states = self._states(row_format, has_weights)
         rules = metric_rules(states, workers=workers)
-        rows.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            buckets = count_buckets(rows)
+        with shared_rows or SharedRows() as shared:
+            prepared = shared.prepare(selection, lambda: rows)
+            buckets = prepared.buckets
             if all(bucket[VALIDATION] for bucket in buckets):
                 raise TrainingError(
                     "expected rows to train on, got none. Check the split and the filters that "
@@ -145,13 +149,11 @@ class Trainer:
                 )
             if not any(bucket[VALIDATION] for bucket in buckets):
                 self._require_no_validation()
-            partitioned = partition(rows, buckets, workers)
+            partitioned = partition(prepared.frame, buckets, workers)
             fingerprint = fingerprint_of(
                 self._spec, self._settings, workers=workers, buckets=buckets
             )
             return self._run(partitioned, row_format, codes, states, rules, fingerprint)
-        finally:
-            rows.unpersist()
 
     def _run(
         self,
