@@ -14,7 +14,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.errors import TrainingError
-from tests.training.tiny import FEATURES, ROWS, tiny_estimator
+from glasses_spark.runtime.keras import import_keras
+from tests.training.tiny import FEATURES, ROWS, same_weights, tiny_estimator, tiny_model
 
 
 class Source:
@@ -125,3 +126,30 @@ def test_a_cross_validator_with_several_threads_reads_the_rows_of_a_fold_once(
     # Spark caches both parts of a fold, and the whole frame for the last fit.
     assert source.readings == 2 * 2 + 1
     assert persisted(spark) == before
+
+
+@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+def test_fits_of_a_grid_on_any_number_of_rows_are_those_of_single_fits(
+    spark: SparkSession, source: Source, frequency: str
+) -> None:
+    """The steps of the Python workers are kept from one fit to the next."""
+    estimator = tiny_estimator(
+        model=tiny_model(hidden=[import_keras().layers.Dropout(0.5)]),
+        mode="synchronous",
+        frequency=frequency,
+    )
+    values: list[dict[str, Any]] = [
+        {"learning_rate": 0.1},
+        {"learning_rate": 0.01, "epochs": 1},
+        {"optimizer_config": "sgd"},
+        {"learning_rate": 0.1, "batch_size": 3},
+        {"seed": 1},
+        {"learning_rate": 0.1},
+    ]
+    grid = [{estimator.getParam(name): v for name, v in point.items()} for point in values]
+    models = estimator.fit(source.frame, grid)
+    assert same_weights(models[0], models[-1])
+    for point, model in zip(grid, models, strict=True):
+        alone = estimator.copy(point).fit(source.frame)
+        assert same_weights(model, alone)
+        assert [epoch["loss"] for epoch in model.history] == [e["loss"] for e in alone.history]

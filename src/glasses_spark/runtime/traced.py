@@ -29,6 +29,14 @@ class Traced:
         if self._concrete is None:
             self._concrete = self._function.get_concrete_function()
 
+    def operations(self) -> set[str]:
+        """Return the types of the operations of the trace; none before the first call."""
+        if self._concrete is None:
+            return set()
+        graph = self._concrete.graph.as_graph_def()
+        functions = (function.node_def for function in graph.library.function)
+        return {node.op for nodes in (graph.node, *functions) for node in nodes}
+
     def __call__(self, *arguments: Any) -> Any:
         """Run the function; arguments may be NumPy arrays."""
         import tensorflow as tf

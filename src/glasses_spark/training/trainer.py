@@ -53,6 +53,7 @@ from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import Selection, training_frame
 from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.assignment import Assignment
+from glasses_spark.training.worker.kept_steps import steps_key
 from glasses_spark.training.worker.spool import RowField, RowFormat
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,15 @@ class Trainer:
             fingerprint = fingerprint_of(
                 self._spec, self._settings, workers=workers, buckets=buckets
             )
-            return self._run(partitioned, row_format, codes, states, rules, fingerprint)
+            return self._run(
+                partitioned,
+                row_format,
+                codes,
+                states,
+                rules,
+                fingerprint,
+                keeps_steps=shared_rows is not None,
+            )
 
     def _run(
         self,
@@ -163,6 +172,8 @@ class Trainer:
         states: MetricStates,
         rules: MetricRules,
         fingerprint: Fingerprint,
+        *,
+        keeps_steps: bool,
     ) -> list[EpochRecord]:
         spark = partitioned.frame.sparkSession
         schedule, layout = self._schedule(partitioned), layout_of(self._model)
@@ -205,8 +216,9 @@ class Trainer:
         with server:
             tasks = min(schedule.workers, task_slots(spark))
             precision = resolve_precision(spark, self._settings.precision)
+            spec = replace(self._spec, precision=precision, optimizer_state=self._worker_state())
             assignment = Assignment(
-                spec=replace(self._spec, precision=precision, optimizer_state=self._worker_state()),
+                spec=spec,
                 layout=shared_weights.layout,
                 schedule=schedule,
                 row_format=row_format,
@@ -230,6 +242,7 @@ class Trainer:
                 ),
                 metric_rules=rules,
                 keeps_optimizers=bool(location) and schedule.frequency == EPOCH,
+                steps_key=steps_key(spec, row_format, rules) if keeps_steps else "",
             )
             hosting = Hosting(partitioned, assignment)
             progress = FitProgress(schedule, self._settings.verbose)

@@ -25,6 +25,7 @@ from glasses_spark.training.server.parameter_client import ParameterClient
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.weights import Vector
 from glasses_spark.training.worker.assignment import Assignment
+from glasses_spark.training.worker.kept_steps import keep_steps
 from glasses_spark.training.worker.steps import Steps
 from glasses_spark.training.worker.texts import Texts
 from glasses_spark.training.worker.worker import Worker
@@ -198,8 +199,12 @@ class _Training:
         keras = import_keras(threads=self._assignment.threads)
         first = self._workers[0].number
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", first))
-        steps = Steps(
-            self._assignment.spec, self._assignment.row_format, self._assignment.metric_rules
+        spec, key = self._assignment.spec, self._assignment.steps_key
+        steps = keep_steps(
+            # Layers without a seed draw one when the model is built.
+            f"{key}/{self._assignment.seed}/{first}" if key else "",
+            spec.learning_rate,
+            lambda: Steps(spec, self._assignment.row_format, self._assignment.metric_rules),
         )
         if steps.layout != self._assignment.layout:
             raise WorkerError(
