@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.connect import require_classic
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
@@ -34,7 +35,7 @@ from glasses_spark.scoring.named_columns import (
 from glasses_spark.scoring.prediction_kind import PROBABILITIES, PredictionKind
 from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
-from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
+from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES, StageWriter
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
@@ -194,6 +195,7 @@ class GlassesEstimator(
         return estimator
 
     def _fit(self, frame: DataFrame) -> GlassesModel:
+        require_classic(frame.sparkSession, "fit", instead="load a fitted model, which scores here")
         model, spec = self._build()
         losses = losses_by_output(spec.loss, output_names(spec.config))
         losses = [loss.build() if isinstance(loss, KerasObject) else loss for loss in losses]
@@ -307,7 +309,7 @@ class GlassesEstimator(
 add_accessors(GlassesEstimator, arguments=("initial_weights", "callbacks"))
 
 
-class _EstimatorWriter(MLWriter):
+class _EstimatorWriter(StageWriter):
     def __init__(self, estimator: GlassesEstimator) -> None:
         super().__init__()
         self._estimator = estimator
