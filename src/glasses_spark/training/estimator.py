@@ -20,7 +20,6 @@ from pyspark.sql import DataFrame
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime import hadoop
-from glasses_spark.runtime.connect import require_classic
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
@@ -195,7 +194,6 @@ class GlassesEstimator(
         return estimator
 
     def _fit(self, frame: DataFrame) -> GlassesModel:
-        require_classic(frame.sparkSession, "fit", instead="load a fitted model, which scores here")
         model, spec = self._build()
         losses = losses_by_output(spec.loss, output_names(spec.config))
         losses = [loss.build() if isinstance(loss, KerasObject) else loss for loss in losses]
