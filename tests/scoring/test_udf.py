@@ -20,7 +20,7 @@ def score(batches: list[pd.Series], **changes: Any) -> list[pd.DataFrame]:
     model = tiny_model()
     function = scoring_function(
         TrainedModel("test_udf", model.to_json(), ()),
-        SimpleNamespace(value={"weights": model.get_weights()}),  # type: ignore[arg-type]
+        SimpleNamespace(value={"weights": model.get_weights()}),
         **{"with_logits": False, "regression": [False], "batch_size": 4, **changes},
     )
     return list(function(iter(batches)))
@@ -71,7 +71,7 @@ def test_rows_of_different_lengths_are_an_error() -> None:
 def test_spark_sees_a_udf_of_iterators() -> None:
     function = scoring_function(
         TrainedModel("test_udf", "{}", ()),
-        SimpleNamespace(value=[]),  # type: ignore[arg-type]
+        SimpleNamespace(value=[]),
         with_logits=False,
         regression=[False],
         batch_size=4,

@@ -14,6 +14,7 @@ from glasses_spark.columns import CONTENT, FILE_PATH, ID, LABEL, LENGTH, MODIFIC
 from glasses_spark.config.data import DataConfig
 from glasses_spark.errors import DataError
 from glasses_spark.loading.account import Account, log_account
+from glasses_spark.loading.connect_listing import list_files
 from glasses_spark.loading.images import (
     check_listing,
     is_cheaper_by_name,
@@ -27,8 +28,8 @@ from glasses_spark.loading.labelled import LabelledFiles
 from glasses_spark.loading.labels import labels_frame, load_labels
 from glasses_spark.loading.limit import limit_condition
 from glasses_spark.loading.listing import Listing
+from glasses_spark.runtime.connect import runs_locally
 from glasses_spark.runtime.location import is_on_disk
-from glasses_spark.runtime.master import is_local
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ def load_dataset(
     limit = DataConfig(limit=limit or 0).limit or None  # checked by the section
     label_of = load_labels(spark, labels, sha256=labels_sha256)
     source = open_images(spark, images, glob=glob)
-    listing = Listing(source)
+    listing = list_files(source)
     ids = listing.ids()
     check_listing(listing, ids, images, glob=glob)
     labelled = LabelledFiles(ids, label_of)
@@ -200,7 +201,7 @@ def _require_labelled(account: Account, images: str, labels: str) -> None:
 
 
 def _warn_if_not_shared(spark: SparkSession, images: str) -> None:
-    if not images.startswith("file:") and not is_local(spark.sparkContext):
+    if not images.startswith("file:") and not runs_locally(spark):
         logger.warning(
             "data.images is %s, a path on this machine's disk. Every executor must find the same "
             "files there. If all machines share that disk, begin the path with file:, else use a "

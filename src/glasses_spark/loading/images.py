@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, FILE_PATH, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
+from glasses_spark.loading.connect_listing import list_files
 from glasses_spark.loading.empty_files import find_empty_files
 from glasses_spark.loading.listing import (
     EXTENSION,
@@ -24,6 +25,7 @@ from glasses_spark.loading.listing import (
     Listing,
     base_name,
 )
+from glasses_spark.runtime.connect import default_parallelism
 from glasses_spark.runtime.hadoop import reason_of
 from glasses_spark.runtime.location import spark_path
 
@@ -75,7 +77,7 @@ def list_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
             number, or a name contains a colon, which Hadoop cannot open.
     """
     images = open_images(spark, location, glob=glob)
-    listing = Listing(images)
+    listing = list_files(images)
     check_listing(listing, listing.ids(), location, glob=glob)
     scanned, empty = scan(images), scan_empty_files(images, listing)
     files = scanned if empty is None else scanned.unionByName(empty)
@@ -107,7 +109,9 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
         .option("recursiveFileLookup", "true")
     )
     try:
-        return reader.load(spark_path(location))
+        images = reader.load(spark_path(location))
+        _ = images.schema  # Spark Connect looks for the files now
+        return images
     except (PySparkException, Py4JJavaError) as error:
         if isinstance(error, PySparkException) and error.getCondition() == "PATH_NOT_FOUND":
             raise ImagesError(
@@ -130,7 +134,7 @@ def scan(images: DataFrame) -> DataFrame:
         The columns of ``list_images`` and ``file_path``; without empty files, which Spark
         hides.
     """
-    slots = images.sparkSession.sparkContext.defaultParallelism
+    slots = default_parallelism(images.sparkSession)
     return images.select(
         PATH, MODIFICATION_TIME, LENGTH, _id_of(F.col(PATH)), F.col(_METADATA).alias(FILE_PATH)
     ).coalesce(TASKS_PER_SLOT * slots)
@@ -205,7 +209,7 @@ def read_contents(images: DataFrame, needed: Sequence[str] | None, *, count: int
     Returns:
         ``path``, ``modificationTime``, ``length``, ``content`` and ``id``.
     """
-    slots = images.sparkSession.sparkContext.defaultParallelism
+    slots = default_parallelism(images.sparkSession)
     tasks = max(TASKS_PER_SLOT * slots, -(-count // IMAGES_PER_TASK))
     chosen = images if needed is None else images.where(F.col(_METADATA).isin(list(needed)))
     # coalesce merges partitions in the plan; repartition would send the image bytes over
@@ -231,7 +235,7 @@ def locate_files(
     Returns:
         ``path`` and ``id``.
     """
-    slots = images.sparkSession.sparkContext.defaultParallelism
+    slots = default_parallelism(images.sparkSession)
     rounds = max(EVEN_TASKS_PER_SLOT, -(-count // (IMAGES_PER_TASK * slots)))
     # One new file must not start a Python worker on every core of a cluster.
     files = listing.to_frame(names, tasks=min(rounds * slots, count))

@@ -73,7 +73,7 @@ class Listing:
             # Joined in Java, because each name alone would be a call. URL-encoded names
             # have no line breaks.
             listed = self._strings.join("\n", self._names[start:end]).split("\n")
-            names = [LISTED_LOCAL.sub(_SCANNED_LOCAL, name) for name in listed]
+            names = [scanned_name(name) for name in listed]
             if len(self) <= CHUNK:
                 self._only_chunk = names
             yield names
@@ -124,6 +124,11 @@ class Listing:
     def _java(self, name: str) -> Any:
         # By its full name: py4j would look up each part of a dotted expression in all jars.
         return getattr(self._jvm, name)
+
+
+def scanned_name(name: str) -> str:
+    """Return a name of Spark's listing as it is in scans, in ``_metadata.file_path``."""
+    return LISTED_LOCAL.sub(_SCANNED_LOCAL, name)
 
 
 def base_name(name: str) -> str:

@@ -52,6 +52,7 @@ from glasses_spark.runs.result import Prepared, Result
 from glasses_spark.runs.tracking.mlflow_run import require_mlflow
 from glasses_spark.runs.tracking.record import record_run
 from glasses_spark.runs.write import describe_environment, write_run
+from glasses_spark.runtime.connect import require_classic
 from glasses_spark.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class GlassesPipeline:
             GlassesSparkError: A stage failed. The results in ``run.dir`` are unchanged; if the
                 training had begun, a run with ``run.resume`` goes on from its checkpoint.
         """
+        _require_classic(spark, "GlassesPipeline.run")
         target = self.config.run.dir
         # Checked now rather than after the training.
         check_run_location(spark, target)
@@ -170,6 +172,7 @@ class GlassesPipeline:
         Raises:
             GlassesSparkError: A stage failed; the folder is unchanged.
         """
+        _require_classic(spark, "GlassesPipeline.cross_validate")
         target = out or cross_validation_folder(self.config.run.dir)
         check_run_folder(target, results=CROSS_VALIDATION)
         watch = Stopwatch()
@@ -329,3 +332,10 @@ class GlassesPipeline:
 
     def _cluster(self, dataset: Dataset, pixels: DecodedPixels) -> DecodedPixels:
         return cluster_images(dataset, pixels, self.config, self._progress)
+
+
+def _require_classic(spark: SparkSession, method: str) -> None:
+    """Refuse Spark Connect where checkpoints and run folders need the driver's file systems."""
+    require_classic(
+        spark, method, instead="call load, preprocess, split, fit, predict and evaluate one by one"
+    )

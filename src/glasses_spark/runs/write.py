@@ -41,6 +41,7 @@ from glasses_spark.runs.folder import (
 )
 from glasses_spark.runs.remote_folder import new_run_folder_at
 from glasses_spark.runs.result import Result
+from glasses_spark.runtime.connect import master_of
 from glasses_spark.scoring.storage import digest
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def describe_environment(spark: SparkSession) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "spark_master": spark.sparkContext.master,
+        "spark_master": master_of(spark),
         "spark_version": spark.version,
         "packages": {name: version(name) for name in _PACKAGES},
     }

@@ -1,13 +1,17 @@
 """Hadoop file systems: files and folders at any path or URI that Spark's driver reaches.
 
 The driver does all of this without a Spark task, so it does not matter whether the
-executors see the driver's disks. Copied data does not pass through Python.
+executors see the driver's disks. Copied data does not pass through Python. Under Spark
+Connect, queries do what they can, and the rest is refused.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from glasses_spark.runtime import connect_files
+from glasses_spark.runtime.connect import is_connect, require_classic
 
 # Not imported here: locations are also used before Spark is found and started.
 if TYPE_CHECKING:
@@ -19,6 +23,8 @@ _PATH: Final = "org.apache.hadoop.fs.Path"
 
 def exists(spark: SparkSession, location: str) -> bool:
     """Return whether a file or folder exists at a path or URI."""
+    if is_connect(spark):
+        return connect_files.exists(spark, location)
     path, file_system = _resolve(spark, location)
     return bool(file_system.exists(path))
 
@@ -31,6 +37,8 @@ def is_folder(spark: SparkSession, location: str) -> bool:
 
 def is_disk(spark: SparkSession, location: str) -> bool:
     """Return whether a path or URI is on a local disk, by Spark's default file system."""
+    if is_connect(spark):
+        return connect_files.is_disk(spark, location)
     _, file_system = _resolve(spark, location)
     return bool(file_system.getScheme() == "file")
 
@@ -43,6 +51,8 @@ def qualify(spark: SparkSession, location: str) -> str:
 
 def list_names(spark: SparkSession, location: str) -> list[str]:
     """Return the sorted names of the files and folders in a folder."""
+    if is_connect(spark):
+        return connect_files.list_names(spark, location)
     path, file_system = _resolve(spark, location)
     return sorted(str(status.getPath().getName()) for status in file_system.listStatus(path))
 
@@ -96,8 +106,11 @@ def move(spark: SparkSession, location: str, target: str) -> None:
 
 def delete(spark: SparkSession, location: str) -> None:
     """Delete a file, or a folder with all its contents, if it exists."""
+    if is_connect(spark):
+        return connect_files.delete(location)
     path, file_system = _resolve(spark, location)
     file_system.delete(path, True)
+    return None
 
 
 def error_types() -> tuple[type[Exception], ...]:
@@ -117,6 +130,7 @@ def reason_of(error: Exception) -> str:
 
 def _resolve(spark: SparkSession, location: str) -> tuple[Any, Any]:
     """Return Hadoop's path of a location, and its file system."""
+    require_classic(spark, f"copying or moving {location}", instead="use a path on this machine")
     path = getattr(spark.sparkContext._jvm, _PATH)(location)
     return path, path.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from glasses_spark.runtime.connect import is_connect
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -34,6 +36,14 @@ def interruptible(spark: SparkSession) -> Iterator[None]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
+        return
+    if is_connect(spark):
+        # The interrupted call is one of Python, but the server would go on.
+        try:
+            yield
+        except KeyboardInterrupt:
+            spark.interruptAll()
+            raise
         return
 
     interrupted, ended = threading.Event(), threading.Event()

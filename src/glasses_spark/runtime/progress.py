@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from glasses_spark.runtime.connect import is_connect
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from rich.progress import Progress as RichProgress
@@ -84,7 +86,8 @@ class BarProgress(Progress):
         """Show a bar for one stage of the run; see ``Progress.stage``."""
         with _bars() as bars:
             bar = bars.add_task(name, total=None)
-            if spark is None:
+            # Spark Connect does not tell the client which tasks are active.
+            if spark is None or is_connect(spark):
                 yield
             else:
                 with follow_tasks(

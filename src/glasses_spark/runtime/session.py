@@ -13,7 +13,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from glasses_spark.errors import SetupError
+from glasses_spark.extras import require_extra
 from glasses_spark.runtime.class_archive import archive_options
+from glasses_spark.runtime.connect import has_connect_session, uses_connect
 from glasses_spark.runtime.early_import import imported_during
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
@@ -53,7 +55,8 @@ def build_session(
     and settings take precedence, and the arguments fill in what is not set. Otherwise
     ``conf`` takes precedence over ``PYSPARK_SUBMIT_ARGS`` and ``spark-defaults.conf``, and
     these over the defaults of this package. With ``SPARK_HOME`` set, that Spark is used,
-    through findspark.
+    through findspark. With ``SPARK_REMOTE`` set, the session is one of Spark Connect, whose
+    server has its own settings.
 
     Args:
         master: Spark master such as ``local[4]`` or ``spark://host:7077``;
@@ -78,6 +81,9 @@ def build_session(
     if not submitted:
         find_external_spark()
     check_pyspark()
+    if uses_connect():
+        require_extra("grpc_status", extra="connect", purpose="Spark Connect")
+        return _running_session(conf)
     if _is_running():
         return _running_session(conf)
 
@@ -118,7 +124,7 @@ def spark_session(
     Raises:
         SetupError: As ``build_session`` does.
     """
-    was_running = "pyspark" in sys.modules and _is_running()
+    was_running = "pyspark" in sys.modules and (_is_running() or has_connect_session())
     spark = build_session(
         master=master,
         app_name=app_name,
@@ -156,7 +162,9 @@ def _is_running() -> bool:
 def _running_session(conf: Mapping[str, str]) -> SparkSession:
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.getOrCreate()
+    # The builder of Spark Connect needs an address, even if there is a session.
+    active = SparkSession.getActiveSession() if uses_connect() else None
+    spark = active or SparkSession.builder.getOrCreate()
     ignored = sorted(key for key in conf if spark.conf.get(key, None) != conf[key])
     if ignored:
         logger.warning(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from glasses_spark.errors import SetupError
+from glasses_spark.runtime.connect import default_parallelism, is_connect
 from glasses_spark.runtime.gpu import RESOURCE
 from glasses_spark.runtime.master import LOCAL, LOCAL_CLUSTER, is_local
 
@@ -93,6 +94,12 @@ def task_slots(spark: SparkSession) -> int:
     Raises:
         SetupError: No executor registered, or none has the cores for one task.
     """
+    if is_connect(spark):
+        # The executors are known to the server alone. This is their number of cores, unless
+        # spark.default.parallelism says something else.
+        return max(
+            1, default_parallelism(spark) // task_cpus(lambda key: spark.conf.get(key, None))
+        )
     context = spark.sparkContext
     slots = registered_slots(spark)
     # In local mode the driver is the executor: it has registered.

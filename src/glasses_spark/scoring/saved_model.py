@@ -11,6 +11,8 @@ import numpy as np
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.connect import is_connect
 from glasses_spark.runtime.elephas import ModelType, ModelTypeEncoder, as_enum
 from glasses_spark.scoring.storage import (
     read_archive,
@@ -73,7 +75,18 @@ def load_ml_transformer(file_name: str) -> GlassesModel:
     return GlassesModel(history=history, archive=archive, **config)
 
 
-class ModelWriter(MLWriter):
+class StageWriter(MLWriter):
+    """Writer of a stage of this library to a Spark ML folder."""
+
+    def _handleOverwrite(self, path: str) -> None:
+        # Spark ML's own method calls the driver's JVM.
+        if is_connect(self.sparkSession):
+            hadoop.delete(self.sparkSession, path)
+        else:
+            super()._handleOverwrite(path)
+
+
+class ModelWriter(StageWriter):
     """Writes a model to a Spark ML folder."""
 
     def __init__(self, model: GlassesModel) -> None:

@@ -1,7 +1,8 @@
 """Storage: weights and metadata of a saved Spark ML stage, at any path or URI.
 
 The driver writes and reads them, in Spark's own format. A Spark task would use the disk
-of its own machine.
+of its own machine. Under Spark Connect, whose driver is out of reach, Spark's own writers and
+readers do it, in the same format.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.errors import ScoringError
 from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.connect import is_connect
+from glasses_spark.scoring import connect_storage
 
 SCHEMA: Final = pa.schema(
     [
@@ -36,6 +39,8 @@ FLOATS_AND_BOOL: Final = ("float16", "float32", "float64", "bool")
 INTEGERS: Final = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
 _ARCHIVE: Final = "model.keras"
+# Column of a Parquet file with the archive, which is what Spark Connect can write.
+_CONTENT: Final = "content"
 
 Arrays = Sequence[npt.NDArray[Any]]
 
@@ -55,8 +60,12 @@ def write_weights(spark: SparkSession, path: str, weights: Arrays) -> None:
         }
         for index, array in enumerate(weights)
     ]
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    if is_connect(spark):
+        return connect_storage.write_table(spark, path, table)
     with _new_folder(spark, path) as folder:
-        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / "part-00000.parquet")
+        pq.write_table(table, folder / "part-00000.parquet")
+    return None
 
 
 def read_weights(spark: SparkSession, path: str) -> list[npt.NDArray[Any]]:
@@ -65,8 +74,12 @@ def read_weights(spark: SparkSession, path: str) -> list[npt.NDArray[Any]]:
     Raises:
         ScoringError: The folder cannot be read, or a row is not a valid weight.
     """
-    with _local_copy(spark, path) as folder:
-        rows = pq.read_table(folder, columns=SCHEMA.names).to_pylist()
+    if is_connect(spark):
+        keys = [name for name in SCHEMA.names if name != "numbers"]
+        rows = connect_storage.read_table(spark, path, keys=keys, content="numbers")
+    else:
+        with _local_copy(spark, path) as folder:
+            rows = pq.read_table(folder, columns=SCHEMA.names).to_pylist()
     return [_array(path, row) for row in sorted(rows, key=lambda row: int(row["place"]))]
 
 
@@ -76,8 +89,12 @@ def write_archive(spark: SparkSession, path: str, archive: bytes) -> None:
     Raises:
         ScoringError: The folder exists or cannot be written.
     """
+    if is_connect(spark):
+        table = pa.table({"place": pa.array([0], pa.int32()), _CONTENT: [archive]})
+        return connect_storage.write_table(spark, path, table)
     with _new_folder(spark, path) as folder:
         (folder / _ARCHIVE).write_bytes(archive)
+    return None
 
 
 def read_archive(spark: SparkSession, path: str) -> bytes | None:
@@ -88,8 +105,15 @@ def read_archive(spark: SparkSession, path: str) -> bytes | None:
     """
     if not hadoop.exists(spark, path):
         return None
+    if is_connect(spark):
+        if hadoop.exists(spark, f"{path}/{_ARCHIVE}"):
+            return connect_storage.read_file(spark, f"{path}/{_ARCHIVE}")
+        rows = connect_storage.read_table(spark, path, keys=["place"], content=_CONTENT)
+        return bytes(rows[0][_CONTENT])
     with _local_copy(spark, path) as folder:
-        return (folder / _ARCHIVE).read_bytes()
+        if (folder / _ARCHIVE).exists():
+            return (folder / _ARCHIVE).read_bytes()
+        return bytes(pq.read_table(folder).column(_CONTENT)[0].as_py())
 
 
 def write_metadata(spark: SparkSession, path: str, metadata: str) -> None:
@@ -98,8 +122,11 @@ def write_metadata(spark: SparkSession, path: str, metadata: str) -> None:
     Raises:
         ScoringError: The folder exists or cannot be written.
     """
+    if is_connect(spark):
+        return connect_storage.write_text(spark, path, metadata)
     with _new_folder(spark, path) as folder:
         (folder / "part-00000.txt").write_text(metadata + "\n", encoding="utf-8")
+    return None
 
 
 def read_metadata(spark: SparkSession, path: str) -> str:
@@ -108,9 +135,12 @@ def read_metadata(spark: SparkSession, path: str) -> str:
     Raises:
         ScoringError: The folder cannot be read or has no metadata.
     """
-    with _local_copy(spark, path) as folder:
-        parts = sorted(folder.glob("part-*"))
-        text = "".join(part.read_text(encoding="utf-8") for part in parts).strip()
+    if is_connect(spark):
+        text = connect_storage.read_text(spark, path).strip()
+    else:
+        with _local_copy(spark, path) as folder:
+            parts = sorted(folder.glob("part-*"))
+            text = "".join(part.read_text(encoding="utf-8") for part in parts).strip()
     if not text:
         raise ScoringError(f"{path}: expected the metadata of a saved stage, found none")
     return text

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from pyspark import Broadcast, SparkContext, keyword_only
+from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.util import (
     MLReadable,
@@ -16,7 +16,7 @@ from pyspark.ml.util import (
     MLWritable,
     MLWriter,
 )
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
@@ -26,8 +26,6 @@ from glasses_spark.notebook_html import cell, folded, learning_charts, number, p
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.location import is_uri
-from glasses_spark.runtime.task_slots import task_slots
-from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
@@ -44,6 +42,12 @@ from glasses_spark.scoring.named_columns import (
     input_columns,
     listed,
     prediction_columns,
+)
+from glasses_spark.scoring.parameters import (
+    Parameters,
+    owner_of_shared,
+    scoring_environment,
+    share_parameters,
 )
 from glasses_spark.scoring.prediction_kind import PredictionKind, kind_without_loss
 from glasses_spark.scoring.prediction_params import HasPredictionKinds
@@ -125,11 +129,11 @@ class GlassesModel(
         )
         self._set_ml_defaults()
         self._kinds_of: tuple[str, list[PredictionKind]] | None = None
-        self._broadcast: tuple[str, Broadcast[Any]] | None = None
+        self._shared: tuple[str, object, Parameters] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # A broadcast variable belongs to the process that made it.
-        return {**self.__dict__, "_broadcast": None}
+        # What a session shares with its tasks belongs to the process that made it.
+        return {**self.__dict__, "_shared": None}
 
     @property
     def history(self) -> HistoryList:
@@ -261,7 +265,7 @@ class GlassesModel(
         score = scoring_function(
             # The UDF contains custom objects: a broadcast cannot hold functions.
             replace(trained, weights=(), archive=None),
-            self._broadcast_parameters(trained, frame.sparkSession.sparkContext),
+            self._share_parameters(trained, frame.sparkSession),
             with_logits=with_logits,
             regression=[output.is_number for output in outputs],
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
@@ -270,9 +274,7 @@ class GlassesModel(
         # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
         make_udf: Any = pandas_udf
         scored = make_udf(score, f"{', '.join(fields)}, {RAW_PREDICTION} double")
-        context = frame.sparkSession.sparkContext
-        threads = worker_threads(context, at_once=task_slots(frame.sparkSession))
-        with worker_environment(context, threads=threads):
+        with scoring_environment(frame.sparkSession):
             scored_features = scored(*self._features(frame))
         # One struct, so that one pass of the model gives all predictions and the logit.
         scores = "__glasses_spark_scores"
@@ -323,17 +325,13 @@ class GlassesModel(
         pairs = zip(stored, self._kinds_of[1], strict=True)
         return [PredictionKind(a.name or b.name, a.size or b.size) for a, b in pairs]
 
-    def _broadcast_parameters(self, trained: TrainedModel, context: SparkContext) -> Broadcast[Any]:
-        """Broadcast weights or archive, once per model and Spark context."""
-        if self._broadcast is not None:
-            model_digest, parameters = self._broadcast
-            if model_digest == trained.digest and parameters._sc is context:
-                return parameters
-        # The archive contains the weights.
-        weights = list(trained.weights) if trained.archive is None else []
-        parameters = context.broadcast({"weights": weights, "archive": trained.archive})
-        self._broadcast = (trained.digest, parameters)
-        return parameters
+    def _share_parameters(self, trained: TrainedModel, spark: SparkSession) -> Parameters:
+        """Give weights or archive to the tasks, once per model and Spark."""
+        owner = owner_of_shared(spark)
+        shared = self._shared
+        if shared is None or shared[0] != trained.digest or shared[1] is not owner:
+            shared = self._shared = (trained.digest, owner, share_parameters(trained, spark))
+        return shared[2]
 
 
 add_accessors(GlassesModel, arguments=("weights", "history", "model_type", "archive", "safe_mode"))

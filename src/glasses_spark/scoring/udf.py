@@ -17,12 +17,12 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
 
 if TYPE_CHECKING:
-    from pyspark import Broadcast
+    from glasses_spark.scoring.parameters import Parameters
 
 
 def scoring_function(
     trained: TrainedModel,
-    parameters: Broadcast[Any],
+    parameters: Parameters,
     *,
     with_logits: bool,
     regression: Sequence[bool],
@@ -32,7 +32,7 @@ def scoring_function(
 
     Args:
         trained: The model without its weights and archive.
-        parameters: Broadcast fields of the model: ``weights`` and ``archive``.
+        parameters: Shared fields of the model: ``weights`` and ``archive``.
         with_logits: Whether to compute the logit before the last sigmoid.
         regression: For each output, whether a prediction is a number instead of an array.
         batch_size: Rows in one call of the model, at least 1.

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 import numpy as np
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader
 
 from glasses_spark.runtime import hadoop
+from glasses_spark.scoring.saved_model import StageWriter
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
@@ -20,7 +21,7 @@ from glasses_spark.scoring.storage import (
 from glasses_spark.training.optimizers import OptimizerState
 
 
-class EstimatorWriter(MLWriter):
+class EstimatorWriter(StageWriter):
     """Writes the folder of an estimator.
 
     Args:

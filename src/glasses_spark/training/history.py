@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,12 @@ class EpochRecord:
     metrics: dict[str, float]
     rows: int
     workers: tuple[WorkerShare, ...] = field(default=())
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the record that ``dataclasses.asdict`` made into a dictionary."""
+        workers = tuple(WorkerShare(**share) for share in values["workers"])
+        return cls(**{**values, "workers": workers})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as in the run folder's ``history.json``."""

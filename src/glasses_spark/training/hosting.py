@@ -10,9 +10,16 @@ from typing import Final
 
 from pyspark.sql import DataFrame
 
+from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import registered_slots, task_slots
-from glasses_spark.runtime.workers import worker_environment
+from glasses_spark.runtime.workers import worker_environment, worker_threads
+from glasses_spark.training.checkpoint.folder import CheckpointFolder
 from glasses_spark.training.partition import Partitioned
+from glasses_spark.training.precision import resolve_precision
+from glasses_spark.training.server.certificates import Credentials, make_credentials
+from glasses_spark.training.server.coordinator import Coordinator
+from glasses_spark.training.settings import FitSettings
+from glasses_spark.training.spark_job import TrainingJob
 from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.task import REPORT_SCHEMA, training_task
 
@@ -36,6 +43,8 @@ class Hosting:
         clock: Returns seconds that never decrease.
     """
 
+    can_restart = True
+
     def __init__(
         self,
         rows: Partitioned,
@@ -50,6 +59,11 @@ class Hosting:
         self._patience = patience
         self._clock = clock
         self._counted_at = self._had_slots_at = clock()
+
+    def job(self, coordinator: Coordinator) -> TrainingJob:
+        """Return the Spark job of a new start."""
+        # A new DataFrame each time: Spark reuses the result of the last one.
+        return TrainingJob(self.start(), coordinator)
 
     def start(self) -> DataFrame:
         """Return a new DataFrame whose partitions are the tasks, for the slots there are now."""
@@ -82,3 +96,46 @@ class Hosting:
     def have_slots(self) -> bool:
         """Return whether the tasks can run; False if some had no slot for a while."""
         return self._clock() - self._had_slots_at < self._patience
+
+
+class DriverHost:
+    """The driver, in which the coordinator of a fit lives in a classic session.
+
+    Args:
+        rows: The rows of the workers.
+        settings: Settings of the fit.
+    """
+
+    def __init__(self, rows: Partitioned, settings: FitSettings) -> None:
+        self._rows = rows
+        self._settings = settings
+        self._spark = rows.frame.sparkSession
+
+    def addresses(self) -> tuple[str, str]:
+        """Return the host at which tasks reach the server, and the address it binds."""
+        return driver_addresses(self._spark.sparkContext.getConf().get)
+
+    def credentials(self) -> tuple[Credentials, Credentials]:
+        """Return the credentials of the server and of its workers."""
+        return make_credentials()
+
+    def checkpoints(self) -> CheckpointFolder | None:
+        """Return the folder of the checkpoints; None if there is none."""
+        location = self._settings.checkpoint_dir
+        return CheckpointFolder(self._spark, location) if location else None
+
+    def count_tasks(self, workers: int) -> int:
+        """Return the number of tasks for some workers."""
+        return min(workers, task_slots(self._spark))
+
+    def precision(self) -> str:
+        """Return the number format in which all workers compute."""
+        return resolve_precision(self._spark, self._settings.precision)
+
+    def threads(self, at_once: int) -> int:
+        """Return the number of threads of a task, if so many run at the same time."""
+        return worker_threads(self._spark.sparkContext, at_once=at_once)
+
+    def tasks(self, assignment: Assignment) -> Hosting:
+        """Return the tasks of the fit."""
+        return Hosting(self._rows, assignment)

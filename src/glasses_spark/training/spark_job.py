@@ -6,7 +6,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Sequence
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from pyspark import InheritableThread
 from pyspark.sql import DataFrame
@@ -16,7 +16,6 @@ from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.checkpoint.checkpointer import Checkpointer
 from glasses_spark.training.fit_progress import FitProgress
 from glasses_spark.training.history import EpochRecord, EpochTotals
-from glasses_spark.training.hosting import Hosting
 from glasses_spark.training.metric_states import MetricStates
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.coordinator import Coordinator
@@ -74,7 +73,7 @@ class TrainingJob:
         """The error that ended the job, in one line, with Spark's error as its cause."""
         if self._error is None:
             return None
-        error = WorkerError(f"the training job failed: {_brief(self._error)}")
+        error = WorkerError(f"the training job failed: {brief(self._error)}")
         error.__cause__ = self._error
         return error
 
@@ -89,7 +88,7 @@ class TrainingJob:
             self._coordinator.wake()
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """Return the line of a Spark error that names the cause, without the Java stack."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if "Error:" in line or "Exception:" in line]
@@ -97,11 +96,50 @@ def _brief(error: Exception) -> str:
     return line[:LONGEST_REASON]
 
 
+class RunningTasks(Protocol):
+    """The tasks of a fit while they run, as a context manager; at its end they have ended."""
+
+    def __enter__(self) -> Self:
+        """Start the tasks."""
+
+    def __exit__(self, *_: object) -> None:
+        """End the tasks."""
+
+    def cancel(self) -> None:
+        """End the tasks; the workers can be started again."""
+
+    def running(self) -> bool:
+        """Return whether the tasks are still running."""
+
+    @property
+    def error(self) -> WorkerError | None:
+        """The error that ended the tasks."""
+
+
+class TrainingTasks(Protocol):
+    """The tasks that host the workers of a fit.
+
+    Attributes:
+        can_restart: Whether tasks that were lost can be started again.
+    """
+
+    can_restart: bool
+
+    def job(self, coordinator: Coordinator) -> RunningTasks:
+        """Return tasks to start, for the task slots there are now."""
+
+    def count_slots(self) -> None:
+        """Count the task slots, now and then."""
+
+    def have_slots(self) -> bool:
+        """Return whether the tasks can run."""
+
+
 def follow_job(
     coordinator: Coordinator,
     runner: CallbackRunner,
     states: MetricStates,
-    hosting: Hosting,
+    hosting: TrainingTasks,
     progress: FitProgress,
     checkpointer: Checkpointer,
 ) -> list[EpochRecord]:
@@ -132,12 +170,11 @@ def follow_job(
 
     while True:
         before = coordinator.progress()
-        # A new DataFrame each time: Spark reuses the result of the last one.
-        frame = hosting.start()
+        tasks = hosting.job(coordinator)
         coordinator.reset_heartbeats()
-        with TrainingJob(frame, coordinator) as job:
+        with tasks as job:
 
-            def running(job: TrainingJob = job) -> bool:
+            def running(job: RunningTasks = job) -> bool:
                 return job.running() and hosting.have_slots()
 
             while True:
@@ -162,7 +199,8 @@ def follow_job(
         restarts_left = RESTARTS if coordinator.progress() > before else restarts_left - 1
         # If no worker has joined, because it cannot reach the driver or import its modules,
         # a restart does not help: Spark has retried the tasks several times.
-        if restarts_left < 0 or not coordinator.has_been_joined():
+        can_restart = hosting.can_restart and coordinator.has_been_joined()
+        if restarts_left < 0 or not can_restart:
             raise job.error
         logger.warning("%s. Restarting the workers at epoch %d", job.error, len(history) + 1)
     if len(history) < coordinator.schedule.epochs and not runner.stopped:

@@ -4,68 +4,44 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
-from glasses_spark.config.interval import parse_interval
-from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import TrainingError
-from glasses_spark.runtime.driver_address import driver_addresses
+from glasses_spark.runtime.connect import is_connect
 from glasses_spark.runtime.task_slots import count_workers, task_slots
-from glasses_spark.runtime.workers import worker_threads
 from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
 from glasses_spark.training.callback_checks import (
     require_epoch_callbacks,
     require_validation_callbacks,
 )
-from glasses_spark.training.callbacks import CallbackRunner, make_callbacks
-from glasses_spark.training.checkpoint.checkpointer import Checkpointer
+from glasses_spark.training.callbacks import make_callbacks
 from glasses_spark.training.checkpoint.fingerprint import Fingerprint, fingerprint_of
-from glasses_spark.training.checkpoint.folder import CheckpointFolder
-from glasses_spark.training.fit_progress import FitProgress
+from glasses_spark.training.connect_fit import ConnectFit, require_connect_settings
+from glasses_spark.training.coordination import FitPlan, coordinate
 from glasses_spark.training.history import EpochRecord
-from glasses_spark.training.hosting import Hosting
+from glasses_spark.training.hosting import DriverHost
 from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import OptimizerState, first_line
+from glasses_spark.training.optimizers import first_line
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, partition
-from glasses_spark.training.precision import resolve_precision
 from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
-from glasses_spark.training.server.asynchronous_rules import rule_of, update_rows
-from glasses_spark.training.server.certificates import make_credentials
-from glasses_spark.training.server.coordinator import Coordinator
-from glasses_spark.training.server.parameter_client import ServerAddress
-from glasses_spark.training.server.parameter_server import ParameterServer
-from glasses_spark.training.server.shared_weights import SharedWeights
+from glasses_spark.training.server.asynchronous_rules import update_rows
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.shared_rows import SharedRows
-from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import Selection, training_frame
 from glasses_spark.training.weights import layout_of
-from glasses_spark.training.worker.assignment import Assignment
-from glasses_spark.training.worker.kept_steps import steps_key
 from glasses_spark.training.worker.spool import RowField, RowFormat
 
 logger = logging.getLogger(__name__)
-
-# Four heartbeats may be lost before a worker counts as silent.
-HEARTBEATS_PER_STALL: Final = 5
-LONGEST_HEARTBEAT_S: Final = 5.0
-
-# Deadline of a call: the time that the server may make a worker wait, and the transfer
-# of the weights over a slow network.
-CALL_DEADLINE_S: Final = 60.0
-SLOWEST_BYTES_PER_S: Final = 1e6
 
 
 class Trainer:
@@ -99,6 +75,7 @@ class Trainer:
         self._model = model
         self._spec = spec
         self._settings = settings
+        self._user_callbacks = tuple(callbacks)
         self._callbacks = [*callbacks, *make_callbacks(settings)]
 
     def fit(
@@ -120,6 +97,8 @@ class Trainer:
                 early stopping has no validation rows.
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
+        if is_connect(frame.sparkSession):
+            require_connect_settings(self._settings, self._user_callbacks)
         workers = count_workers(self._settings.num_workers, slots=task_slots(frame.sparkSession))
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
@@ -175,82 +154,22 @@ class Trainer:
         *,
         keeps_steps: bool,
     ) -> list[EpochRecord]:
-        spark = partitioned.frame.sparkSession
-        schedule, layout = self._schedule(partitioned), layout_of(self._model)
-        shared_weights = SharedWeights(
-            self._model,
-            workers=schedule.workers,
-            uses_gradients=schedule.frequency == BATCH,
-            rule=rule_of(
-                self._settings,
-                schedule.workers,
-                size=layout.trainable_size,
-                dtype=layout.dtype,
-            ),
+        plan = FitPlan(
+            spec=self._spec,
+            settings=self._settings,
+            schedule=self._schedule(partitioned),
+            layout=layout_of(self._model),
+            row_format=row_format,
+            label_codes=codes,
+            metric_rules=rules,
+            fingerprint=fingerprint,
+            keeps_steps=keeps_steps,
         )
-        coordinator = Coordinator(
-            schedule,
-            shared_weights,
-            state_size=states.size,
-            carried_metrics=bool(rules.carried),
-            stall_timeout=self._settings.stall_timeout,
+        if is_connect(partitioned.frame.sparkSession):
+            return ConnectFit(partitioned, plan, states.rules).run(self._model)
+        return coordinate(
+            self._model, self._callbacks, states, plan, DriverHost(partitioned, self._settings)
         )
-        server_end, worker_end = make_credentials()
-        host, bind_address = driver_addresses(spark.sparkContext.getConf().get)
-        server = ParameterServer(
-            coordinator,
-            server_end,
-            bind_address=bind_address,
-            port=self._settings.port,
-            shared_memory=self._settings.shared_memory,
-        )
-        runner = CallbackRunner(self._model, self._callbacks, coordinator)
-        location = self._settings.checkpoint_dir
-        checkpointer = Checkpointer(
-            CheckpointFolder(spark, location) if location else None,
-            fingerprint,
-            coordinator,
-            runner,
-            parse_interval(self._settings.checkpoint_every),
-        )
-        with server:
-            tasks = min(schedule.workers, task_slots(spark))
-            precision = resolve_precision(spark, self._settings.precision)
-            spec = replace(self._spec, precision=precision, optimizer_state=self._worker_state())
-            assignment = Assignment(
-                spec=spec,
-                layout=shared_weights.layout,
-                schedule=schedule,
-                row_format=row_format,
-                label_codes=codes,
-                address=ServerAddress(
-                    host=host,
-                    port=server.port,
-                    credentials=worker_end,
-                    deadline=CALL_DEADLINE_S + shared_weights.layout.nbytes / SLOWEST_BYTES_PER_S,
-                    heartbeat=min(
-                        LONGEST_HEARTBEAT_S, self._settings.stall_timeout / HEARTBEATS_PER_STALL
-                    ),
-                ),
-                seed=self._settings.seed,
-                tasks=tasks,
-                # TensorFlow's sums depend on the number of threads, and the weights of synchronous
-                # workers must not depend on the number of tasks.
-                threads=worker_threads(
-                    spark.sparkContext,
-                    at_once=schedule.workers if schedule.synchronous else tasks,
-                ),
-                metric_rules=rules,
-                keeps_optimizers=bool(location) and schedule.frequency == EPOCH,
-                steps_key=steps_key(spec, row_format, rules) if keeps_steps else "",
-            )
-            hosting = Hosting(partitioned, assignment)
-            progress = FitProgress(schedule, self._settings.verbose)
-            with closing(progress), checkpointer:
-                history = follow_job(coordinator, runner, states, hosting, progress, checkpointer)
-        runner.end(history)
-        require_all_rows(history, schedule)
-        return history
 
     def _states(self, row_format: RowFormat, rules: MetricRules) -> MetricStates:
         try:
@@ -267,12 +186,6 @@ class Trainer:
                 f"{name}={value} needs validation rows, found none. Set validation_split or "
                 "validationIndicatorCol"
             )
-
-    def _worker_state(self) -> OptimizerState:
-        """Return the state for the workers' own optimizers, which only some fits have."""
-        if self._settings.frequency == BATCH:
-            return OptimizerState()
-        return self._spec.optimizer_state
 
     def _schedule(self, partitioned: Partitioned) -> Schedule:
         return Schedule(

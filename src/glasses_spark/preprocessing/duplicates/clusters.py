@@ -17,6 +17,7 @@ from glasses_spark.preprocessing.duplicates.perceptual_hash import (
     Integers,
     near_pairs,
 )
+from glasses_spark.runtime.connect import is_connect
 
 # Columns of a frame of hashes: the id, and the words of the hash (bigint).
 HASH_WORDS: Final = [f"word_{number}" for number in range(WORDS)]
@@ -123,4 +124,6 @@ def _next_round(edges: DataFrame, components: DataFrame) -> DataFrame:
 
 def unpersist_checkpoint(checkpoint: DataFrame) -> None:
     """Unpersist a local checkpoint, which Spark otherwise keeps until Java's next collection."""
-    checkpoint._jdf.queryExecution().analyzed().rdd().unpersist(False)
+    # Under Spark Connect the server drops it together with the DataFrame here.
+    if not is_connect(checkpoint.sparkSession):
+        checkpoint._jdf.queryExecution().analyzed().rdd().unpersist(False)

@@ -36,8 +36,8 @@ from glasses_spark.preprocessing.pixels import decode_contents
 from glasses_spark.preprocessing.quarantine import Counts, observe_counts
 from glasses_spark.preprocessing.store.changed_files import FILE, drop_stale, find_changes
 from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.connect import runs_locally
 from glasses_spark.runtime.location import is_uri, spark_path
-from glasses_spark.runtime.master import is_local
 
 logger = logging.getLogger(__name__)
 
@@ -207,7 +207,7 @@ def resolve_root(spark: SparkSession, root: str) -> str | None:
     """
     if is_uri(root):
         return root.rstrip("/")
-    if is_local(spark.sparkContext):
+    if runs_locally(spark):
         return f"file:{Path(root).expanduser().absolute()}"
     return None if hadoop.is_disk(spark, root) else hadoop.qualify(spark, root)
 

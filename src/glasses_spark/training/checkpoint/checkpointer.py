@@ -17,7 +17,7 @@ from glasses_spark.training.checkpoint.callback_states import read_states, resto
 from glasses_spark.training.checkpoint.fingerprint import Fingerprint
 from glasses_spark.training.checkpoint.folder import CheckpointFolder
 from glasses_spark.training.checkpoint.signals import Signals
-from glasses_spark.training.history import EpochRecord, WorkerShare
+from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.fit_state import FitState
 
@@ -183,7 +183,6 @@ class Checkpointer:
 
 def _record(values: Any) -> EpochRecord:
     try:
-        workers = tuple(WorkerShare(**share) for share in values["workers"])
-        return EpochRecord(**{**values, "workers": workers})
+        return EpochRecord.from_dict(values)
     except (KeyError, TypeError) as error:
         raise TrainingError(f"the checkpoint has no legal history: {error}. Delete it") from error

@@ -13,7 +13,7 @@ from glasses_spark.training.server.fit_state import WorkerProgress
 from glasses_spark.training.server.protocol import CallEndedError, ProtocolError
 from glasses_spark.training.weights import Vector
 
-# Workers call at least every 5 s (`trainer.LONGEST_HEARTBEAT_S`), and a call may be lost.
+# Workers call at least every 5 s (`coordination.LONGEST_HEARTBEAT_S`), and a call may be lost.
 LATELY_S: Final = 15.0
 
 

@@ -36,6 +36,9 @@ T = TypeVar("T")
 # metrics, and the number of rows behind both.
 Turn = Callable[[Vector], tuple[Vector, Vector, int]]
 
+# Note of an error after which the coordinator ends the fit: it knows the workers.
+JOINED: Final = "The workers of the task had joined the fit."
+
 # Result of a task: one row for each worker.
 REPORT_SCHEMA: Final = "worker int, rows bigint, host string"
 
@@ -121,6 +124,7 @@ def train(
             raise  # the driver has ended the fit
         except Exception as error:
             _report(client, error)
+            error.add_note(JOINED)
             raise
         return {worker.number: worker.rows for worker in workers}
 
