@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.param.shared import (
     HasSeed,
     HasValidationIndicatorCol,
     HasWeightCol,
 )
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import DataFrame
 
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
-from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.runtime.keras_archive import pack_model, set_weights
 from glasses_spark.runtime.keras_settings import KerasDefaults
@@ -34,15 +30,6 @@ from glasses_spark.scoring.named_columns import (
 from glasses_spark.scoring.prediction_kind import PROBABILITIES, PredictionKind
 from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
-from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
-from glasses_spark.scoring.storage import (
-    read_archive,
-    read_metadata,
-    read_weights,
-    write_archive,
-    write_metadata,
-    write_weights,
-)
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
 from glasses_spark.training.keras_objects import KerasObject, leaves
@@ -63,6 +50,7 @@ from glasses_spark.training.output_settings import (
     require_one_output,
 )
 from glasses_spark.training.params import TrainingParams, default_params
+from glasses_spark.training.saving import HasSavedForms
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.trainer import Trainer
 from glasses_spark.training.weights import frozen_weights
@@ -71,6 +59,7 @@ from glasses_spark.training.weights import frozen_weights
 class GlassesEstimator(
     HasNamedColumns,
     TrainingParams,
+    HasSavedForms,
     ElephasEstimator,
     HasSeed,
     HasWeightCol,
@@ -165,33 +154,6 @@ class GlassesEstimator(
             "loss_weights": self.getOrDefault(self.loss_weights),
             **{name: self.getOrDefault(getattr(self, name)) for name in SETTINGS},
         }
-
-    def save(self, path: str) -> None:
-        """Save the estimator: ``.h5`` in Elephas' format, else as a Spark ML folder."""
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            super().save(path)
-        else:
-            self.write().save(path)
-
-    def write(self) -> MLWriter:
-        """Return a writer for a Spark ML folder, also inside a ``Pipeline``."""
-        return _EstimatorWriter(self)
-
-    @classmethod
-    def read(cls) -> MLReader[Any]:
-        """Return a reader for the folders of `write`."""
-        return _EstimatorReader()
-
-    @classmethod
-    def load(cls, path: str) -> GlassesEstimator:
-        """Load an estimator from a Spark ML folder, or from an ``.h5`` file in Elephas' format."""
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            # Imported here because it imports this module.
-            from glasses_spark.training.saving import load_ml_estimator
-
-            return load_ml_estimator(path)
-        estimator: GlassesEstimator = cls.read().load(path)
-        return estimator
 
     def _fit(self, frame: DataFrame) -> GlassesModel:
         model, spec = self._build()
@@ -305,42 +267,3 @@ class GlassesEstimator(
 
 
 add_accessors(GlassesEstimator, arguments=("initial_weights", "callbacks"))
-
-
-class _EstimatorWriter(MLWriter):
-    def __init__(self, estimator: GlassesEstimator) -> None:
-        super().__init__()
-        self._estimator = estimator
-
-    def saveImpl(self, path: str) -> None:
-        self._estimator._require_serialized()
-        stage = self._estimator.copy()
-        # JSON cannot hold functions and classes; they are set again after loading.
-        stage.clear(stage.custom_objects)
-        metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession)
-        write_metadata(self.sparkSession, f"{path}/metadata", metadata)
-        if self._estimator.initial_weights is not None:
-            weights = [np.asarray(weight) for weight in self._estimator.initial_weights]
-            write_weights(self.sparkSession, f"{path}/weights", weights)
-        if self._estimator.archive is not None:
-            write_archive(self.sparkSession, f"{path}/archive", self._estimator.archive)
-        state = self._estimator._state_of_optimizer()
-        if state != OptimizerState():
-            arrays = [np.array(state.undecayed, np.int64), *state.variables]
-            write_weights(self.sparkSession, f"{path}/optimizer", arrays)
-
-
-class _EstimatorReader(MLReader[GlassesEstimator]):
-    def load(self, path: str) -> GlassesEstimator:
-        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
-        estimator = GlassesEstimator()
-        estimator._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(estimator, metadata)
-        if hadoop.exists(self.sparkSession, f"{path}/weights"):
-            estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
-        estimator.archive = read_archive(self.sparkSession, f"{path}/archive")
-        if hadoop.exists(self.sparkSession, f"{path}/optimizer"):
-            undecayed, *variables = read_weights(self.sparkSession, f"{path}/optimizer")
-            state = OptimizerState(tuple(map(int, undecayed)), tuple(variables))
-            estimator.set_optimizer_state(state)
-        return estimator
