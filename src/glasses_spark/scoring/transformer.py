@@ -10,12 +10,6 @@ from typing import Any, Final
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import (
-    MLReadable,
-    MLReader,
-    MLWritable,
-    MLWriter,
-)
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
@@ -25,7 +19,6 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
-from glasses_spark.runtime.location import is_uri
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
@@ -53,13 +46,7 @@ from glasses_spark.scoring.prediction_kind import PredictionKind, kind_without_l
 from glasses_spark.scoring.prediction_params import HasPredictionKinds
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.row_predictions import PredictsRows
-from glasses_spark.scoring.saved_model import (
-    ELEPHAS_SUFFIXES,
-    ModelReader,
-    ModelWriter,
-    load_ml_transformer,
-    save_h5,
-)
+from glasses_spark.scoring.saved_model import HasSavedForms
 from glasses_spark.scoring.storage import digest
 from glasses_spark.scoring.training_summary import HasTrainingSummary
 from glasses_spark.scoring.udf import scoring_function
@@ -71,11 +58,10 @@ INFERENCE_BATCH: Final = 256
 class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
+    HasSavedForms,
     ElephasTransformer,
     PredictsRows,
     HasTrainingSummary,
-    MLWritable,
-    MLReadable["GlassesModel"],
 ):
     """A fitted Keras model; a drop-in replacement for Elephas' ``ElephasTransformer``.
 
@@ -170,48 +156,6 @@ class GlassesModel(
             "prediction_size": self.getOrDefault(self.prediction_size),
             "output_kinds": self.getOrDefault(self.output_kinds),
         }
-
-    def save(self, path: str) -> None:
-        """Save the model: as a Spark ML folder, or in Elephas' format if the path ends in ``.h5``.
-
-        Args:
-            path: Folder (path or URI), or local file. A folder must not exist yet;
-                see ``write().overwrite()``.
-
-        Raises:
-            ScoringError: The folder exists or cannot be written, or an ``.h5`` file
-                is not on a local disk.
-        """
-        if not str(path).endswith(ELEPHAS_SUFFIXES):
-            self.write().save(path)
-            return
-        if is_uri(str(path)):
-            raise ScoringError(
-                f"{path}: an HDF5 file can only be saved to a local disk. Use a local path, or a "
-                "folder without this suffix, which may be at any URI"
-            )
-        save_h5(self, path)
-
-    def write(self) -> MLWriter:
-        """Return a writer of Spark ML folders, also used by ``PipelineModel``."""
-        return ModelWriter(self)
-
-    @classmethod
-    def read(cls) -> MLReader[Any]:
-        """Return a reader of Spark ML folders."""
-        return ModelReader()
-
-    @classmethod
-    def load(cls, path: str) -> GlassesModel:
-        """Load a model from a Spark ML folder, or from an ``.h5`` file in Elephas' format.
-
-        Raises:
-            ScoringError: The path cannot be read or contains no model.
-        """
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            return load_ml_transformer(path)
-        model: GlassesModel = cls.read().load(path)
-        return model
 
     def _repr_html_(self) -> str:
         weights = getattr(self, "weights", None)

@@ -14,7 +14,6 @@ from pyspark.ml.param.shared import (
     HasValidationIndicatorCol,
     HasWeightCol,
 )
-from pyspark.ml.util import MLReader, MLWriter
 from pyspark.sql import DataFrame
 
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
@@ -33,10 +32,8 @@ from glasses_spark.scoring.named_columns import (
 from glasses_spark.scoring.prediction_kind import PROBABILITIES, PredictionKind
 from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
-from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
-from glasses_spark.training.estimator_folder import EstimatorReader, EstimatorWriter
 from glasses_spark.training.keras_objects import KerasObject, leaves
 from glasses_spark.training.model_checks import (
     build_seeded,
@@ -55,6 +52,7 @@ from glasses_spark.training.output_settings import (
     require_one_output,
 )
 from glasses_spark.training.params import TrainingParams, default_params
+from glasses_spark.training.saving import HasSavedForms
 from glasses_spark.training.settings import SETTINGS, Columns
 from glasses_spark.training.shared_rows import SharedRows
 from glasses_spark.training.trainer import Trainer
@@ -64,6 +62,7 @@ from glasses_spark.training.weights import frozen_weights
 class GlassesEstimator(
     HasNamedColumns,
     TrainingParams,
+    HasSavedForms,
     ElephasEstimator,
     HasSeed,
     HasWeightCol,
@@ -158,33 +157,6 @@ class GlassesEstimator(
             "loss_weights": self.getOrDefault(self.loss_weights),
             **{name: self.getOrDefault(getattr(self, name)) for name in SETTINGS},
         }
-
-    def save(self, path: str) -> None:
-        """Save the estimator: ``.h5`` in Elephas' format, else as a Spark ML folder."""
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            super().save(path)
-        else:
-            self.write().save(path)
-
-    def write(self) -> MLWriter:
-        """Return a writer for a Spark ML folder, also inside a ``Pipeline``."""
-        return EstimatorWriter(self)
-
-    @classmethod
-    def read(cls) -> MLReader[Any]:
-        """Return a reader for the folders of `write`."""
-        return EstimatorReader(cls)
-
-    @classmethod
-    def load(cls, path: str) -> GlassesEstimator:
-        """Load an estimator from a Spark ML folder, or from an ``.h5`` file in Elephas' format."""
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            # Imported here because it imports this module.
-            from glasses_spark.training.saving import load_ml_estimator
-
-            return load_ml_estimator(path)
-        estimator: GlassesEstimator = cls.read().load(path)
-        return estimator
 
     def fitMultiple(
         self, dataset: DataFrame, paramMaps: Sequence[Mapping[Param[Any], Any]]
