@@ -82,7 +82,7 @@ def test_a_file_keeps_weights_and_the_state_of_the_optimizer(tmp_path: Path) -> 
     assert loaded.archive == estimator.archive
     for stored, weight in zip(loaded.initial_weights or (), model.get_weights(), strict=True):
         np.testing.assert_array_equal(stored, weight)
-    state, expected = loaded._state_of_optimizer(), estimator._state_of_optimizer()
+    state, expected = loaded.state_of_optimizer(), estimator.state_of_optimizer()
     for stored, variable in zip(state.variables, expected.variables, strict=True):
         np.testing.assert_array_equal(stored, variable)
     assert state.variables
