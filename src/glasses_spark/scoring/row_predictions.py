@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pyspark.ml.linalg import DenseVector
+from pyspark.sql import DataFrame
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.evaluation_summary import (
+    ClassificationSummary,
+    RegressionSummary,
+    evaluation_of,
+)
 from glasses_spark.scoring.features import transfer_dtype
 from glasses_spark.scoring.ml_columns import (
     HasMLColumns,
@@ -18,6 +24,9 @@ from glasses_spark.scoring.ml_columns import (
 from glasses_spark.scoring.model_outputs import ModelOutput
 from glasses_spark.scoring.model_ports import input_ports
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+
+if TYPE_CHECKING:
+    from glasses_spark.scoring.transformer import GlassesModel
 
 
 class PredictsRows(HasMLColumns):
@@ -40,6 +49,11 @@ class PredictsRows(HasMLColumns):
     def numClasses(self) -> int:
         """Number of classes of the one output; 0 for a regression."""
         return classes_of(self._outputs(self._trained())[0].kind)
+
+    def evaluate(self, dataset: DataFrame) -> ClassificationSummary | RegressionSummary:
+        """Compute the metrics of labelled rows, see `evaluation_of`."""
+        outputs = self._outputs(self._trained())
+        return evaluation_of(cast("GlassesModel", self), dataset, outputs)
 
     def predict(self, value: Any) -> Any:
         """Predict one row in this process, as ``predictionCol`` has it.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from pyspark import keyword_only
@@ -118,8 +118,15 @@ class GlassesModel(
         self._shared: tuple[str, object, Parameters] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a session shares with its tasks belongs to the process that made it.
-        return {**self.__dict__, "_shared": None}
+        # What a session shares with its tasks belongs to the process that made it, and the
+        # estimator may have callbacks that cannot be pickled.
+        return {**self.__dict__, "_shared": None, "_parent": None}
+
+    def copy(self, extra: Mapping[Param[Any], Any] | None = None) -> Self:
+        """Copy the model, with other values of some Params."""
+        copied: Self = super().copy(None if extra is None else dict(extra))
+        copied._parent = self._parent
+        return copied
 
     @property
     def history(self) -> HistoryList:

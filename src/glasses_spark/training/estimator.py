@@ -190,7 +190,7 @@ class GlassesEstimator(
             require_one_sigmoid(model)
         trainer = Trainer(model, spec, self._settings(), self.callbacks)
         history = trainer.fit(dataset, self.require_columns(), shared_rows)
-        return GlassesModel(
+        fitted = GlassesModel(
             labelCol=self.getLabelCol(),
             outputCol=self.getOutputCol(),
             featuresCol=self.getFeaturesCol(),
@@ -204,6 +204,8 @@ class GlassesEstimator(
             **kind_params(kinds),
             history=[record.as_dict() for record in history],
         )
+        fitted._parent = self
+        return fitted
 
     def require_serialized(self) -> None:
         """Refuse to save a loss, metric or optimizer that JSON would not describe completely."""
