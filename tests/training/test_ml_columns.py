@@ -342,8 +342,28 @@ def test_the_summary_tells_what_the_fit_did(rows: DataFrame) -> None:
 
 def test_a_row_of_another_length_is_refused_without_spark(rows: DataFrame) -> None:
     fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
-    with pytest.raises(ScoringError, match=f"expected {FEATURES} numbers in every row"):
+    with pytest.raises(ScoringError, match=f"expected {FEATURES} numbers for an input of"):
         fitted.predict([1.0, 2.0])
+
+
+def test_the_raw_prediction_of_a_row_is_that_of_its_column_where_probabilities_reach_one(
+    rows: DataFrame,
+) -> None:
+    fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
+    fitted.weights = [1000 * weight for weight in fitted.weights]
+    table = fitted.transform(rows).orderBy("number").limit(20).collect()
+    assert 1.0 in {row.outputs[0] for row in table}
+    for row in table:
+        np.testing.assert_allclose(fitted.predictRaw(row.features), row.rawPrediction, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_row_with_a_number_that_is_not_finite_is_refused_without_spark(
+    rows: DataFrame, value: float
+) -> None:
+    fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
+    with pytest.raises(ScoringError, match="features: expected finite numbers in every row"):
+        fitted.predict([value] * FEATURES)
 
 
 def test_a_model_is_copied_and_pickled_after_a_transform(rows: DataFrame) -> None:
