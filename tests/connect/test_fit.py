@@ -19,8 +19,9 @@ pytestmark = pytest.mark.slow
 
 
 def estimator_of(*, validation_split: float = 0.0, **changes: Any) -> GlassesEstimator:
-    estimator: GlassesEstimator = tiny_estimator(verbose=changes.pop("verbose", 0), **changes)
-    return estimator.setParams(validation_split=validation_split)
+    estimator = tiny_estimator(verbose=changes.pop("verbose", 0), **changes)
+    estimator.setParams(validation_split=validation_split)
+    return estimator
 
 
 def rows_of(spark: SparkSession) -> DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elephas.utils.model_utils import ModelType
@@ -45,8 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pipeline_of(folder: Path, **sections: dict[str, object]) -> GlassesPipeline:
-    config = {
+def pipeline_of(folder: Path, **sections: Mapping[str, object]) -> GlassesPipeline:
+    config: dict[str, Any] = {
         "data": {
             "images": str(folder / "faces"),
             "labels": str(folder / "labels.csv"),
@@ -106,6 +108,24 @@ def test_the_pixel_store_is_filled_and_brought_up_to_date(
     assert (third.decoded, third.reused) == (first.decoded - 1, 1)
     (store,) = (tmp_path / "pixels [1]").iterdir()
     assert [path.name.split("-")[0] for path in store.iterdir()] == ["base"]
+
+
+def test_the_pipeline_fits_a_model(
+    connect: SparkSession, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    training = {"epochs": 1, "num_workers": 2, "batch_size": 8, "class_weight": "balanced"}
+    split = {"test": 0.3, "validation": 0.2}
+    pipeline = pipeline_of(folder, training=training, split=split)
+    good = pipeline.preprocess(pipeline.load(connect)).good
+    train, test = pipeline.split(good)
+    model = pipeline.fit(train)
+    assert len(model.history) == 1
+    assert "Epoch 1/1: loss" in caplog.text
+    assert pipeline.evaluate(pipeline.predict(model, test)).rows == test.count()
+    pipeline.calibrate(model, pipeline.predict(model, train))
+    assert model.get_temperature() > 0
+    connect.catalog.clearCache()
 
 
 def test_other_images_are_decoded_for_prediction(connect: SparkSession, folder: Path) -> None:

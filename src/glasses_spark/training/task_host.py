@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from glasses_spark.errors import GlassesSparkError, WorkerError
+from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.connect_worker import ProcessSettings
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import set_weights
@@ -111,7 +111,8 @@ def _host(plan: TaskPlan, context: Any, threads: int, batches: Iterable[Any]) ->
         set_weights(model, plan.weights)
         states = MetricStates(model, plan.fit.row_format, plan.metric_rules)
         history = coordinate(model, make_callbacks(plan.fit.settings), states, plan.fit, host)
-    except GlassesSparkError as error:
+    except Exception as error:
+        # Not raised: Spark would repeat the stage, and bury the error in a stack trace.
         host.release()
         return FitResult.of_error(error)
     return FitResult.of(model, history)
