@@ -15,6 +15,7 @@ from glasses_spark import (
     Config,
     GlassesModel,
     GlassesPipeline,
+    assign_folds,
     build_cnn,
     build_session,
     load_dataset,
@@ -140,6 +141,8 @@ def test_pixels_become_vectors(connect: SparkSession, folder: Path) -> None:
     vectors = to_features(dataset.frame, height=8, width=8)
     assert {row.features.size for row in vectors.collect() if row.features} == {64}
     good = pipeline_of(folder).preprocess(dataset).good
+    folds = assign_folds(good, folds=2, seed=1)
+    assert {row.fold for row in folds.collect()} == {0, 1}
     assert pixels_to_features(good).first().features.size == SIDE * SIDE  # type: ignore[union-attr]
     connect.catalog.clearCache()
 

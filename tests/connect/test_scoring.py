@@ -178,6 +178,13 @@ def test_a_saved_model_is_replaced_only_if_asked(
         GlassesModel.load(f"file:{tmp_path / 'other'}")
 
 
+def test_an_evaluator_is_saved_replaced_and_loaded(connect: SparkSession, tmp_path: Path) -> None:
+    path = f"file:{tmp_path / 'evaluator'}"
+    GlassesEvaluator(metricName="accuracy").save(path)
+    GlassesEvaluator(metricName="rmse").write().overwrite().save(path)
+    assert GlassesEvaluator.load(path).getOrDefault("metricName") == "rmse"
+
+
 def test_weights_longer_than_a_message_are_read_in_pieces(
     connect: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keras_model: Any
 ) -> None:

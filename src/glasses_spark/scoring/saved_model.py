@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import h5py
 import numpy as np
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader
 
 from glasses_spark.errors import ScoringError
-from glasses_spark.runtime import hadoop
-from glasses_spark.runtime.connect import is_connect
 from glasses_spark.runtime.elephas import ModelType, ModelTypeEncoder, as_enum
+from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
@@ -73,17 +72,6 @@ def load_ml_transformer(file_name: str) -> GlassesModel:
     if weights:
         config["weights"] = weights
     return GlassesModel(history=history, archive=archive, **config)
-
-
-class StageWriter(MLWriter):
-    """Writer of a stage of this library to a Spark ML folder."""
-
-    def _handleOverwrite(self, path: str) -> None:
-        # Spark ML's own method calls the driver's JVM.
-        if is_connect(self.sparkSession):
-            hadoop.delete(self.sparkSession, path)
-        else:
-            super()._handleOverwrite(path)
 
 
 class ModelWriter(StageWriter):

@@ -34,7 +34,8 @@ from glasses_spark.scoring.named_columns import (
 from glasses_spark.scoring.prediction_kind import PROBABILITIES, PredictionKind
 from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
-from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES, StageWriter
+from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
+from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
