@@ -13,14 +13,14 @@ from tests.connect.server import connect_server
 CONNECTED = "SPARK_CONNECT_MODE_ENABLED"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running server."""
     with connect_server(tmp_path_factory.mktemp("connect")) as address:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def _session(server: str) -> Iterator[SparkSession]:
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 

@@ -15,11 +15,11 @@ from glasses_spark.runtime.keras import import_keras
 from tests.connect.server import SLOTS
 from tests.training.tiny import ROWS, same_weights, separable, tiny_estimator, tiny_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.rotated(0)]
 
 
 def estimator_of(*, validation_split: float = 0.0, **changes: Any) -> GlassesEstimator:
-    estimator: GlassesEstimator = tiny_estimator(verbose=changes.pop("verbose", 0), **changes)
+    estimator = tiny_estimator(verbose=changes.pop("verbose", 0), **changes)
     estimator.setParams(validation_split=validation_split)
     return estimator
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from elephas.utils.model_utils import ModelType
@@ -13,6 +15,7 @@ from glasses_spark import (
     Config,
     GlassesModel,
     GlassesPipeline,
+    assign_folds,
     build_cnn,
     build_session,
     load_dataset,
@@ -26,7 +29,7 @@ from glasses_spark.errors import ImagesError, LabelsError, SetupError
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 from glasses_spark.runtime import hadoop
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.rotated(1)]
 
 FACES = 24
 SIDE = 32
@@ -45,8 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pipeline_of(folder: Path, **sections: dict[str, object]) -> GlassesPipeline:
-    config = {
+def pipeline_of(folder: Path, **sections: Mapping[str, object]) -> GlassesPipeline:
+    config: dict[str, Any] = {
         "data": {
             "images": str(folder / "faces"),
             "labels": str(folder / "labels.csv"),
@@ -108,6 +111,24 @@ def test_the_pixel_store_is_filled_and_brought_up_to_date(
     assert [path.name.split("-")[0] for path in store.iterdir()] == ["base"]
 
 
+def test_the_pipeline_fits_a_model(
+    connect: SparkSession, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    training = {"epochs": 1, "num_workers": 2, "batch_size": 8, "class_weight": "balanced"}
+    split = {"test": 0.3, "validation": 0.2}
+    pipeline = pipeline_of(folder, training=training, split=split)
+    good = pipeline.preprocess(pipeline.load(connect)).good
+    train, test = pipeline.split(good)
+    model = pipeline.fit(train)
+    assert len(model.history) == 1
+    assert "Epoch 1/1: loss" in caplog.text
+    assert pipeline.evaluate(pipeline.predict(model, test)).rows == test.count()
+    pipeline.calibrate(model, pipeline.predict(model, train))
+    assert model.get_temperature() > 0
+    connect.catalog.clearCache()
+
+
 def test_other_images_are_decoded_for_prediction(connect: SparkSession, folder: Path) -> None:
     config = pipeline_of(folder).config
     some = sorted(str(path) for path in (folder / "faces").glob("*.png"))[-3:]
@@ -120,6 +141,8 @@ def test_pixels_become_vectors(connect: SparkSession, folder: Path) -> None:
     vectors = to_features(dataset.frame, height=8, width=8)
     assert {row.features.size for row in vectors.collect() if row.features} == {64}
     good = pipeline_of(folder).preprocess(dataset).good
+    folds = assign_folds(good, folds=2, seed=1)
+    assert {row.fold for row in folds.collect()} == {0, 1}
     assert pixels_to_features(good).first().features.size == SIDE * SIDE  # type: ignore[union-attr]
     connect.catalog.clearCache()
 

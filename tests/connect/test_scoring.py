@@ -23,7 +23,7 @@ from tests.compatibility.test_saved_by_earlier_versions import SAVED
 from tests.connect.conftest import CONNECTED
 from tests.training.tiny import FEATURES, same_weights, separable, tiny_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
 
 ROWS = 40
 
@@ -176,6 +176,13 @@ def test_a_saved_model_is_replaced_only_if_asked(
     assert GlassesModel.load(path).getOutputCol() == "score"
     with pytest.raises(ScoringError, match="expected a saved stage"):
         GlassesModel.load(f"file:{tmp_path / 'other'}")
+
+
+def test_an_evaluator_is_saved_replaced_and_loaded(connect: SparkSession, tmp_path: Path) -> None:
+    path = f"file:{tmp_path / 'evaluator'}"
+    GlassesEvaluator(metricName="accuracy").save(path)
+    GlassesEvaluator(metricName="rmse").write().overwrite().save(path)
+    assert GlassesEvaluator.load(path).getOrDefault("metricName") == "rmse"
 
 
 def test_weights_longer_than_a_message_are_read_in_pieces(

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from glasses_spark.config.config import Config
+from glasses_spark.errors import SetupError
+from glasses_spark.runtime.connect import uses_connect
 from glasses_spark.runtime.interrupt import interruptible
 from glasses_spark.runtime.keras_settings import require_tensorflow
 
@@ -32,9 +34,17 @@ def command_session(
         arguments: The command's arguments, for the log level.
         imports: See ``build_session``.
         keep_classes: See ``build_session``.
+
+    Raises:
+        SetupError: The environment asks for Spark Connect.
     """
     from glasses_spark.runtime.session import spark_session
 
+    if uses_connect():
+        raise SetupError(
+            "SPARK_REMOTE is set, but a command needs a classic session. Unset it, or call the "
+            "stages of GlassesPipeline from Python, which run under Spark Connect as well"
+        )
     if imports is import_training:
         # Before Spark starts and lists the images.
         require_tensorflow()

@@ -8,13 +8,14 @@ from pyspark import keyword_only
 from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasLabelCol, HasPredictionCol
-from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
+from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable, MLWriter
 from pyspark.sql import DataFrame
 
 from glasses_spark.columns import LABEL, PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ConfigError, ScoringError
 from glasses_spark.evaluation.metrics import evaluate
 from glasses_spark.evaluation.task import MORE_CLASSES, REGRESSION, TWO_CLASSES, task_of
+from glasses_spark.scoring.stage_writer import ParamsWriter
 
 _CLASSES: Final = (TWO_CLASSES, MORE_CLASSES)
 # Names as in Spark ML's evaluators; the fields of the metrics, and the tasks that have them.
@@ -83,6 +84,10 @@ class GlassesEvaluator(
             raise ConfigError(f"metricName: expected one of {', '.join(_METRICS)}, got {name!r}")
         super()._set(**kwargs)
         return self
+
+    def write(self) -> MLWriter:
+        """Return a writer of Spark ML folders."""
+        return ParamsWriter(self)
 
     def isLargerBetter(self) -> bool:
         """Return whether a larger value of the metric is better."""

@@ -11,6 +11,7 @@ from glasses_spark.columns import IS_VALIDATION, LABEL, PIXELS, RAW_PREDICTION, 
 from glasses_spark.config.config import Config
 from glasses_spark.config.training import BALANCED
 from glasses_spark.pipeline.pixels import part_column
+from glasses_spark.runtime.connect import is_connect
 from glasses_spark.runtime.progress import Progress
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def fit_model(
     """
     # Imported here because it imports TensorFlow, which the stages before do not need.
     from glasses_spark.training.build import build_estimator
+    from glasses_spark.training.history import RESERVED
 
+    connect = is_connect(train.sparkSession)
     training, network = config.training, build_network(config)
     if show_summary:
         progress.model(_summary(network))
@@ -55,12 +58,17 @@ def fit_model(
             rawPredictionCol=RAW_PREDICTION,
             seed=config.run.seed,
             class_weight=class_weights(train) if training.class_weight == BALANCED else None,
-            callbacks=[_epoch_reporter(show_epoch)],
+            # Under Spark Connect the epochs come back at the end.
+            callbacks=[] if connect else [_epoch_reporter(show_epoch)],
             verbose=0,  # the reporter shows the epochs
             checkpoint_dir=checkpoint_dir,
             checkpoint_every=config.run.checkpoint_every,
         )
         model: GlassesModel = estimator.fit(train)
+        if connect:
+            for record in model.history:
+                metrics = {name: record[name] for name in record.keys() - RESERVED}
+                show_epoch(record["epoch"], metrics)
     return model
 
 

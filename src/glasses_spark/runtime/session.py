@@ -83,6 +83,8 @@ def build_session(
     check_pyspark()
     if uses_connect():
         require_extra("grpc_status", extra="connect", purpose="Spark Connect")
+        if is_local_master(os.environ.get("SPARK_REMOTE") or "sc:"):
+            ensure_java()  # for a server in this process
         return _running_session(conf)
     if _is_running():
         return _running_session(conf)

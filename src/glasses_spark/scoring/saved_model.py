@@ -16,11 +16,10 @@ from pyspark.ml.util import (
 )
 
 from glasses_spark.errors import ScoringError
-from glasses_spark.runtime import hadoop
-from glasses_spark.runtime.connect import is_connect
 from glasses_spark.runtime.elephas import ModelType
 from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
 from glasses_spark.scoring.model_file import load_ml_transformer, save_h5, save_keras
+from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.scoring.storage import (
     read_archive,
     read_metadata,
@@ -98,17 +97,6 @@ class HasSavedForms(MLReadable[Any], MLWritable):
         if custom_objects:
             model.set_custom_objects(dict(custom_objects))
         return model
-
-
-class StageWriter(MLWriter):
-    """Writer of a stage of this library to a Spark ML folder."""
-
-    def _handleOverwrite(self, path: str) -> None:
-        # Spark ML's own method calls the driver's JVM.
-        if is_connect(self.sparkSession):
-            hadoop.delete(self.sparkSession, path)
-        else:
-            super()._handleOverwrite(path)
 
 
 class ModelWriter(StageWriter):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -88,8 +89,10 @@ class ConnectFit:
         tag = f"glasses-spark-fit-{uuid.uuid4()}"
         spark.addTag(tag)
         try:
-            result = FitResult.of_rows(frame.toLocalIterator())
+            rows = frame.toLocalIterator()
+            result = FitResult.of_rows(rows)
             result.require_complete()
+            deque(rows, maxlen=0)  # until the last task has ended
         except PySparkException as error:
             raise WorkerError(f"the training job failed: {brief(error)}") from error
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
@@ -49,10 +50,14 @@ class FitResult:
         return cls(history, model.get_weights(), optimizer)
 
     @classmethod
-    def of_error(cls, error: GlassesSparkError) -> Self:
+    def of_error(cls, error: Exception) -> Self:
         """Return the result of a fit that an error has ended."""
         notes = list(getattr(error, "__notes__", ()))
-        return cls(error=(type(error).__name__, str(error)), notes=notes)
+        if isinstance(error, GlassesSparkError):
+            return cls(error=(type(error).__name__, str(error)), notes=notes)
+        text = "".join(traceback.format_exception(error))
+        message = f"the coordinator of the fit failed: {type(error).__name__}: {error}"
+        return cls(error=(WorkerError.__name__, message), notes=[*notes, text])
 
     def rows(self) -> Iterator[Any]:
         """Yield the result as Arrow batches of `SCHEMA`."""

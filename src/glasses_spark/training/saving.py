@@ -22,7 +22,7 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.scoring import model_file, storage
 from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
-from glasses_spark.scoring.saved_model import StageWriter
+from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.training.optimizers import OptimizerState
 
 # The estimator imports this module.

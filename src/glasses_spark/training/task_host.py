@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from glasses_spark.errors import GlassesSparkError, WorkerError
+from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.connect_worker import ProcessSettings
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import set_weights
@@ -84,6 +84,16 @@ def hosted_fit(plan: TaskPlan) -> Callable[[Iterable[Any]], Iterator[Any]]:
     return run
 
 
+def addresses_of(tasks: Sequence[Any]) -> tuple[str, str]:
+    """Return the host at which tasks reach the first one, and the address that it binds.
+
+    Args:
+        tasks: Spark's information on each task of the stage, in their order.
+    """
+    hosts = [task.address.rpartition(":")[0] for task in tasks]
+    return (LOOPBACK, LOOPBACK) if len(set(hosts)) == 1 else (hosts[0], ALL_INTERFACES)
+
+
 def _train_elsewhere(plan: TaskPlan, context: Any, threads: int, batches: Iterable[Any]) -> None:
     host, port = json.loads(context.allGather("")[0])
     if not port:
@@ -111,14 +121,19 @@ def _host(plan: TaskPlan, context: Any, threads: int, batches: Iterable[Any]) ->
         set_weights(model, plan.weights)
         states = MetricStates(model, plan.fit.row_format, plan.metric_rules)
         history = coordinate(model, make_callbacks(plan.fit.settings), states, plan.fit, host)
-    except GlassesSparkError as error:
+    except Exception as error:
+        # Not raised: Spark would repeat the stage, and bury the error in a stack trace.
         host.release()
         return FitResult.of_error(error)
     return FitResult.of(model, history)
 
 
 class _TaskHost:
-    """The first task as the host of the coordinator; see `coordination.CoordinatorHost`."""
+    """The first task as the host of the coordinator; see `coordination.CoordinatorHost`.
+
+    Attributes:
+        trained: Set once the own workers have ended, whatever happened to them.
+    """
 
     def __init__(self, plan: TaskPlan, context: Any, threads: int, batches: Iterable[Any]) -> None:
         self._plan = plan
@@ -126,12 +141,10 @@ class _TaskHost:
         self._threads = threads
         self._batches = batches
         self._released = False
+        self.trained = threading.Event()
 
     def addresses(self) -> tuple[str, str]:
-        hosts = [task.address.rpartition(":")[0] for task in self._context.getTaskInfos()]
-        if len(set(hosts)) == 1:
-            return LOOPBACK, LOOPBACK
-        return hosts[0], ALL_INTERFACES
+        return addresses_of(self._context.getTaskInfos())
 
     def credentials(self) -> tuple[Credentials, Credentials]:
         return self._plan.server, self._plan.worker
@@ -153,8 +166,11 @@ class _TaskHost:
 
     def train(self, assignment: Assignment) -> None:
         """Send the address to the other tasks, train the own workers, and wait for the others."""
-        self.release(assignment.address.host, assignment.address.port)
-        train(assignment, 0, self._context.taskAttemptId(), self._batches)
+        try:
+            self.release(assignment.address.host, assignment.address.port)
+            train(assignment, 0, self._context.taskAttemptId(), self._batches)
+        finally:
+            self.trained.set()
         self._context.barrier()
 
     def release(self, host: str = "", port: int = 0) -> None:
@@ -188,11 +204,12 @@ class _OwnTraining:
     """The training of this task's workers, in a thread; see `spark_job.RunningTasks`."""
 
     def __init__(self, host: _TaskHost, assignment: Assignment, coordinator: Coordinator) -> None:
+        self._host = host
         self._coordinator = coordinator
         self._error: Exception | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(host, assignment), name="fit", daemon=True
+            target=self._run, args=(assignment,), name="fit", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -205,8 +222,10 @@ class _OwnTraining:
 
     def cancel(self) -> None:
         """Release the waiting workers; the fit is over."""
-        # The thread is not joined: it may wait at the barrier for a task that is lost.
         self._coordinator.fail(FitEndedError("the fit has ended"))
+        # The thread reads this task's rows, which must not outlast the task. It is not joined:
+        # it may wait at the barrier for a task that is lost.
+        self._host.trained.wait()
 
     def running(self) -> bool:
         return not self._ended.is_set()
@@ -218,9 +237,9 @@ class _OwnTraining:
             return error
         return WorkerError(f"the training failed: {type(error).__name__}: {error}")
 
-    def _run(self, host: _TaskHost, assignment: Assignment) -> None:
+    def _run(self, assignment: Assignment) -> None:
         try:
-            host.train(assignment)
+            self._host.train(assignment)
         except CallEndedError:
             pass  # the coordinator has ended the fit, and knows why
         except Exception as error:

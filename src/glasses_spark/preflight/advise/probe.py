@@ -24,6 +24,7 @@ from glasses_spark.config.config import Config
 from glasses_spark.config.fields import AUTO
 from glasses_spark.config.training import TrainingConfig
 from glasses_spark.preflight.advise.task import Task
+from glasses_spark.runtime.connect import require_classic
 
 # A time is the minimum of at least MIN_STEPS steps that together take STEP_SECONDS: other
 # programs only ever make a step slower.
@@ -59,6 +60,7 @@ def measure_spark(task: Task) -> dict[str, Any]:
     config = task.config
     began = time.perf_counter()
     with spark_session(master=config.spark.master or None, conf=config.spark.conf) as spark:
+        require_classic(spark, "advise", instead="unset SPARK_REMOTE")
         from glasses_spark.loading.dataset import load_dataset
         from glasses_spark.runtime.python_workers.warm_up import warm_up
 

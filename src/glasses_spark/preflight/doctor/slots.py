@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from glasses_spark.config.training import SYNCHRONOUS
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check, pass_or_fail
+from glasses_spark.runtime.connect import master_of
 from glasses_spark.runtime.master import is_known_master
 from glasses_spark.runtime.spark_home import PYSPARK_VERSION
 from glasses_spark.runtime.task_slots import count_workers, task_slots
@@ -102,7 +103,7 @@ def check_running(spark: SparkSession, *, num_workers: int | str, mode: str) -> 
         mode: As for ``check_workers``.
     """
     slots = task_slots(spark)
-    version = f"{spark.version} on {spark.sparkContext.master}"
+    version = f"{spark.version} on {master_of(spark)}"
     started = Check("Spark starts", OK, version, PYSPARK_VERSION)
     workers = check_workers(slots, num_workers=num_workers, mode=mode)
     return [started, workers, check_executors(spark, slots, barrier=mode == SYNCHRONOUS)]

@@ -34,6 +34,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "kaggle": ("kaggle", "six", "requests"),
     "report": ("jinja2", "matplotlib"),
     "mlflow": ("mlflow-skinny",),
+    "connect": ("grpcio-status", "googleapis-common-protos", "zstandard"),
 }
 
 # Two packages that do not work together although pip accepts them, and the symptom. A

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from glasses_spark.config.training import HOGWILD
-from glasses_spark.errors import TrainingError
+from glasses_spark.errors import SetupError, TrainingError
+from glasses_spark.runtime.connect import uses_connect
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.elephas import (
     BaseParameterClient,
@@ -66,7 +67,16 @@ class GrpcServer(BaseParameterServer):
         self._server: RpcServer | None = None
 
     def start(self) -> None:
-        """Start listening; sets `port` to the actual port."""
+        """Start listening; sets `port` to the actual port.
+
+        Raises:
+            SetupError: This process uses Spark Connect, which has no RDDs.
+        """
+        if uses_connect():
+            raise SetupError(
+                "GrpcFactory serves Elephas' own trainer, which needs RDDs and so a classic "
+                "session, found Spark Connect. Use GlassesEstimator, or a classic session"
+            )
         self.stop()
         self._server = RpcServer(
             SERVICE,
