@@ -26,6 +26,7 @@ from glasses_spark.notebook_html import cell, folded, learning_charts, number, p
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.location import is_uri
+from glasses_spark.runtime.stages import CheckedTransformer
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.accessors import add_accessors
@@ -67,6 +68,7 @@ INFERENCE_BATCH: Final = 256
 class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
+    CheckedTransformer,
     ElephasTransformer,
     PredictsRows,
     HasTrainingSummary,
@@ -276,7 +278,6 @@ class GlassesModel(
             scored_features = scored(*self._features(frame))
         # One struct, so that one pass of the model gives all predictions and the logit.
         scores = "__glasses_spark_scores"
-        columns = [F.col(f"`{name}`") for name in frame.columns]
         predictions = [output.prediction(scores) for output in outputs]
         logit = F.col(scores)[RAW_PREDICTION] if with_logits else None
         values = F.col(scores)[PREDICTION]
@@ -284,7 +285,9 @@ class GlassesModel(
             ml_column(param, outputs[0].kind, values, logit, thresholds).alias(name)
             for param, name in added.items()
         ]
-        return frame.withColumn(scores, scored_features).select(*columns, *predictions, *ml)
+        # Not by their names: other columns may have the same one.
+        scored_frame = frame.withColumn(scores, scored_features)
+        return scored_frame.select("*", *predictions, *ml).drop(scores)
 
     def _features(self, frame: DataFrame) -> list[Column]:
         ports = input_ports(self.get_keras_model_config())

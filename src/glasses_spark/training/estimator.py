@@ -21,8 +21,9 @@ from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
-from glasses_spark.runtime.keras_archive import pack_model, set_weights
+from glasses_spark.runtime.keras_archive import pack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.runtime.stages import CheckedEstimator
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.ml_columns import HasMLColumns, require_ml_columns
 from glasses_spark.scoring.model_ports import input_ports, output_names
@@ -45,6 +46,7 @@ from glasses_spark.scoring.storage import (
 )
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.callback_checks import callback_tuple
 from glasses_spark.training.keras_objects import KerasObject, leaves
 from glasses_spark.training.model_checks import (
     build_seeded,
@@ -71,6 +73,7 @@ from glasses_spark.training.weights import frozen_weights
 class GlassesEstimator(
     HasNamedColumns,
     TrainingParams,
+    CheckedEstimator,
     ElephasEstimator,
     HasSeed,
     HasWeightCol,
@@ -111,7 +114,7 @@ class GlassesEstimator(
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
         self.initial_weights: Sequence[Any] | None = kwargs.pop("initial_weights", None)
-        self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
+        self.callbacks: Sequence[Any] = callback_tuple(kwargs.pop("callbacks", ()))
         self.archive: bytes | None = None
         self.safe_mode = True
         self._optimizer_state: tuple[Any, OptimizerState] = (None, OptimizerState())
@@ -151,7 +154,7 @@ class GlassesEstimator(
 
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
         """Set the Keras callbacks that the driver runs after each epoch."""
-        self.callbacks = tuple(callbacks)
+        self.callbacks = callback_tuple(callbacks)
         return self
 
     def get_config(self) -> dict[str, Any]:
@@ -297,10 +300,10 @@ class GlassesEstimator(
         )
         if settings.num_workers != 1:
             require_mean_loss(spec.loss)
-        model = build_seeded(spec, derive_seed(settings.seed, "weights"))
+        model = build_seeded(
+            spec, derive_seed(settings.seed, "weights"), initial_weights=self.initial_weights
+        )
         require_supported_model(model)
-        if self.initial_weights is not None:
-            set_weights(model, self.initial_weights)
         return model, replace(spec, frozen=frozen_weights(model))
 
 

@@ -17,8 +17,11 @@ from glasses_spark.columns import FEATURES
 from glasses_spark.config.interval import parse_interval
 from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.driver_address import driver_addresses
+from glasses_spark.runtime.frames import require_frame
 from glasses_spark.runtime.task_slots import count_workers, task_slots
+from glasses_spark.runtime.worker_python import require_worker_python
 from glasses_spark.runtime.workers import worker_threads
 from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
 from glasses_spark.training.callback_checks import (
@@ -36,7 +39,8 @@ from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import OptimizerState, first_line
+from glasses_spark.training.optimizers import OptimizerState
+from glasses_spark.training.output_kind import KERAS_LOSSES, loss_function
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, count_buckets, partition
 from glasses_spark.training.precision import resolve_precision
@@ -91,7 +95,8 @@ class Trainer:
     ) -> None:
         if not model.trainable_weights:
             raise TrainingError(
-                "expected a model with trainable weights, got one whose layers are all frozen"
+                "expected a model with trainable weights, got one whose layers are all frozen or "
+                "have none"
             )
         require_supported_optimizer(model, settings.frequency)
         require_epoch_callbacks(callbacks)
@@ -116,7 +121,9 @@ class Trainer:
                 early stopping has no validation rows.
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
-        workers = count_workers(self._settings.num_workers, slots=task_slots(frame.sparkSession))
+        require_frame(frame, "fit")
+        slots = task_slots(frame.sparkSession)
+        workers = count_workers(self._settings.num_workers, slots=slots)
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
@@ -135,6 +142,7 @@ class Trainer:
         )
         states = self._states(row_format, has_weights)
         rules = metric_rules(states, workers=workers)
+        require_worker_python(frame.sparkSession, slots=slots)
         rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             buckets = count_buckets(rows)
@@ -240,11 +248,30 @@ class Trainer:
     def _states(self, row_format: RowFormat, rules: MetricRules) -> MetricStates:
         try:
             return MetricStates(self._model, row_format, rules)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # also of a loss or metric of the user's own
+            if isinstance(error, ValueError):
+                self._require_label_form()
             raise TrainingError(
-                f"Keras cannot compute the losses and metrics: {first_line(error)}. Check loss, "
+                f"Keras cannot compute the losses and metrics: {describe(error)}. Check loss, "
                 "loss_weights and metrics against the outputs of the model"
             ) from error
+
+    def _require_label_form(self) -> None:
+        """Refuse class numbers that are encoded for another model or loss."""
+        classes, size = self._settings.classes, self._model.outputs[0].shape[-1]
+        if classes is None or loss_function(self._spec.loss)[0] not in KERAS_LOSSES:
+            return
+        if is_sparse(self._spec.loss):
+            raise TrainingError(
+                "categorical=True makes one-hot rows of the labels, but this loss takes class "
+                "numbers. Use categorical=False"
+            )
+        if classes != size:
+            advice = f"nb_classes={size}, or " if size > 1 else ""
+            raise TrainingError(
+                f"nb_classes={classes}: expected a model with {classes} outputs, one for each "
+                f"class, got {size}. Use {advice}categorical=False for labels as they are"
+            )
 
     def _require_no_validation(self) -> None:
         for name, value in self._settings.validation_settings().items():

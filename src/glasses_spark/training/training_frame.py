@@ -7,8 +7,11 @@ from typing import Final
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, NumericType, StringType
 
 from glasses_spark.columns import FEATURES
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.frames import named_column, quoted
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.model_ports import InputPort
 from glasses_spark.seeds import derive_seed
@@ -57,9 +60,9 @@ def training_frame(
     number = "double" if dtype == "float64" else "float"
     rows = frame.select(
         *(column.alias(name) for name, column in contents.items()),
-        _weight(columns, settings).cast(number).alias(WEIGHT),
-        _is_validation(columns).alias(VALIDATION),
-        _plain_weight(columns).cast(number).alias(_PLAIN),
+        _weight(frame, columns, settings).cast(number).alias(WEIGHT),
+        _is_validation(frame, columns).alias(VALIDATION),
+        _plain_weight(frame, columns).cast(number).alias(_PLAIN),
     )
     keyed = add_keys(rows, [*contents, WEIGHT], seed=derive_seed(settings.seed, "partition"))
     if settings.validation_split and not columns.validation:
@@ -71,22 +74,50 @@ def training_frame(
     return keyed.drop(_PLAIN), feature_dtypes
 
 
-def _weight(columns: Columns, settings: FitSettings) -> Column:
-    weight = _plain_weight(columns)
+def _weight(frame: DataFrame, columns: Columns, settings: FitSettings) -> Column:
+    weight = _plain_weight(frame, columns)
     for label, factor in settings.class_weight.items():
-        has_label = F.col(f"`{columns.labels[0]}`") == float(label)
+        has_label = F.col(quoted(str(columns.labels[0]))) == float(label)
         weight = F.when(has_label, weight * factor).otherwise(weight)
     return weight
 
 
-def _plain_weight(columns: Columns) -> Column:
-    return F.lit(1.0) if columns.weight is None else F.col(f"`{columns.weight}`")
+def _plain_weight(frame: DataFrame, columns: Columns) -> Column:
+    if columns.weight is None:
+        return F.lit(1.0)
+    return _typed_column(frame, columns.weight, "weight", "weightCol", "a number", NumericType)
 
 
-def _is_validation(columns: Columns) -> Column:
+def _is_validation(frame: DataFrame, columns: Columns) -> Column:
     if columns.validation is None:
         return F.lit(False)
-    return F.coalesce(F.col(f"`{columns.validation}`").cast("boolean"), F.lit(False))
+    column = _typed_column(
+        frame,
+        columns.validation,
+        "validation",
+        "validationIndicatorCol",
+        "true or false",
+        (BooleanType, NumericType, StringType),
+    )
+    return F.coalesce(column.cast("boolean"), F.lit(False))
+
+
+def _typed_column(
+    frame: DataFrame,
+    name: str,
+    what: str,
+    setting: str,
+    wanted: str,
+    kinds: type[DataType] | tuple[type[DataType], ...],
+) -> Column:
+    column = named_column(frame, name, what, setting, TrainingError)
+    found = frame.schema[name].dataType
+    if not isinstance(found, kinds):
+        raise TrainingError(
+            f"{what} column {name!r}: expected {wanted} in each row, got {found.simpleString()}. "
+            "Cast the column, or use another one"
+        )
+    return column
 
 
 def _in_validation_split(settings: FitSettings) -> Column:
