@@ -19,6 +19,7 @@ from pyspark.sql.types import (
 )
 
 from glasses_spark.errors import DataError
+from glasses_spark.runtime.frames import named_column
 from glasses_spark.scoring.model_ports import InputPort
 
 Matrix = npt.NDArray[Any]
@@ -91,12 +92,7 @@ def features_column(
     Raises:
         DataError: The column is missing or has another type.
     """
-    if name not in frame.columns:
-        raise DataError(
-            f"features column {name!r} not found, the columns are {', '.join(frame.columns)}. "
-            "Set featuresCol to one of them"
-        )
-    column = frame[f"`{name}`"]
+    column = named_column(frame, name, "features", "featuresCol")
     kind = frame.schema[name].dataType
     element = kind.elementType if isinstance(kind, ArrayType) else kind
     if dtype == STRING:

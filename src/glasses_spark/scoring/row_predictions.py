@@ -9,6 +9,8 @@ from pyspark.ml.linalg import DenseVector
 from pyspark.sql import DataFrame
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime.frames import require_frame
+from glasses_spark.runtime.spark_errors import spark_errors
 from glasses_spark.scoring.evaluation_summary import (
     ClassificationSummary,
     RegressionSummary,
@@ -53,8 +55,10 @@ class PredictsRows(HasMLColumns):
 
     def evaluate(self, dataset: DataFrame) -> ClassificationSummary | RegressionSummary:
         """Compute the metrics of labelled rows, see `evaluation_of`."""
+        require_frame(dataset, "evaluate")
         outputs = self._outputs(self._trained())
-        return evaluation_of(cast("GlassesModel", self), dataset, outputs)
+        with spark_errors(ScoringError, "the evaluation"):
+            return evaluation_of(cast("GlassesModel", self), dataset, outputs)
 
     def predict(self, value: Any) -> Any:
         """Predict one row in this process, as ``predictionCol`` has it.

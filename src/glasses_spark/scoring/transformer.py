@@ -17,6 +17,7 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.runtime.stages import CheckedTransformer
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
@@ -60,6 +61,7 @@ class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
     HasSavedForms,
+    CheckedTransformer,
     ElephasTransformer,
     PredictsRows,
     HasTrainingSummary,
@@ -237,12 +239,13 @@ class GlassesModel(
         if handling == SKIP:
             rows = rows.where(scores[REASON].isNull())
         kind = outputs[0].kind
+        # Not the columns by their names: others may have the same one.
         return rows.select(
-            *(F.col(f"`{name}`") for name in frame.columns),
+            "*",
             *(output.prediction(scores, handling) for output in outputs),
             *(ml_column(param, kind, name, scores, handling) for param, name in added.items()),
             *(scores[REASON].alias(name) for name in self.reason_columns()),
-        )
+        ).drop(_SCORES)
 
     def _outputs(self, trained: TrainedModel) -> list[ModelOutput]:
         names = output_names(trained.config)

@@ -19,8 +19,10 @@ from pyspark.sql import DataFrame
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime.elephas import ElephasEstimator
-from glasses_spark.runtime.keras_archive import pack_model, set_weights
+from glasses_spark.runtime.keras_archive import pack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.runtime.spark_errors import spark_errors
+from glasses_spark.runtime.stages import CheckedEstimator
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.ml_columns import HasMLColumns, require_ml_columns
 from glasses_spark.scoring.model_ports import input_ports, output_names
@@ -34,6 +36,7 @@ from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.callback_checks import callback_tuple
 from glasses_spark.training.keras_objects import KerasObject, leaves
 from glasses_spark.training.model_checks import (
     build_seeded,
@@ -63,6 +66,7 @@ class GlassesEstimator(
     HasNamedColumns,
     TrainingParams,
     HasSavedForms,
+    CheckedEstimator,
     ElephasEstimator,
     HasSeed,
     HasWeightCol,
@@ -103,7 +107,7 @@ class GlassesEstimator(
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
         self.initial_weights: Sequence[Any] | None = kwargs.pop("initial_weights", None)
-        self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
+        self.callbacks: Sequence[Any] = callback_tuple(kwargs.pop("callbacks", ()))
         self.archive: bytes | None = None
         self.safe_mode = True
         self._optimizer_state: tuple[Any, OptimizerState] = (None, OptimizerState())
@@ -143,7 +147,7 @@ class GlassesEstimator(
 
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
         """Set the Keras callbacks that the driver runs after each epoch."""
-        self.callbacks = tuple(callbacks)
+        self.callbacks = callback_tuple(callbacks)
         return self
 
     def get_config(self) -> dict[str, Any]:
@@ -175,7 +179,8 @@ class GlassesEstimator(
         estimator, shared_rows = self.copy(), SharedRows(len(paramMaps))
 
         def fit_point(index: int) -> GlassesModel:
-            return estimator.copy(paramMaps[index])._fit(dataset, shared_rows)
+            with spark_errors(TrainingError, "the fit"):
+                return estimator.copy(paramMaps[index])._fit(dataset, shared_rows)
 
         return _FitMultipleIterator(fit_point, len(paramMaps))
 
@@ -286,10 +291,10 @@ class GlassesEstimator(
         )
         if settings.num_workers != 1:
             require_mean_loss(spec.loss)
-        model = build_seeded(spec, derive_seed(settings.seed, "weights"))
+        model = build_seeded(
+            spec, derive_seed(settings.seed, "weights"), initial_weights=self.initial_weights
+        )
         require_supported_model(model)
-        if self.initial_weights is not None:
-            set_weights(model, self.initial_weights)
         return model, replace(spec, frozen=frozen_weights(model))
 
 

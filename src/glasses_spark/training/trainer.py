@@ -12,8 +12,11 @@ from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.connect import is_connect
+from glasses_spark.runtime.frames import require_frame
 from glasses_spark.runtime.task_slots import count_workers, task_slots
+from glasses_spark.runtime.worker_python import require_worker_python
 from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
 from glasses_spark.training.callback_checks import (
     require_epoch_callbacks,
@@ -29,7 +32,7 @@ from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import first_line
+from glasses_spark.training.output_kind import KERAS_LOSSES, loss_function
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
 from glasses_spark.training.partition import Partitioned, partition
 from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
@@ -68,7 +71,8 @@ class Trainer:
     ) -> None:
         if not model.trainable_weights:
             raise TrainingError(
-                "expected a model with trainable weights, got one whose layers are all frozen"
+                "expected a model with trainable weights, got one whose layers are all frozen or "
+                "have none"
             )
         require_supported_optimizer(model, settings.frequency)
         require_epoch_callbacks(callbacks)
@@ -97,9 +101,11 @@ class Trainer:
                 early stopping has no validation rows.
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
+        require_frame(frame, "fit")
         if is_connect(frame.sparkSession):
             require_connect_settings(self._settings, self._user_callbacks)
-        workers = count_workers(self._settings.num_workers, slots=task_slots(frame.sparkSession))
+        slots = task_slots(frame.sparkSession)
+        workers = count_workers(self._settings.num_workers, slots=slots)
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
@@ -119,6 +125,7 @@ class Trainer:
         )
         states = self._states(row_format, has_weights)
         rules = metric_rules(states, workers=workers)
+        require_worker_python(frame.sparkSession, slots=slots)
         with shared_rows or SharedRows() as shared:
             prepared = shared.prepare(selection, lambda: rows)
             buckets = prepared.buckets
@@ -174,11 +181,30 @@ class Trainer:
     def _states(self, row_format: RowFormat, rules: MetricRules) -> MetricStates:
         try:
             return MetricStates(self._model, row_format, rules)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # also of a loss or metric of the user's own
+            if isinstance(error, ValueError):
+                self._require_label_form()
             raise TrainingError(
-                f"Keras cannot compute the losses and metrics: {first_line(error)}. Check loss, "
+                f"Keras cannot compute the losses and metrics: {describe(error)}. Check loss, "
                 "loss_weights and metrics against the outputs of the model"
             ) from error
+
+    def _require_label_form(self) -> None:
+        """Refuse class numbers that are encoded for another model or loss."""
+        classes, size = self._settings.classes, self._model.outputs[0].shape[-1]
+        if classes is None or loss_function(self._spec.loss)[0] not in KERAS_LOSSES:
+            return
+        if is_sparse(self._spec.loss):
+            raise TrainingError(
+                "categorical=True makes one-hot rows of the labels, but this loss takes class "
+                "numbers. Use categorical=False"
+            )
+        if classes != size:
+            advice = f"nb_classes={size}, or " if size > 1 else ""
+            raise TrainingError(
+                f"nb_classes={classes}: expected a model with {classes} outputs, one for each "
+                f"class, got {size}. Use {advice}categorical=False for labels as they are"
+            )
 
     def _require_no_validation(self) -> None:
         for name, value in self._settings.validation_settings().items():

@@ -8,8 +8,11 @@ from typing import Final, Self
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, DataType, NumericType, StringType
 
 from glasses_spark.columns import FEATURES
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.frames import named_column, quoted
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.model_ports import InputPort
 from glasses_spark.seeds import derive_seed
@@ -84,9 +87,9 @@ def training_frame(frame: DataFrame, selection: Selection) -> tuple[DataFrame, t
     number = "double" if selection.dtype == "float64" else "float"
     rows = frame.select(
         *(column.alias(name) for name, column in contents.items()),
-        _weight(selection).cast(number).alias(WEIGHT),
-        _is_validation(columns).alias(VALIDATION),
-        _plain_weight(columns).cast(number).alias(_PLAIN),
+        _weight(frame, selection).cast(number).alias(WEIGHT),
+        _is_validation(frame, columns).alias(VALIDATION),
+        _plain_weight(frame, columns).cast(number).alias(_PLAIN),
     )
     keyed = add_keys(rows, [*contents, WEIGHT], seed=derive_seed(selection.seed, "partition"))
     if selection.validation_split and not columns.validation:
@@ -98,22 +101,50 @@ def training_frame(frame: DataFrame, selection: Selection) -> tuple[DataFrame, t
     return keyed.drop(_PLAIN), feature_dtypes
 
 
-def _weight(selection: Selection) -> Column:
-    weight = _plain_weight(selection.columns)
+def _weight(frame: DataFrame, selection: Selection) -> Column:
+    weight = _plain_weight(frame, selection.columns)
     for label, factor in selection.class_weight:
-        has_label = F.col(f"`{selection.columns.labels[0]}`") == float(label)
+        has_label = F.col(quoted(str(selection.columns.labels[0]))) == float(label)
         weight = F.when(has_label, weight * factor).otherwise(weight)
     return weight
 
 
-def _plain_weight(columns: Columns) -> Column:
-    return F.lit(1.0) if columns.weight is None else F.col(f"`{columns.weight}`")
+def _plain_weight(frame: DataFrame, columns: Columns) -> Column:
+    if columns.weight is None:
+        return F.lit(1.0)
+    return _typed_column(frame, columns.weight, "weight", "weightCol", "a number", NumericType)
 
 
-def _is_validation(columns: Columns) -> Column:
+def _is_validation(frame: DataFrame, columns: Columns) -> Column:
     if columns.validation is None:
         return F.lit(False)
-    return F.coalesce(F.col(f"`{columns.validation}`").cast("boolean"), F.lit(False))
+    column = _typed_column(
+        frame,
+        columns.validation,
+        "validation",
+        "validationIndicatorCol",
+        "true or false",
+        (BooleanType, NumericType, StringType),
+    )
+    return F.coalesce(column.cast("boolean"), F.lit(False))
+
+
+def _typed_column(
+    frame: DataFrame,
+    name: str,
+    what: str,
+    setting: str,
+    wanted: str,
+    kinds: type[DataType] | tuple[type[DataType], ...],
+) -> Column:
+    column = named_column(frame, name, what, setting, TrainingError)
+    found = frame.schema[name].dataType
+    if not isinstance(found, kinds):
+        raise TrainingError(
+            f"{what} column {name!r}: expected {wanted} in each row, got {found.simpleString()}. "
+            "Cast the column, or use another one"
+        )
+    return column
 
 
 def _in_validation_split(selection: Selection) -> Column:

@@ -14,6 +14,7 @@ import numpy as np
 
 from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import WorkerError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.machine import spark_local_folder
@@ -148,7 +149,7 @@ def _write_rows(
 def _report(client: ParameterClient, error: Exception) -> None:
     # Spark reports the error as well, also if the driver no longer responds.
     with suppress(WorkerError):
-        client.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        client.fail(describe(error), traceback.format_exc())
 
 
 class _Training:
