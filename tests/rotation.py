@@ -13,7 +13,7 @@ PARTS: Final = 3
 
 
 @cache
-def part() -> int:
+def part(parts: int = PARTS) -> int:
     """Return which part the commit in the working folder runs, from 0; 0 outside a clone.
 
     So all processes of a test run select the same one, and commits in a row likely different
@@ -23,4 +23,4 @@ def part() -> int:
         return 0
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return int(done.stdout.strip()[:8] or "0", 16) % PARTS
+    return int(done.stdout.strip()[:8] or "0", 16) % parts

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from glasses_spark.runs.tracking.tensorboard import write_event_files
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.runtime.session import build_session, spark_session
-    from glasses_spark.scoring.saved_model import load_ml_transformer
+    from glasses_spark.scoring.model_file import load_ml_transformer
     from glasses_spark.scoring.transformer import GlassesModel
     from glasses_spark.training.build import build_estimator
     from glasses_spark.training.estimator import GlassesEstimator
@@ -136,7 +136,7 @@ _MODULES = {
     "runs.tracking.tensorboard": ("write_event_files",),
     "runtime.keras": ("import_keras",),
     "runtime.session": ("build_session", "spark_session"),
-    "scoring.saved_model": ("load_ml_transformer",),
+    "scoring.model_file": ("load_ml_transformer",),
     "scoring.transformer": ("GlassesModel",),
     "training.build": ("build_estimator",),
     "training.estimator": ("GlassesEstimator",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -52,7 +54,20 @@ def faces(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A run that `glasses-spark train --plots` wrote; no test changes it."""
-    folder = tmp_path_factory.mktemp("cli")
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # all processes of the tests share one run
+    folder, output = root / "cli-trained", root / "cli-trained.json"
+    with (root / "cli-trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not output.exists():
+            trained = _train(folder)
+            output.write_text(json.dumps([trained.out, trained.err]))
+    return Trained(folder, *json.loads(output.read_text()))
+
+
+def _train(folder: Path) -> Trained:
+    folder.mkdir()
     write_labels(folder / "labels.csv", make_labels(30, seed=2))
     draw_faces(folder / "labels.csv", folder / "faces", size=64, processes=1)
     out, err = StringIO(), StringIO()

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
 from glasses_spark.cli.main import main
 
@@ -131,6 +132,20 @@ def test_any_other_error_is_one_line_that_points_to_the_traceback(
         "error: ZeroDivisionError: division by zero; this is not one of the errors that "
         "glasses-spark reports itself\n"
     )
+
+
+def test_an_error_of_spark_is_one_line_with_the_cause_first(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def divide_by_zero(arguments: object) -> None:
+        spark.sparkContext.parallelize([0], 1).map(lambda x: 1 / x).collect()
+
+    monkeypatch.setattr("glasses_spark.cli.commands.doctor.run", divide_by_zero)
+
+    assert main(["doctor"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ZeroDivisionError: division by zero, in <lambda> (test_main.py")
+    assert line.endswith("--debug shows the traceback")
 
 
 def test_an_interruption_is_one_line_and_returns_130(

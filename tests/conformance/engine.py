@@ -113,7 +113,7 @@ def _fit(model: Any, rows: Rows, *, epochs: int, callbacks: Sequence[Any]) -> Ou
     reading: list[bool] = []
 
     class ThreadTrainer(Trainer):
-        def fit(self, frame: Any, columns: Any) -> list[Any]:
+        def fit(self, frame: Any, columns: Any, shared_rows: Any = None) -> list[Any]:
             reading.append(True)
             fitted.append(self._model)
             return _run(self, frame)

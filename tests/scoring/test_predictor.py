@@ -41,11 +41,6 @@ def test_pixels_are_scaled_to_the_range_from_0_to_1() -> None:
     )
 
 
-def test_rows_of_another_length_are_refused() -> None:
-    with pytest.raises(ScoringError, match=r"expected 6 numbers in every row, .* got 4"):
-        Predictor(tiny_model(), with_logits=False).predict(np.zeros((2, 4)))
-
-
 def test_a_built_model_has_the_weights_and_divides_its_logits_by_the_temperature() -> None:
     model = tiny_model()
     x, _ = separable(10)

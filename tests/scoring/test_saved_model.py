@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from glasses_spark import GlassesModel
+from glasses_spark.errors import ScoringError
 from glasses_spark.runtime.keras_archive import pack_model
 
 NUMBERS = np.array([[7], [900_000_000_000], [3]])
@@ -37,7 +38,7 @@ def fitted(model: Any) -> GlassesModel:
     )
 
 
-@pytest.mark.parametrize("name", ["model", "model.h5"])
+@pytest.mark.parametrize("name", ["model", "model.v2", "model.h5", "model.keras"])
 def test_a_saved_model_keeps_its_vocabulary(
     spark: SparkSession, model: Any, tmp_path: Path, name: str
 ) -> None:
@@ -61,3 +62,12 @@ def test_a_loaded_model_scores_large_integers_exactly(
 
     expected = model.predict(NUMBERS, verbose=0)[:, 0]
     assert [scored[int(n[0])] for n in NUMBERS] == pytest.approx(expected.tolist())
+
+
+def test_a_writer_of_folders_does_not_take_the_name_of_a_file(model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    fitted(model).save(str(path))
+    content = path.read_bytes()
+    with pytest.raises(ScoringError, match="writes a Spark ML folder, not a Keras file"):
+        fitted(model).write().overwrite().save(str(path))
+    assert path.read_bytes() == content

@@ -247,27 +247,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_ml_transformer(str(tmp_path / "nothing.h5"))
 
 
-# The last tests end with an error, which also ends the Python worker, so a new one must start.
-
-
 def test_the_logits_of_a_model_without_a_sigmoid_are_refused(frame: DataFrame) -> None:
     import keras
 
     model = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1)])
     with pytest.raises(ScoringError, match="predicts classes, found outputs of an unknown"):
         fitted(model, rawPredictionCol="raw").transform(frame)
-
-
-def test_a_null_in_the_features_is_an_error(spark: SparkSession, keras_model: Any) -> None:
-    frame = spark.createDataFrame([([0.0] * FEATURES,), (None,)], "features array<double>")
-    with pytest.raises(Exception, match="expected a value in every row, got 1 nulls"):
-        fitted(keras_model).transform(frame).collect()
-
-
-def test_a_row_of_another_length_is_an_error(spark: SparkSession, keras_model: Any) -> None:
-    frame = spark.createDataFrame([([0.0, 1.0],)], "features array<double>")
-    with pytest.raises(Exception, match="expected 6 numbers in every row"):
-        fitted(keras_model).transform(frame).collect()
 
 
 @pytest.mark.parametrize(

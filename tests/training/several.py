@@ -13,7 +13,7 @@ from glasses_spark.runtime.keras import import_keras
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.training.schedule import epoch_order, share
 from glasses_spark.training.settings import Columns, FitSettings
-from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.training_frame import Selection, training_frame
 from tests.training.tiny import glorot, row_ranges
 
 keras = import_keras()
@@ -148,7 +148,7 @@ def key_order(model: Any, frame: DataFrame, **optional: str) -> list[int]:
         **optional,
     )
     settings = FitSettings(seed=SEED, categorical=False)
-    keyed, _ = training_frame(frame, columns, settings, ports, dtype="float64")
+    keyed, _ = training_frame(frame, Selection.of(columns, settings, ports, dtype="float64"))
     position = f"features_{[port.name for port in ports].index('number')}"
     rows = keyed.where("NOT validation").orderBy("key").select(position).collect()
     return [row[0][0] - BIG for row in rows]

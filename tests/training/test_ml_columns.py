@@ -44,7 +44,7 @@ def rows(spark: SparkSession) -> DataFrame:
     """Features with labels of two and of five classes, a number and three numbers."""
     x, y = separable(ROWS)
     table = [
-        (number, a.tolist(), float(b[0]), float(number % 5), float(a.sum()), a[:3].tolist())
+        (number, a.tolist(), float(b[0]), float(a[:5].argmax()), float(a.sum()), a[:3].tolist())
         for number, (a, b) in enumerate(zip(x, y, strict=True))
     ]
     columns = ["number", "features", "two", "five", "sum", "several"]
@@ -55,8 +55,15 @@ def estimator(units: int, activation: str | None, loss: Any, **settings: Any) ->
     dense = keras.layers.Dense(units, activation=activation, kernel_initializer=glorot(1))
     model = keras.Sequential([keras.Input((FEATURES,)), dense])
     model.compile("adam", loss)
-    chosen = {"categorical": False, "mode": "synchronous", **COLUMNS, **settings}
-    return build_estimator(model, 1, 16, **chosen)
+    chosen = {
+        "categorical": False,
+        "mode": "synchronous",
+        "epochs": 1,
+        "batch_size": 16,
+        **COLUMNS,
+        **settings,
+    }
+    return build_estimator(model, **chosen)
 
 
 def transformed(fitted: GlassesModel, rows: DataFrame) -> tuple[Any, dict[str, Any]]:
@@ -180,22 +187,92 @@ def test_thresholds_divide_the_probabilities(
     assert own == columns["prediction"].tolist()
 
 
-@pytest.mark.parametrize("selection", [CrossValidator, TrainValidationSplit])
+class EachOutput(RegressionEvaluator):
+    """Mean of Spark's own metric over the numbers of a vector."""
+
+    def _evaluate(self, dataset: DataFrame) -> float:
+        prediction, label = vector_to_array(F.col("prediction")), F.col("several")
+        parts = [
+            dataset.select(prediction[number].alias("prediction"), label[number].alias("label"))
+            for number in range(3)
+        ]
+        return float(np.mean([RegressionEvaluator().evaluate(part) for part in parts]))
+
+
+@pytest.mark.parametrize(
+    ("selection", "parts"),
+    [
+        pytest.param(CrossValidator, {"numFolds": 2}, id="CrossValidator"),
+        pytest.param(
+            TrainValidationSplit,
+            {"trainRatio": 0.5},
+            id="TrainValidationSplit",
+            marks=pytest.mark.rotated(1),
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "label", "kind", "settings"),
+    [
+        pytest.param(
+            1,
+            "sigmoid",
+            "binary_crossentropy",
+            "two",
+            BinaryClassificationEvaluator,
+            {},
+            id="sigmoid",
+        ),
+        pytest.param(
+            2,
+            "softmax",
+            "sparse_categorical_crossentropy",
+            "two",
+            BinaryClassificationEvaluator,
+            {"metricName": "areaUnderPR"},
+            id="softmax-2",
+        ),
+        pytest.param(
+            5,
+            "softmax",
+            "sparse_categorical_crossentropy",
+            "five",
+            MulticlassClassificationEvaluator,
+            {"metricName": "logLoss"},
+            id="softmax-5",
+        ),
+        pytest.param(1, None, "mse", "sum", RegressionEvaluator, {}, id="regression-1"),
+        pytest.param(3, None, "mse", "several", EachOutput, {}, id="regression-3"),
+    ],
+)
 def test_model_selection_of_spark_works_with_its_own_evaluators(
-    rows: DataFrame, selection: Any
+    rows: DataFrame,
+    selection: Any,
+    parts: dict[str, Any],
+    units: int,
+    activation: str | None,
+    loss: str,
+    label: str,
+    kind: Any,
+    settings: dict[str, Any],
 ) -> None:
-    classifier = estimator(5, "softmax", "sparse_categorical_crossentropy", labelCol="five")
-    grid = ParamGridBuilder().addGrid(classifier.learning_rate, [0.0001, 0.1]).build()
-    make_evaluator: Any = MulticlassClassificationEvaluator  # the type hints lack logLoss
-    evaluator = make_evaluator(labelCol="five", metricName="logLoss")
-    parts = {"numFolds": 2} if selection is CrossValidator else {"trainRatio": 0.5}
+    evaluator = kind(labelCol=label, **settings)
+    columns = {} if activation else {"rawPredictionCol": "", "probabilityCol": ""}
+    estimator_ = estimator(
+        units, activation, loss, labelCol=label, num_workers=1, batch_size=4, **columns
+    )
+    # Without training the first one can only be worse.
+    grid = ParamGridBuilder().addGrid(estimator_.learning_rate, [1e-9, 0.05]).build()
     fitted = selection(
-        estimator=classifier, estimatorParamMaps=grid, evaluator=evaluator, seed=1, **parts
+        estimator=estimator_, estimatorParamMaps=grid, evaluator=evaluator, seed=1, **parts
     ).fit(rows)
     best = fitted.bestModel
     assert isinstance(best, GlassesModel)
-    assert best.getProbabilityCol() == "probability"
+    assert best.getLabelCol() == label
     assert "prediction" in fitted.transform(rows).columns
+    metrics = fitted.avgMetrics if selection is CrossValidator else fitted.validationMetrics
+    worse, better = metrics if evaluator.isLargerBetter() else metrics[::-1]
+    assert worse < better
 
 
 @pytest.mark.parametrize(
@@ -265,8 +342,28 @@ def test_the_summary_tells_what_the_fit_did(rows: DataFrame) -> None:
 
 def test_a_row_of_another_length_is_refused_without_spark(rows: DataFrame) -> None:
     fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
-    with pytest.raises(ScoringError, match=f"expected {FEATURES} numbers in every row"):
+    with pytest.raises(ScoringError, match=f"expected {FEATURES} numbers for an input of"):
         fitted.predict([1.0, 2.0])
+
+
+def test_the_raw_prediction_of_a_row_is_that_of_its_column_where_probabilities_reach_one(
+    rows: DataFrame,
+) -> None:
+    fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
+    fitted.weights = [1000 * weight for weight in fitted.weights]
+    table = fitted.transform(rows).orderBy("number").limit(20).collect()
+    assert 1.0 in {row.outputs[0] for row in table}
+    for row in table:
+        np.testing.assert_allclose(fitted.predictRaw(row.features), row.rawPrediction, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_row_with_a_number_that_is_not_finite_is_refused_without_spark(
+    rows: DataFrame, value: float
+) -> None:
+    fitted = estimator(1, "sigmoid", "binary_crossentropy", labelCol="two").fit(rows)
+    with pytest.raises(ScoringError, match="features: expected finite numbers in every row"):
+        fitted.predict([value] * FEATURES)
 
 
 def test_a_model_is_copied_and_pickled_after_a_transform(rows: DataFrame) -> None:

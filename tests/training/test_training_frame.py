@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from glasses_spark.errors import DataError
 from glasses_spark.scoring.model_ports import InputPort
 from glasses_spark.training.settings import Columns, FitSettings
-from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.training_frame import Selection, training_frame
 
 COLUMNS = Columns(features=("features",), labels=("label",))
 
@@ -25,8 +25,12 @@ def numbers(spark: SparkSession) -> DataFrame:
     )
 
 
+def selection_of(columns: Columns, settings: FitSettings) -> Selection:
+    return Selection.of(columns, settings, [InputPort("x")], dtype="float32")
+
+
 def select(frame: DataFrame, columns: Columns, settings: FitSettings) -> DataFrame:
-    return training_frame(frame, columns, settings, [InputPort("x")], dtype="float32")[0]
+    return training_frame(frame, selection_of(columns, settings))[0]
 
 
 def test_class_weights_multiply_the_weights_of_the_rows(numbers: DataFrame) -> None:
@@ -65,7 +69,7 @@ def test_the_validation_split_does_not_depend_on_the_partitions(numbers: DataFra
 
 def test_pixels_stay_bytes(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(bytearray([1, 2]), 1.0)], "features binary, label double")
-    rows, dtypes = training_frame(frame, COLUMNS, FitSettings(), [InputPort("x")], dtype="float32")
+    rows, dtypes = training_frame(frame, selection_of(COLUMNS, FitSettings()))
     assert dtypes == ("uint8",)
     assert dict(rows.dtypes)["features"] == "binary"
 

@@ -14,12 +14,15 @@ from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
 from glasses_spark.errors import ConfigError, GlassesSparkError
 from glasses_spark.runtime.native_stderr import discard_native_stderr
+from glasses_spark.runtime.spark_errors import is_spark_error, translated
 from glasses_spark.runtime.startup import Optimization, is_enabled
 
 OK: Final = 0
 FAILED: Final = 1
 WRONG_CALL: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, the convention of shells
+
+_ADVICE: Final = "Check the data and the settings of Spark; --debug shows the traceback"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,6 +84,9 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:
+        if is_spark_error(error):
+            own = translated(error, GlassesSparkError, "the command", _ADVICE)
+            return _fail(str(own), FAILED, debug=debug)
         reason = next(iter(str(error).strip().splitlines()), "no reason given")
         hint = "" if debug else ". Use --debug for the traceback"
         return _fail(

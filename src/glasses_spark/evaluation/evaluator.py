@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pyspark import keyword_only
-from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasLabelCol, HasPredictionCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable, MLWriter
@@ -15,6 +14,7 @@ from glasses_spark.columns import LABEL, PREDICTION, RAW_PREDICTION
 from glasses_spark.errors import ConfigError, ScoringError
 from glasses_spark.evaluation.metrics import evaluate
 from glasses_spark.evaluation.task import MORE_CLASSES, REGRESSION, TWO_CLASSES, task_of
+from glasses_spark.runtime.stages import CheckedEvaluator
 from glasses_spark.scoring.stage_writer import ParamsWriter
 
 _CLASSES: Final = (TWO_CLASSES, MORE_CLASSES)
@@ -42,7 +42,11 @@ _NEEDS: Final = {
 
 
 class GlassesEvaluator(
-    Evaluator, HasLabelCol, HasPredictionCol, DefaultParamsReadable[Any], DefaultParamsWritable
+    CheckedEvaluator,
+    HasLabelCol,
+    HasPredictionCol,
+    DefaultParamsReadable[Any],
+    DefaultParamsWritable,
 ):
     """Evaluator of the predictions of a `GlassesModel`, for `CrossValidator` and similar classes.
 

@@ -29,6 +29,8 @@ from glasses_spark.evaluation.scores import Counts, Scores, collect_scores, prob
 from glasses_spark.evaluation.summary import line, number_text
 from glasses_spark.evaluation.task import MORE_CLASSES, REGRESSION, task_from_schema, task_of
 from glasses_spark.notebook_html import cell, table
+from glasses_spark.runtime.frames import require_frame
+from glasses_spark.runtime.spark_errors import spark_errors
 
 # Rows of the summary table: the main metrics, and none that the confusion counts imply.
 _SHOWN: Final = (
@@ -133,6 +135,7 @@ class Metrics:
         return cell(title, metrics_html({"": self}))
 
 
+@spark_errors(ScoringError, "the evaluation")
 def evaluate(predictions: DataFrame, *, threshold: float = 0.5) -> Metrics | Any:
     """Compute the metrics of predictions.
 
@@ -154,6 +157,7 @@ def evaluate(predictions: DataFrame, *, threshold: float = 0.5) -> Metrics | Any
         ScoringError: There are no rows, a column is missing, the predictions are none of
             these, or a row has an invalid label or prediction. No row is dropped silently.
     """
+    require_frame(predictions, "evaluate")
     task = task_of(predictions)
     if task.name == REGRESSION:
         return regression_metrics(predictions)

@@ -26,6 +26,8 @@ from glasses_spark.evaluation.task import (
     require_label,
     task_from_schema,
 )
+from glasses_spark.runtime.frames import require_frame
+from glasses_spark.runtime.spark_errors import spark_errors
 
 # The default of `keras.config.epsilon()`: Keras clips probabilities to [1e-7, 1 - 1e-7] in
 # its binary cross-entropy, so our log loss is comparable with its `loss`.
@@ -117,6 +119,7 @@ def scores_of(label: Any, probability: Any, logit: Any = None) -> Scores:
     return Scores(probability, np.asarray(logit, np.float64), positives, 1 - positives)
 
 
+@spark_errors(ScoringError, "the evaluation")
 def collect_scores(
     predictions: DataFrame,
     *,
@@ -148,6 +151,7 @@ def collect_scores(
             of two classes, or a row has an invalid label, probability or logit. No row is
             dropped silently.
     """
+    require_frame(predictions, "collect_scores")
     require_label(predictions)
     task = task_from_schema(predictions)
     if task.name != TWO_CLASSES:

@@ -19,7 +19,7 @@ from glasses_spark.columns import (
     VALIDATION,
 )
 from glasses_spark.config.config import Config
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, DataError, GlassesSparkError
 from glasses_spark.evaluation.calibration import Calibration
 from glasses_spark.evaluation.metrics import Metrics, binary_metrics
 from glasses_spark.loading.dataset import Dataset, load_dataset
@@ -54,6 +54,7 @@ from glasses_spark.runs.tracking.record import record_run
 from glasses_spark.runs.write import describe_environment, write_run
 from glasses_spark.runtime.connect import require_classic
 from glasses_spark.runtime.progress import Progress
+from glasses_spark.runtime.spark_errors import spark_errors
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
@@ -83,6 +84,7 @@ class GlassesPipeline:
         self._progress = progress or Progress()
         self._summary_shown = False
 
+    @spark_errors(GlassesSparkError, "the run")
     def run(self, spark: SparkSession) -> Result:
         """Execute all stages and write the run folder.
 
@@ -158,6 +160,7 @@ class GlassesPipeline:
         pixels.unpersist()
         return result
 
+    @spark_errors(GlassesSparkError, "the cross-validation")
     def cross_validate(self, spark: SparkSession, out: Path | None = None) -> CrossValidation:
         """Cross-validate: fit one model for each fold, on all other folds.
 
@@ -209,6 +212,7 @@ class GlassesPipeline:
             pixels.unpersist()
         return result
 
+    @spark_errors(DataError, "the listing of images and labels")
     def load(self, spark: SparkSession) -> Dataset:
         """List the images and join them with their labels, without reading any image."""
         data = self.config.data
@@ -223,6 +227,7 @@ class GlassesPipeline:
                 seed=self.config.run.seed,
             )
 
+    @spark_errors(DataError, "the decoding")
     def preprocess(self, dataset: Dataset) -> QuarantineResult:
         """Decode the images, and quarantine those that cannot be decoded.
 
@@ -239,6 +244,7 @@ class GlassesPipeline:
         """
         return self._cluster(dataset, self._decode(dataset)).images
 
+    @spark_errors(DataError, "the decoding")
     def prepare(self, spark: SparkSession) -> Prepared:
         """List the images and update the pixel store.
 

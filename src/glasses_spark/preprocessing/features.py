@@ -29,6 +29,7 @@ from glasses_spark.preprocessing.decoding.batches import (
     view_bytes,
 )
 from glasses_spark.preprocessing.pixels import check_size, warn_about_large_batches
+from glasses_spark.runtime.workers import driver_python
 from glasses_spark.scoring.model_input import scale_pixels
 
 
@@ -54,15 +55,9 @@ def to_features(frame: DataFrame, *, height: int = 128, width: int = 128) -> Dat
     check_size(height, width)
     warn_about_large_batches(frame)
     # A column UDF, not mapInArrow: the content goes to Python, but not back.
-    return frame.select(
-        PATH,
-        MODIFICATION_TIME,
-        LENGTH,
-        CONTENT,
-        ID,
-        LABEL,
-        _vector(_scaled_content(height, width)(CONTENT)).alias(FEATURES),
-    )
+    with driver_python(frame.sparkSession):
+        features = _vector(_scaled_content(height, width)(CONTENT)).alias(FEATURES)
+    return frame.select(PATH, MODIFICATION_TIME, LENGTH, CONTENT, ID, LABEL, features)
 
 
 def pixels_to_features(frame: DataFrame) -> DataFrame:
@@ -75,7 +70,8 @@ def pixels_to_features(frame: DataFrame) -> DataFrame:
         The same columns and ``features``, a DenseVector with one double in [0, 1] for each
         byte of ``pixels``; null where ``pixels`` is null.
     """
-    return frame.withColumn(FEATURES, _vector(_scaled_pixels()(PIXELS)))
+    with driver_python(frame.sparkSession):
+        return frame.withColumn(FEATURES, _vector(_scaled_pixels()(PIXELS)))
 
 
 def _scaled_content(height: int, width: int) -> Callable[[str], Column]:

@@ -30,6 +30,7 @@ from glasses_spark.columns import (
 from glasses_spark.errors import ConfigError
 from glasses_spark.preprocessing.decoding.batches import SOURCE, make_decoder
 from glasses_spark.runtime.spark_settings import ARROW_BATCH
+from glasses_spark.runtime.workers import driver_python
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +103,9 @@ def decode_contents(
         ]
     )
     decode = make_decoder(height, width, from_paths=from_paths, state_columns=state_columns)
-    return rows.mapInArrow(decode, schema).select(*columns, PIXELS, ERROR)
+    with driver_python(frame.sparkSession):
+        decoded = rows.mapInArrow(decode, schema)
+    return decoded.select(*columns, PIXELS, ERROR)
 
 
 def check_size(height: int, width: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime import native_stderr
+from glasses_spark.runtime.frames import is_connect
 from glasses_spark.runtime.gpu import NO_DEVICE, RESOURCE, VISIBLE
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.runtime.master import is_local
@@ -20,6 +22,7 @@ from glasses_spark.runtime.task_slots import task_cpus
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.sql import SparkSession
 
 THREADS_VARIABLE: Final = "GLASSES_SPARK_THREADS"
 
@@ -101,7 +104,7 @@ def query_environment(context: SparkContext) -> Iterator[None]:
 
 @contextmanager
 def _variables(context: SparkContext, settings: Mapping[str, str]) -> Iterator[None]:
-    with _changing:
+    with _driver_python(context):
         before = dict(context.environment)
         context.environment.update(settings)
         try:
@@ -109,6 +112,35 @@ def _variables(context: SparkContext, settings: Mapping[str, str]) -> Iterator[N
         finally:
             context.environment.clear()
             context.environment.update(before)
+
+
+@contextmanager
+def driver_python(spark: SparkSession) -> Iterator[None]:
+    """Run the Python functions that the block creates with the driver's Python, in local mode.
+
+    Spark's own choice is ``PYSPARK_PYTHON``, else the first ``python3`` on ``PATH``, which may be
+    another one without this package. Executors on other machines have their own paths.
+
+    Args:
+        spark: The running session. One of Spark Connect keeps the Python of its server.
+    """
+    if is_connect(spark):
+        yield
+        return
+    with _driver_python(spark.sparkContext):
+        yield
+
+
+@contextmanager
+def _driver_python(context: SparkContext) -> Iterator[None]:
+    with _changing:
+        before = context.pythonExec
+        if is_local(context) and sys.executable:
+            context.pythonExec = sys.executable
+        try:
+            yield
+        finally:
+            context.pythonExec = before
 
 
 def threads_of_this_process() -> int | None:

@@ -19,6 +19,7 @@ from pyspark.sql.types import (
 )
 
 from glasses_spark.errors import DataError
+from glasses_spark.runtime.frames import named_column
 from glasses_spark.scoring.model_ports import InputPort
 
 Matrix = npt.NDArray[Any]
@@ -86,16 +87,12 @@ def features_column(
     Returns:
         The column of binaries or arrays, and the NumPy type of its values, or ``string``.
         Pixels remain uint8 up to the model, which saves three quarters or more of the space.
+        An array of whole numbers with a null in it is null.
 
     Raises:
         DataError: The column is missing or has another type.
     """
-    if name not in frame.columns:
-        raise DataError(
-            f"features column {name!r} not found, the columns are {', '.join(frame.columns)}. "
-            "Set featuresCol to one of them"
-        )
-    column = frame[f"`{name}`"]
+    column = named_column(frame, name, "features", "featuresCol")
     kind = frame.schema[name].dataType
     element = kind.elementType if isinstance(kind, ArrayType) else kind
     if dtype == STRING:
@@ -116,7 +113,12 @@ def features_column(
     if element is kind:
         # Not an array of null: a missing value is one in any type.
         column = F.when(column.isNotNull(), F.array(column))
-    return column.cast(f"array<{_ELEMENTS[dtype]}>"), dtype
+    column = column.cast(f"array<{_ELEMENTS[dtype]}>")
+    if dtype == "int64" and isinstance(kind, ArrayType) and kind.containsNull:
+        # Arrow and pandas make floating-point numbers of whole numbers beside a null, so a row
+        # with a null in it would round those of others.
+        column = F.when(~F.exists(column, lambda value: value.isNull()), column)
+    return column, dtype
 
 
 def _wanted(dtype: str, size: int | None) -> str:
@@ -141,10 +143,10 @@ def is_vector(kind: DataType) -> bool:
 
 
 def vector_array(column: Column, dtype: str) -> Column:
-    """Convert a column of vectors to arrays of ``float32`` or ``float64``."""
+    """Convert a column of vectors to arrays of ``float32`` or ``float64``; null remains null."""
     from pyspark.ml.functions import vector_to_array
 
-    return vector_to_array(column, dtype)
+    return F.when(column.isNotNull(), vector_to_array(column, dtype))
 
 
 def matrix(column: Any, size: int, name: str) -> Matrix:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Self
 
-import numpy as np
-import numpy.typing as npt
 from pyspark.ml.functions import array_to_vector
 from pyspark.ml.param.shared import (
     HasPredictionCol,
@@ -17,19 +14,21 @@ from pyspark.ml.param.shared import (
     HasThresholds,
 )
 from pyspark.sql import Column
-from pyspark.sql import functions as F
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.invalid_rows import HandlesInvalidRows, where_valid
+from glasses_spark.scoring.ml_values import ML_COLUMNS, is_number
 from glasses_spark.scoring.prediction_kind import LOGITS, NUMBERS, PROBABILITIES, PredictionKind
-
-# The names of the Params, in the order in which `transform` adds their columns.
-ML_COLUMNS: Final = ("rawPredictionCol", "probabilityCol", "predictionCol")
-
-# Probabilities of which the logarithm is taken are not 0: Spark has null there.
-_SMALLEST: Final = sys.float_info.min
+from glasses_spark.scoring.udf import REASON
 
 
-class HasMLColumns(HasRawPredictionCol, HasProbabilityCol, HasPredictionCol, HasThresholds):
+class HasMLColumns(
+    HasRawPredictionCol,
+    HasProbabilityCol,
+    HasPredictionCol,
+    HasThresholds,
+    HandlesInvalidRows,
+):
     """Mixin: the columns of Spark ML's own classifiers and regressions, each if it has a name.
 
     - ``rawPredictionCol``: vector of a number for each class, whose sigmoid or softmax are the
@@ -55,12 +54,14 @@ class HasMLColumns(HasRawPredictionCol, HasProbabilityCol, HasPredictionCol, Has
         """Return the Params that are set, to pass them on or to save them."""
         thresholds = self.getOrDefault(self.thresholds) if self.isDefined(self.thresholds) else None
         params: dict[str, Any] = {
-            name: self.getOrDefault(self.getParam(name)) for name in ML_COLUMNS
+            **{name: self.getOrDefault(self.getParam(name)) for name in ML_COLUMNS},
+            **self.invalid_params(),
         }
         return params if thresholds is None else {**params, "thresholds": list(thresholds)}
 
     def _set_ml_defaults(self) -> None:
         self._setDefault(**dict.fromkeys(ML_COLUMNS, ""))
+        self._set_invalid_defaults()
 
 
 def classes_of(kind: PredictionKind) -> int:
@@ -113,110 +114,21 @@ def require_new_columns(existing: Sequence[str], added: Sequence[str]) -> None:
         if name in existing or name in added[:index]:
             raise ScoringError(
                 f"output column {name!r} exists already. Drop this column, or set outputCol, "
-                f"{', '.join(ML_COLUMNS[:-1])} or {ML_COLUMNS[-1]} to another name"
+                f"{', '.join(ML_COLUMNS)} or invalidReasonCol to another name"
             )
 
 
-def ml_column(
-    param: str,
-    kind: PredictionKind,
-    values: Column,
-    logit: Column | None,
-    thresholds: Sequence[float] | None = None,
-) -> Column:
-    """Return the column of a Param, from the outputs of a model.
-
-    Args:
-        param: One of `ML_COLUMNS`, of those that `require_ml_columns` accepts.
-        kind: Meaning and number of the outputs.
-        values: The outputs: a double for one number, else an array<double>.
-        logit: Logit of the one probability, if it was computed; exact where the probability
-            is rounded to 1.
-        thresholds: A threshold for each class, or None.
-    """
-    if kind.name == NUMBERS:
-        return values if kind.size == 1 else array_to_vector(values)
-    if param == "rawPredictionCol":
-        return array_to_vector(_raw(kind, values, logit))
-    probabilities = _probabilities(kind, values)
-    if param == "probabilityCol":
-        return array_to_vector(probabilities)
-    if thresholds is not None:
-        limits = F.array(*map(F.lit, thresholds))
-        # A class with the threshold 0 is taken wherever it has any probability.
-        probabilities = F.zip_with(
-            probabilities,
-            limits,
-            lambda p, t: F.when(t > 0, p / F.when(t > 0, t)).otherwise(
-                F.when(p > 0, F.lit(math.inf)).otherwise(F.lit(0.0))
-            ),
-        )
-    return F.array_position(probabilities, F.array_max(probabilities)).cast("double") - 1
-
-
-def ml_value(
-    param: str,
-    kind: PredictionKind,
-    values: npt.NDArray[np.float64],
-    thresholds: Sequence[float] | None = None,
-) -> npt.NDArray[np.float64]:
-    """Return what `ml_column` has in a row, computed in this process.
+def ml_column(param: str, kind: PredictionKind, name: str, scores: Column, handling: str) -> Column:
+    """Return the column of a Param.
 
     Args:
         param: One of `ML_COLUMNS`.
         kind: Meaning and number of the outputs.
-        values: The outputs of the model for the row, ``(size,)``.
-        thresholds: A threshold for each class, or None.
-
-    Returns:
-        A number for each class, or the class, or the numbers of a regression.
+        name: Name of the column.
+        scores: Column of the results of the UDF.
+        handling: Value of ``handleInvalid``.
     """
-    if kind.name == NUMBERS:
-        return values
-    if kind.name == LOGITS:
-        raw = np.array([-values[0], values[0]]) if kind.size == 1 else values
-        # The softmax of [-z, z] would be the sigmoid of 2 z.
-        powers = np.exp((raw - raw.max()) * (0.5 if kind.size == 1 else 1.0))
-        probabilities = powers / powers.sum()
-    else:
-        probabilities = np.array([1 - values[0], values[0]]) if kind.size == 1 else values
-        raw = np.log(np.maximum(probabilities, _SMALLEST))
-        if kind.size == 1:
-            raw = np.array([raw[0] - raw[1], raw[1] - raw[0]])
-    if param == "rawPredictionCol":
-        return np.asarray(raw)
-    if param == "probabilityCol":
-        return np.asarray(probabilities)
-    if thresholds is not None:
-        limits = np.asarray(thresholds, np.float64)
-        infinite = np.where(probabilities > 0, np.inf, 0.0)
-        divided = probabilities / np.where(limits > 0, limits, 1.0)
-        probabilities = np.where(limits > 0, divided, infinite)
-    return np.array([float(np.argmax(probabilities))])
-
-
-def _raw(kind: PredictionKind, values: Column, logit: Column | None) -> Column:
-    if kind.name == LOGITS:
-        return F.array(-_only(values), _only(values)) if kind.size == 1 else values
-    if kind.size > 1:
-        return F.transform(values, lambda p: F.log(F.greatest(p, F.lit(_SMALLEST))))
-    if logit is None:
-        p = F.least(F.greatest(_only(values), F.lit(_SMALLEST)), F.lit(1 - sys.float_info.epsilon))
-        logit = F.log(p) - F.log1p(-p)
-    return F.array(-logit, logit)
-
-
-def _probabilities(kind: PredictionKind, values: Column) -> Column:
-    if kind.name == PROBABILITIES:
-        return F.array(1 - _only(values), _only(values)) if kind.size == 1 else values
-    if kind.size == 1:
-        logit = _only(values)
-        return F.array(1 / (1 + F.exp(logit)), 1 / (1 + F.exp(-logit)))
-    # Less the largest one, so that no exponential is infinite.
-    powers = F.transform(values, lambda x: F.exp(x - F.array_max(values)))
-    total = F.aggregate(powers, F.lit(0.0), lambda a, b: a + b)
-    return F.transform(powers, lambda power: power / total)
-
-
-def _only(values: Column) -> Column:
-    return F.get(values, F.lit(0))
+    value = scores[param]
+    if not is_number(kind, param):
+        value = array_to_vector(value)
+    return where_valid(value, scores[REASON], handling).alias(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import build_from_config, import_keras
 from glasses_spark.runtime.keras_archive import set_weights, unpack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.runtime.traced import Traced
 from glasses_spark.runtime.workers import threads_of_this_process
 from glasses_spark.scoring.features import STRING
 from glasses_spark.scoring.model_input import model_inputs
@@ -76,7 +78,7 @@ class Predictor:
             one sigmoid unit, and the predictor changes the model's last activation.
 
     Attributes:
-        feature_sizes: Number of values in a row of each input.
+        shapes: Shape of each input, without the batch dimension.
 
     Raises:
         ScoringError: ``with_logits`` is true, and the model does not end in one
@@ -86,10 +88,10 @@ class Predictor:
     def __init__(self, model: Any, *, with_logits: bool) -> None:
         self._model = model
         self._with_logits = with_logits
-        self.feature_sizes = tuple(int(np.prod(port.shape[1:])) for port in model.inputs)
+        self.shapes = tuple(tuple(port.shape[1:]) for port in model.inputs)
         if with_logits:
             _drop_sigmoid(model)
-        self._functions: dict[tuple[str, ...], Any] = {}
+        self._functions: dict[tuple[str, ...], Traced] = {}
 
     def predict(
         self, *features: npt.NDArray[Any]
@@ -98,22 +100,12 @@ class Predictor:
 
         Args:
             features: For each input grey pixels as uint8, numbers or strings,
-                ``(rows, feature_size)``.
+                ``(rows, product of its shape)``.
 
         Returns:
             The predictions of each output, ``(rows, outputs)``, and the logits of the first
             one. Without ``with_logits`` these equal its predictions.
-
-        Raises:
-            ScoringError: The rows have another length than ``feature_sizes``.
         """
-        for number, (values, size) in enumerate(zip(features, self.feature_sizes, strict=True)):
-            if values.ndim != 2 or values.shape[1] != size:
-                shape = " x ".join(map(str, self._model.inputs[number].shape[1:]))
-                raise ScoringError(
-                    f"{self.name_features(number)}: expected {size} numbers in every row, for an "
-                    f"input of {shape or 'one number'}, got {values.shape[-1]}"
-                )
         function = self._function(
             tuple(STRING if v.dtype.kind in "OSU" else str(v.dtype) for v in features)
         )
@@ -121,24 +113,16 @@ class Predictor:
         outputs = tuple(output.numpy().astype(np.float64) for output in predictions)
         return outputs, logits.numpy().astype(np.float64)
 
-    def name_features(self, number: int) -> str:
-        """Return what messages call the features of an input, which counts from 0."""
-        if len(self.feature_sizes) == 1:
-            return "features"
-        return f"features of the input {self._model.inputs[number].name!r}"
-
-    def _function(self, dtypes: tuple[str, ...]) -> Any:
+    def _function(self, dtypes: tuple[str, ...]) -> Traced:
         """Return the model for types of features, traced once for batches of any length."""
         import tensorflow as tf
 
         if dtypes not in self._functions:
             signature = [
-                tf.TensorSpec((None, size), dtype)
-                for size, dtype in zip(self.feature_sizes, dtypes, strict=True)
+                tf.TensorSpec((None, prod(shape)), dtype)
+                for shape, dtype in zip(self.shapes, dtypes, strict=True)
             ]
-            self._functions[dtypes] = tf.function(
-                self._score, input_signature=signature, autograph=False
-            )
+            self._functions[dtypes] = Traced(self._score, signature)
         return self._functions[dtypes]
 
     def _score(self, *features: Any) -> tuple[list[Any], Any]:

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pyspark.ml.linalg import DenseVector
+from pyspark.sql import DataFrame
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime.frames import require_frame
+from glasses_spark.runtime.spark_errors import spark_errors
+from glasses_spark.scoring.evaluation_summary import (
+    ClassificationSummary,
+    RegressionSummary,
+    evaluation_of,
+)
+from glasses_spark.scoring.feature_rows import RowFormat, feature_matrix
 from glasses_spark.scoring.features import transfer_dtype
 from glasses_spark.scoring.ml_columns import (
     HasMLColumns,
     classes_of,
-    ml_value,
     require_ml_columns,
 )
+from glasses_spark.scoring.ml_values import ml_values, needs_logits
 from glasses_spark.scoring.model_outputs import ModelOutput
 from glasses_spark.scoring.model_ports import input_ports
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+
+if TYPE_CHECKING:
+    from glasses_spark.scoring.transformer import GlassesModel
 
 
 class PredictsRows(HasMLColumns):
@@ -41,6 +53,13 @@ class PredictsRows(HasMLColumns):
         """Number of classes of the one output; 0 for a regression."""
         return classes_of(self._outputs(self._trained())[0].kind)
 
+    def evaluate(self, dataset: DataFrame) -> ClassificationSummary | RegressionSummary:
+        """Compute the metrics of labelled rows, see `evaluation_of`."""
+        require_frame(dataset, "evaluate")
+        outputs = self._outputs(self._trained())
+        with spark_errors(ScoringError, "the evaluation"):
+            return evaluation_of(cast("GlassesModel", self), dataset, outputs)
+
     def predict(self, value: Any) -> Any:
         """Predict one row in this process, as ``predictionCol`` has it.
 
@@ -52,8 +71,8 @@ class PredictsRows(HasMLColumns):
             The class or the number, a float; an array of a regression of several numbers.
 
         Raises:
-            ScoringError: The features have another length than the input, or the model has
-                several inputs or outputs or predicts something else.
+            ScoringError: The features have another length than the input or contain NaN or
+                infinity, or the model has several inputs or outputs or predicts something else.
         """
         found = self._predict_one("predictionCol", value)
         return float(found[0]) if len(found) == 1 else found
@@ -76,11 +95,14 @@ class PredictsRows(HasMLColumns):
             )
         thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
         require_ml_columns(outputs[0].kind, [param], thresholds)
-        if isinstance(value, bytes):
-            row = np.frombuffer(value, np.uint8)
-        else:
-            numbers = value.toArray() if hasattr(value, "toArray") else value
-            row = np.asarray(numbers, transfer_dtype(ports[0].dtype)).ravel()
-        predictor = cached_predictor(trained, with_logits=False)
-        predictions, _ = predictor.predict(row[None, :])
-        return ml_value(param, outputs[0].kind, predictions[0][0], thresholds)
+        numbers = value.toArray() if hasattr(value, "toArray") else value
+        dtype = "uint8" if isinstance(value, bytes) else transfer_dtype(ports[0].dtype)
+        row = value if isinstance(value, bytes) else np.asarray(numbers, dtype).ravel()
+        kind = outputs[0].kind
+        predictor = cached_predictor(trained, with_logits=needs_logits(param, kind))
+        row_format = RowFormat("features", dtype, predictor.shapes[0])
+        features, invalid = feature_matrix([row], row_format)
+        if invalid:
+            raise ScoringError(invalid[0])
+        predictions, logits = predictor.predict(features)
+        return ml_values(param, kind, predictions[0], logits, thresholds)[0]

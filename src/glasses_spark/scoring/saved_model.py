@@ -1,17 +1,24 @@
-"""Saved models: the folders of Spark ML and the HDF5 files of Elephas."""
+"""Saved models: the forms of a fitted model, and its Spark ML folder."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-import h5py
-import numpy as np
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader
+from pyspark.ml.util import (
+    DefaultParamsReader,
+    DefaultParamsWriter,
+    MLReadable,
+    MLReader,
+    MLWritable,
+    MLWriter,
+)
 
 from glasses_spark.errors import ScoringError
-from glasses_spark.runtime.elephas import ModelType, ModelTypeEncoder, as_enum
+from glasses_spark.runtime.elephas import ModelType
+from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
+from glasses_spark.scoring.model_file import load_ml_transformer, save_h5, save_keras
 from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.scoring.storage import (
     read_archive,
@@ -26,52 +33,70 @@ from glasses_spark.scoring.storage import (
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
 
-# Files with these suffixes have Elephas' own format; any other path is a Spark ML folder.
-ELEPHAS_SUFFIXES: Final = (".h5", ".hdf5")
 
+class HasSavedForms(MLReadable[Any], MLWritable):
+    """Mixin: a fitted model as a Spark ML folder, an HDF5 file or a Keras file."""
 
-def save_h5(model: GlassesModel, path: str) -> None:
-    """Save a model to a local file, which Elephas can also read."""
-    with h5py.File(path, mode="w") as file:
-        config = {"class_name": type(model).__name__, "config": model.get_config()}
-        file.attrs["distributed_config"] = json.dumps(config, cls=ModelTypeEncoder)
-        file.attrs["history"] = json.dumps(model.history)
-        for index, array in enumerate(getattr(model, "weights", [])):
-            file.create_dataset(f"weights/{index:05d}", data=array)
-        if model.archive is not None:
-            file.create_dataset("archive", data=np.frombuffer(model.archive, np.uint8))
+    def save(self, path: str) -> None:
+        """Save the model in the form that the suffix of the path names.
 
+        - ``.h5`` or ``.hdf5``: a file that Elephas' ``load_ml_transformer`` reads as well.
+        - ``.keras``: a file that ``keras.saving.load_model`` reads as well. Its logits are
+          divided by the temperature.
+        - no suffix: a Spark ML folder.
 
-def load_ml_transformer(file_name: str) -> GlassesModel:
-    """Load a model from an ``.h5`` file, saved by this library or by Elephas.
+        Args:
+            path: Folder (path or URI), or local file, which is replaced. A folder must not
+                exist yet; see ``write().overwrite()``.
 
-    Args:
-        file_name: Path of the file.
+        Raises:
+            ScoringError: The folder exists or cannot be written, a file is not on a local
+                disk, or the suffix is that of another format.
+        """
+        file = file_to_write(str(path))
+        if file is None:
+            self.write().save(str(path))
+            return
+        write = save_keras if file.suffix == KERAS else save_h5
+        try:
+            write(cast("GlassesModel", self), file)
+        except OSError as error:
+            raise ScoringError(f"{path} cannot be written: {error}") from error
 
-    Raises:
-        ScoringError: The file is missing or contains no model.
-    """
-    from glasses_spark.scoring.transformer import GlassesModel
+    def write(self) -> MLWriter:
+        """Return a writer of Spark ML folders, also used by ``PipelineModel``."""
+        return ModelWriter(cast("GlassesModel", self))
 
-    if not Path(file_name).is_file():
-        raise ScoringError(f"{file_name}: expected a saved model, but the file does not exist")
-    with h5py.File(file_name, mode="r") as file:
-        stored = file.attrs.get("distributed_config")
-        if stored is None:
-            raise ScoringError(
-                f"{file_name}: expected a model saved by Elephas, found HDF5 of another kind"
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        """Return a reader of Spark ML folders."""
+        return ModelReader()
+
+    @classmethod
+    def load(
+        cls, path: str, *, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
+    ) -> GlassesModel:
+        """Load a model from a Spark ML folder or from a file of `load_ml_transformer`.
+
+        Args:
+            path: Folder (path or URI), or local file.
+            custom_objects: Classes and functions that the model refers to by name. No form
+                contains their code.
+            safe_mode: Whether to refuse a ``Lambda`` layer, whose code would run.
+
+        Raises:
+            ScoringError: The path cannot be read or contains no model.
+        """
+        file = file_to_read(str(path))
+        if file is not None:
+            return load_ml_transformer(
+                str(file), custom_objects=custom_objects, safe_mode=safe_mode
             )
-        config = json.loads(stored, object_hook=as_enum)["config"]
-        history = json.loads(file.attrs.get("history", "[]"))
-        weights = [np.asarray(weight) for weight in config.pop("weights", [])]
-        if "weights" in file:
-            weights = [file["weights"][name][()] for name in sorted(file["weights"])]
-        archive = file["archive"][()].tobytes() if "archive" in file else None
-    # Elephas writes all parameters; null stands for a parameter that is not set.
-    config = {name: value for name, value in config.items() if value is not None}
-    if weights:
-        config["weights"] = weights
-    return GlassesModel(history=history, archive=archive, **config)
+        model: GlassesModel = cls.read().load(str(path))
+        model.safe_mode = safe_mode
+        if custom_objects:
+            model.set_custom_objects(dict(custom_objects))
+        return model
 
 
 class ModelWriter(StageWriter):
@@ -80,6 +105,16 @@ class ModelWriter(StageWriter):
     def __init__(self, model: GlassesModel) -> None:
         super().__init__()
         self._model = model
+
+    def save(self, path: str) -> None:
+        """Write the folder.
+
+        Raises:
+            ScoringError: The path is the name of a file.
+        """
+        # Before an overwriting writer deletes what is there.
+        require_folder(path)
+        super().save(path)
 
     def saveImpl(self, path: str) -> None:
         """Write the metadata, the weights and the archive, if there is one."""

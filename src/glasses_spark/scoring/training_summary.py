@@ -57,9 +57,20 @@ class TrainingSummary:
 
 
 class HasTrainingSummary:
-    """Mixin of a model with a ``history``: its summary, as Spark ML's own models have it."""
+    """Mixin of a fitted model: its estimator and the summary of its fit, as in Spark ML."""
 
     history: Any
+    _parent: Any = None
+
+    @property
+    def parent(self) -> Any:
+        """The estimator that fitted the model, with the Params of the fit; None after loading."""
+        return self._parent
+
+    @property
+    def hasParent(self) -> bool:
+        """Whether the estimator that fitted the model is known."""
+        return self._parent is not None
 
     @property
     def hasSummary(self) -> bool:

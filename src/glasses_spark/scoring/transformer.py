@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self
 
 import numpy as np
 from pyspark import keyword_only
 from pyspark.ml.param import Param, Params, TypeConverters
-from pyspark.ml.util import (
-    MLReadable,
-    MLReader,
-    MLWritable,
-    MLWriter,
-)
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.functions import pandas_udf
 
-from glasses_spark.columns import PREDICTION, RAW_PREDICTION
+from glasses_spark.columns import PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
-from glasses_spark.runtime.location import is_uri
+from glasses_spark.runtime.stages import CheckedTransformer
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
+from glasses_spark.scoring.invalid_rows import SKIP
 from glasses_spark.scoring.layer_table import layer_rows
 from glasses_spark.scoring.ml_columns import (
     ml_column,
@@ -53,29 +46,25 @@ from glasses_spark.scoring.prediction_kind import PredictionKind, kind_without_l
 from glasses_spark.scoring.prediction_params import HasPredictionKinds
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.row_predictions import PredictsRows
-from glasses_spark.scoring.saved_model import (
-    ELEPHAS_SUFFIXES,
-    ModelReader,
-    ModelWriter,
-    load_ml_transformer,
-    save_h5,
-)
+from glasses_spark.scoring.saved_model import HasSavedForms
 from glasses_spark.scoring.storage import digest
 from glasses_spark.scoring.training_summary import HasTrainingSummary
-from glasses_spark.scoring.udf import scoring_function
+from glasses_spark.scoring.udf import REASON, Scoring, scoring_udf
 
 # Rows in one call of the model, unless `inference_batch_size` is set.
 INFERENCE_BATCH: Final = 256
+
+_SCORES: Final = "__glasses_spark_scores"
 
 
 class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
+    HasSavedForms,
+    CheckedTransformer,
     ElephasTransformer,
     PredictsRows,
     HasTrainingSummary,
-    MLWritable,
-    MLReadable["GlassesModel"],
 ):
     """A fitted Keras model; a drop-in replacement for Elephas' ``ElephasTransformer``.
 
@@ -95,6 +84,8 @@ class GlassesModel(
     A features column may contain grey pixels (binary), a Spark ML vector, an array of
     numbers, a number, or strings for an input of strings. ``transform`` scores each row
     together with its other columns in one pass, so predictions and rows cannot get mixed up.
+    ``handleInvalid`` says what happens to rows with null, NaN or another length, see
+    `HandlesInvalidRows`.
 
     A ``temperature`` other than 1 divides the logits before the sigmoid, here and
     in `keras_model`. ``weights`` remain the weights of the fit.
@@ -132,8 +123,15 @@ class GlassesModel(
         self._shared: tuple[str, object, Parameters] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # What a session shares with its tasks belongs to the process that made it.
-        return {**self.__dict__, "_shared": None}
+        # What a session shares with its tasks belongs to the process that made it, and the
+        # estimator may have callbacks that cannot be pickled.
+        return {**self.__dict__, "_shared": None, "_parent": None}
+
+    def copy(self, extra: Mapping[Param[Any], Any] | None = None) -> Self:
+        """Copy the model, with other values of some Params."""
+        copied: Self = super().copy(None if extra is None else dict(extra))
+        copied._parent = self._parent
+        return copied
 
     @property
     def history(self) -> HistoryList:
@@ -170,48 +168,6 @@ class GlassesModel(
             "prediction_size": self.getOrDefault(self.prediction_size),
             "output_kinds": self.getOrDefault(self.output_kinds),
         }
-
-    def save(self, path: str) -> None:
-        """Save the model: as a Spark ML folder, or in Elephas' format if the path ends in ``.h5``.
-
-        Args:
-            path: Folder (path or URI), or local file. A folder must not exist yet;
-                see ``write().overwrite()``.
-
-        Raises:
-            ScoringError: The folder exists or cannot be written, or an ``.h5`` file
-                is not on a local disk.
-        """
-        if not str(path).endswith(ELEPHAS_SUFFIXES):
-            self.write().save(path)
-            return
-        if is_uri(str(path)):
-            raise ScoringError(
-                f"{path}: an HDF5 file can only be saved to a local disk. Use a local path, or a "
-                "folder without this suffix, which may be at any URI"
-            )
-        save_h5(self, path)
-
-    def write(self) -> MLWriter:
-        """Return a writer of Spark ML folders, also used by ``PipelineModel``."""
-        return ModelWriter(self)
-
-    @classmethod
-    def read(cls) -> MLReader[Any]:
-        """Return a reader of Spark ML folders."""
-        return ModelReader()
-
-    @classmethod
-    def load(cls, path: str) -> GlassesModel:
-        """Load a model from a Spark ML folder, or from an ``.h5`` file in Elephas' format.
-
-        Raises:
-            ScoringError: The path cannot be read or contains no model.
-        """
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            return load_ml_transformer(path)
-        model: GlassesModel = cls.read().load(path)
-        return model
 
     def _repr_html_(self) -> str:
         weights = getattr(self, "weights", None)
@@ -258,40 +214,38 @@ class GlassesModel(
         outputs = self._outputs(trained)
         thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
         require_ml_columns(outputs[0].kind, list(added), thresholds)
-        require_new_columns(
-            frame.columns, [*(output.column for output in outputs), *added.values()]
-        )
-        with_logits = "rawPredictionCol" in added and outputs[0].is_one_probability
-        score = scoring_function(
-            # The UDF contains custom objects: a broadcast cannot hold functions.
-            replace(trained, weights=(), archive=None),
-            self._share_parameters(trained, frame.sparkSession),
-            with_logits=with_logits,
-            regression=[output.is_number for output in outputs],
+        new = [*(output.column for output in outputs), *added.values(), *self.reason_columns()]
+        require_new_columns(frame.columns, new)
+        ports = input_ports(trained.config)
+        names = input_columns(self.getFeaturesCol(), [port.name for port in ports])
+        features, dtypes = features_columns(frame, names, ports)
+        scoring = Scoring(
+            features=[f"column {name!r}" for name in names],
+            dtypes=dtypes,
+            kinds=[output.kind for output in outputs],
+            ml_columns=list(added),
+            thresholds=thresholds,
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
-        fields = [output.field for output in outputs]
-        # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
-        make_udf: Any = pandas_udf
-        scored = make_udf(score, f"{', '.join(fields)}, {RAW_PREDICTION} double")
+        parameters = self._share_parameters(trained, frame.sparkSession)
+        scored, handling = scoring_udf(trained, parameters, scoring), self.getHandleInvalid()
+        if handling == SKIP:
+            # Spark would move the filter below the columns, and score each row twice.
+            scored = scored.asNondeterministic()
         with scoring_environment(frame.sparkSession):
-            scored_features = scored(*self._features(frame))
-        # One struct, so that one pass of the model gives all predictions and the logit.
-        scores = "__glasses_spark_scores"
-        columns = [F.col(f"`{name}`") for name in frame.columns]
-        predictions = [output.prediction(scores) for output in outputs]
-        logit = F.col(scores)[RAW_PREDICTION] if with_logits else None
-        values = F.col(scores)[PREDICTION]
-        ml = [
-            ml_column(param, outputs[0].kind, values, logit, thresholds).alias(name)
-            for param, name in added.items()
-        ]
-        return frame.withColumn(scores, scored_features).select(*columns, *predictions, *ml)
-
-    def _features(self, frame: DataFrame) -> list[Column]:
-        ports = input_ports(self.get_keras_model_config())
-        columns = input_columns(self.getFeaturesCol(), [port.name for port in ports])
-        return list(features_columns(frame, columns, ports)[0])
+            scored_features = scored(*features)
+        # One struct, so that one pass of the model gives all columns.
+        rows, scores = frame.withColumn(_SCORES, scored_features), F.col(_SCORES)
+        if handling == SKIP:
+            rows = rows.where(scores[REASON].isNull())
+        kind = outputs[0].kind
+        # Not the columns by their names: others may have the same one.
+        return rows.select(
+            "*",
+            *(output.prediction(scores, handling) for output in outputs),
+            *(ml_column(param, kind, name, scores, handling) for param, name in added.items()),
+            *(scores[REASON].alias(name) for name in self.reason_columns()),
+        ).drop(_SCORES)
 
     def _outputs(self, trained: TrainedModel) -> list[ModelOutput]:
         names = output_names(trained.config)

@@ -5,58 +5,96 @@ Each worker imports this module, so it imports neither Elephas nor Spark ML.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+from pyspark.sql.pandas.functions import pandas_udf
 
-from glasses_spark.columns import PREDICTION, RAW_PREDICTION
-from glasses_spark.errors import ScoringError
-from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+from glasses_spark.columns import PREDICTION
+from glasses_spark.scoring.feature_rows import RowFormat, feature_matrix
+from glasses_spark.scoring.ml_values import is_number, ml_values, needs_logits
+from glasses_spark.scoring.prediction_kind import PredictionKind
+from glasses_spark.scoring.predictor import Predictor, TrainedModel, cached_predictor
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.parameters import Parameters
 
+# Field of the result with the reason of a row that cannot be scored; null for the others.
+REASON: Final = "reason"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What the UDF reads and computes.
+
+    Attributes:
+        features: What messages call the features of each input.
+        dtypes: NumPy type of the values of each input, or ``string``.
+        kinds: Meaning and number of the values of each output.
+        ml_columns: Params of `ML_COLUMNS` whose values are wanted, of a model with one output.
+        thresholds: A threshold for each class, or None.
+        batch_size: Rows in one call of the model, at least 1.
+    """
+
+    features: Sequence[str]
+    dtypes: Sequence[str]
+    kinds: Sequence[PredictionKind]
+    ml_columns: Sequence[str] = ()
+    thresholds: Sequence[float] | None = None
+    batch_size: int = 256
+
+    @property
+    def with_logits(self) -> bool:
+        """Whether the logit before the last sigmoid is needed."""
+        return any(needs_logits(param, self.kinds[0]) for param in self.ml_columns)
+
+    @property
+    def schema(self) -> str:
+        """The result: predictions of each output, the values of each Param, and `REASON`."""
+        fields = {prediction_field(i): is_number(kind) for i, kind in enumerate(self.kinds)}
+        for param in self.ml_columns:
+            fields[param] = is_number(self.kinds[0], param)
+        types = {True: "double", False: "array<double>"}
+        return ", ".join(f"{name} {types[number]}" for name, number in fields.items()) + (
+            f", {REASON} string"
+        )
+
+
+def scoring_udf(trained: TrainedModel, parameters: Parameters, scoring: Scoring) -> Any:
+    """Make the pandas UDF that scores the columns of a model's inputs; see `scoring_function`."""
+    # It contains custom objects, because a broadcast cannot hold functions.
+    score = scoring_function(replace(trained, weights=(), archive=None), parameters, scoring)
+    # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
+    make_udf: Any = pandas_udf
+    return make_udf(score, scoring.schema)
+
 
 def scoring_function(
-    trained: TrainedModel,
-    parameters: Parameters,
-    *,
-    with_logits: bool,
-    regression: Sequence[bool],
-    batch_size: int,
+    trained: TrainedModel, parameters: Parameters, scoring: Scoring
 ) -> Callable[[Iterator[Any]], Iterator[pd.DataFrame]]:
     """Make the function of a pandas UDF that scores the columns of a model's inputs.
 
     Args:
         trained: The model without its weights and archive.
         parameters: Shared fields of the model: ``weights`` and ``archive``.
-        with_logits: Whether to compute the logit before the last sigmoid.
-        regression: For each output, whether a prediction is a number instead of an array.
-        batch_size: Rows in one call of the model, at least 1.
+        scoring: What it reads and computes.
 
     Returns:
         A function from series of features (bytes or arrays), or tuples of a series for each
-        input, to frames with a column of each output, see `prediction_field`, and
-        ``rawPrediction``, the logit; NaN without ``with_logits``.
+        input, to frames of ``scoring.schema``. A row that cannot be scored has a reason and
+        nothing else.
     """
 
     def score(batches: Iterator[Any]) -> Iterator[pd.DataFrame]:
         model = replace(trained, **parameters.value)
-        predictor = cached_predictor(model, with_logits=with_logits)
+        predictor = cached_predictor(model, with_logits=scoring.with_logits)
         for batch in batches:
             # Spark sends one column as it is, and several as a tuple.
             columns = batch if isinstance(batch, tuple) else (batch,)
-            scored = []
-            for start in range(0, len(columns[0]), batch_size):
-                features = [
-                    _matrix(series[start : start + batch_size], predictor.name_features(number))
-                    for number, series in enumerate(columns)
-                ]
-                scored.append(predictor.predict(*features))
-            yield _scores(scored, with_logits=with_logits, regression=regression)
+            yield _scores(predictor, scoring, [list(column) for column in columns])
 
     # Spark takes the kind of UDF from the types; the annotations above are only strings.
     score.__annotations__ = {
@@ -72,33 +110,40 @@ def prediction_field(output: int) -> str:
 
 
 def _scores(
-    scored: list[tuple[Any, Any]], *, with_logits: bool, regression: Sequence[bool]
+    predictor: Predictor, scoring: Scoring, columns: Sequence[Sequence[Any]]
 ) -> pd.DataFrame:
-    columns: dict[str, Any] = {}
-    for output, is_number in enumerate(regression):
-        batches = [predictions[output] for predictions, _ in scored]
-        outputs = np.concatenate(batches) if batches else np.zeros((0, 1))
-        columns[prediction_field(output)] = outputs[:, 0] if is_number else list(outputs)
-    rows = sum(len(logits) for _, logits in scored)
-    has_logits = with_logits and scored
-    columns[RAW_PREDICTION] = (
-        np.concatenate([logits for _, logits in scored])[:, 0]
-        if has_logits
-        else np.full(rows, np.nan)
-    )
-    return pd.DataFrame(columns)
+    formats = list(map(RowFormat, scoring.features, scoring.dtypes, predictor.shapes))
+    invalid: dict[int, str] = {}
+    scored = []
+    rows = len(columns[0])
+    for start in range(0, rows, scoring.batch_size):
+        matrices = []
+        for column, row_format in zip(columns, formats, strict=True):
+            values, reasons = feature_matrix(column[start : start + scoring.batch_size], row_format)
+            matrices.append(values)
+            # The first input with a reason gives it.
+            invalid = {start + position: reason for position, reason in reasons.items()} | invalid
+        scored.append(predictor.predict(*matrices))
+    result: dict[str, Any] = {}
+    # An empty batch, of which Spark wants a frame.
+    logits = np.concatenate([part for _, part in scored]) if scored else np.zeros((0, 1))
+    for output, kind in enumerate(scoring.kinds):
+        parts = [predictions[output] for predictions, _ in scored]
+        outputs = np.concatenate(parts) if scored else np.zeros((0, max(1, kind.size)))
+        result[prediction_field(output)] = _column(outputs, invalid, is_number(kind))
+        for param in scoring.ml_columns:
+            numbers = ml_values(param, kind, outputs, logits, scoring.thresholds)
+            result[param] = _column(numbers, invalid, is_number(kind, param))
+    result[REASON] = pd.Series([invalid.get(row) for row in range(rows)], dtype=object)
+    return pd.DataFrame(result)
 
 
-def _matrix(series: pd.Series, name: str) -> Any:
-    missing = int(series.isna().sum())
-    if missing:
-        raise ScoringError(f"{name}: expected a value in every row, got {missing} nulls")
-    sizes = {len(row) for row in series}
-    if len(sizes) != 1:
-        raise ScoringError(f"{name}: expected rows of one length, got {sorted(sizes)[:5]}")
-    if isinstance(series.iloc[0], bytes):
-        return np.frombuffer(b"".join(series), np.uint8).reshape(len(series), -1)
-    values = np.stack(list(series))
-    if values.dtype == object and (missing := sum(value is None for value in values.flat)):
-        raise ScoringError(f"{name}: expected a value in every row, got {missing} nulls")
-    return values
+def _column(values: Any, invalid: Mapping[int, str], number: bool) -> Any:
+    if number:
+        values = values[:, 0].copy()
+        values[list(invalid)] = np.nan  # null for Spark
+        return values
+    arrays = list(values)
+    for row in invalid:
+        arrays[row] = None
+    return arrays

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from glasses_spark.errors import TrainingError
+from glasses_spark.errors import ConfigError, TrainingError
 from glasses_spark.runtime.keras import import_keras
 
 # Methods that `keras.Model.fit` calls for each batch.
 _BATCH_METHODS: Final = tuple(
     f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")
 )
+
+
+def callback_tuple(callbacks: Any) -> tuple[Any, ...]:
+    """Return the callbacks that a user has passed.
+
+    Raises:
+        ConfigError: It is no list of Keras callbacks.
+    """
+    kind = import_keras().callbacks.Callback
+    if isinstance(callbacks, kind) or not isinstance(callbacks, Iterable):
+        raise ConfigError(
+            f"callbacks: expected a list of Keras callbacks, got {type(callbacks).__name__}. "
+            "Put it into a list"
+        )
+    found = tuple(callbacks)
+    for callback in found:
+        # Keras asks for the methods of a callback, not for its class.
+        if not hasattr(callback, "set_model"):
+            raise ConfigError(
+                f"callbacks: expected Keras callbacks, got {callback!r}. Derive it from "
+                "keras.callbacks.Callback, or wrap it in a LambdaCallback"
+            )
+    return found
 
 
 def require_epoch_callbacks(callbacks: Sequence[Any]) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from glasses_spark.config.training import TrainingSettings
+from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.training.history import RESERVED, EpochRecord
 from glasses_spark.training.optimizers import rate_variable
@@ -77,8 +81,9 @@ class CallbackRunner:
         Called before any worker starts.
         """
         self._model.stop_training = False
-        self._list.on_train_begin()
-        self._list.on_epoch_begin(0)
+        with self._errors():
+            self._list.on_train_begin()
+            self._list.on_epoch_begin(0)
         self._apply_changes()
         self._coordinator.begin(EpochDecision(stop=False, learning_rate=self._learning_rate()))
 
@@ -99,7 +104,8 @@ class CallbackRunner:
             restore: Gives the callbacks their states.
         """
         self._model.stop_training = self.stopped = stopped
-        self._list.on_train_begin()
+        with self._errors():
+            self._list.on_train_begin()
         # The fit may have more epochs than before.
         stop = stopped or epochs >= self._epochs
         self._coordinator.restore(replace(state, decision=replace(state.decision, stop=stop)))
@@ -108,7 +114,8 @@ class CallbackRunner:
             rate_variable(self._model.optimizer).assign(state.decision.learning_rate)
         restore(self.callbacks)
         if epochs < self._epochs and not self.stopped:
-            self._list.on_epoch_begin(epochs)
+            with self._errors():
+                self._list.on_epoch_begin(epochs)
             self._apply_changes()
 
     def end_epoch(self, record: EpochRecord) -> EpochRecord:
@@ -125,11 +132,13 @@ class CallbackRunner:
             return record  # asynchronous workers may finish further epochs after the last one
         if not self._idle:
             self._coordinator.write_to_model()
-        self._list.on_epoch_end(record.epoch - 1, dict(record.metrics))
+        with self._errors():
+            self._list.on_epoch_end(record.epoch - 1, dict(record.metrics))
         record = replace(record, metrics=_numbers(self._logs))
         last = record.epoch == self._epochs
         if not (last or self._model.stop_training):
-            self._list.on_epoch_begin(record.epoch)
+            with self._errors():
+                self._list.on_epoch_begin(record.epoch)
         self._apply_changes()
         self.stopped = bool(self._model.stop_training)
         self._coordinator.proceed(
@@ -142,7 +151,36 @@ class CallbackRunner:
         self._coordinator.refresh()
         self._coordinator.write_to_model()
         self._coordinator.shared_weights.finish()
-        self._list.on_train_end(dict(history[-1].metrics) if history else None)
+        with self._errors():
+            self._list.on_train_end(dict(history[-1].metrics) if history else None)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raise errors of callbacks as a TrainingError that names the callback.
+
+        Exceptions of other classes than Python's own pass through: a callback may end a fit with
+        one that its caller expects, as Optuna's does to prune a trial.
+        """
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # the reader of the output has closed it
+        except Exception as error:
+            if type(error).__module__ != "builtins":
+                raise
+            raise TrainingError(
+                f"callback {self._raiser(error)}: {describe(error)}. Correct the callback, or fit "
+                "without it"
+            ) from error
+
+    def _raiser(self, error: BaseException) -> str:
+        """Return the callback and its method from which an error came."""
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            # First that of Keras' loop over the callbacks.
+            for value in frame.f_locals.values():
+                if any(value is callback for callback in self.callbacks):
+                    return f"{type(value).__name__}.{frame.f_code.co_name}"
+        return "list"
 
     def _keep_logs(self, epoch: int, logs: Mapping[str, Any]) -> None:
         self._logs = logs

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from glasses_spark.errors import ConfigError, WorkerError
+from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.connect import runs_locally
 from glasses_spark.runtime.connect_worker import ProcessSettings
 from glasses_spark.runtime.task_slots import task_slots
@@ -25,7 +25,7 @@ from glasses_spark.training.precision import resolve_precision
 from glasses_spark.training.server.certificates import make_credentials
 from glasses_spark.training.server.state import FitStatus
 from glasses_spark.training.settings import FitSettings
-from glasses_spark.training.spark_job import brief
+from glasses_spark.training.spark_job import job_error
 from glasses_spark.training.task_host import TaskPlan, hosted_fit
 
 # A message of Spark Connect, and so the plan of a fit, has at most 128 MiB.
@@ -94,7 +94,7 @@ class ConnectFit:
             result.require_complete()
             deque(rows, maxlen=0)  # until the last task has ended
         except PySparkException as error:
-            raise WorkerError(f"the training job failed: {brief(error)}") from error
+            raise job_error(error) from error
         finally:
             # A task that is lost, or whose fit has failed, must not go on.
             spark.interruptTag(tag)

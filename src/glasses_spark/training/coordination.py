@@ -34,6 +34,7 @@ from glasses_spark.training.settings import FitSettings
 from glasses_spark.training.spark_job import TrainingTasks, follow_job, require_all_rows
 from glasses_spark.training.weights import WeightLayout
 from glasses_spark.training.worker.assignment import Assignment
+from glasses_spark.training.worker.kept_steps import steps_key
 from glasses_spark.training.worker.spool import RowFormat
 
 # Four heartbeats may be lost before a worker counts as silent.
@@ -59,6 +60,7 @@ class FitPlan:
         label_codes: Encoding of the labels of each output.
         metric_rules: How the states of the metrics are computed.
         fingerprint: What checkpoints of the fit belong to.
+        keeps_steps: Whether the next fit may use the traced steps of this one.
     """
 
     spec: ModelSpec
@@ -69,6 +71,7 @@ class FitPlan:
     label_codes: tuple[LabelCode, ...]
     metric_rules: MetricRules
     fingerprint: Fingerprint
+    keeps_steps: bool = False
 
     def assignment(
         self, address: ServerAddress, *, tasks: int, threads: int, precision: str
@@ -77,8 +80,10 @@ class FitPlan:
         # The optimizers of the workers are used with frequency="epoch" alone.
         uses_server = self.schedule.frequency == BATCH
         state = OptimizerState() if uses_server else self.spec.optimizer_state
+        spec = replace(self.spec, precision=precision, optimizer_state=state)
+        key = steps_key(spec, self.row_format, self.metric_rules) if self.keeps_steps else ""
         return Assignment(
-            spec=replace(self.spec, precision=precision, optimizer_state=state),
+            spec=spec,
             layout=self.layout,
             schedule=self.schedule,
             row_format=self.row_format,
@@ -90,6 +95,7 @@ class FitPlan:
             metric_rules=self.metric_rules,
             keeps_optimizers=bool(self.settings.checkpoint_dir)
             and self.schedule.frequency == EPOCH,
+            steps_key=key,
         )
 
     def address(self, host: str, port: int, credentials: Credentials) -> ServerAddress:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from pyspark import keyword_only
+from pyspark.ml.base import _FitMultipleIterator
+from pyspark.ml.param import Param
 from pyspark.ml.param.shared import (
     HasSeed,
     HasValidationIndicatorCol,
     HasWeightCol,
 )
-from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql import DataFrame
 
 from glasses_spark.config.training import DEFAULT_OPTIMIZER
 from glasses_spark.errors import ConfigError, TrainingError
-from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
-from glasses_spark.runtime.keras_archive import pack_model, set_weights
+from glasses_spark.runtime.keras_archive import pack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
+from glasses_spark.runtime.spark_errors import spark_errors
+from glasses_spark.runtime.stages import CheckedEstimator
 from glasses_spark.scoring.accessors import add_accessors
 from glasses_spark.scoring.ml_columns import HasMLColumns, require_ml_columns
 from glasses_spark.scoring.model_ports import input_ports, output_names
@@ -34,18 +34,9 @@ from glasses_spark.scoring.named_columns import (
 from glasses_spark.scoring.prediction_kind import PROBABILITIES, PredictionKind
 from glasses_spark.scoring.prediction_params import kind_params
 from glasses_spark.scoring.predictor import require_one_sigmoid
-from glasses_spark.scoring.saved_model import ELEPHAS_SUFFIXES
-from glasses_spark.scoring.stage_writer import StageWriter
-from glasses_spark.scoring.storage import (
-    read_archive,
-    read_metadata,
-    read_weights,
-    write_archive,
-    write_metadata,
-    write_weights,
-)
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.seeds import derive_seed
+from glasses_spark.training.callback_checks import callback_tuple
 from glasses_spark.training.keras_objects import KerasObject, leaves
 from glasses_spark.training.model_checks import (
     build_seeded,
@@ -64,7 +55,9 @@ from glasses_spark.training.output_settings import (
     require_one_output,
 )
 from glasses_spark.training.params import TrainingParams, default_params
+from glasses_spark.training.saving import HasSavedForms
 from glasses_spark.training.settings import SETTINGS, Columns
+from glasses_spark.training.shared_rows import SharedRows
 from glasses_spark.training.trainer import Trainer
 from glasses_spark.training.weights import frozen_weights
 
@@ -72,6 +65,8 @@ from glasses_spark.training.weights import frozen_weights
 class GlassesEstimator(
     HasNamedColumns,
     TrainingParams,
+    HasSavedForms,
+    CheckedEstimator,
     ElephasEstimator,
     HasSeed,
     HasWeightCol,
@@ -112,7 +107,7 @@ class GlassesEstimator(
     @keyword_only
     def __init__(self, **kwargs: Any) -> None:
         self.initial_weights: Sequence[Any] | None = kwargs.pop("initial_weights", None)
-        self.callbacks: Sequence[Any] = tuple(kwargs.pop("callbacks", ()))
+        self.callbacks: Sequence[Any] = callback_tuple(kwargs.pop("callbacks", ()))
         self.archive: bytes | None = None
         self.safe_mode = True
         self._optimizer_state: tuple[Any, OptimizerState] = (None, OptimizerState())
@@ -152,12 +147,12 @@ class GlassesEstimator(
 
     def set_callbacks(self, callbacks: Iterable[Any]) -> GlassesEstimator:
         """Set the Keras callbacks that the driver runs after each epoch."""
-        self.callbacks = tuple(callbacks)
+        self.callbacks = callback_tuple(callbacks)
         return self
 
     def get_config(self) -> dict[str, Any]:
         """Return the Params as Elephas saves them, with the optimizer and all settings."""
-        self._require_serialized()
+        self.require_serialized()
         return {
             **super().get_config(),
             "optimizer_config": self.get_optimizer_config(),
@@ -167,34 +162,29 @@ class GlassesEstimator(
             **{name: self.getOrDefault(getattr(self, name)) for name in SETTINGS},
         }
 
-    def save(self, path: str) -> None:
-        """Save the estimator: ``.h5`` in Elephas' format, else as a Spark ML folder."""
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            super().save(path)
-        else:
-            self.write().save(path)
+    def fitMultiple(
+        self, dataset: DataFrame, paramMaps: Sequence[Mapping[Param[Any], Any]]
+    ) -> Iterator[tuple[int, GlassesModel]]:
+        """Fit a model for each grid point; called by ``fit`` with a list and by `CrossValidator`.
 
-    def write(self) -> MLWriter:
-        """Return a writer for a Spark ML folder, also inside a ``Pipeline``."""
-        return _EstimatorWriter(self)
+        The rows are read and persisted once for all points that use the same ones.
 
-    @classmethod
-    def read(cls) -> MLReader[Any]:
-        """Return a reader for the folders of `write`."""
-        return _EstimatorReader()
+        Args:
+            dataset: Rows.
+            paramMaps: Values of Params for each model.
 
-    @classmethod
-    def load(cls, path: str) -> GlassesEstimator:
-        """Load an estimator from a Spark ML folder, or from an ``.h5`` file in Elephas' format."""
-        if str(path).endswith(ELEPHAS_SUFFIXES):
-            # Imported here because it imports this module.
-            from glasses_spark.training.saving import load_ml_estimator
+        Returns:
+            Index and model of each point. Several threads may take them at the same time.
+        """
+        estimator, shared_rows = self.copy(), SharedRows(len(paramMaps))
 
-            return load_ml_estimator(path)
-        estimator: GlassesEstimator = cls.read().load(path)
-        return estimator
+        def fit_point(index: int) -> GlassesModel:
+            with spark_errors(TrainingError, "the fit"):
+                return estimator.copy(paramMaps[index])._fit(dataset, shared_rows)
 
-    def _fit(self, frame: DataFrame) -> GlassesModel:
+        return _FitMultipleIterator(fit_point, len(paramMaps))
+
+    def _fit(self, dataset: DataFrame, shared_rows: SharedRows | None = None) -> GlassesModel:
         model, spec = self._build()
         losses = losses_by_output(spec.loss, output_names(spec.config))
         losses = [loss.build() if isinstance(loss, KerasObject) else loss for loss in losses]
@@ -204,8 +194,8 @@ class GlassesEstimator(
         if self.getRawPredictionCol() and kinds[0] == PredictionKind(PROBABILITIES, 1):
             require_one_sigmoid(model)
         trainer = Trainer(model, spec, self._settings(), self.callbacks)
-        history = trainer.fit(frame, self.require_columns())
-        return GlassesModel(
+        history = trainer.fit(dataset, self.require_columns(), shared_rows)
+        fitted = GlassesModel(
             labelCol=self.getLabelCol(),
             outputCol=self.getOutputCol(),
             featuresCol=self.getFeaturesCol(),
@@ -219,8 +209,10 @@ class GlassesEstimator(
             **kind_params(kinds),
             history=[record.as_dict() for record in history],
         )
+        fitted._parent = self
+        return fitted
 
-    def _require_serialized(self) -> None:
+    def require_serialized(self) -> None:
         """Refuse to save a loss, metric or optimizer that JSON would not describe completely."""
         for param in (self.loss, self.metrics, self.weighted_metrics):
             value = self.getOrDefault(param) if self.isDefined(param) else None
@@ -232,7 +224,8 @@ class GlassesEstimator(
                         "model instead"
                     )
 
-    def _state_of_optimizer(self) -> OptimizerState:
+    def state_of_optimizer(self) -> OptimizerState:
+        """Return what the optimizer holds beside its config."""
         optimizer, state = self._optimizer_state
         return state if optimizer is self.get_optimizer_config() else OptimizerState()
 
@@ -289,7 +282,7 @@ class GlassesEstimator(
             optimizer=self.get_optimizer_config() or DEFAULT_OPTIMIZER,
             archive=self.archive,
             safe_mode=self.safe_mode,
-            optimizer_state=self._state_of_optimizer(),
+            optimizer_state=self.state_of_optimizer(),
             learning_rate=settings.learning_rate,
             custom_objects=self.get_custom_objects() or {},
             **asdict(KerasDefaults.of_this_process()),
@@ -298,50 +291,11 @@ class GlassesEstimator(
         )
         if settings.num_workers != 1:
             require_mean_loss(spec.loss)
-        model = build_seeded(spec, derive_seed(settings.seed, "weights"))
+        model = build_seeded(
+            spec, derive_seed(settings.seed, "weights"), initial_weights=self.initial_weights
+        )
         require_supported_model(model)
-        if self.initial_weights is not None:
-            set_weights(model, self.initial_weights)
         return model, replace(spec, frozen=frozen_weights(model))
 
 
 add_accessors(GlassesEstimator, arguments=("initial_weights", "callbacks"))
-
-
-class _EstimatorWriter(StageWriter):
-    def __init__(self, estimator: GlassesEstimator) -> None:
-        super().__init__()
-        self._estimator = estimator
-
-    def saveImpl(self, path: str) -> None:
-        self._estimator._require_serialized()
-        stage = self._estimator.copy()
-        # JSON cannot hold functions and classes; they are set again after loading.
-        stage.clear(stage.custom_objects)
-        metadata = DefaultParamsWriter._get_metadata_to_save(stage, self.sparkSession)
-        write_metadata(self.sparkSession, f"{path}/metadata", metadata)
-        if self._estimator.initial_weights is not None:
-            weights = [np.asarray(weight) for weight in self._estimator.initial_weights]
-            write_weights(self.sparkSession, f"{path}/weights", weights)
-        if self._estimator.archive is not None:
-            write_archive(self.sparkSession, f"{path}/archive", self._estimator.archive)
-        state = self._estimator._state_of_optimizer()
-        if state != OptimizerState():
-            arrays = [np.array(state.undecayed, np.int64), *state.variables]
-            write_weights(self.sparkSession, f"{path}/optimizer", arrays)
-
-
-class _EstimatorReader(MLReader[GlassesEstimator]):
-    def load(self, path: str) -> GlassesEstimator:
-        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
-        estimator = GlassesEstimator()
-        estimator._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(estimator, metadata)
-        if hadoop.exists(self.sparkSession, f"{path}/weights"):
-            estimator.initial_weights = read_weights(self.sparkSession, f"{path}/weights")
-        estimator.archive = read_archive(self.sparkSession, f"{path}/archive")
-        if hadoop.exists(self.sparkSession, f"{path}/optimizer"):
-            undecayed, *variables = read_weights(self.sparkSession, f"{path}/optimizer")
-            state = OptimizerState(tuple(map(int, undecayed)), tuple(variables))
-            estimator.set_optimizer_state(state)
-        return estimator

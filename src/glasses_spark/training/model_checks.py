@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from glasses_spark.errors import TrainingError
+from glasses_spark.errors import ConfigError, GlassesSparkError, TrainingError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.elephas import ModelType
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.runtime.keras_archive import pack_model, unpack_model
+from glasses_spark.runtime.keras_archive import pack_model, set_weights, unpack_model
 from glasses_spark.runtime.random_states import has_generator, random_states, set_random_states
 from glasses_spark.scoring.model_ports import input_ports, output_names
 from glasses_spark.scoring.prediction_kind import NUMBERS, PredictionKind
@@ -32,15 +33,35 @@ _STEPS: Final = (
 _seeding = threading.Lock()
 
 
-def build_seeded(spec: ModelSpec, seed: int) -> Any:
-    """Build a model, and seed its initializers that have no seed of their own."""
+def build_seeded(spec: ModelSpec, seed: int, *, initial_weights: Any = None) -> Any:
+    """Build a model, and seed its initializers that have no seed of their own.
+
+    Args:
+        spec: Specification of the model.
+        seed: The seed.
+        initial_weights: Weights to start from, as returned by ``get_weights``; None for those
+            of the initializers.
+
+    Raises:
+        TrainingError: Keras cannot build the model.
+    """
     # Keras draws their seeds from Python's global generator, which user code and fits in
     # other threads use as well.
     with _seeding:
         state = random.getstate()
         random.seed(seed)
         try:
-            return spec.build()
+            model = spec.build()
+            if initial_weights is not None:
+                set_weights(model, initial_weights)
+            return model
+        except GlassesSparkError:
+            raise
+        except Exception as error:
+            raise TrainingError(
+                f"Keras cannot build the model: {describe(error)}. Check keras_model_config, "
+                "initial_weights, loss and metrics, and name own classes in custom_objects"
+            ) from error
         finally:
             random.setstate(state)
 
@@ -76,10 +97,14 @@ def require_supported_model(model: Any) -> None:
     """Refuse a model that the workers would not train as Keras does.
 
     Raises:
+        ConfigError: It is not a Keras model.
         TrainingError: It has no input shape, an output that Keras does not name, inputs or
             outputs in nested structures, or its class replaces a step of Keras' training.
     """
     kind = type(model)
+    if not isinstance(model, _keras_model()):
+        name = f"the class {model.__name__}" if isinstance(model, type) else f"a {kind.__name__}"
+        raise ConfigError(f"model: expected a Keras model, got {name}. Build a keras.Model first")
     replaced = [name for name in _STEPS if getattr(kind, name) is not getattr(_keras_model(), name)]
     if replaced:
         raise TrainingError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any, Final, Self
@@ -37,12 +38,19 @@ def _loss_weights(value: object) -> object:
     return value
 
 
+def _model_config(value: object) -> object:
+    if not isinstance(value, str) or not isinstance(json.loads(value), dict):
+        raise ValueError
+    return value
+
+
 _METRICS: Final = "a list of metrics, or a list or mapping of them for several outputs"
 
 
 # Checks of all Params that have one; those of the settings are declared with their fields.
 _KINDS: Final[Mapping[str, Kind]] = {
     **{name: setting.kind for name, setting in SETTINGS.items()},
+    "keras_model_config": Kind("the text that model.to_json() returns", _model_config),
     "loss_weights": Kind("a number, or a list or mapping of numbers", _loss_weights),
     "metrics": Kind(_METRICS, _metrics),
     "weighted_metrics": Kind(_METRICS, _metrics),

@@ -14,6 +14,7 @@ from glasses_spark.config.training import BFLOAT16, FLOAT32
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.machine import CPU_INFO, has_cpu_flag
 from glasses_spark.runtime.task_slots import task_slots
+from glasses_spark.runtime.workers import driver_python
 from glasses_spark.training.worker.cpu_kernels import leaf_layers
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,9 @@ def resolve_precision(spark: SparkSession, precision: str) -> str:
         return precision
     slots = task_slots(spark)
     # One task for each slot, so that Spark runs tasks on all executors.
-    rows = spark.range(0, slots, 1, slots).mapInArrow(_probe, "native boolean").collect()
+    with driver_python(spark):
+        probed = spark.range(0, slots, 1, slots).mapInArrow(_probe, "native boolean")
+    rows = probed.collect()
     native = all(row.native for row in rows)
     precision = BFLOAT16 if native else FLOAT32
     logger.info(

@@ -13,6 +13,7 @@ from pyspark.sql.types import ArrayType, DataType, IntegralType, NumericType
 
 from glasses_spark.columns import FEATURES
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.frames import named_column
 from glasses_spark.scoring.features import STRING, is_vector, matrix, vector_array
 from glasses_spark.training.worker.spool import RowField, RowFormat, Rows, numbered
 from glasses_spark.training.worker.texts import Texts
@@ -78,9 +79,10 @@ def target_column(frame: DataFrame, name: str) -> Column:
     """
     if name not in frame.columns:
         raise TrainingError(
-            f"labels: expected a column {name!r}, got the columns {', '.join(frame.columns)}"
+            f"labels: expected a column {name!r}, got the columns {', '.join(frame.columns)}. Set "
+            "labelCol to one of them"
         )
-    column = frame[f"`{name}`"]
+    column = named_column(frame, name, "label", "labelCol", TrainingError)
     kind = frame.schema[name].dataType
     if isinstance(kind, NumericType):
         return F.array(column.cast("double"))

@@ -11,7 +11,8 @@ from typing import Final, Protocol, Self
 from pyspark import InheritableThread
 from pyspark.sql import DataFrame
 
-from glasses_spark.errors import WorkerError
+from glasses_spark.errors import GlassesSparkError, SetupError, WorkerError
+from glasses_spark.runtime.spark_errors import translated
 from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.checkpoint.checkpointer import Checkpointer
 from glasses_spark.training.fit_progress import FitProgress
@@ -23,8 +24,7 @@ from glasses_spark.training.server.state import FitEndedError
 
 logger = logging.getLogger(__name__)
 
-# Characters of a Spark error in the message of a fit's error.
-LONGEST_REASON: Final = 500
+_ADVICE: Final = "Check the steps that make the rows, and the code of model, loss and metrics"
 
 # Restarts of a lost job without any push in between: a job that fails more often will fail again.
 RESTARTS: Final = 3
@@ -69,13 +69,9 @@ class TrainingJob:
         return not self._ended.is_set()
 
     @property
-    def error(self) -> WorkerError | None:
+    def error(self) -> GlassesSparkError | None:
         """The error that ended the job, in one line, with Spark's error as its cause."""
-        if self._error is None:
-            return None
-        error = WorkerError(f"the training job failed: {brief(self._error)}")
-        error.__cause__ = self._error
-        return error
+        return None if self._error is None else job_error(self._error)
 
     def _collect(self) -> None:
         try:
@@ -88,12 +84,13 @@ class TrainingJob:
             self._coordinator.wake()
 
 
-def brief(error: Exception) -> str:
-    """Return the line of a Spark error that names the cause, without the Java stack."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if "Error:" in line or "Exception:" in line]
-    line = causes[-1] if causes else lines[0] if lines else type(error).__name__
-    return line[:LONGEST_REASON]
+def job_error(error: Exception) -> GlassesSparkError:
+    """Return the error of a fit for an error of its Spark job, with that as its cause."""
+    found = translated(error, WorkerError, "the training", _ADVICE)
+    if not isinstance(found, SetupError):
+        found = WorkerError(f"the training job failed: {found}")
+    found.__cause__ = error
+    return found
 
 
 class RunningTasks(Protocol):
@@ -112,7 +109,7 @@ class RunningTasks(Protocol):
         """Return whether the tasks are still running."""
 
     @property
-    def error(self) -> WorkerError | None:
+    def error(self) -> GlassesSparkError | None:
         """The error that ended the tasks."""
 
 

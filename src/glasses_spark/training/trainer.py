@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql.types import NumericType
 
 from glasses_spark.columns import FEATURES
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.connect import is_connect
+from glasses_spark.runtime.frames import require_frame
 from glasses_spark.runtime.task_slots import count_workers, task_slots
+from glasses_spark.runtime.worker_python import require_worker_python
 from glasses_spark.scoring.model_ports import InputPort, input_ports, output_names
 from glasses_spark.training.callback_checks import (
     require_epoch_callbacks,
@@ -30,14 +32,15 @@ from glasses_spark.training.metric_rules import metric_rules
 from glasses_spark.training.metric_states import MetricRules, MetricStates
 from glasses_spark.training.model_spec import ModelSpec
 from glasses_spark.training.optimizer_checks import require_supported_optimizer
-from glasses_spark.training.optimizers import first_line
+from glasses_spark.training.output_kind import KERAS_LOSSES, loss_function
 from glasses_spark.training.output_settings import is_sparse, label_size, losses_by_output
-from glasses_spark.training.partition import Partitioned, count_buckets, partition
+from glasses_spark.training.partition import Partitioned, partition
 from glasses_spark.training.rows import VALIDATION, LabelCode, label_dtype, label_length
 from glasses_spark.training.schedule import Schedule
 from glasses_spark.training.server.asynchronous_rules import update_rows
 from glasses_spark.training.settings import Columns, FitSettings
-from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.shared_rows import SharedRows
+from glasses_spark.training.training_frame import Selection, training_frame
 from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.spool import RowField, RowFormat
 
@@ -68,7 +71,8 @@ class Trainer:
     ) -> None:
         if not model.trainable_weights:
             raise TrainingError(
-                "expected a model with trainable weights, got one whose layers are all frozen"
+                "expected a model with trainable weights, got one whose layers are all frozen or "
+                "have none"
             )
         require_supported_optimizer(model, settings.frequency)
         require_epoch_callbacks(callbacks)
@@ -78,13 +82,16 @@ class Trainer:
         self._user_callbacks = tuple(callbacks)
         self._callbacks = [*callbacks, *make_callbacks(settings)]
 
-    def fit(self, frame: DataFrame, columns: Columns) -> list[EpochRecord]:
+    def fit(
+        self, frame: DataFrame, columns: Columns, shared_rows: SharedRows | None = None
+    ) -> list[EpochRecord]:
         """Train the model.
 
         Args:
             frame: Rows. They are read once, and persisted on the executors until the fit
                 ends.
             columns: Columns of the frame to use.
+            shared_rows: Keeps the rows for other fits on this frame.
 
         Returns:
             One record for each epoch.
@@ -94,15 +101,18 @@ class Trainer:
                 early stopping has no validation rows.
             WorkerError: A worker failed, was lost, or trained on other rows than its own.
         """
+        require_frame(frame, "fit")
         if is_connect(frame.sparkSession):
             require_connect_settings(self._settings, self._user_callbacks)
-        workers = count_workers(self._settings.num_workers, slots=task_slots(frame.sparkSession))
+        slots = task_slots(frame.sparkSession)
+        workers = count_workers(self._settings.num_workers, slots=slots)
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
-        rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
+        selection = Selection.of(columns, self._settings, ports, dtype=dtype)
+        rows, feature_dtypes = training_frame(frame, selection)
         codes = self._label_codes(frame, columns)
         row_format = RowFormat(
             features=self._feature_fields(ports, feature_dtypes),
@@ -115,9 +125,10 @@ class Trainer:
         )
         states = self._states(row_format, has_weights)
         rules = metric_rules(states, workers=workers)
-        rows.persist(StorageLevel.MEMORY_AND_DISK)
-        try:
-            buckets = count_buckets(rows)
+        require_worker_python(frame.sparkSession, slots=slots)
+        with shared_rows or SharedRows() as shared:
+            prepared = shared.prepare(selection, lambda: rows)
+            buckets = prepared.buckets
             if all(bucket[VALIDATION] for bucket in buckets):
                 raise TrainingError(
                     "expected rows to train on, got none. Check the split and the filters that "
@@ -125,13 +136,19 @@ class Trainer:
                 )
             if not any(bucket[VALIDATION] for bucket in buckets):
                 self._require_no_validation()
-            partitioned = partition(rows, buckets, workers)
+            partitioned = partition(prepared.frame, buckets, workers)
             fingerprint = fingerprint_of(
                 self._spec, self._settings, workers=workers, buckets=buckets
             )
-            return self._run(partitioned, row_format, codes, states, rules, fingerprint)
-        finally:
-            rows.unpersist()
+            return self._run(
+                partitioned,
+                row_format,
+                codes,
+                states,
+                rules,
+                fingerprint,
+                keeps_steps=shared_rows is not None,
+            )
 
     def _run(
         self,
@@ -141,6 +158,8 @@ class Trainer:
         states: MetricStates,
         rules: MetricRules,
         fingerprint: Fingerprint,
+        *,
+        keeps_steps: bool,
     ) -> list[EpochRecord]:
         plan = FitPlan(
             spec=self._spec,
@@ -151,6 +170,7 @@ class Trainer:
             label_codes=codes,
             metric_rules=rules,
             fingerprint=fingerprint,
+            keeps_steps=keeps_steps,
         )
         if is_connect(partitioned.frame.sparkSession):
             return ConnectFit(partitioned, plan, states.rules).run(self._model)
@@ -161,11 +181,30 @@ class Trainer:
     def _states(self, row_format: RowFormat, rules: MetricRules) -> MetricStates:
         try:
             return MetricStates(self._model, row_format, rules)
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # also of a loss or metric of the user's own
+            if isinstance(error, ValueError):
+                self._require_label_form()
             raise TrainingError(
-                f"Keras cannot compute the losses and metrics: {first_line(error)}. Check loss, "
+                f"Keras cannot compute the losses and metrics: {describe(error)}. Check loss, "
                 "loss_weights and metrics against the outputs of the model"
             ) from error
+
+    def _require_label_form(self) -> None:
+        """Refuse class numbers that are encoded for another model or loss."""
+        classes, size = self._settings.classes, self._model.outputs[0].shape[-1]
+        if classes is None or loss_function(self._spec.loss)[0] not in KERAS_LOSSES:
+            return
+        if is_sparse(self._spec.loss):
+            raise TrainingError(
+                "categorical=True makes one-hot rows of the labels, but this loss takes class "
+                "numbers. Use categorical=False"
+            )
+        if classes != size:
+            advice = f"nb_classes={size}, or " if size > 1 else ""
+            raise TrainingError(
+                f"nb_classes={classes}: expected a model with {classes} outputs, one for each "
+                f"class, got {size}. Use {advice}categorical=False for labels as they are"
+            )
 
     def _require_no_validation(self) -> None:
         for name, value in self._settings.validation_settings().items():

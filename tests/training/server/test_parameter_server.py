@@ -133,6 +133,7 @@ def test_the_error_of_a_worker_ends_the_fit(fit: ServedFit) -> None:
     with pytest.raises(WorkerError, match="worker 0 on host: ValueError: bad row") as caught:
         fit.coordinator.next_epoch(running=lambda: True)
     assert caught.value.__notes__ == ["The worker's own traceback:\nTraceback ..."]
+    assert str(caught.value.__cause__) == "ValueError: bad row"
 
 
 def test_a_waiting_worker_is_released_when_the_fit_fails() -> None:

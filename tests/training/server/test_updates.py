@@ -18,12 +18,19 @@ def test_it_is_the_sum_of_the_shares_in_order_whatever_the_length(
     expected = np.zeros(size, np.float32)
     for update, count in zip(updates, rows, strict=True):
         expected += update * np.float32(count / sum(rows))
-    assert np.array_equal(weighted_mean(updates, rows), expected)
+    mean = weighted_mean(updates, rows)
+    assert mean is not None
+    assert np.array_equal(mean, expected)
+    start = generator.normal(size=size).astype(np.float32)
+    after = weighted_mean(updates, rows, start=start)
+    assert after is not None
+    assert np.array_equal(after, start - expected)
 
 
 def test_it_keeps_the_type_and_leaves_the_updates_as_they_are() -> None:
     updates = [np.array([1.0, 2.0]), np.array([3.0, 6.0])]
     mean = weighted_mean(updates, [1, 1])
+    assert mean is not None
     assert mean.dtype == np.float64
     assert mean.tolist() == [2.0, 4.0]
     assert updates[0].tolist() == [1.0, 2.0]
@@ -40,3 +47,11 @@ def test_numbers_that_are_not_finite_or_too_large_are_found(value: float, index:
 
 def test_no_numbers_are_usable() -> None:
     assert is_usable(np.zeros(0, np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("index", [0, 1 << 16, (1 << 20) + 6])
+def test_there_is_no_mean_of_numbers_that_are_not_usable(value: float, index: int) -> None:
+    updates = [np.zeros((1 << 20) + 7, np.float32) for _ in range(3)]
+    updates[1][index] = value
+    assert weighted_mean(updates, [1, 2, 3]) is None

@@ -24,6 +24,7 @@ from glasses_spark.preprocessing.duplicates.clusters import (
     unpersist_checkpoint,
 )
 from glasses_spark.preprocessing.duplicates.perceptual_hash import hash_pixels
+from glasses_spark.runtime.workers import driver_python
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,8 @@ def find_near_duplicates(
         The clusters, except those with more than 10 images and more than a tenth of all
         images: these images count as different, and a warning is logged.
     """
-    hashes = pixels.select(ID, PIXELS).mapInArrow(_hasher(height, width), _HASHES)
+    with driver_python(pixels.sparkSession):
+        hashes = pixels.select(ID, PIXELS).mapInArrow(_hasher(height, width), _HASHES)
     duplicates = _describe(pixels, cluster_hashes(hashes, count), count)
     if duplicates.clusters:
         logger.info(

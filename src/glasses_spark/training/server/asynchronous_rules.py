@@ -22,13 +22,10 @@ class Step:
     Attributes:
         update: Gradient or delta of the trainable weights, ``(trainable_size,)``.
         share: Factor of the learning rate, or of the delta, in (0, 1].
-        owned: Whether the step may write into the update: to allocate a large vector takes as
-            long as to subtract it.
     """
 
     update: Vector
     share: float = 1.0
-    owned: bool = False
 
 
 class EveryUpdate:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.traced import Traced
 from glasses_spark.training.gradients import absent_gradients
 from glasses_spark.training.optimizers import (
     OptimizerState,
@@ -100,7 +101,7 @@ class OptimizerStep:
             tf.TensorSpec((layout.trainable_size,), layout.dtype),
             tf.TensorSpec((), import_keras().config.floatx()),
         ]
-        self._step = tf.function(step, input_signature=signature, autograph=False)
+        self._step = Traced(step, signature)
 
     def __call__(self, gradient: Vector, share: float = 1.0) -> Vector:
         """Apply a gradient.
@@ -117,7 +118,7 @@ class OptimizerStep:
 
     def trace(self) -> None:
         """Trace the step without running it, which raises the errors of the optimizer."""
-        self._step.get_concrete_function()
+        self._step.trace()
 
     def read(self) -> Vector:
         """Return a copy of the trainable weights, ``(trainable_size,)``."""

@@ -184,6 +184,8 @@ class ParameterServer:
         self._coordinator.heartbeat(caller)
         error = WorkerError(f"{_names(caller.workers)} on {host}: {text}")
         error.add_note(f"The worker's own traceback:\n{details}")
+        # The error itself remains in the worker: it need not be known in the driver.
+        error.__cause__ = WorkerError(text)
         self._coordinator.fail(error)
         return {}, None
 

@@ -160,9 +160,6 @@ class SharedWeights:
         """
         total = sum(rows)
         cut = self.layout.trainable_size
-        mean = weighted_mean([update[:cut] for update in updates], rows)
-        if not is_usable(mean):
-            return False
         drift = np.zeros_like(self._statistics)
         for update, count in zip(updates, rows, strict=True):
             share = np.asarray(count / total, self.layout.dtype)
@@ -170,7 +167,14 @@ class SharedWeights:
             drift += (update[cut:] - self._statistics) * share
         if not is_usable(drift):
             return False
-        self._step(Step(mean, owned=True))
+        # Deltas are subtracted block by block with the sum: a pass over memory less.
+        start = self._trainable if self._optimizer is None else None
+        result = weighted_mean([update[:cut] for update in updates], rows, start=start)
+        if result is None:
+            return False
+        if self._optimizer is not None:
+            result = self._optimizer(result)
+        self._move_to(result)
         self._statistics += drift
         self.version += 1
         return True
@@ -222,16 +226,18 @@ class SharedWeights:
         self._statistics = vector[self.layout.trainable_size :].copy()
 
     def _step(self, step: Step) -> None:
-        before = self._trainable
         if self._optimizer is None:
             share = np.asarray(step.share, self.layout.dtype)
             delta = step.update if step.share == 1 else step.update * share
-            after = np.subtract(before, delta, out=delta if step.owned else None)
+            self._move_to(self._trainable - delta)
         else:
-            after = self._optimizer(step.update, step.share)
-        self._trainable = self._ahead = after
+            self._move_to(self._optimizer(step.update, step.share))
+
+    def _move_to(self, trainable: Vector) -> None:
+        before = self._trainable
+        self._trainable = self._ahead = trainable
         if self._rule.look_ahead:
-            self._ahead = after + (after - before) * np.asarray(
+            self._ahead = trainable + (trainable - before) * np.asarray(
                 self._rule.look_ahead, self.layout.dtype
             )
 

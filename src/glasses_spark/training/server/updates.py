@@ -27,8 +27,10 @@ def is_usable(update: Vector) -> bool:
     return not update.size or bool(update.min() >= -LARGEST and update.max() <= LARGEST)
 
 
-def weighted_mean(updates: Sequence[Vector], rows: Sequence[int]) -> Vector:
-    """Return the mean of updates, weighted by their rows.
+def weighted_mean(
+    updates: Sequence[Vector], rows: Sequence[int], *, start: Vector | None = None
+) -> Vector | None:
+    """Return the mean of updates, weighted by their rows; None unless `is_usable`.
 
     They are summed in the given order, so that equal updates give equal means to the last bit,
     on any number of cores.
@@ -36,25 +38,29 @@ def weighted_mean(updates: Sequence[Vector], rows: Sequence[int]) -> Vector:
     Args:
         updates: Vectors ``(size,)`` of the same type; at least one.
         rows: Number of rows behind each, at least 1.
+        start: Vector ``(size,)`` from which to subtract the mean, in place of the mean itself.
     """
     total, dtype = sum(rows), updates[0].dtype
     shares = [np.asarray(count / total, dtype) for count in rows]
-    mean = np.empty_like(updates[0])
+    result = np.empty_like(updates[0])
 
-    def fill(begin: int, end: int) -> None:
+    def fill(begin: int, end: int) -> bool:
         part = np.empty(_BLOCK, dtype)
-        for start in range(begin, end, _BLOCK):
-            block = mean[start : min(end, start + _BLOCK)]
-            stop = start + len(block)
-            np.multiply(updates[0][start:stop], shares[0], out=block)
+        for first in range(begin, end, _BLOCK):
+            block = result[first : min(end, first + _BLOCK)]
+            last = first + len(block)
+            np.multiply(updates[0][first:last], shares[0], out=block)
             for update, share in zip(updates[1:], shares[1:], strict=True):
-                block += np.multiply(update[start:stop], share, out=part[: len(block)])
+                block += np.multiply(update[first:last], share, out=part[: len(block)])
+            if not is_usable(block):
+                return False
+            if start is not None:
+                np.subtract(start[first:last], block, out=block)
+        return True
 
-    threads = count_cores() if len(mean) >= _LARGE else 1
+    threads = count_cores() if len(result) >= _LARGE else 1
     if threads == 1:
-        fill(0, len(mean))
-        return mean
-    ends = [len(mean) * index // threads for index in range(threads + 1)]
+        return result if fill(0, len(result)) else None
+    ends = [len(result) * index // threads for index in range(threads + 1)]
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, ends[:-1], ends[1:]))
-    return mean
+        return result if all(list(pool.map(fill, ends[:-1], ends[1:]))) else None

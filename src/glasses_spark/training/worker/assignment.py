@@ -30,6 +30,8 @@ class Assignment:
         metric_rules: How the states of the metrics are computed.
         keeps_optimizers: Whether the server gets the state of each worker's own optimizer after
             each epoch, for checkpoints and restarted tasks.
+        steps_key: What the traced steps depend on, for fits of a grid, see `kept_steps`; empty
+            keeps no steps.
     """
 
     spec: ModelSpec
@@ -43,6 +45,7 @@ class Assignment:
     threads: int
     metric_rules: MetricRules = DEFAULT_RULES
     keeps_optimizers: bool = False
+    steps_key: str = ""
 
     def hosted_by(self, task: int) -> range:
         """Return the numbers of the workers that a task hosts."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.config.fields import AUTO
 from glasses_spark.runtime.random_states import RandomGenerators
+from glasses_spark.runtime.traced import Traced
 from glasses_spark.training.metric_states import (
     DEFAULT_RULES,
     MetricRules,
@@ -17,10 +19,18 @@ from glasses_spark.training.metric_states import (
     inputs_of_rows,
 )
 from glasses_spark.training.model_spec import ModelSpec
-from glasses_spark.training.optimizers import blank_copy, state_variables, unpack
+from glasses_spark.training.optimizers import (
+    blank_copy,
+    rate_variable,
+    state_variables,
+    unpack,
+)
 from glasses_spark.training.weights import Vector, WeightLayout, exchanged_variables, layout_of
 from glasses_spark.training.worker.cpu_kernels import use_cpu_kernels
 from glasses_spark.training.worker.spool import RowFormat, Rows
+
+# Operations with a state of their own. Those of tf.random.stateless_* begin with "Stateless".
+_STATEFUL: Final = re.compile("Random|Multinomial|TruncatedNormal|Parameterized|.*PyFunc")
 
 
 class Steps:
@@ -49,6 +59,9 @@ class Steps:
             use_cpu_kernels(self.model)
         self.layout: WeightLayout = layout_of(self.model)
         self.random = RandomGenerators(self.model)
+        self._random_states = self.random.read()
+        rate = rate_variable(self.model.optimizer)
+        self._rate = None if rate is None else float(rate.numpy())
         self.states = MetricStates(self.model, row_format, metric_rules)
         self._inputs = inputs_of_rows(self.model, row_format)
         trainable, statistics = exchanged_variables(self.model)
@@ -60,14 +73,33 @@ class Steps:
         rows = [x, y, tf.TensorSpec((None,), row_format.dtype)]
         vector = tf.TensorSpec((self.layout.size,), self.layout.dtype)
 
-        def traced(step: Any, signature: list[Any]) -> Any:
-            return tf.function(step, input_signature=signature, autograph=False)
+        self._gradient = Traced(self._gradient_step, [vector, *rows])
+        self._train = Traced(self._train_step, rows)
+        self._evaluate = Traced(self._evaluation_step, rows)
+        self._write = Traced(self._assign, [vector])
+        self._read = Traced(self._vector, [])
 
-        self._gradient = traced(self._gradient_step, [vector, *rows])
-        self._train = traced(self._train_step, rows)
-        self._evaluate = traced(self._evaluation_step, rows)
-        self._write = traced(self._assign, [vector])
-        self._read = traced(self._vector, [])
+    def keep_state(self) -> bool:
+        """Return whether operations have a state that `restart` cannot reset.
+
+        Those of Keras' own layers have none. ``tf.random.uniform`` in a layer of the user goes
+        on where it was, and a Python function may do anything.
+        """
+        traced = (self._gradient, self._train, self._evaluate)
+        return any(_STATEFUL.match(name) for step in traced for name in step.operations())
+
+    def restart(self, learning_rate: float) -> None:
+        """Return to the state after construction, for another fit of the same model.
+
+        Not the weights and the state of the optimizer: a fit sets them before it trains.
+
+        Args:
+            learning_rate: Learning rate of the fit; 0 keeps the optimizer's own.
+        """
+        self.random.write(self._random_states)
+        rate = rate_variable(self.model.optimizer)
+        if rate is not None:
+            rate.assign(learning_rate or self._rate)
 
     def gradient(
         self, weights: Vector, x: Sequence[Rows], y: Sequence[Rows], weight: Rows

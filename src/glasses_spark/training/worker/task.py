@@ -14,6 +14,7 @@ import numpy as np
 
 from glasses_spark.config.training import BATCH, EPOCH
 from glasses_spark.errors import WorkerError
+from glasses_spark.runtime.causes import describe
 from glasses_spark.runtime.gpu import take_granted_gpu
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.machine import spark_local_folder
@@ -25,6 +26,7 @@ from glasses_spark.training.server.parameter_client import ParameterClient
 from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.weights import Vector
 from glasses_spark.training.worker.assignment import Assignment
+from glasses_spark.training.worker.kept_steps import keep_steps
 from glasses_spark.training.worker.steps import Steps
 from glasses_spark.training.worker.texts import Texts
 from glasses_spark.training.worker.worker import Worker
@@ -147,7 +149,7 @@ def _write_rows(
 def _report(client: ParameterClient, error: Exception) -> None:
     # Spark reports the error as well, also if the driver no longer responds.
     with suppress(WorkerError):
-        client.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        client.fail(describe(error), traceback.format_exc())
 
 
 class _Training:
@@ -202,8 +204,12 @@ class _Training:
         keras = import_keras(threads=self._assignment.threads)
         first = self._workers[0].number
         keras.utils.set_random_seed(derive_seed(self._assignment.seed, "worker", first))
-        steps = Steps(
-            self._assignment.spec, self._assignment.row_format, self._assignment.metric_rules
+        spec, key = self._assignment.spec, self._assignment.steps_key
+        steps = keep_steps(
+            # Layers without a seed draw one when the model is built.
+            f"{key}/{self._assignment.seed}/{first}" if key else "",
+            spec.learning_rate,
+            lambda: Steps(spec, self._assignment.row_format, self._assignment.metric_rules),
         )
         if steps.layout != self._assignment.layout:
             raise WorkerError(
