@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from glasses_spark.runtime import native_stderr
-from glasses_spark.runtime.frames import is_connect
+from glasses_spark.runtime.connect import is_connect
 from glasses_spark.runtime.gpu import NO_DEVICE, RESOURCE, VISIBLE
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.runtime.master import is_local
