@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from glasses_spark import GlassesEstimator, GlassesEvaluator
-from glasses_spark.errors import ConfigError, TrainingError, WorkerError
+from glasses_spark.errors import ConfigError, SetupError, TrainingError, WorkerError
 from glasses_spark.runtime.keras import import_keras
 from tests.connect.server import SLOTS
 from tests.training.tiny import ROWS, same_weights, separable, tiny_estimator, tiny_model
@@ -101,6 +102,15 @@ def test_the_error_of_a_worker_comes_back_with_its_traceback(connect: SparkSessi
     with pytest.raises(WorkerError, match=r"worker.* nulls") as error:
         estimator_of(epochs=1).fit(bad)
     assert "Traceback" in "".join(error.value.__notes__)
+
+
+def test_an_error_of_the_parameter_server_comes_back_as_what_it_is(connect: SparkSession) -> None:
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
+        with pytest.raises(SetupError, match=str(port)):
+            estimator_of(epochs=1, parameter_server_port=port).fit(rows_of(connect))
 
 
 def test_what_is_wrong_before_a_fit_is_said_before_it(connect: SparkSession) -> None:
