@@ -120,7 +120,9 @@ def java(text: str) -> Exception:
             id="version",
         ),
         pytest.param(
-            'Caused by: java.io.IOException: Cannot run program "/no/python": error=2',
+            'x\nCaused by: java.io.IOException: Cannot run program "/no/python": error=2\n'
+            "\tat java.base/java.lang.ProcessBuilder.start(ProcessBuilder.java:1143)\n"
+            "Caused by: java.io.IOException: error=2, No such file or directory\n\t... 9 more",
             SetupError,
             "^the Python of Spark's workers, /no/python, cannot be started .*Set PYSPARK_PYTHON",
             id="no such Python",

@@ -161,6 +161,12 @@ BEFORE: list[tuple[str, Case, type[GlassesSparkError], str]] = [
     ("tuple", lambda s: estimator().fit(([], [])), ConfigError, "got a tuple of 2"),
     ("x and y", lambda s: estimator().fit(np.ones(3), np.ones(3)), ConfigError, "got a numpy nd"),
     ("rdd", lambda s: estimator().fit(rows(s).rdd), ConfigError, "got a pyspark RDD"),
+    (
+        "names of params",
+        lambda s: estimator().fit(rows(s), {"epochs": 3}),
+        ConfigError,
+        "^params: expected Params as the keys of a mapping, got 'epochs'",
+    ),
     ("none", lambda s: estimator().fit(None), ConfigError, "got None"),
     (
         "pipeline of pandas",
@@ -386,7 +392,7 @@ BEFORE: list[tuple[str, Case, type[GlassesSparkError], str]] = [
         "object that cannot be pickled",
         lambda s: estimator(custom_objects={"lock": threading.Lock()}).fit(rows(s)),
         TrainingError,
-        "^the model cannot be sent to the workers: .*cannot pickle",
+        "^PicklingError: .*cannot pickle .*during the fit.*Check custom_objects",
     ),
     (
         "UDF that raises",

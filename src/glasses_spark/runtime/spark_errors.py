@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Final
 
 from glasses_spark import errors
@@ -37,6 +38,10 @@ _MEMORY: Final = (
     "Give it more memory with spark.executor.memory, in local mode spark.driver.memory, or use "
     "more and smaller partitions"
 )
+
+
+_STOPPED: Final = "the SparkSession was stopped"
+_START: Final = "Start a session, and read the data again"
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,9 @@ _KNOWN: Final = (
     _Known(re.compile("OutOfMemoryError|SparkOutOfMemory"), _MEMORY),
     _Known(
         re.compile("stopped SparkContext|SparkContext was shut down|SparkContext (has been )?stop"),
-        "Start a session, and read the data again",
+        _START,
         SetupError,
-        "the SparkSession was stopped",
+        _STOPPED,
     ),
     _Known(
         re.compile("Answer from Java side is empty|Error while (sending|receiving)|Py4JNetwork"),
@@ -119,6 +124,11 @@ _KNOWN: Final = (
         "Files were deleted or replaced after the DataFrame was made: read them again",
     ),
     _Known(
+        re.compile("PicklingError"),
+        "Check custom_objects, own layers, the loss and metrics for what Python cannot send to "
+        "the workers, such as locks and open files",
+    ),
+    _Known(
         re.compile("AMBIGUOUS_REFERENCE"), "Rename the columns of the same name, with toDF or alias"
     ),
 )
@@ -130,8 +140,9 @@ def spark_error_types() -> tuple[type[Exception], ...]:
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    # PySpark converts some of Java's exceptions, and passes on the others.
-    return (Py4JError, PySparkException)
+    # PySpark converts some of Java's exceptions, and passes on the others. Functions that it
+    # cannot send to the workers are PicklingErrors.
+    return (Py4JError, PySparkException, PicklingError)
 
 
 def is_spark_error(error: BaseException) -> bool:
@@ -153,7 +164,14 @@ def spark_errors(
     """
     try:
         yield
-    except spark_error_types() as error:
+    except GlassesSparkError:
+        raise
+    except Exception as error:
+        if _is_stopped():
+            # PySpark then fails in many ways, also with an AttributeError.
+            raise SetupError(f"{_STOPPED} (during {doing}). {_START}") from error
+        if not isinstance(error, spark_error_types()):
+            raise
         raise translated(error, kind, doing, advice) from error
 
 
@@ -182,7 +200,14 @@ def cause_of(error: BaseException) -> Cause:
     text = str(error)
     if _TRACEBACK in text:
         return _of_python(text)
-    return _of_java(text, type(error).__name__)
+    return _of_java(text.strip(), type(error).__name__)
+
+
+def _is_stopped() -> bool:
+    """Return whether this process has started Spark, and Spark was stopped."""
+    from pyspark import SparkContext
+
+    return SparkContext._gateway is not None and SparkContext._active_spark_context is None
 
 
 def _known(cause: Cause) -> _Known | None:
@@ -224,14 +249,13 @@ def _place(frame: re.Match[str]) -> str:
 
 
 def _of_java(text: str, kind: str) -> Cause:
-    """Return the deepest cause with a message from the text of a Java exception."""
+    """Return the deepest cause from the text of a Java exception: one of `_KNOWN`, or any."""
     text = text.partition("\n\nJVM stacktrace:")[0]
-    cause = None
-    for part in _CAUSED_BY.split(_CALL.sub("", text.strip())):
-        found = _java_cause(_STACK.split(part, maxsplit=1)[0].strip(), kind)
-        if found.message:
-            cause = found
-    return cause or _java_cause(text.strip(), kind)
+    parts = [_STACK.split(part, maxsplit=1)[0] for part in _CAUSED_BY.split(_CALL.sub("", text))]
+    causes = [_java_cause(part.strip(), kind) for part in reversed(parts)]
+    told = [cause for cause in causes if cause.message]
+    known = [cause for cause in told if _known(cause) is not None]
+    return (known or told or causes)[0]
 
 
 def _java_cause(text: str, kind: str) -> Cause:
