@@ -41,6 +41,7 @@ _MEMORY: Final = (
 
 
 _STOPPED: Final = "the SparkSession was stopped"
+_JVM_ENDED: Final = "the JVM of Spark has ended"
 _START: Final = "Start a session, and read the data again"
 
 
@@ -114,10 +115,9 @@ _KNOWN: Final = (
     ),
     _Known(
         re.compile("Answer from Java side is empty|Error while (sending|receiving)|Py4JNetwork"),
-        "Start a session again; a JVM that ends at once has often too little memory, see "
-        "spark.driver.memory",
+        _START,
         SetupError,
-        "the JVM of Spark has ended",
+        _JVM_ENDED,
     ),
     _Known(
         re.compile("FileNotFoundException|FILE_NOT_EXIST"),
@@ -167,9 +167,9 @@ def spark_errors(
     except GlassesSparkError:
         raise
     except Exception as error:
-        if _is_stopped():
+        if ended := _ended():
             # PySpark then fails in many ways, also with an AttributeError.
-            raise SetupError(f"{_STOPPED} (during {doing}). {_START}") from error
+            raise SetupError(f"{ended} (during {doing}). {_START}") from error
         if not isinstance(error, spark_error_types()):
             raise
         raise translated(error, kind, doing, advice) from error
@@ -203,11 +203,18 @@ def cause_of(error: BaseException) -> Cause:
     return _of_java(text.strip(), type(error).__name__)
 
 
-def _is_stopped() -> bool:
-    """Return whether this process has started Spark, and Spark was stopped."""
+def _ended() -> str:
+    """Return how the Spark that this process has started has ended; empty if it has not."""
     from pyspark import SparkContext
 
-    return SparkContext._gateway is not None and SparkContext._active_spark_context is None
+    gateway = SparkContext._gateway
+    if gateway is None:
+        return ""
+    # Without a process of its own, spark-submit has started the JVM.
+    process = getattr(gateway, "proc", None)
+    if process is not None and process.poll() is not None:
+        return _JVM_ENDED
+    return _STOPPED if SparkContext._active_spark_context is None else ""
 
 
 def _known(cause: Cause) -> _Known | None:
