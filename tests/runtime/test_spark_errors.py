@@ -128,6 +128,13 @@ def java(text: str) -> Exception:
             id="no such Python",
         ),
         pytest.param(
+            "An error occurred while calling o1.x.\n: org.apache.spark.SparkException: \n"
+            "Error from python worker:\n  /usr/bin/python3: No module named pyspark.daemon\n",
+            SetupError,
+            "^SparkException: Error from python worker: /usr/bin/python3: No module named pyspark",
+            id="Python without Spark",
+        ),
+        pytest.param(
             "An error occurred while calling o1.x.\n: java.lang.IllegalStateException: Cannot call "
             "methods on a stopped SparkContext.\nThis stopped SparkContext was created at:",
             SetupError,
@@ -146,6 +153,12 @@ def java(text: str) -> Exception:
             DataError,
             "^features: bad$",
             id="an error of this library",
+        ),
+        pytest.param(
+            "Traceback (most recent call last):\nsqlalchemy.exc.DataError: no number",
+            TrainingError,
+            "^DataError: no number .during the fit.",
+            id="an error of the same name",
         ),
     ],
 )

@@ -28,6 +28,7 @@ _CAUSED_BY: Final = re.compile(r"^Caused by: ", re.MULTILINE)
 _STACK: Final = re.compile(r"^\s+(at [\w.$]+[(/]|\.\.\. \d+ more)|^Driver stack", re.MULTILINE)
 _JAVA_CLASS: Final = re.compile(r"\A(?:[\w$]+\.)+(?P<name>[A-Z][\w$]*)(?::\s+|\Z)")
 _LOST_TASK: Final = re.compile(r"\AJob aborted due to .*?\(TID \d+\) \([^)]*\): ", re.DOTALL)
+_NO_START: Final = "Error from python worker"
 _SQL_STATE: Final = re.compile(r"\s*SQLSTATE: \w{5};?")
 
 _CHOOSE_PYTHON: Final = (
@@ -38,8 +39,6 @@ _MEMORY: Final = (
     "Give it more memory with spark.executor.memory, in local mode spark.driver.memory, or use "
     "more and smaller partitions"
 )
-
-
 _STOPPED: Final = "the SparkSession was stopped"
 _JVM_ENDED: Final = "the JVM of Spark has ended"
 _START: Final = "Start a session, and read the data again"
@@ -53,11 +52,13 @@ class Cause:
         kind: Class of the exception without its package, such as ``ValueError``.
         message: Its message, in one line.
         place: Where Python code raised it, such as ``parse (job.py, line 7)``; may be empty.
+        is_own: Whether the class is one of this library.
     """
 
     kind: str
     message: str
     place: str = ""
+    is_own: bool = False
 
     def __str__(self) -> str:
         text = named(self.kind, self.message).rstrip(". ")
@@ -83,8 +84,14 @@ _KNOWN: Final = (
         "ModuleNotFoundError: No module named 'glasses_spark' in Spark's Python workers",
     ),
     _Known(
+        re.compile("Python worker failed to connect back|" + _NO_START),
+        _CHOOSE_PYTHON,
+        SetupError,
+    ),
+    _Known(
         re.compile(r"No module named '?([\w.]+)"),
-        "Install it there, or send the file to them with spark.sparkContext.addPyFile",
+        "Install it there, send its file with spark.sparkContext.addPyFile, or set PYSPARK_PYTHON "
+        "to a Python that has it, before the session starts",
         text="ModuleNotFoundError: No module named '{0}' in Spark's Python workers",
     ),
     _Known(re.compile("PYTHON_VERSION_MISMATCH"), _CHOOSE_PYTHON, SetupError),
@@ -93,11 +100,6 @@ _KNOWN: Final = (
         _CHOOSE_PYTHON,
         SetupError,
         "the Python of Spark's workers, {0}, cannot be started",
-    ),
-    _Known(
-        re.compile("Python worker failed to connect back|Error from python worker"),
-        _CHOOSE_PYTHON,
-        SetupError,
     ),
     _Known(
         re.compile(r"Python worker exited unexpectedly"),
@@ -180,9 +182,9 @@ def translated(
 ) -> GlassesSparkError:
     """Return an error of this library for an error of Spark; see `spark_errors`."""
     cause = cause_of(error)
-    own = getattr(errors, cause.kind, None)
-    if isinstance(own, type) and issubclass(own, GlassesSparkError):
+    if cause.is_own:
         # Raised by this library in a Python worker: it says what to do.
+        own: type[GlassesSparkError] = getattr(errors, cause.kind)
         return own(cause.message)
     known = _known(cause)
     text = str(cause)
@@ -240,8 +242,8 @@ def _of_python(text: str) -> Cause:
     kind, name = kind.strip(), kind.strip().rpartition(".")[2]
     if not name.isidentifier():  # a message without the name of a class
         return Cause("PythonException", telling_line("\n".join(message)), place)
-    is_of_library = kind == f"{errors.__name__}.{name}"
-    return Cause(name, telling_line(rest), "" if is_of_library else place)
+    is_own = kind == f"{errors.__name__}.{name}" and hasattr(errors, name)
+    return Cause(name, telling_line(rest), place, is_own)
 
 
 def _place(frame: re.Match[str]) -> str:
@@ -269,5 +271,7 @@ def _java_cause(text: str, kind: str) -> Cause:
     while (match := _JAVA_CLASS.match(text) or _LOST_TASK.match(text)) is not None:
         kind = match.groupdict().get("name") or kind
         text = text[match.end() :]
+    # The line that follows is what a Python printed that did not start.
+    text = re.sub(rf"\A{_NO_START}:\s*", f"{_NO_START}: ", text)
     line = _SQL_STATE.sub("", telling_line(text)).strip()
     return Cause(kind, shortened(line))
