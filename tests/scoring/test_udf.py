@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from glasses_spark.runtime.keras import import_keras
-from glasses_spark.scoring.prediction_kind import NUMBERS, PROBABILITIES, PredictionKind
+from glasses_spark.scoring.prediction_kind import LOGITS, NUMBERS, PROBABILITIES, PredictionKind
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.udf import Scoring, scoring_function
 from tests.training.tiny import separable, tiny_model

@@ -51,6 +51,7 @@ from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.spark_job import follow_job, require_all_rows
 from glasses_spark.training.training_frame import training_frame
+from glasses_spark.training.valid_rows import valid_rows
 from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.spool import RowField, RowFormat
@@ -120,6 +121,8 @@ class Trainer:
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
+        if columns.skip_invalid:
+            frame = valid_rows(frame, columns, ports)
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
         rows, feature_dtypes = training_frame(frame, columns, self._settings, ports, dtype=dtype)
