@@ -1,16 +1,20 @@
-"""Row predictions: what Spark ML's models compute for one row, without a Spark job."""
+"""Row predictions: what Spark ML's models compute beside `transform`, such as one prediction."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pyspark.ml.linalg import DenseVector
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime.connect import runs_locally
+from glasses_spark.runtime.connect_worker import ProcessSettings
 from glasses_spark.runtime.frames import require_frame
 from glasses_spark.runtime.spark_errors import spark_errors
+from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.scoring.evaluation_summary import (
     ClassificationSummary,
     RegressionSummary,
@@ -18,22 +22,25 @@ from glasses_spark.scoring.evaluation_summary import (
 )
 from glasses_spark.scoring.feature_rows import RowFormat, feature_matrix
 from glasses_spark.scoring.features import transfer_dtype
+from glasses_spark.scoring.invalid_rows import KEEP, SKIP
 from glasses_spark.scoring.ml_columns import (
     HasMLColumns,
     classes_of,
     require_ml_columns,
 )
-from glasses_spark.scoring.ml_values import ml_values, needs_logits
+from glasses_spark.scoring.ml_values import ML_COLUMNS, ml_values, needs_logits
 from glasses_spark.scoring.model_outputs import ModelOutput
-from glasses_spark.scoring.model_ports import input_ports
+from glasses_spark.scoring.model_ports import InputPort, input_ports
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
+from glasses_spark.scoring.sql_function import sql_function
+from glasses_spark.scoring.udf import INFERENCE_BATCH, Scoring
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
 
 
 class PredictsRows(HasMLColumns):
-    """Mixin of a model: the sizes of its inputs and outputs, and predictions of one row."""
+    """Mixin of a model: its sizes, its metrics, predictions of one row, and a function for SQL."""
 
     def _trained(self) -> TrainedModel:
         raise NotImplementedError
@@ -59,6 +66,52 @@ class PredictsRows(HasMLColumns):
         outputs = self._outputs(self._trained())
         with spark_errors(ScoringError, "the evaluation"):
             return evaluation_of(cast("GlassesModel", self), dataset, outputs)
+
+    def predict_udf(self, column: str = "outputCol", *, spark: SparkSession | None = None) -> Any:
+        """Return the model as a function for Spark SQL and ``select``.
+
+        ``spark.udf.register("glasses", model.predict_udf())`` lets SQL call ``glasses(features)``.
+
+        Args:
+            column: Param whose values it returns: ``outputCol``, ``predictionCol``,
+                ``probabilityCol`` or ``rawPredictionCol``; vectors as arrays.
+            spark: Session in which it runs; the active one by default.
+
+        Returns:
+            A pandas UDF of one column for each input, of the types that ``transform`` takes. With
+            ``handleInvalid="keep"`` it returns null for a row that cannot be scored, else it
+            raises a `ScoringError`.
+
+        Raises:
+            ScoringError: The model has several outputs or no such values, ``handleInvalid`` is
+                ``skip``, or there is no session.
+        """
+        model, trained = cast("GlassesModel", self), self._trained()
+        outputs, ports = self._outputs(trained), input_ports(trained.config)
+        spark, handling = spark or SparkSession.getActiveSession(), model.getHandleInvalid()
+        thresholds = self.getThresholds() if self.isDefined(self.thresholds) else None
+        if spark is None:
+            raise ScoringError(
+                "predict_udf needs a Spark session, found none. Start one, or give it as spark"
+            )
+        _require_function(outputs, column, handling)
+        wanted = [] if column == "outputCol" else [column]
+        require_ml_columns(outputs[0].kind, wanted, thresholds)
+        scoring = Scoring(
+            features=_names(ports),
+            dtypes=[transfer_dtype(port.dtype) for port in ports],
+            kinds=[outputs[0].kind],
+            ml_columns=wanted,
+            thresholds=thresholds,
+            batch_size=model.get_inference_batch_size() or INFERENCE_BATCH,
+        )
+        return sql_function(
+            trained,
+            model._share_parameters(trained, spark),
+            scoring,
+            ProcessSettings.of(spark, at_once=task_slots(spark) if runs_locally(spark) else None),
+            keep_invalid=handling == KEEP,
+        )
 
     def predict(self, value: Any) -> Any:
         """Predict one row in this process, as ``predictionCol`` has it.
@@ -106,3 +159,29 @@ class PredictsRows(HasMLColumns):
             raise ScoringError(invalid[0])
         predictions, logits = predictor.predict(features)
         return ml_values(param, kind, predictions[0], logits, thresholds)[0]
+
+
+def _require_function(outputs: Sequence[ModelOutput], column: str, handling: str) -> None:
+    """Refuse what a function for SQL cannot return.
+
+    Raises:
+        ScoringError: See ``GlassesModel.predict_udf``.
+    """
+    if len(outputs) != 1:
+        raise ScoringError(
+            f"predict_udf needs a model with one output, found {len(outputs)}. Use transform"
+        )
+    if column not in (columns := ("outputCol", *ML_COLUMNS)):
+        raise ScoringError(f"column: expected one of {', '.join(columns)}, got {column!r}")
+    if handling == SKIP:
+        raise ScoringError(
+            "handleInvalid=skip: a function of a row cannot leave the row out. Use keep, which "
+            "gives null, or transform"
+        )
+
+
+def _names(ports: Sequence[InputPort]) -> list[str]:
+    """Return what messages call the features of inputs."""
+    if len(ports) == 1:
+        return ["features"]
+    return [f"features of the input {port.name!r}" for port in ports]

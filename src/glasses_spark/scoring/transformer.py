@@ -49,10 +49,7 @@ from glasses_spark.scoring.row_predictions import PredictsRows
 from glasses_spark.scoring.saved_model import HasSavedForms
 from glasses_spark.scoring.storage import digest
 from glasses_spark.scoring.training_summary import HasTrainingSummary
-from glasses_spark.scoring.udf import REASON, Scoring, scoring_udf
-
-# Rows in one call of the model, unless `inference_batch_size` is set.
-INFERENCE_BATCH: Final = 256
+from glasses_spark.scoring.udf import INFERENCE_BATCH, REASON, Scoring, scoring_udf
 
 _SCORES: Final = "__glasses_spark_scores"
 

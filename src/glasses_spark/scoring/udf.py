@@ -22,6 +22,9 @@ from glasses_spark.scoring.predictor import Predictor, TrainedModel, cached_pred
 if TYPE_CHECKING:
     from glasses_spark.scoring.parameters import Parameters
 
+# Rows in one call of the model, unless `inference_batch_size` is set.
+INFERENCE_BATCH: Final = 256
+
 # Field of the result with the reason of a row that cannot be scored; null for the others.
 REASON: Final = "reason"
 
@@ -44,7 +47,7 @@ class Scoring:
     kinds: Sequence[PredictionKind]
     ml_columns: Sequence[str] = ()
     thresholds: Sequence[float] | None = None
-    batch_size: int = 256
+    batch_size: int = INFERENCE_BATCH
 
     @property
     def with_logits(self) -> bool:
@@ -94,7 +97,7 @@ def scoring_function(
         for batch in batches:
             # Spark sends one column as it is, and several as a tuple.
             columns = batch if isinstance(batch, tuple) else (batch,)
-            yield _scores(predictor, scoring, [list(column) for column in columns])
+            yield score_columns(predictor, scoring, [list(column) for column in columns])
 
     # Spark takes the kind of UDF from the types; the annotations above are only strings.
     score.__annotations__ = {
@@ -109,9 +112,19 @@ def prediction_field(output: int) -> str:
     return f"{PREDICTION}_{output}" if output else PREDICTION
 
 
-def _scores(
+def score_columns(
     predictor: Predictor, scoring: Scoring, columns: Sequence[Sequence[Any]]
 ) -> pd.DataFrame:
+    """Score rows.
+
+    Args:
+        predictor: The model.
+        scoring: What to compute.
+        columns: For each input bytes, an array or None for each row.
+
+    Returns:
+        Frame of ``scoring.schema``.
+    """
     formats = list(map(RowFormat, scoring.features, scoring.dtypes, predictor.shapes))
     invalid: dict[int, str] = {}
     scored = []
