@@ -120,10 +120,19 @@ def java(text: str) -> Exception:
             id="version",
         ),
         pytest.param(
-            'Caused by: java.io.IOException: Cannot run program "/no/python": error=2',
+            'x\nCaused by: java.io.IOException: Cannot run program "/no/python": error=2\n'
+            "\tat java.base/java.lang.ProcessBuilder.start(ProcessBuilder.java:1143)\n"
+            "Caused by: java.io.IOException: error=2, No such file or directory\n\t... 9 more",
             SetupError,
             "^the Python of Spark's workers, /no/python, cannot be started .*Set PYSPARK_PYTHON",
             id="no such Python",
+        ),
+        pytest.param(
+            "An error occurred while calling o1.x.\n: org.apache.spark.SparkException: \n"
+            "Error from python worker:\n  /usr/bin/python3: No module named pyspark.daemon\n",
+            SetupError,
+            "^SparkException: Error from python worker: /usr/bin/python3: No module named pyspark",
+            id="Python without Spark",
         ),
         pytest.param(
             "An error occurred while calling o1.x.\n: java.lang.IllegalStateException: Cannot call "
@@ -144,6 +153,12 @@ def java(text: str) -> Exception:
             DataError,
             "^features: bad$",
             id="an error of this library",
+        ),
+        pytest.param(
+            "Traceback (most recent call last):\nsqlalchemy.exc.DataError: no number",
+            TrainingError,
+            "^DataError: no number .during the fit.",
+            id="an error of the same name",
         ),
     ],
 )

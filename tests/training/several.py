@@ -132,7 +132,7 @@ def dataset(
     return tf.data.Dataset.from_tensor_slices(parts).batch(batch)
 
 
-def key_order(model: Any, frame: DataFrame, **optional: str) -> list[int]:
+def key_order(model: Any, frame: DataFrame, **optional: Any) -> list[int]:
     """Return the numbers of the training rows in the order of their keys.
 
     Args:

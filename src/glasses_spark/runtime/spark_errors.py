@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pickle import PicklingError
 from typing import Final
 
 from glasses_spark import errors
@@ -27,6 +28,7 @@ _CAUSED_BY: Final = re.compile(r"^Caused by: ", re.MULTILINE)
 _STACK: Final = re.compile(r"^\s+(at [\w.$]+[(/]|\.\.\. \d+ more)|^Driver stack", re.MULTILINE)
 _JAVA_CLASS: Final = re.compile(r"\A(?:[\w$]+\.)+(?P<name>[A-Z][\w$]*)(?::\s+|\Z)")
 _LOST_TASK: Final = re.compile(r"\AJob aborted due to .*?\(TID \d+\) \([^)]*\): ", re.DOTALL)
+_NO_START: Final = "Error from python worker"
 _SQL_STATE: Final = re.compile(r"\s*SQLSTATE: \w{5};?")
 
 _CHOOSE_PYTHON: Final = (
@@ -37,6 +39,9 @@ _MEMORY: Final = (
     "Give it more memory with spark.executor.memory, in local mode spark.driver.memory, or use "
     "more and smaller partitions"
 )
+_STOPPED: Final = "the SparkSession was stopped"
+_JVM_ENDED: Final = "the JVM of Spark has ended"
+_START: Final = "Start a session, and read the data again"
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,13 @@ class Cause:
         kind: Class of the exception without its package, such as ``ValueError``.
         message: Its message, in one line.
         place: Where Python code raised it, such as ``parse (job.py, line 7)``; may be empty.
+        is_own: Whether the class is one of this library.
     """
 
     kind: str
     message: str
     place: str = ""
+    is_own: bool = False
 
     def __str__(self) -> str:
         text = named(self.kind, self.message).rstrip(". ")
@@ -77,8 +84,14 @@ _KNOWN: Final = (
         "ModuleNotFoundError: No module named 'glasses_spark' in Spark's Python workers",
     ),
     _Known(
+        re.compile("Python worker failed to connect back|" + _NO_START),
+        _CHOOSE_PYTHON,
+        SetupError,
+    ),
+    _Known(
         re.compile(r"No module named '?([\w.]+)"),
-        "Install it there, or send the file to them with spark.sparkContext.addPyFile",
+        "Install it there, send its file with spark.sparkContext.addPyFile, or set PYSPARK_PYTHON "
+        "to a Python that has it, before the session starts",
         text="ModuleNotFoundError: No module named '{0}' in Spark's Python workers",
     ),
     _Known(re.compile("PYTHON_VERSION_MISMATCH"), _CHOOSE_PYTHON, SetupError),
@@ -87,11 +100,6 @@ _KNOWN: Final = (
         _CHOOSE_PYTHON,
         SetupError,
         "the Python of Spark's workers, {0}, cannot be started",
-    ),
-    _Known(
-        re.compile("Python worker failed to connect back|Error from python worker"),
-        _CHOOSE_PYTHON,
-        SetupError,
     ),
     _Known(
         re.compile(r"Python worker exited unexpectedly"),
@@ -103,20 +111,24 @@ _KNOWN: Final = (
     _Known(re.compile("OutOfMemoryError|SparkOutOfMemory"), _MEMORY),
     _Known(
         re.compile("stopped SparkContext|SparkContext was shut down|SparkContext (has been )?stop"),
-        "Start a session, and read the data again",
+        _START,
         SetupError,
-        "the SparkSession was stopped",
+        _STOPPED,
     ),
     _Known(
         re.compile("Answer from Java side is empty|Error while (sending|receiving)|Py4JNetwork"),
-        "Start a session again; a JVM that ends at once has often too little memory, see "
-        "spark.driver.memory",
+        _START,
         SetupError,
-        "the JVM of Spark has ended",
+        _JVM_ENDED,
     ),
     _Known(
         re.compile("FileNotFoundException|FILE_NOT_EXIST"),
         "Files were deleted or replaced after the DataFrame was made: read them again",
+    ),
+    _Known(
+        re.compile("PicklingError"),
+        "Check custom_objects, own layers, the loss and metrics for what Python cannot send to "
+        "the workers, such as locks and open files",
     ),
     _Known(
         re.compile("AMBIGUOUS_REFERENCE"), "Rename the columns of the same name, with toDF or alias"
@@ -130,8 +142,9 @@ def spark_error_types() -> tuple[type[Exception], ...]:
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    # PySpark converts some of Java's exceptions, and passes on the others.
-    return (Py4JError, PySparkException)
+    # PySpark converts some of Java's exceptions, and passes on the others. Functions that it
+    # cannot send to the workers are PicklingErrors.
+    return (Py4JError, PySparkException, PicklingError)
 
 
 def is_spark_error(error: BaseException) -> bool:
@@ -153,7 +166,14 @@ def spark_errors(
     """
     try:
         yield
-    except spark_error_types() as error:
+    except GlassesSparkError:
+        raise
+    except Exception as error:
+        if ended := _ended():
+            # PySpark then fails in many ways, also with an AttributeError.
+            raise SetupError(f"{ended} (during {doing}). {_START}") from error
+        if not isinstance(error, spark_error_types()):
+            raise
         raise translated(error, kind, doing, advice) from error
 
 
@@ -162,9 +182,9 @@ def translated(
 ) -> GlassesSparkError:
     """Return an error of this library for an error of Spark; see `spark_errors`."""
     cause = cause_of(error)
-    own = getattr(errors, cause.kind, None)
-    if isinstance(own, type) and issubclass(own, GlassesSparkError):
+    if cause.is_own:
         # Raised by this library in a Python worker: it says what to do.
+        own: type[GlassesSparkError] = getattr(errors, cause.kind)
         return own(cause.message)
     known = _known(cause)
     text = str(cause)
@@ -182,7 +202,21 @@ def cause_of(error: BaseException) -> Cause:
     text = str(error)
     if _TRACEBACK in text:
         return _of_python(text)
-    return _of_java(text, type(error).__name__)
+    return _of_java(text.strip(), type(error).__name__)
+
+
+def _ended() -> str:
+    """Return how the Spark that this process has started has ended; empty if it has not."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    if gateway is None:
+        return ""
+    # Without a process of its own, spark-submit has started the JVM.
+    process = getattr(gateway, "proc", None)
+    if process is not None and process.poll() is not None:
+        return _JVM_ENDED
+    return _STOPPED if SparkContext._active_spark_context is None else ""
 
 
 def _known(cause: Cause) -> _Known | None:
@@ -208,8 +242,8 @@ def _of_python(text: str) -> Cause:
     kind, name = kind.strip(), kind.strip().rpartition(".")[2]
     if not name.isidentifier():  # a message without the name of a class
         return Cause("PythonException", telling_line("\n".join(message)), place)
-    is_of_library = kind == f"{errors.__name__}.{name}"
-    return Cause(name, telling_line(rest), "" if is_of_library else place)
+    is_own = kind == f"{errors.__name__}.{name}" and hasattr(errors, name)
+    return Cause(name, telling_line(rest), place, is_own)
 
 
 def _place(frame: re.Match[str]) -> str:
@@ -224,19 +258,20 @@ def _place(frame: re.Match[str]) -> str:
 
 
 def _of_java(text: str, kind: str) -> Cause:
-    """Return the deepest cause with a message from the text of a Java exception."""
+    """Return the deepest cause from the text of a Java exception: one of `_KNOWN`, or any."""
     text = text.partition("\n\nJVM stacktrace:")[0]
-    cause = None
-    for part in _CAUSED_BY.split(_CALL.sub("", text.strip())):
-        found = _java_cause(_STACK.split(part, maxsplit=1)[0].strip(), kind)
-        if found.message:
-            cause = found
-    return cause or _java_cause(text.strip(), kind)
+    parts = [_STACK.split(part, maxsplit=1)[0] for part in _CAUSED_BY.split(_CALL.sub("", text))]
+    causes = [_java_cause(part.strip(), kind) for part in reversed(parts)]
+    told = [cause for cause in causes if cause.message]
+    known = [cause for cause in told if _known(cause) is not None]
+    return (known or told or causes)[0]
 
 
 def _java_cause(text: str, kind: str) -> Cause:
     while (match := _JAVA_CLASS.match(text) or _LOST_TASK.match(text)) is not None:
         kind = match.groupdict().get("name") or kind
         text = text[match.end() :]
+    # The line that follows is what a Python printed that did not start.
+    text = re.sub(rf"\A{_NO_START}:\s*", f"{_NO_START}: ", text)
     line = _SQL_STATE.sub("", telling_line(text)).strip()
     return Cause(kind, shortened(line))

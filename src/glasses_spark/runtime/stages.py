@@ -9,8 +9,9 @@ from typing import Any
 
 from pyspark.ml import Estimator, Transformer
 from pyspark.ml.evaluation import Evaluator
+from pyspark.ml.param import Param
 
-from glasses_spark.errors import ScoringError, TrainingError
+from glasses_spark.errors import ConfigError, ScoringError, TrainingError
 from glasses_spark.runtime.frames import require_frame
 from glasses_spark.runtime.spark_errors import spark_errors
 
@@ -34,6 +35,7 @@ class CheckedEstimator(Estimator[Any]):
         if not isinstance(params, dict | list | tuple | None):
             # As in fit(x, y). Otherwise the settings are checked before the DataFrame.
             require_frame(dataset, "fit")
+        _require_params(params)
         with spark_errors(TrainingError, "the fit"):
             return super().fit(dataset, params)
 
@@ -55,6 +57,7 @@ class CheckedTransformer(Transformer):
             SetupError: Spark was stopped.
         """
         require_frame(dataset, "transform", stream=True)
+        _require_params(params)
         with spark_errors(ScoringError, "transform"):
             return super().transform(dataset, params)
 
@@ -75,5 +78,17 @@ class CheckedEvaluator(Evaluator):
             SetupError: Spark was stopped.
         """
         require_frame(dataset, "evaluate")
+        _require_params(params)
         with spark_errors(ScoringError, "the evaluation"):
             return super().evaluate(dataset, params)
+
+
+def _require_params(params: Any) -> None:
+    """Refuse names of Params, which Spark ML does not take in place of Params."""
+    for mapping in params if isinstance(params, list | tuple) else [params or {}]:
+        for param in mapping:
+            if not isinstance(param, Param):
+                raise ConfigError(
+                    f"params: expected Params as the keys of a mapping, got {param!r}. Use "
+                    "stage.getParam(name), or set the value before"
+                )

@@ -46,6 +46,8 @@ def build_estimator(
     probabilityCol: str = "",
     predictionCol: str = "",
     thresholds: Sequence[float] | None = None,
+    handleInvalid: str = "error",
+    invalidReasonCol: str = "invalidReason",
     validationIndicatorCol: str | None = None,
     weightCol: str | None = None,
     class_weight: Mapping[float, float] | None = None,
@@ -88,6 +90,10 @@ def build_estimator(
         predictionCol: Column for the class or the number; empty for none.
         thresholds: Number for each class, by which its probability is divided before the
             largest one is the prediction.
+        handleInvalid: What to do with rows with null, NaN, infinity or another length:
+            ``error``; ``skip`` drops them in the fit and in `transform`; ``keep`` drops them in
+            the fit, and the fitted model gives them null and a reason.
+        invalidReasonCol: With ``keep``, column of the reasons; empty for none.
         validationIndicatorCol: Boolean column, true in validation rows.
         weightCol: Column with the weights of the rows.
         class_weight: Weight in the loss of each label's rows; 1 for other labels.
@@ -162,6 +168,8 @@ def build_estimator(
         rawPredictionCol=rawPredictionCol,
         probabilityCol=probabilityCol,
         predictionCol=predictionCol,
+        handleInvalid=handleInvalid,
+        invalidReasonCol=invalidReasonCol,
         class_weight=class_weight,
         weighted_metrics=(
             weighted_metrics if isinstance(weighted_metrics, Mapping) else list(weighted_metrics)

@@ -86,6 +86,8 @@ class GlassesEstimator(
       ``validation_split``.
     - ``rawPredictionCol``, ``probabilityCol``, ``predictionCol``, ``thresholds``: columns of
       Spark ML's own classifiers that the fitted model adds; none by default.
+    - ``handleInvalid``, ``invalidReasonCol``: see `HandlesInvalidRows`, for the fitted model. The
+      fit itself skips invalid rows with ``skip`` and ``keep``, and logs how many.
     - ``class_weight``: weights of the labels' rows in the loss, such as ``{1.0: 2.0}``.
     - ``weighted_metrics``: Keras metrics that use the weights of the rows; none by default.
     - ``loss_weights``: weight of each output's loss; none by default.
@@ -260,6 +262,7 @@ class GlassesEstimator(
             labels=label_columns(self.getLabelCol(), outputs, needed),
             weight=optional(self.weightCol) or None,
             validation=optional(self.validationIndicatorCol) or None,
+            skip_invalid=self.getHandleInvalid() != "error",
         )
 
     def _losses(self) -> list[Any]:

@@ -6,13 +6,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pickle import PicklingError
 from typing import Final
 
 from pyspark.sql import DataFrame
 
-from glasses_spark.errors import TrainingError
-from glasses_spark.runtime.causes import telling_line
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.task_slots import registered_slots, task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
@@ -82,17 +79,11 @@ class Hosting:
         self._counted_at = self._had_slots_at = self._clock()
         frame = self._rows.by_task(tasks)
         with worker_environment(self._spark.sparkContext, threads=self._assignment.threads):
-            try:
-                return frame.mapInArrow(
-                    training_task(self._assignment),
-                    REPORT_SCHEMA,
-                    barrier=self._assignment.schedule.synchronous,
-                )
-            except PicklingError as error:
-                raise TrainingError(
-                    f"the model cannot be sent to the workers: {telling_line(str(error))}. Check "
-                    "custom_objects, own layers, the loss and metrics for what Python cannot pickle"
-                ) from error
+            return frame.mapInArrow(
+                training_task(self._assignment),
+                REPORT_SCHEMA,
+                barrier=self._assignment.schedule.synchronous,
+            )
 
     def count_slots(self) -> None:
         """Count the task slots, at most once a second."""

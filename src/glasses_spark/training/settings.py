@@ -85,9 +85,11 @@ class Columns:
         labels: Column of the labels of each output; None for an output without.
         weight: Column of the rows' weights in the loss, or None.
         validation: Boolean column that is true in validation rows, or None.
+        skip_invalid: Whether to skip rows that a fit cannot use, instead of an error.
     """
 
     features: tuple[str, ...]
     labels: tuple[str | None, ...]
     weight: str | None = None
     validation: str | None = None
+    skip_invalid: bool = False

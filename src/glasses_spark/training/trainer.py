@@ -41,6 +41,7 @@ from glasses_spark.training.server.asynchronous_rules import update_rows
 from glasses_spark.training.settings import Columns, FitSettings
 from glasses_spark.training.shared_rows import SharedRows
 from glasses_spark.training.training_frame import Selection, training_frame
+from glasses_spark.training.valid_rows import valid_rows
 from glasses_spark.training.weights import layout_of
 from glasses_spark.training.worker.spool import RowField, RowFormat
 
@@ -109,6 +110,8 @@ class Trainer:
         if self._settings.validation_split or columns.validation:
             require_validation_callbacks(self._callbacks)
         ports = input_ports(self._spec.config)
+        if columns.skip_invalid:
+            frame = valid_rows(frame, columns, ports)
         is_float64 = any(str(port.dtype) == "float64" for port in self._model.inputs)
         dtype = "float64" if is_float64 else "float32"
         selection = Selection.of(columns, self._settings, ports, dtype=dtype)

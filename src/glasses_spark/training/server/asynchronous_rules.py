@@ -105,8 +105,7 @@ class SharedBatch(EveryUpdate):
     times the last step: the look-ahead of Hakimi, Barkai, Gabel and Schuster, *Taming Momentum
     in a Distributed Asynchronous Environment*, 2019, for all optimizers.
 
-    The sum has a lock of its own, so that also hogwild workers lose no update; only their steps
-    may overlap.
+    The sum has a lock of its own, so that also hogwild workers lose no update.
 
     Args:
         size: Number of trainable weights.

@@ -105,7 +105,7 @@ class Coordinator(FitControl):
                 self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
             if self.schedule.mode != HOGWILD:
                 return self._answer(caller, push)
-        # Hogwild applies the update outside the lock: updates may overlap.
+        # Hogwild applies the update outside the lock: pulls and other pushes need not wait.
         self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
         return self._versioned(push.awaited)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -31,8 +32,8 @@ _RULE: Final = "rule-"
 class SharedWeights:
     """The shared weights as one flat vector.
 
-    Not thread-safe by itself: the coordinator calls it with its lock held, except
-    in hogwild mode, in which updates may overlap.
+    Not thread-safe by itself: the coordinator calls it with its lock held, except `apply` in
+    hogwild mode, whose callers do not wait for each other except for a step of the optimizer.
 
     Args:
         model: Compiled Keras model. A fit starts from its weights; its
@@ -63,6 +64,8 @@ class SharedWeights:
         self._workers = workers
         self._rule = rule or EveryUpdate()
         self._optimizer: OptimizerStep | None = None
+        # Two steps at the same time would each undo parts of the other one.
+        self._stepping = threading.Lock()
         self.own_optimizers = OwnOptimizers(partial(_count_parts, model, self.layout))
         if uses_gradients:
             self._optimizer = OptimizerStep(
@@ -94,10 +97,7 @@ class SharedWeights:
         self.version += 1
 
     def refresh(self) -> None:
-        """Take the step of the last updates, and read the weights back from the optimizer.
-
-        The steps of hogwild workers may have overlapped.
-        """
+        """Take the step of the last updates, and read the weights back from the optimizer."""
         remainder = self._rule.remainder()
         if remainder is not None:
             self._step(remainder)
@@ -142,8 +142,9 @@ class SharedWeights:
         self._statistics += (update[cut:] - self._statistics) / self._workers
         step = self._rule.step(update[:cut], rows, staleness)
         if step is not None:
-            self._step(step)
-            self.version += 1
+            with self._stepping:
+                self._step(step)
+                self.version += 1
 
     def apply_mean(self, updates: Sequence[Vector], rows: Sequence[int]) -> bool:
         """Apply the mean of several workers' updates, weighted by their rows.
