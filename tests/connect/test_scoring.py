@@ -79,6 +79,16 @@ def test_vectors_and_pixels_are_scored_as_well(connect: SparkSession, keras_mode
     assert predictions_of(scored) == pytest.approx(scaled[:, 0], abs=1e-6)
 
 
+@pytest.mark.parametrize(("handling", "rows"), [("skip", ROWS - 1), ("keep", ROWS)])
+def test_a_row_that_cannot_be_scored_is_left_out_or_kept(
+    connect: SparkSession, keras_model: Any, handling: str, rows: int
+) -> None:
+    frame = rows_of(connect).withColumn("features", F.expr("if(number = 3, null, features)"))
+    scored = fitted(keras_model, handleInvalid=handling).transform(frame).collect()
+    assert len(scored) == rows
+    assert sum(row.prediction is None for row in scored) == rows - (ROWS - 1)
+
+
 def test_a_model_scores_again_after_its_temperature_has_changed(
     connect: SparkSession, keras_model: Any
 ) -> None:
