@@ -154,6 +154,19 @@ def two_by_two() -> Any:
     return model
 
 
+def test_what_is_set_in_place_of_the_compiled_settings_is_used() -> None:
+    network = classes_model()
+    labels = np.eye(3)[np.arange(40) % 3]
+    model = GlassesSparkModel(network)
+    model.master_loss, model.master_metrics, model.master_optimizer = "mse", ["mae"], "adam"
+    found = model.evaluate(X, labels)
+    same = keras.models.clone_model(network)
+    same.set_weights(network.get_weights())
+    same.compile("sgd", "mse", metrics=["mae"])
+    assert found == same.evaluate(X, labels, verbose=0)
+    assert type(model.master_optimizer).__name__ == "Adam"
+
+
 def test_several_inputs_and_outputs(spark: SparkSession) -> None:
     network, context, random = two_by_two(), spark.sparkContext, np.random.default_rng(0)
     row, image = random.normal(size=(12, 3)), random.normal(size=(12, 2, 2))
@@ -219,6 +232,10 @@ def test_settings_are_checked_or_refused_by_name(spark: SparkSession) -> None:
         model.fit(rdd, batch_size=0)
     with pytest.raises(ConfigError, match="expected a compiled Keras model"):
         GlassesSparkModel(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    without_loss = keras.Sequential([keras.Input((FEATURES,)), keras.layers.Dense(1)])
+    without_loss.compile("sgd")
+    with pytest.raises(ConfigError, match="expected a model compiled with a loss, got none"):
+        GlassesSparkModel(without_loss).fit(rdd)
     one_hot = GlassesSparkModel(classes_model())
     with pytest.raises(ConfigError, match="class_weight needs labels of one number in a row"):
         one_hot.fit(rdd, class_weight={1.0: 2.0})

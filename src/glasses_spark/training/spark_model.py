@@ -73,6 +73,8 @@ class GlassesSparkModel(SparkModel):
         TrainingError: The workers could not train the model as Keras does.
     """
 
+    master_optimizer: Any
+
     def __init__(
         self,
         model: Any,
@@ -203,7 +205,7 @@ class GlassesSparkModel(SparkModel):
         Returns:
             The loss; a list of it and the metrics if there are any.
         """
-        network = self.master_network
+        network = self._compiled()
         x = parts_of_rows(x_test, feature_fields(network), "features")
         y = parts_of_rows(y_test, label_fields(network, self.master_loss), "labels")
         return network.evaluate(x, y, **{"verbose": 0, **kwargs})
@@ -211,12 +213,14 @@ class GlassesSparkModel(SparkModel):
     def _train(
         self, rdd: Any, kwargs: Mapping[str, Any], classes: Mapping[str, Any] | None = None
     ) -> None:
-        network = self.master_network
+        network = self._compiled()
         _require_rdd("fit", rdd, "an RDD of pairs (features, label)", "GlassesEstimator")
         callbacks = kwargs.get("callbacks") or ()
         settings = self._checked({k: v for k, v in kwargs.items() if k != "callbacks"})
         features = feature_fields(network)
         labels = label_fields(network, self.master_loss, as_classes=classes is not None)
+        if not labels:
+            raise ConfigError("loss: expected a model compiled with a loss, got none")
         if settings.get("class_weight") and not all(field.is_number for field in labels):
             raise ConfigError(
                 "class_weight needs labels of one number in a row, found "
@@ -229,9 +233,6 @@ class GlassesSparkModel(SparkModel):
             split=settings.pop("validation_split", 0.0),
             categorical=classes is not None,
             **(classes or {}),
-            loss=self.master_loss,
-            optimizer=self.master_optimizer,
-            metrics=self.master_metrics,
             callbacks=callbacks,
             custom_objects=self.custom_objects,
             safe_mode=self._safe_mode,
@@ -245,6 +246,20 @@ class GlassesSparkModel(SparkModel):
         names = [name for name in model.history[0] if name not in RESERVED] if model.history else []
         history = {name: [record[name] for record in model.history] for name in names}
         self._training_histories.append(history)
+
+    def _compiled(self) -> Any:
+        """Return the network, compiled with what the user may have set in its place."""
+        network, loss, optimizer = self.master_network, self.master_loss, self.master_optimizer
+        metrics = getattr(getattr(network, "_compile_metrics", None), "_user_metrics", None) or []
+        if not (
+            network.compiled
+            and network.loss is loss
+            and network.optimizer is optimizer
+            and metrics == (self.master_metrics or [])
+        ):
+            network.compile(optimizer=optimizer, loss=loss, metrics=self.master_metrics)
+            self.master_optimizer = network.optimizer
+        return network
 
     def _checked(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return all settings of a fit by their names as Params."""
