@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import json
 import re
@@ -22,6 +23,7 @@ from tests.paths import ROOT
 
 DOCS: Final = ROOT / "docs"
 API: Final = DOCS / "api.md"
+FROM_ELEPHAS: Final = DOCS / "from-elephas.md"
 SITE_PAGES: Final = sorted(DOCS.glob("*.md"))
 PAGES: Final = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *SITE_PAGES]
 
@@ -213,6 +215,43 @@ def test_the_examples_of_the_api_page_run_from_top_to_bottom(
     assert names["train"].count() + names["test"].count() == 15
     assert names["metrics"].rows == names["predictions"].count()
     assert (tmp_path / "runs" / "api" / "metrics.json").is_file()
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_page_for_users_of_elephas_run(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for number, code in enumerate(code_of(FROM_ELEPHAS), start=1):
+        exec(compile(code, f"docs/from-elephas.md, block {number}", "exec"), names)
+    assert len(names["spark_model"].training_histories[-1]["val_loss"]) == 2
+
+
+def test_the_page_for_users_of_elephas_lists_every_public_name() -> None:
+    spec = importlib.util.find_spec("elephas")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    (folder,) = map(Path, spec.submodule_search_locations)
+    found = {
+        (node.name, ".".join(["elephas", *path.relative_to(folder).with_suffix("").parts]))
+        for path in folder.rglob("*.py")
+        for node in module_level(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    rows = re.findall(
+        r"^\| `(\w+)` \| `(elephas[\w.]*)` \| .{5,} \|$", FROM_ELEPHAS.read_text(), re.MULTILINE
+    )
+    assert sorted(rows) == sorted(found)
+
+
+def module_level(tree: ast.AST) -> Iterator[ast.ClassDef | ast.FunctionDef]:
+    """The public classes and functions of a module, also those that a condition defines."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            if not node.name.startswith("_"):
+                yield node
+        else:
+            yield from module_level(node)
 
 
 @pytest.mark.slow

@@ -47,9 +47,12 @@ if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
     from glasses_spark.training.build import build_estimator
     from glasses_spark.training.estimator import GlassesEstimator
+    from glasses_spark.training.mllib_model import GlassesSparkMLlibModel
     from glasses_spark.training.model import build_cnn, build_model
+    from glasses_spark.training.saved_spark_model import load_spark_model
     from glasses_spark.training.saving import load_ml_estimator
     from glasses_spark.training.server.elephas_factory import GrpcFactory
+    from glasses_spark.training.spark_model import GlassesSparkModel
 
 __version__ = "0.1.0"
 
@@ -64,6 +67,8 @@ __all__ = [
     "GlassesModel",
     "GlassesPipeline",
     "GlassesSparkError",
+    "GlassesSparkMLlibModel",
+    "GlassesSparkModel",
     "GrpcFactory",
     "ImagesError",
     "LabelsError",
@@ -85,6 +90,7 @@ __all__ = [
     "load_dataset",
     "load_ml_estimator",
     "load_ml_transformer",
+    "load_spark_model",
     "log_run",
     "make_curves",
     "make_labels",
@@ -140,9 +146,12 @@ _MODULES = {
     "scoring.transformer": ("GlassesModel",),
     "training.build": ("build_estimator",),
     "training.estimator": ("GlassesEstimator",),
+    "training.mllib_model": ("GlassesSparkMLlibModel",),
     "training.model": ("build_cnn", "build_model"),
+    "training.saved_spark_model": ("load_spark_model",),
     "training.saving": ("load_ml_estimator",),
     "training.server.elephas_factory": ("GrpcFactory",),
+    "training.spark_model": ("GlassesSparkModel",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -10,6 +10,7 @@ import_keras()
 from elephas.ml_model import ElephasEstimator, ElephasTransformer  # noqa: E402
 from elephas.parameter import BaseParameterClient, BaseParameterServer  # noqa: E402
 from elephas.parameter.factory import ClientServerFactory  # noqa: E402
+from elephas.spark_model import SparkMLlibModel, SparkModel  # noqa: E402
 from elephas.utils.model_utils import (  # noqa: E402
     LossModelTypeMapper,
     ModelType,
@@ -26,5 +27,7 @@ __all__ = [
     "LossModelTypeMapper",
     "ModelType",
     "ModelTypeEncoder",
+    "SparkMLlibModel",
+    "SparkModel",
     "as_enum",
 ]

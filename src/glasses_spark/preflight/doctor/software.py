@@ -76,6 +76,10 @@ INTERFACES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "ElephasEstimator": ("_fit",),
         "ElephasTransformer": ("_transform",),
     },
+    "spark_model.py": {
+        "SparkModel": ("get_config", "training_histories", "master_network"),
+        "SparkMLlibModel": ("fit", "predict"),
+    },
     "parameter/factory.py": {
         "ClientServerFactory": ("_type", "get_factory", "create_client", "create_server"),
     },
