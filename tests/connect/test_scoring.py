@@ -64,6 +64,22 @@ def test_each_row_gets_the_prediction_of_its_own_features(
     assert predictions_of(model.transform(rows_of(connect))) == pytest.approx(expected, abs=1e-6)
 
 
+def test_a_model_evaluates_rows_and_is_a_function_of_sql(
+    connect: SparkSession, keras_model: Any
+) -> None:
+    x, y = separable(ROWS)
+    probabilities = keras_model.predict(x, verbose=0)
+    model, frame = fitted(keras_model), rows_of(connect)
+    summary: Any = model.evaluate(frame)
+    assert summary.numInstances == ROWS
+    assert summary.accuracy == pytest.approx(np.mean((probabilities > 0.5) == y))
+
+    connect.udf.register("glasses", model.predict_udf("predictionCol"))
+    frame.createOrReplaceTempView("rows")
+    found = connect.sql("SELECT glasses(features) AS class FROM rows ORDER BY number").collect()
+    assert [row["class"] for row in found] == (probabilities[:, 0] > 0.5).astype(float).tolist()
+
+
 def test_vectors_and_pixels_are_scored_as_well(connect: SparkSession, keras_model: Any) -> None:
     from pyspark.ml.functions import array_to_vector
 

@@ -17,7 +17,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType
 
 from glasses_spark.errors import ScoringError
-from glasses_spark.runtime.connect import is_connect
 from glasses_spark.scoring.features import is_vector
 from glasses_spark.scoring.ml_columns import classes_of
 from glasses_spark.scoring.model_outputs import ModelOutput
@@ -106,11 +105,6 @@ def evaluation_of(
             outputs or predicts something else.
     """
     label = model.getLabelCol()
-    if is_connect(dataset.sparkSession):
-        raise ScoringError(
-            "evaluate needs a classic Spark session, found one of Spark Connect, which does not "
-            "run Spark ML's evaluators. Use GlassesEvaluator"
-        )
     if len(outputs) != 1:
         raise ScoringError(
             f"evaluate needs a model with one output, found {len(outputs)}. Use transform, and "
