@@ -246,7 +246,7 @@ def test_a_model_of_one_string_takes_a_column_of_strings(
         np.testing.assert_allclose(ours, plain, rtol=1e-6, atol=1e-7)
     (found,) = predictions(fitted, rows, "prediction")
     np.testing.assert_allclose(found, model.predict(words, verbose=0), atol=1e-6)
-    with pytest.raises(Exception, match="features: expected a value in every row, got 1 nulls"):
+    with pytest.raises(Exception, match="expected a value in every row, got null"):
         fitted.transform(rows.limit(1).withColumn("city", F.lit(None).cast("string"))).collect()
 
 
