@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from pyspark.accumulators import Accumulator
 from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
@@ -129,8 +130,11 @@ def test_a_cross_validator_with_several_threads_reads_the_rows_of_a_fold_once(
 
 
 @pytest.mark.parametrize("frequency", ["batch", "epoch"])
-def test_fits_of_a_grid_on_any_number_of_rows_are_those_of_single_fits(
-    spark: SparkSession, source: Source, frequency: str
+def test_fits_of_a_grid_are_those_of_single_fits_without_a_warning(
+    source: Source,
+    frequency: str,
+    caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
 ) -> None:
     """The steps of the Python workers are kept from one fit to the next."""
     estimator = tiny_estimator(
@@ -147,9 +151,12 @@ def test_fits_of_a_grid_on_any_number_of_rows_are_those_of_single_fits(
         {"learning_rate": 0.1},
     ]
     grid = [{estimator.getParam(name): v for name, v in point.items()} for point in values]
+    tf.get_logger().addHandler(caplog.handler)
+    request.addfinalizer(lambda: tf.get_logger().removeHandler(caplog.handler))
     models = estimator.fit(source.frame, grid)
     assert same_weights(models[0], models[-1])
     for point, model in zip(grid, models, strict=True):
         alone = estimator.copy(point).fit(source.frame)
         assert same_weights(model, alone)
         assert [epoch["loss"] for epoch in model.history] == [e["loss"] for e in alone.history]
+    assert "retracing" not in caplog.text  # 12 fits of TensorFlow functions of the same code
