@@ -105,7 +105,8 @@ def test_arrays_of_rows_get_the_shapes_of_the_fields() -> None:
     first, second = parts_of_rows(rows, [IMAGE, ROW], "features")
     assert (first.shape, second.tolist()) == ((2, 2, 2), [[4, 5, 6], [11, 12, 13]])
     assert parts_of_rows(rows[:, :4], [IMAGE], "features").shape == (2, 2, 2)
-    assert parts_of_rows([0, 1], [NUMBER], "labels").shape == (2, 1)
+    assert parts_of_rows([0, 1], [NUMBER], "labels").shape == (2,)
+    assert parts_of_rows([[0], [1]], [NUMBER], "labels").shape == (2, 1)
     mapping = {"image": first, "row": second}
     assert parts_of_rows(mapping, [IMAGE, ROW], "features") is mapping
     with pytest.raises(DataError, match="features: expected 4 values"):

@@ -139,8 +139,10 @@ def test_evaluate_is_that_of_keras() -> None:
     found = GlassesSparkModel(network).evaluate(X, labels, batch_size=7)
     assert found == network.evaluate(X, labels, batch_size=7, verbose=0)
     network = classes_model(loss="sparse_categorical_crossentropy", metrics=[])
-    found = GlassesSparkModel(network).evaluate(X, np.arange(40) % 3)
+    numbers = np.arange(40) % 3
+    found = GlassesSparkModel(network).evaluate(X, numbers)
     assert isinstance(found, float)
+    assert found == network.evaluate(X, numbers, verbose=0)
 
 
 def two_by_two() -> Any:

@@ -125,7 +125,9 @@ def parts_of_rows(values: Any, fields: Sequence[PairField], what: str) -> Any:
 
 
 def _shaped(rows: Any, field: PairField) -> Any:
-    if field.size is None:
+    # Keras adds a last side of 1 itself. Its traced step takes arrays of one rank only, so rows
+    # keep the form in which the user passes them to Keras as well.
+    if field.size is None or field.shape in (rows.shape[1:], (*rows.shape[1:], 1)):
         return rows
     found = int(np.prod(rows.shape[1:]))
     if found != field.size:
