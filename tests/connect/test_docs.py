@@ -12,7 +12,7 @@ import pytest
 
 from tests.paths import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
 
 PAGE = ROOT / "docs" / "spark-connect.md"
 

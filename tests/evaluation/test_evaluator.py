@@ -167,7 +167,7 @@ def estimator(mode: str, **more: Any) -> GlassesEstimator:
 
 
 def test_a_copy_with_other_parameters_keeps_weights_and_callbacks() -> None:
-    callback = object()
+    callback = import_keras().callbacks.LambdaCallback()
     base = estimator("synchronous", callbacks=[callback])
     copy = base.copy({base.epochs: 7, base.batch_size: 4})
 

@@ -42,7 +42,7 @@ def test_the_python_of_local_mode_is_that_of_the_driver_and_needs_no_check(
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(1)
+@pytest.mark.rotated(0)
 def test_a_plain_session_of_local_mode_trains_whatever_python_spark_would_take(
     tmp_path: Path,
 ) -> None:

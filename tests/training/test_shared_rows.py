@@ -129,7 +129,9 @@ def test_a_cross_validator_with_several_threads_reads_the_rows_of_a_fold_once(
     assert persisted(spark) == before
 
 
-@pytest.mark.parametrize("frequency", ["batch", "epoch"])
+@pytest.mark.parametrize(
+    "frequency", ["batch", pytest.param("epoch", marks=pytest.mark.rotated(1))]
+)
 def test_fits_of_a_grid_are_those_of_single_fits_without_a_warning(
     source: Source,
     frequency: str,
@@ -145,9 +147,7 @@ def test_fits_of_a_grid_are_those_of_single_fits_without_a_warning(
     values: list[dict[str, Any]] = [
         {"learning_rate": 0.1},
         {"learning_rate": 0.01, "epochs": 1},
-        {"optimizer_config": "sgd"},
-        {"learning_rate": 0.1, "batch_size": 3},
-        {"seed": 1},
+        {"optimizer_config": "sgd", "seed": 1},
         {"learning_rate": 0.1},
     ]
     grid = [{estimator.getParam(name): v for name, v in point.items()} for point in values]
@@ -159,4 +159,4 @@ def test_fits_of_a_grid_are_those_of_single_fits_without_a_warning(
         alone = estimator.copy(point).fit(source.frame)
         assert same_weights(model, alone)
         assert [epoch["loss"] for epoch in model.history] == [e["loss"] for e in alone.history]
-    assert "retracing" not in caplog.text  # 12 fits of TensorFlow functions of the same code
+    assert "retracing" not in caplog.text  # eight fits of TensorFlow functions of the same code
