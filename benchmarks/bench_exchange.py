@@ -45,7 +45,7 @@ def main() -> None:
             if COPIES * 4 * size * workers > memory:
                 print(f"{millions:g} million weights, {workers} workers: too large", flush=True)
                 continue
-            rounds = max(2, min(200, int(SECONDS * BYTES_PER_S / (8 * size * workers))))
+            rounds = max(10, min(200, int(SECONDS * BYTES_PER_S / (8 * size * workers))))
             ways: dict[str, list[dict[str, float]]] = {way: [] for way in [GLOO, *arguments.modes]}
             for _ in range(arguments.repeats):
                 for way, figures in ways.items():
