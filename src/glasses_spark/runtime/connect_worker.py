@@ -1,6 +1,7 @@
-"""Settings of a Python worker under Spark Connect, which it applies itself, in a task.
+"""Settings of a Python worker that it applies itself, in a task.
 
-In a classic session the driver sets the environment of the workers that it starts.
+Under Spark Connect, and in functions of SQL, the driver does not choose the environment of the
+workers. Elsewhere it does, see `workers.worker_environment`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ProcessSettings:
 
     @classmethod
     def of(cls, spark: SparkSession, *, at_once: int | None) -> ProcessSettings:
-        """Return the settings for the tasks of a session of Spark Connect."""
+        """Return the settings for the tasks of a session."""
         return cls(at_once, task_cpus(lambda key: spark.conf.get(key, None)))
 
     @property

@@ -117,8 +117,8 @@ def _rows_of(column: Any, dtype: str) -> list[Any]:
 
 
 def _row(value: Any, kind: Any) -> Any:
-    if value is None or value is pd.NA or isinstance(value, bytes):
-        return None if value is pd.NA else value
+    if value is None or isinstance(value, bytes):
+        return value
     try:
         return np.atleast_1d(np.asarray(value, kind))
     except (TypeError, ValueError):

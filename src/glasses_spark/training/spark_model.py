@@ -248,7 +248,7 @@ class GlassesSparkModel(SparkModel):
         self._training_histories.append(history)
 
     def _compiled(self) -> Any:
-        """Return the network, compiled with what the user may have set in its place."""
+        """Compile the network anew if the user has replaced its loss, optimizer or metrics."""
         network, loss, optimizer = self.master_network, self.master_loss, self.master_optimizer
         metrics = getattr(getattr(network, "_compile_metrics", None), "_user_metrics", None) or []
         if not (

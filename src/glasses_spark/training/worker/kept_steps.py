@@ -42,7 +42,7 @@ def keep_steps(key: str, learning_rate: float, build: Callable[[], Steps]) -> St
     steps = _kept.pop(key, None)
     # Before another model is built: not two at a time.
     _kept.clear()
-    if steps is None or steps.keep_state():
+    if steps is None or steps.has_own_state():
         steps = build()
     else:
         steps.restart(learning_rate)

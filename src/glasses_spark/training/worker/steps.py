@@ -79,7 +79,7 @@ class Steps:
         self._write = Traced(self._assign, [vector])
         self._read = Traced(self._vector, [])
 
-    def keep_state(self) -> bool:
+    def has_own_state(self) -> bool:
         """Return whether operations have a state that `restart` cannot reset.
 
         Those of Keras' own layers have none. ``tf.random.uniform`` in a layer of the user goes
