@@ -10,10 +10,11 @@ noisy faces. The rules:
 
 - whole: each push of 128 rows is one step of Adam, as Elephas applies it;
 - scaled: the same without beta_1 and at the rate divided by sqrt(1 + staleness);
-- shared: each push has 128 / W rows, and W pushes together are one step. Workers compute at
-  weights that are 0.9 times the last step ahead, as the next step will be close to the last one
-  (the look-ahead of Hakimi et al., Taming Momentum in a Distributed Asynchronous Environment,
-  2019);
+- shared: each push has 128 / W rows, and W pushes together are one step. A worker waits for it, but
+  no longer than it computed. A worker that goes on before computes at weights that are 0.9 times
+  the last step ahead, as the next step will be close to the last one (the look-ahead of Hakimi et
+  al., Taming Momentum in a Distributed Asynchronous Environment, 2019);
+- shared-free: the same without waiting, so that all workers compute ahead;
 - epoch: each push is the change of a worker's weights in an epoch of its own Adam, divided by
   1 + staleness;
 - shared-epoch: the same with steps of 128 / W rows.
@@ -66,12 +67,14 @@ class Whole:
     """One step for each push."""
 
     by_epoch = False
+    # Whether a worker waits for the step that its push is a part of, as long as it computed.
+    waits = False
 
     def __init__(self, weights: Floats, workers: int) -> None:
         self.weights, self.version, self.rows = weights.copy(), 0, BATCH
         self._optimizer = Adam(len(weights))
 
-    def pull(self) -> Floats:
+    def pull(self, *, ahead: bool) -> Floats:
         return self.weights.copy()
 
     def push(self, gradient: Floats, rows: int, staleness: int) -> None:
@@ -91,7 +94,7 @@ class Scaled(Whole):
         self.version += 1
 
 
-class Shared(Whole):
+class SharedFree(Whole):
     """One step for the pushes that together have the rows of a batch."""
 
     look_ahead = np.float32(0.9)
@@ -102,8 +105,8 @@ class Shared(Whole):
         self._sum, self._count = np.zeros_like(weights), 0
         self._last = np.zeros_like(weights)
 
-    def pull(self) -> Floats:
-        return self.weights - self.look_ahead * self._last
+    def pull(self, *, ahead: bool) -> Floats:
+        return self.weights - self.look_ahead * self._last if ahead else self.weights.copy()
 
     def push(self, gradient: Floats, rows: int, staleness: int) -> None:
         self._sum += gradient * np.float32(rows)
@@ -113,6 +116,12 @@ class Shared(Whole):
             self.weights -= self._last
             self._sum[:], self._count = 0, 0
             self.version += 1
+
+
+class Shared(SharedFree):
+    """The same, and workers wait for the step, as long as they computed."""
+
+    waits = True
 
 
 class ByEpoch(Whole):
@@ -137,6 +146,7 @@ RULES: Final[dict[str, type[Whole]]] = {
     "whole": Whole,
     "scaled": Scaled,
     "shared": Shared,
+    "shared-free": SharedFree,
     "epoch": ByEpoch,
     "shared-epoch": SharedByEpoch,
 }
@@ -213,25 +223,42 @@ def simulate(
         return weights - after
 
     sources = [batches(worker) for worker in range(len(speeds))]
-    queue: list[tuple[float, int]] = []
-    pulled: dict[int, tuple[npt.NDArray[np.int64], Floats, int]] = {}
+    # Ends of computing, and of patience: the time, the worker and for patience its push, else 0.
+    queue: list[tuple[float, int, int]] = []
+    pulled: dict[int, tuple[npt.NDArray[np.int64], Floats, int, float]] = {}
+    waiting: dict[int, int] = {}
 
-    def begin(worker: int, now: float) -> None:
+    def begin(worker: int, now: float, *, ahead: bool) -> None:
         rows = next(sources[worker], None)
         if rows is not None:
-            pulled[worker] = (rows, rule.pull(), rule.version)
+            pulled[worker] = (rows, rule.pull(ahead=ahead), rule.version, now)
             seconds = len(rows) / BATCH / speeds[worker] * generator.uniform(0.9, 1.1)
-            heapq.heappush(queue, (now + seconds, worker))
+            heapq.heappush(queue, (now + seconds, worker, 0))
 
     for worker in range(len(speeds)):
-        begin(worker, generator.uniform(0, 0.3))
+        begin(worker, generator.uniform(0, 0.3), ahead=False)
     stalenesses = []
     while queue:
-        now, worker = heapq.heappop(queue)
-        rows, weights, version = pulled[worker]
+        now, worker, push = heapq.heappop(queue)
+        if push:
+            if waiting.get(worker) == push:
+                del waiting[worker]
+                begin(worker, now, ahead=True)
+            continue
+        rows, weights, version, began = pulled[worker]
         stalenesses.append(rule.version - version)
+        before = rule.version
         rule.push(update(worker, rows, weights), len(rows), stalenesses[-1])
-        begin(worker, now)
+        if rule.version != before:
+            for other in sorted(waiting):
+                begin(other, now, ahead=False)
+            waiting.clear()
+            begin(worker, now, ahead=not rule.waits)
+        elif rule.waits:
+            waiting[worker] = len(stalenesses)
+            heapq.heappush(queue, (2 * now - began, worker, len(stalenesses)))
+        else:
+            begin(worker, now, ahead=True)
     return statistics.mean(stalenesses)
 
 

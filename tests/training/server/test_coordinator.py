@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import pytest
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.training.schedule import Schedule
-from glasses_spark.training.server.asynchronous_rules import ScaledDeltas
+from glasses_spark.training.server.asynchronous_rules import (
+    EveryUpdate,
+    ScaledDeltas,
+    SharedBatch,
+)
 from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.fit_control import LONGEST_WAIT_S
@@ -30,9 +34,10 @@ def make_coordinator(
     rows: tuple[int, ...] = (4, 4),
     longest_wait: float = LONGEST_WAIT_S,
     clock: Callable[[], float] = time.monotonic,
+    rule: EveryUpdate | None = None,
 ) -> Coordinator:
     weights = SharedWeights(
-        tiny_model(), workers=len(rows), uses_gradients=False, rule=ScaledDeltas()
+        tiny_model(), workers=len(rows), uses_gradients=False, rule=rule or ScaledDeltas()
     )
     schedule = Schedule(mode, "batch", 2, 4, rows, (0,) * len(rows))
     return Coordinator(
@@ -85,6 +90,65 @@ def test_synchronous_updates_are_averaged_by_their_rows() -> None:
         second = push(coordinator, 1, 6.0, rows=1)
         assert np.array_equal(first.result(timeout=10), second)
     assert np.allclose(second, before - 2.0)  # (4 * 1 + 1 * 6) / 5
+
+
+def sharing_coordinator(mode: str, *, clock: Callable[[], float] = time.monotonic) -> Coordinator:
+    """Return a coordinator of two workers whose pushes together are a step."""
+    size = SharedWeights(tiny_model(), workers=2, uses_gradients=False).layout.trainable_size
+    rule = SharedBatch(size, "float32", batch_size=8, rows=4)
+    return make_coordinator(mode=mode, rows=(8, 8), clock=clock, rule=rule)
+
+
+@pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
+def test_a_part_of_a_step_is_answered_after_the_step(mode: str) -> None:
+    now = [0.0]
+    coordinator = sharing_coordinator(mode, clock=lambda: now[0])
+    before = coordinator.shared_weights.vector()
+    for worker in (0, 1):
+        coordinator.join(task(worker), "host")
+        pull(coordinator, task(worker))
+    now[0] = 10.0
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(push, coordinator, 0, 1.0)
+        second = push(coordinator, 1, 3.0) if _waits(first) else None
+        assert second is not None
+        for weights in (first.result(), second):
+            assert weights == pytest.approx(before - 2)
+
+
+@pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
+def test_a_worker_waits_for_a_step_no_longer_than_it_computed(mode: str) -> None:
+    coordinator = sharing_coordinator(mode)
+    for worker in (0, 1):
+        coordinator.join(task(worker), "host")
+    pull(coordinator, task(1))
+    pull(coordinator, task(0))
+    # The other worker never pushes.
+    assert push(coordinator, 0, 1.0) == pytest.approx(coordinator.shared_weights.vector())
+    assert coordinator.shared_weights.version == 0
+
+
+def test_a_task_waits_for_a_step_after_its_last_worker_only() -> None:
+    now = [0.0]
+    coordinator = sharing_coordinator("asynchronous", clock=lambda: now[0])
+    caller = task(0, 1)
+    coordinator.join(caller, "host")
+    pull(coordinator, caller)
+    now[0] = 10.0
+    before = coordinator.shared_weights.vector()
+    assert push(coordinator, 0, 1.0, caller=caller) == pytest.approx(before)
+    assert push(coordinator, 1, 3.0, caller=caller) == pytest.approx(before - 2)
+    # No other task is left that could complete the next step.
+    version = coordinator.shared_weights.version
+    pushed = push(
+        coordinator, 1, 3.0, step=1, version=version, caller=caller, awaited=Position(0, 2)
+    )
+    assert pushed == pytest.approx(before - 2)
+
+
+def _waits(pushed: Future[Vector]) -> bool:
+    """Return whether a push waits until the fit changes, for a moment in which it would end."""
+    return not wait([pushed], timeout=0.3).done
 
 
 def test_an_asynchronous_update_is_applied_in_full_at_once() -> None:

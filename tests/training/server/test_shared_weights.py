@@ -177,15 +177,15 @@ def test_a_shared_batch_takes_the_steps_of_keras_on_the_mean_gradients() -> None
 
 def test_workers_compute_ahead_by_a_part_of_the_last_step(sgd: Any) -> None:
     weights = shared_weights(sgd, rule=SharedBatch(WEIGHTS, "float32", batch_size=8, rows=4))
-    assert weights.vector_ahead().tolist() == weights.vector().tolist()
+    assert weights.versioned(ahead=True)[0].tolist() == weights.vector().tolist()
     moved(weights, (1.0, 0), (1.0, 0))
     assert weights.vector() == pytest.approx([1 - RATE] * WEIGHTS)
-    assert weights.vector_ahead() == pytest.approx([1 - 1.9 * RATE] * WEIGHTS)
+    assert weights.versioned(ahead=True)[0] == pytest.approx([1 - 1.9 * RATE] * WEIGHTS)
     weights.replace(gradient(5.0))
-    assert weights.vector_ahead().tolist() == [5.0] * WEIGHTS
+    assert weights.versioned(ahead=True)[0].tolist() == [5.0] * WEIGHTS
     everything = shared_weights(sgd)
     moved(everything, (1.0, 0))
-    assert everything.vector_ahead().tolist() == everything.vector().tolist()
+    assert everything.versioned(ahead=True)[0].tolist() == everything.vector().tolist()
 
 
 def test_the_last_updates_of_a_fit_are_a_step_of_their_own(sgd: Any) -> None:
@@ -206,7 +206,7 @@ def test_a_restored_rule_goes_on_with_the_updates_that_wait(sgd: Any) -> None:
     for value in (1.0, 2.0, 3.0):
         first.apply(gradient(value), rows=4)
     second.restore(first.arrays(), {}, first.version)
-    assert second.vector_ahead().tolist() == first.vector_ahead().tolist()
+    assert second.versioned(ahead=True)[0].tolist() == first.versioned(ahead=True)[0].tolist()
     for each in (first, second):
         each.apply(gradient(4.0), rows=4)
     assert second.vector().tolist() == first.vector().tolist()

@@ -32,8 +32,8 @@ class EveryUpdate:
     """Each update is a step in full, as in Elephas; the rule of synchronous workers, too.
 
     Attributes:
-        look_ahead: Workers compute at the shared weights plus this multiple of their last
-            change.
+        look_ahead: A worker that does not wait for a step computes at the shared weights plus
+            this multiple of their last change.
         keeps_momentum: Whether the optimizer keeps its ``beta_1``.
         scales_rate: Whether a step may have a share of the learning rate below 1.
     """
@@ -99,11 +99,12 @@ class ScaledRate(EveryUpdate):
 class SharedBatch(EveryUpdate):
     """The gradients of several workers that together have the rows of a batch are one step.
 
-    So the optimizer takes as many steps as in one process, of as many rows each. With W workers
-    whose updates have 1 / W of the batch, an update is about one step old when it counts. The
-    next step will be close to the last one, so workers compute ahead of the weights by 0.9
-    times the last step: the look-ahead of Hakimi, Barkai, Gabel and Schuster, *Taming Momentum
-    in a Distributed Asynchronous Environment*, 2019, for all optimizers.
+    So the optimizer takes as many steps as in one process, of as many rows each. A worker waits
+    for the step that its update is a part of, but no longer than it computed. If it goes on
+    before, its next update will be one step old when it counts. The next step will be close to the
+    last one, so the worker computes ahead of the weights by 0.9 times the last step: the
+    look-ahead of Hakimi, Barkai, Gabel and Schuster, *Taming Momentum in a Distributed
+    Asynchronous Environment*, 2019, for all optimizers.
 
     The sum has a lock of its own, so that also hogwild workers lose no update.
 

@@ -54,13 +54,16 @@ class Coordinator(FitControl):
         """
         with self._changed:
             self._current(caller)
-            return self._weights_at(caller, position)
+            weights = self._weights_at(caller, position)
+            self._workers.answered(caller)
+            return weights
 
     def push(self, caller: Caller, worker: int, push: Push) -> tuple[Vector, int] | None:
         """Apply a worker's update.
 
         A repeated push (after a lost response or a retried task) is answered
-        and changes nothing.
+        and changes nothing. A push that is a part of an asynchronous step is answered after that
+        step, but no later than after the time that its worker computed.
 
         Returns:
             The weights for the step that the push awaits, and their version; None if it
@@ -78,6 +81,8 @@ class Coordinator(FitControl):
             state = self._workers.of(caller, worker)
             if position < state.position:
                 return self._answer(caller, push)
+            patience = self._workers.seconds_since_answer(worker)
+            before = self.shared_weights.version
             self._workers.require_due_push(worker, position, push.rows)
             if not usable:
                 raise self._fail(_diverged(worker, position))
@@ -101,13 +106,21 @@ class Coordinator(FitControl):
             if self.schedule.synchronous:
                 complete = self._common_step.add(worker, update, push.rows)
                 self._apply_when_complete(position, complete)
-            elif self.schedule.mode != HOGWILD:
-                self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
-            if self.schedule.mode != HOGWILD:
                 return self._answer(caller, push)
-        # Hogwild applies the update outside the lock: pulls and other pushes need not wait.
-        self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
-        return self._versioned(push.awaited)
+            if self.schedule.mode != HOGWILD:
+                self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
+        if self.schedule.mode == HOGWILD:
+            # Outside the lock: other pushes need not wait.
+            self.shared_weights.apply(update, rows=push.rows, staleness=staleness)
+        with self._changed:
+            self._changed.notify_all()
+            if push.awaited is None:
+                return None
+            if worker != caller.workers[-1]:  # the next worker of the task does not wait
+                return self._versioned(push.awaited)
+            ahead = not self._has_stepped(caller, before, patience)
+            self._workers.answered(caller)
+            return self._versioned(push.awaited, ahead=ahead)
 
     def finish_epoch(self, caller: Caller, worker: int, end: EpochEnd) -> EpochDecision:
         """End an epoch of a worker.
@@ -174,6 +187,24 @@ class Coordinator(FitControl):
             self._changed.wait(remaining)
             self._current(caller)
 
+    def _has_stepped(self, caller: Caller, before: int, patience: float) -> bool:
+        """Wait for a step after a version of the weights, but not longer than some seconds.
+
+        Workers of equal speed then compute at weights from which no update is missing. A slow or
+        lost one makes the others at most half as fast.
+
+        Returns:
+            Whether there was a step, or is none to wait for.
+        """
+        deadline = self._clock() + min(patience, self._longest_wait)
+        while self.shared_weights.version == before and self._workers.others_train(caller):
+            remaining = deadline - self._clock()
+            if remaining <= 0:
+                return False
+            self._changed.wait(remaining)
+            self._current(caller)
+        return True
+
     def _weights_at(self, caller: Caller, position: Position) -> tuple[Vector, int]:
         if self.schedule.synchronous:
             self._wait_until(lambda: self._common_step.position >= position, caller)
@@ -182,13 +213,11 @@ class Coordinator(FitControl):
     def _answer(self, caller: Caller, push: Push) -> tuple[Vector, int] | None:
         return None if push.awaited is None else self._weights_at(caller, push.awaited)
 
-    def _versioned(self, position: Position | None) -> tuple[Vector, int]:
-        # In this order: weights of a later version make no update look less stale than it is.
-        version = self.shared_weights.version
+    def _versioned(self, position: Position, *, ahead: bool = False) -> tuple[Vector, int]:
         # After its last step of an epoch a task evaluates the weights.
-        if position is None or position.step >= self.schedule.steps_per_epoch:
-            return self.shared_weights.vector(), version
-        return self.shared_weights.vector_ahead(), version
+        return self.shared_weights.versioned(
+            ahead=ahead and position.step < self.schedule.steps_per_epoch
+        )
 
     def _apply_when_complete(
         self, position: Position, updates: Sequence[tuple[int, Vector, int]]

@@ -32,8 +32,8 @@ _RULE: Final = "rule-"
 class SharedWeights:
     """The shared weights as one flat vector.
 
-    Not thread-safe by itself: the coordinator calls it with its lock held, except `apply` in
-    hogwild mode, whose callers do not wait for each other except for a step of the optimizer.
+    Not thread-safe by itself: the coordinator calls it with its lock held, except in hogwild mode
+    `apply` and `versioned`, whose callers wait only for a step of the optimizer.
 
     Args:
         model: Compiled Keras model. A fit starts from its weights; its
@@ -80,14 +80,21 @@ class SharedWeights:
         """Return a copy of all weights, ``(size,)``."""
         return np.concatenate([self._trainable, self._statistics])
 
-    def vector_ahead(self) -> Vector:
-        """Return the weights at which workers compute, ``(size,)``: where the rule expects them.
+    def versioned(self, *, ahead: bool = False) -> tuple[Vector, int]:
+        """Return the weights at which workers compute, ``(size,)``, and their version.
 
-        Not to be changed: the callers at one version may get the same array.
+        Not to be changed: callers at one version may get the same array.
+
+        Args:
+            ahead: Whether to return them where the rule expects them after the next step.
         """
-        if not self._statistics.size:
-            return self._ahead  # no step changes it, but sets another one
-        return np.concatenate([self._ahead, self._statistics])
+        # Also hogwild workers wait for a step that is under way: computed at the weights before
+        # it, their next update would be two steps old.
+        with self._stepping:
+            trainable = self._ahead if ahead else self._trainable
+            if not self._statistics.size:
+                return trainable, self.version  # no step changes it, but sets another one
+            return np.concatenate([trainable, self._statistics]), self.version
 
     def replace(self, vector: Vector) -> None:
         """Set all weights, ``(size,)``."""

@@ -58,6 +58,7 @@ class WorkerState:
         last_heard: Time of its last call in seconds of the clock; None before
             the first call.
         finished: Whether it has no steps left.
+        answered: Time of the last answer with weights to its task, as `last_heard`.
     """
 
     attempt: int = -1
@@ -68,6 +69,7 @@ class WorkerState:
     metric_state: Vector | None = None
     last_heard: float | None = None
     finished: bool = False
+    answered: float | None = None
 
     @property
     def position(self) -> Position:
@@ -145,6 +147,27 @@ class WorkerStates:
                 f"worker: expected one of {', '.join(map(str, caller.workers))}, got {worker}"
             )
         return self._state(worker)
+
+    def answered(self, caller: Caller) -> None:
+        """Record an answer with weights to the task of some workers."""
+        for worker in caller.workers:
+            self._state(worker).answered = self._clock()
+
+    def seconds_since_answer(self, worker: int) -> float:
+        """Return for how long a worker has computed: the seconds since the last answer."""
+        answered = self._state(worker).answered
+        return 0.0 if answered is None else self._clock() - answered
+
+    def others_train(self, caller: Caller) -> bool:
+        """Return whether workers of other tasks have steps left and have called lately."""
+        now, epochs = self._clock(), self._schedule.epochs
+        return any(
+            state.last_heard is not None
+            and now - state.last_heard <= LATELY_S
+            and state.epoch < epochs
+            for worker, state in enumerate(self._states)
+            if worker not in caller.workers and self._schedule.takes_part(worker)
+        )
 
     def progress(self) -> tuple[WorkerProgress, ...]:
         """Return the progress of each worker."""
