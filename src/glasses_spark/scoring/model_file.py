@@ -13,9 +13,11 @@ import h5py
 import numpy as np
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime.causes import telling_line
 from glasses_spark.runtime.elephas import ModelTypeEncoder, as_enum
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
+from glasses_spark.scoring.damaged_file import damage_reported, keras_cannot_load
 
 # The transformer imports this module.
 if TYPE_CHECKING:
@@ -93,21 +95,22 @@ def load_ml_transformer(
     if not path.is_file():
         raise ScoringError(f"{file_name}: expected a saved model, but the file does not exist")
     objects = dict(custom_objects or {})
-    if h5py.is_hdf5(path):
-        with h5py.File(path, mode="r") as file:
-            config = read_config(file)
-            if config is not None and "keras_model_config" in config:
-                return _of_elephas(path, file, config, objects, safe_mode=safe_mode)
-            if "model_config" not in file.attrs:
-                raise ScoringError(
-                    f"{file_name}: expected a model saved by Elephas or Keras, found HDF5 of "
-                    "another kind"
-                )
-    elif not zipfile.is_zipfile(path):
-        raise ScoringError(
-            f"{file_name}: expected a saved model, found neither HDF5 nor a Keras file"
-        )
-    return _of_keras(path, objects, safe_mode=safe_mode)
+    with damage_reported(file_name):
+        if h5py.is_hdf5(path):
+            with h5py.File(path, mode="r") as file:
+                config = read_config(file)
+                if config is not None and "keras_model_config" in config:
+                    return _of_elephas(path, file, config, objects, safe_mode=safe_mode)
+                if "model_config" not in file.attrs:
+                    raise ScoringError(
+                        f"{file_name}: expected a model saved by Elephas or Keras, found HDF5 of "
+                        "another kind"
+                    )
+        elif not zipfile.is_zipfile(path):
+            raise ScoringError(
+                f"{file_name}: expected a saved model, found neither HDF5 nor a Keras file"
+            )
+        return _of_keras(path, objects, safe_mode=safe_mode)
 
 
 def write_config(file: Any, attribute: str, class_name: str, config: Mapping[str, Any]) -> None:
@@ -188,7 +191,7 @@ def _of_keras(path: Path, objects: Mapping[str, Any], *, safe_mode: bool) -> Gla
             safe_mode=safe_mode,
         )
     except (AttributeError, TypeError, ValueError) as error:
-        raise ScoringError(f"{path}: {_STAGE} is malformed: {_first_line(error)}") from error
+        raise ScoringError(f"{path}: {_STAGE} is malformed: {telling_line(str(error))}") from error
     return model.set_custom_objects(dict(objects)) if objects else model
 
 
@@ -200,12 +203,7 @@ def _load_keras(path: Path, objects: Mapping[str, Any], *, safe_mode: bool) -> A
         with keras.utils.custom_object_scope(dict(objects)):
             return keras.saving.load_model(path, compile=False, safe_mode=safe_mode)
     except Exception as error:
-        message = _first_line(error)
-        advice = "Give classes of your own in custom_objects"
-        if safe_mode and "lambda" in str(error).lower():
-            message = "a Lambda layer's code would run"
-            advice = "Use safe_mode=False if you trust the file"
-        raise ScoringError(f"{path}: Keras cannot load this model: {message}. {advice}") from error
+        raise keras_cannot_load(str(path), error, safe_mode=safe_mode) from error
 
 
 def _read_stage(path: Path) -> dict[str, Any]:
@@ -222,10 +220,6 @@ def _read_stage(path: Path) -> dict[str, Any]:
         stage = json.loads(text, object_hook=as_enum)
         config, history = dict(stage["config"]), list(stage["history"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ScoringError(f"{path}: {_STAGE} is malformed: {_first_line(error)}") from error
+        raise ScoringError(f"{path}: {_STAGE} is malformed: {telling_line(str(error))}") from error
     kept = {name: config[name] for name in config if name not in _NOT_IN_STAGE}
     return {"config": {k: v for k, v in kept.items() if v is not None}, "history": history}
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -17,6 +17,7 @@ from pyspark.ml.util import (
 
 from glasses_spark.errors import ScoringError
 from glasses_spark.runtime.elephas import ModelType
+from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
 from glasses_spark.scoring.model_file import load_ml_transformer, save_h5, save_keras
 from glasses_spark.scoring.stage_writer import StageWriter
@@ -145,13 +146,15 @@ class ModelReader(MLReader["GlassesModel"]):
         """
         from glasses_spark.scoring.transformer import GlassesModel
 
-        metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
-        model = GlassesModel(
-            weights=read_weights(self.sparkSession, f"{path}/weights"),
-            archive=read_archive(self.sparkSession, f"{path}/archive"),
-            history=json.loads(metadata.get("history", "[]")),
-            model_type=ModelType[metadata["model_type"]] if metadata.get("model_type") else None,
-        )
-        model._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(model, metadata)
-        return model
+        with damage_reported(path):
+            metadata = json.loads(read_metadata(self.sparkSession, f"{path}/metadata"))
+            kind = metadata.get("model_type")
+            model = GlassesModel(
+                weights=read_weights(self.sparkSession, f"{path}/weights"),
+                archive=read_archive(self.sparkSession, f"{path}/archive"),
+                history=json.loads(metadata.get("history", "[]")),
+                model_type=ModelType[kind] if kind else None,
+            )
+            model._resetUid(metadata["uid"])
+            DefaultParamsReader.getAndSetParams(model, metadata)
+            return model

@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import PREDICTION
-from glasses_spark.errors import ScoringError
+from glasses_spark.errors import GlassesSparkError, ScoringError
 from glasses_spark.notebook_html import cell, folded, learning_charts, number, paragraph, table
 from glasses_spark.runtime.elephas import ElephasTransformer, ModelType
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.stages import CheckedTransformer
 from glasses_spark.scoring.accessors import add_accessors
+from glasses_spark.scoring.damaged_file import keras_cannot_load
 from glasses_spark.scoring.features import features_columns
 from glasses_spark.scoring.history_list import HistoryList
 from glasses_spark.scoring.invalid_rows import SKIP
@@ -136,8 +137,18 @@ class GlassesModel(
         return HistoryList(self._history)
 
     def keras_model(self) -> Any:
-        """Return the fitted Keras model with its weights, for use outside Spark."""
-        return self._trained().build()
+        """Return the fitted Keras model with its weights, for use outside Spark.
+
+        Raises:
+            ScoringError: It has no weights, or was loaded and Keras cannot build it.
+        """
+        trained = self._trained()
+        try:
+            return trained.build()
+        except GlassesSparkError:
+            raise
+        except Exception as error:
+            raise keras_cannot_load("the model", error, safe_mode=self.safe_mode) from error
 
     def to_keras(self) -> Any:
         """Return the fitted Keras model; the same as `keras_model`."""

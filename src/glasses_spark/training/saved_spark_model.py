@@ -18,6 +18,7 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import SparkMLlibModel, SparkModel
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import HDF5, KERAS, file_to_write
 from glasses_spark.scoring.model_file import ELEPHAS_CONFIG
 from glasses_spark.training.optimizers import first_line
@@ -92,7 +93,10 @@ def load_spark_model(
     Raises:
         ScoringError: The file is missing, or contains no compiled model.
     """
-    with _local_file(file_name, from_hadoop=from_hadoop) as path:
+    with (
+        _local_file(file_name, from_hadoop=from_hadoop) as path,
+        damage_reported(file_name),
+    ):
         network = _load_keras(path, file_name, custom_objects, safe_mode=safe_mode)
         class_name, config = _read_config(path, file_name)
     if not network.compiled:

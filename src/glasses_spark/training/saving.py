@@ -21,6 +21,7 @@ from glasses_spark.errors import ScoringError, TrainingError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
 from glasses_spark.scoring import model_file, storage
+from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
 from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.training.optimizers import OptimizerState
@@ -119,18 +120,21 @@ def load_ml_estimator(file_name: str) -> GlassesEstimator:
             f"{file_name}: expected an estimator saved as HDF5, got another format. A Keras model "
             "becomes an estimator by build_estimator(keras.saving.load_model(path), ...)"
         )
-    with h5py.File(file_name, mode="r") as file:
-        config = model_file.read_config(file)
-        weights, archive = model_file.read_arrays(file, "weights"), model_file.read_archive(file)
-        optimizer = model_file.read_arrays(file, "optimizer")
-    if config is None:
-        raise TrainingError(f"{file_name}: expected an estimator saved by Elephas, got other HDF5")
-    if "epochs" not in config:
-        raise TrainingError(
-            f"{file_name}: expected an estimator, got a model. Use load_ml_transformer"
-        )
-    estimator = GlassesEstimator(**config)
-    return _restore(estimator, weights or None, archive, optimizer)
+    with damage_reported(file_name, TrainingError):
+        with h5py.File(file_name, mode="r") as file:
+            config = model_file.read_config(file)
+            weights = model_file.read_arrays(file, "weights")
+            archive = model_file.read_archive(file)
+            optimizer = model_file.read_arrays(file, "optimizer")
+        if config is None:
+            raise TrainingError(
+                f"{file_name}: expected an estimator saved by Elephas, got other HDF5"
+            )
+        if "epochs" not in config:
+            raise TrainingError(
+                f"{file_name}: expected an estimator, got a model. Use load_ml_transformer"
+            )
+        return _restore(GlassesEstimator(**config), weights or None, archive, optimizer)
 
 
 class _EstimatorWriter(StageWriter):
@@ -164,18 +168,19 @@ class _EstimatorReader(MLReader["GlassesEstimator"]):
         from glasses_spark.training.estimator import GlassesEstimator
 
         spark = self.sparkSession
-        metadata = json.loads(storage.read_metadata(spark, f"{path}/metadata"))
-        estimator = GlassesEstimator()
-        estimator._resetUid(metadata["uid"])
-        DefaultParamsReader.getAndSetParams(estimator, metadata)
-        weights, optimizer = (
-            storage.read_weights(spark, f"{path}/{name}")
-            if hadoop.exists(spark, f"{path}/{name}")
-            else None
-            for name in ("weights", "optimizer")
-        )
-        archive = storage.read_archive(spark, f"{path}/archive")
-        return _restore(estimator, weights, archive, optimizer or [])
+        with damage_reported(path, TrainingError):
+            metadata = json.loads(storage.read_metadata(spark, f"{path}/metadata"))
+            estimator = GlassesEstimator()
+            estimator._resetUid(metadata["uid"])
+            DefaultParamsReader.getAndSetParams(estimator, metadata)
+            weights, optimizer = (
+                storage.read_weights(spark, f"{path}/{name}")
+                if hadoop.exists(spark, f"{path}/{name}")
+                else None
+                for name in ("weights", "optimizer")
+            )
+            archive = storage.read_archive(spark, f"{path}/archive")
+            return _restore(estimator, weights, archive, optimizer or [])
 
 
 def _weights(estimator: GlassesEstimator) -> list[Any]:
