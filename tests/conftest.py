@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.runtime.session import build_session
 from tests.class_archive import start_writing
+from tests.error_sites import Recorder
 from tests.rotation import PARTS, part
 
 # Set before anything imports TensorFlow, here and in Spark's Python workers.
@@ -22,6 +23,27 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 _ARCHIVE = pytest.StashKey[tuple[TemporaryDirectory[str], subprocess.Popen[bytes] | None]]()
+
+
+_RECORDER = pytest.StashKey[Recorder]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that notes which test makes which error."""
+    parser.addoption("--record-errors", action="store_true", help="write tests/raised_errors.json")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin to note errors, in each test process."""
+    if session.config.getoption("record_errors"):
+        session.config.stash[_RECORDER] = Recorder()
+        session.config.stash[_RECORDER].start()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Save the noted errors."""
+    if _RECORDER in session.config.stash:
+        session.config.stash[_RECORDER].save()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,10 @@ from glasses_spark.config.section import (
 from glasses_spark.config.toml_text import parse_value, plain, read_toml, shown, toml_text
 from glasses_spark.config.training import EvaluationConfig, ModelConfig, TrainingConfig
 from glasses_spark.errors import ConfigError
-from glasses_spark.notebook_html import cell, folded, paragraph, setting, table
+from glasses_spark.notebook_html import cell, folded, is_secret, paragraph, setting, table
+
+# User and password of an address. A user alone may be a container of a store.
+_LOGIN: Final = re.compile(r"(?<=://)[^/\s?#@:]*:[^/\s?#]*@")
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,25 @@ class Config:
             name: {key: plain(getattr(getattr(self, name), key)) for key in declared_keys(section)}
             for name, section in SECTIONS.items()
         }
+
+    def without_secrets(self) -> Config:
+        """Return a copy for a file that others may read.
+
+        Spark settings whose names say that they are secret are left out, and users with a
+        password in addresses.
+        """
+        sections = self.to_dict()
+        conf = sections["spark"]["conf"]
+        sections["spark"]["conf"] = {name: conf[name] for name in conf if not is_secret(name)}
+        for values in sections.values():
+            values.update(
+                {
+                    name: _LOGIN.sub("", value)
+                    for name, value in values.items()
+                    if isinstance(value, str)
+                }
+            )
+        return self.from_dict(sections)
 
     def to_toml(self) -> str:
         """Return a TOML document that ``load`` reads back to an equal configuration."""

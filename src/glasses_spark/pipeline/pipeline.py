@@ -202,7 +202,7 @@ class GlassesPipeline:
             with self._progress.stage(f"Writing {target}"):
                 write_cross_validation(
                     result,
-                    self.config.to_toml(),
+                    self.config.without_secrets().to_toml(),
                     pictures=validated.pictures,
                     duplicates=pixels.duplicates,
                     environment=describe_environment(spark),

@@ -94,7 +94,7 @@ def write_run(
     metrics = _metrics(result, environment, data_digest)
     with new_run_folder_at(spark, result.location) as folder:
         # A run of this configuration is a new one.
-        saved = replace(config, run=replace(config.run, resume=False))
+        saved = replace(config, run=replace(config.run, resume=False)).without_secrets()
         (folder / CONFIG).write_text(saved.to_toml(), encoding="utf-8")
         write_json(folder / METRICS, metrics)
         write_json(
@@ -151,7 +151,7 @@ def _write_report(
         metrics,
         result.history,
         quarantine,
-        config.to_toml(),
+        config.without_secrets().to_toml(),
         curves=result.curves,
         gallery=with_evidence(gallery, _logit_function(network)),
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from glasses_spark.notebook_html import is_secret
 from glasses_spark.runtime.machine import LOOPBACK, count_cores, total_memory
 from glasses_spark.runtime.master import DEFAULT_MASTER, is_on_this_machine
 from glasses_spark.runtime.startup import Optimization, is_enabled
@@ -69,7 +70,9 @@ def launch_settings(
     if java_options:
         settings["spark.driver.extraJavaOptions"] = " ".join(java_options)
     settings = {key: settings[key] for key in settings.keys() - _keys_in_defaults_file()}
-    settings.update(conf)
+    # Not the secrets: these settings are on the command line of the JVM, which everybody on the
+    # machine can read. The session gets them later, with all others.
+    settings.update({key: value for key, value in conf.items() if not is_secret(key)})
     if master:
         settings["spark.master"] = master
     return settings
