@@ -104,7 +104,8 @@ def stale_table() -> str:
         "",
         f"{settings['epochs']} epochs, batches of 128, {settings['seeds']} seeds, as many tasks as "
         "workers on two cores (`benchmarks/bench_accuracy.py --workers N [--hard] --ways ...`). "
-        "The hard faces are blurred and noisy.",
+        "The hard faces are blurred and noisy. The rows of the drawn faces and of 8 workers are "
+        "from before a worker waited for its step.",
         "",
     ]
     return "\n".join(lines)
