@@ -51,7 +51,7 @@ def main() -> None:
 
                 def mutator(data: bytes, longest: int, seed: int) -> bytes:
                     chance = Random(seed)
-                    if chance.randrange(4) == 0:
+                    if target.any_bytes and chance.randrange(4) == 0:
                         return bytes(atheris.Mutate(data, longest))
                     return mutate(data, chance)[:longest]
 

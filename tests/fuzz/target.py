@@ -28,12 +28,15 @@ class Target:
         opened: Context manager of the check, which has what it needs while it is open.
         mutate: Changes an input in a way that plain changes of bytes rarely find, such as a
             new checksum after the change; None if there is none.
+        any_bytes: Whether plain changes of bytes are tried as well. Not for a format of a library
+            in C that may not end on damaged files.
     """
 
     name: str
     seeds: Callable[[], Sequence[bytes]]
     opened: Callable[[], AbstractContextManager[Check]]
     mutate: Callable[[bytes, Random], bytes] | None = None
+    any_bytes: bool = True
 
 
 def refused(call: Callable[[], object], kind: type[GlassesSparkError] = GlassesSparkError) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 
@@ -28,6 +30,11 @@ class Traced:
         """Trace the function without running it."""
         if self._concrete is None:
             self._concrete = self._function.get_concrete_function()
+            # TensorFlow leaves the cycles of the graph of such a function, which Python cannot
+            # find: without this each fit would keep the graphs of its steps for good.
+            weakref.finalize(self, _graphs().dismantle_func_graph, self._concrete.graph).atexit = (
+                False
+            )
 
     def operations(self) -> set[str]:
         """Return the types of the operations of the trace; none before the first call."""
@@ -45,3 +52,10 @@ class Traced:
             return self._function(*arguments)
         self.trace()
         return self._concrete(*arguments)
+
+
+def _graphs() -> ModuleType:
+    from tensorflow.python.framework import func_graph
+
+    module: ModuleType = func_graph
+    return module

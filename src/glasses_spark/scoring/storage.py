@@ -182,7 +182,8 @@ def _local_copy(spark: SparkSession, path: str) -> Iterator[Path]:
 
 def digest(config: str, weights: Arrays, archive: bytes | None = None) -> str:
     """Return a digest of a model: 16 hexadecimal digits of a SHA-256."""
-    sha256 = hashlib.sha256(config.encode())
+    # The text of a damaged file may have characters that UTF-8 has not.
+    sha256 = hashlib.sha256(config.encode("utf-8", "surrogatepass"))
     sha256.update(b"" if archive is None else archive)
     for array in weights:
         sha256.update(f"{array.dtype}{array.shape}".encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,15 @@ def test_replaced_weights_are_the_start_of_the_next_step(name: str) -> None:
     np.testing.assert_array_equal(step.read(), np.full(len(vector), 5.0))
     after = step(vector, 1.0)
     assert np.abs(after - 5).max() < 1
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_nothing_keeps_the_graphs_of_earlier_steps(name: str) -> None:
+    model = tiny_model(optimizer=name.lower())
+    vector, _ = gradients(model)
+    for _ in range(4):
+        make_step(model)(vector, 1.0)
+    gc.collect()
+    graphs = [each for each in gc.get_objects() if type(each).__name__ == "FuncGraph"]
+    # TensorFlow itself still has the last one at hand.
+    assert len(graphs) <= 1

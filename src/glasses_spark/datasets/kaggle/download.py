@@ -189,6 +189,8 @@ def _attempt(
     except (requests.RequestException, ConnectionError, TimeoutError) as error:
         # "from None": the original error contains the address.
         raise RetryableError(describe_connection_error(error)) from None
+    except ValueError:  # of a header, such as an address that is not text
+        raise RetryableError("the server's answer is malformed") from None
     if remote.size is not None and _size(part) != remote.size:
         raise RetryableError(f"the connection was lost after {_size(part)} of {remote.size} bytes")
     return _check_md5(part, remote)

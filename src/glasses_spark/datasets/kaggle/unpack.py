@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -38,6 +39,12 @@ _CHUNK_BYTES: Final = 1 << 20
 
 # Characters that some file systems or shells interpret.
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
+
+# What zipfile raises for bytes that are no archive, or a damaged one.
+_DAMAGE: Final = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    *(ValueError, OverflowError, IndexError, struct.error),
+)
 
 
 class BrokenArchiveError(FetchError):
@@ -115,7 +122,12 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as bundle:
             yield bundle
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except _DAMAGE as error:
+        raise BrokenArchiveError(f"{archive}: not a complete zip archive ({error})") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # An entry that begins before the file does.
         raise BrokenArchiveError(f"{archive}: not a complete zip archive ({error})") from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.causes import describe
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -67,8 +68,20 @@ def restore_states(
     Called after ``on_train_begin``, in which callbacks forget.
 
     Raises:
-        TrainingError: The callbacks are of other classes, or in another order.
+        TrainingError: The callbacks are of other classes, or in another order, or the states
+            are not those of callbacks.
     """
+    try:
+        _restore(callbacks, states, arrays)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(
+            f"the checkpoint has no legal states of callbacks: {describe(error)}. Delete it"
+        ) from error
+
+
+def _restore(
+    callbacks: Sequence[Any], states: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
+) -> None:
     expected = [str(state["class"]) for state in states]
     found = [_class_name(callback) for callback in callbacks]
     if expected != found:

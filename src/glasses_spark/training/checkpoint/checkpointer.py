@@ -95,13 +95,15 @@ class Checkpointer:
                 "of glasses_spark that wrote it"
             )
         self._fingerprint.require(manifest.get("fingerprint"), self._folder.location)
-        state = FitState.from_dict(manifest["fit"], arrays)
-        history = [_record(values) for values in manifest["history"]]
+        state = FitState.from_dict(manifest.get("fit", {}), arrays)
+        history = _history(manifest.get("history"))
         self._runner.resume(
             state,
             epochs=len(history),
             stopped=bool(manifest.get("stopped")),
-            restore=lambda callbacks: restore_states(callbacks, manifest["callbacks"], arrays),
+            restore=lambda callbacks: restore_states(
+                callbacks, manifest.get("callbacks", []), arrays
+            ),
         )
         logger.info(
             "resumed the fit from the checkpoint in %s, after %d epochs",
@@ -181,8 +183,8 @@ class Checkpointer:
         return True
 
 
-def _record(values: Any) -> EpochRecord:
+def _history(records: Any) -> list[EpochRecord]:
     try:
-        return EpochRecord.from_dict(values)
-    except (KeyError, TypeError) as error:
+        return [EpochRecord.from_dict(values) for values in records]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"the checkpoint has no legal history: {error}. Delete it") from error

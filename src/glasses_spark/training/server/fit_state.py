@@ -88,7 +88,7 @@ class FitState:
                 ledgers=tuple(_count(epoch) for epoch in values["ledgers"]),
                 arrays=arrays,
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise TrainingError(
                 f"the checkpoint does not describe a fit: {error}. Delete it"
             ) from error

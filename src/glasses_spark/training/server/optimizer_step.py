@@ -15,6 +15,7 @@ from glasses_spark.errors import TrainingError
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.traced import Traced
 from glasses_spark.training.gradients import absent_gradients
+from glasses_spark.training.one_replica import in_one_replica
 from glasses_spark.training.optimizers import (
     OptimizerState,
     blank_copy,
@@ -93,7 +94,7 @@ class OptimizerStep:
                     zip(tf.split(gradient, sizes), shapes, self._variables, strict=True)
                 )
             ]
-            with _scaled_rates(optimizer, share if scaled else None):
+            with _scaled_rates(optimizer, share if scaled else None), in_one_replica(optimizer):
                 optimizer.apply(gradients, self._variables)
             return self._joined()
 

@@ -19,6 +19,7 @@ from glasses_spark.training.metric_states import (
     inputs_of_rows,
 )
 from glasses_spark.training.model_spec import ModelSpec
+from glasses_spark.training.one_replica import in_one_replica
 from glasses_spark.training.optimizers import (
     blank_copy,
     rate_variable,
@@ -212,7 +213,9 @@ class Steps:
         with tf.GradientTape() as tape:
             loss, outcome = self._forward(rows, training=True)
             loss = self.model.optimizer.scale_loss(loss)
-        self.model.optimizer.apply(self._gradients(tape, loss), self._trainable)
+        gradients = self._gradients(tape, loss)
+        with in_one_replica(self.model.optimizer):
+            self.model.optimizer.apply(gradients, self._trainable)
         return self.states.of_batch(*outcome)
 
     def _evaluation_step(self, *rows: Any) -> Any:
