@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
@@ -18,6 +17,7 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import SparkMLlibModel, SparkModel
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.owned_folder import owned_folder
 from glasses_spark.scoring.file_names import HDF5, KERAS, file_to_write
 from glasses_spark.scoring.model_file import ELEPHAS_CONFIG
 from glasses_spark.training.optimizers import first_line
@@ -57,7 +57,7 @@ def save_spark_model(model: GlassesSparkModel, file_name: str) -> None:
 def save_to_hadoop(model: GlassesSparkModel, file_name: str, *, overwrite: bool) -> None:
     """Save a model to a path or URI of Spark's file systems."""
     spark = SparkSession.builder.getOrCreate()
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
+    with owned_folder("model") as folder:
         path = Path(folder, "model").with_suffix(_suffix_of(file_name))
         save_spark_model(model, str(path))
         try:
@@ -167,7 +167,7 @@ def _local_file(file_name: str, *, from_hadoop: bool) -> Iterator[Path]:
         yield Path(file_name)
         return
     spark = SparkSession.builder.getOrCreate()
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
+    with owned_folder("model") as folder:
         path = Path(folder, "model").with_suffix(suffix)
         try:
             hadoop.get(spark, file_name, path)

@@ -27,6 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from glasses_spark.runtime.owned_folder import process_folder
 from glasses_spark.runtime.spark_settings import DAEMON_MODULE
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class ForkServer:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        folder = tempfile.mkdtemp(prefix="glasses-spark-")  # readable by this user only
+        # Readable by this user only. The path of a socket has at most 107 characters.
+        folder = tempfile.mkdtemp(prefix="fork-", dir=process_folder())
         self.address = str(Path(folder, "fork-server"))
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)
