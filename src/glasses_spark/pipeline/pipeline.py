@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -60,6 +60,8 @@ from glasses_spark.runtime.spark_errors import spark_errors
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
 
+_INSTEAD: Final = "call load, preprocess, split, fit, predict and evaluate one by one"
+
 
 class GlassesPipeline:
     """Chains the stages of a run over a SparkSession.
@@ -101,9 +103,8 @@ class GlassesPipeline:
                 if it had ended, the message names the folder of the fitted model.
             ResultsError: ``run.dir`` cannot be written; the message names where the results are.
         """
-        _require_classic(spark, "GlassesPipeline.run")
+        require_classic(spark, "GlassesPipeline.run", instead=_INSTEAD)
         target = self.config.run.dir
-        # Tried now rather than after the training.
         check_run_location(spark, target)
         require_resumable(spark, self.config.run)
         if self.config.tracking.mlflow:
@@ -184,7 +185,7 @@ class GlassesPipeline:
         Raises:
             GlassesSparkError: A stage failed; the folder is unchanged.
         """
-        _require_classic(spark, "GlassesPipeline.cross_validate")
+        require_classic(spark, "GlassesPipeline.cross_validate", instead=_INSTEAD)
         target = out or cross_validation_folder(self.config.run.dir)
         check_target(target, results=CROSS_VALIDATION)
         watch = Stopwatch()
@@ -347,10 +348,3 @@ class GlassesPipeline:
 
     def _cluster(self, dataset: Dataset, pixels: DecodedPixels) -> DecodedPixels:
         return cluster_images(dataset, pixels, self.config, self._progress)
-
-
-def _require_classic(spark: SparkSession, method: str) -> None:
-    """Refuse Spark Connect where checkpoints and run folders need the driver's file systems."""
-    require_classic(
-        spark, method, instead="call load, preprocess, split, fit, predict and evaluate one by one"
-    )
