@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TextIO
 
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.progress import BarProgress, Progress
+from glasses_spark.runtime.replaced_file import is_stream, replaced_file
 
 
 def make_progress() -> Progress:
@@ -29,7 +29,7 @@ def check_output(path: str | None, *, option: str = "--out") -> None:
     Raises:
         ConfigError: The file cannot be written.
     """
-    if path is None or _is_stream(path):
+    if path is None or is_stream(Path(path)):
         return
     missing = not os.path.exists(path)
     try:
@@ -57,29 +57,16 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.part")
     try:
-        if _is_stream(path):
-            part = target
-        file = part.open("w", newline="", encoding="utf-8")
+        with (
+            replaced_file(Path(path)) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            yield file
+    except ConnectionError:  # to Spark
+        raise
     except OSError as error:
         raise _cannot_write(path, option, error) from error
-    try:
-        with file:
-            yield file
-        if part != target:
-            if target.exists():
-                shutil.copymode(target, part)
-            part.replace(target)
-    finally:
-        if part != target:
-            part.unlink(missing_ok=True)
-
-
-def _is_stream(path: str) -> bool:
-    """Return whether a path is a pipe or device, such as ``/dev/stdout``."""
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
 def _cannot_write(path: str, option: str, error: OSError) -> ConfigError:

@@ -217,7 +217,7 @@ def new_run_folder(
             f"`glasses-spark evaluate --model {kept}` use it"
         )
         if isinstance(error, GlassesSparkError):
-            raise type(error)(f"{error}. {message}") from error
+            raise type(error)(f"{error}. {message}") from error.__cause__ or error
         logger.warning("%s", message)
         raise
     new.close()

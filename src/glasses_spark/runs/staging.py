@@ -27,8 +27,14 @@ from glasses_spark.runs.exchange import (
     sync_tree,
 )
 from glasses_spark.runs.folder import MODEL, OURS, is_run_folder
-from glasses_spark.runs.target import PREVIOUS, UNFINISHED, Target, locate
-from glasses_spark.runtime.owned_folder import OwnedFolder, claim, is_without_owner, new_folder
+from glasses_spark.runs.target import PREVIOUS, STAGING, UNFINISHED, Target, locate
+from glasses_spark.runtime.owned_folder import (
+    OWNER,
+    OwnedFolder,
+    claim,
+    is_without_owner,
+    new_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,14 +121,14 @@ def keep(run: Path, target: Target, suffix: str) -> Path:
 
 
 def recover(folder: Path) -> None:
-    """Complete what killed processes have left of writing results, or remove it.
+    """Complete what killed processes have left of writing results there, or remove it.
 
     Complete results are put in their place. A fitted model without results is kept under a
     visible name, with a warning. Everything else is removed. What belongs to a living process
     is left alone.
 
     Args:
-        folder: The folder of the results.
+        folder: The folder of the results. Those of other runs beside it are completed as well.
     """
     target = locate(folder)
     for parent in {target.folder.parent, target.folder}:
@@ -130,8 +136,13 @@ def recover(folder: Path) -> None:
             names = os.listdir(parent)
             _restore_renamed(parent, names, target)
             for name in names:
-                if name.startswith(".") and name.endswith(".new") and target.is_staging(name):
+                found = STAGING.fullmatch(name)
+                if found is None or name.endswith(".old"):
+                    continue
+                if found["name"] == target.name:
                     _recover(parent / name, target)
+                elif (parent / name / OWNER).exists():  # of another run
+                    _recover(parent / name, locate(parent / found["name"]))
 
 
 def _recover(path: Path, target: Target) -> None:

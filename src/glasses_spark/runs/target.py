@@ -24,7 +24,10 @@ _TRIED_BYTES: Final = 1 << 20
 UNFINISHED: Final = "unfinished"
 RESULTS: Final = "results"
 PREVIOUS: Final = "previous"
-_KEPT: Final = (UNFINISHED, RESULTS, PREVIOUS)
+_KEPT: Final = re.compile(rf"(?P<name>.+)-(?:{UNFINISHED}|{RESULTS}|{PREVIOUS})(?:-\d+)?")
+
+# Names of folders with results that are not complete. Earlier versions had old ones as well.
+STAGING: Final = re.compile(r"\.(?P<name>.+)\.[^.]+\.(?:new|old)")
 
 _ADVICE: Final = {
     errno.EACCES: "Change the permissions, or use another folder",
@@ -60,10 +63,8 @@ class Target:
 
     def is_staging(self, name: str) -> bool:
         """Return whether a name beside or in the folder is one of results that are not there."""
-        pattern = r"\.{0}\.[^.]+\.(new|old)|{0}-({1})(-\d+)?".format(
-            re.escape(self.name), "|".join(_KEPT)
-        )
-        return re.fullmatch(pattern, name) is not None
+        found = STAGING.fullmatch(name) or _KEPT.fullmatch(name)
+        return found is not None and found["name"] == self.name
 
     def beside(self, suffix: str) -> Path:
         """Return a free path beside the results, such as ``run-unfinished``."""

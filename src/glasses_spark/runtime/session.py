@@ -185,6 +185,7 @@ def _start_jvm(
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkRuntimeError
 
+    remove_abandoned_folders()
     early = SparkConf(loadDefaults=False)
     if not _is_submitted() and SparkContext._gateway is None:
         java = _prepare_environment(master)
@@ -209,7 +210,6 @@ def _start_jvm(
 
 def _temporary_folder() -> Path | None:
     """Return the folder for the JVM's temporary files, which no kill leaves behind for good."""
-    remove_abandoned_folders()
     try:
         return process_folder()
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import SparkMLlibModel, SparkModel
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.owned_folder import owned_folder
+from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring.file_names import HDF5, KERAS, file_to_write
 from glasses_spark.scoring.model_file import ELEPHAS_CONFIG
 from glasses_spark.training.optimizers import first_line
@@ -42,14 +44,15 @@ def save_spark_model(model: GlassesSparkModel, file_name: str) -> None:
     kind = SparkMLlibModel if isinstance(model, SparkMLlibModel) else SparkModel
     content = json.dumps({"class_name": kind.__name__, "config": model.get_config()})
     try:
-        with _quiet():
-            model.master_network.save(path)
-        if path.suffix == KERAS:
-            with zipfile.ZipFile(path, "a") as archive:
-                archive.writestr(_ENTRY, content)
-        else:
-            with h5py.File(path, mode="a") as file:
-                file.attrs[ELEPHAS_CONFIG] = content
+        with replaced_file(path) as part:
+            with _quiet():
+                model.master_network.save(part)
+            if path.suffix == KERAS:
+                with zipfile.ZipFile(part, "a") as archive:
+                    archive.writestr(_ENTRY, content)
+            else:
+                with h5py.File(part, mode="a") as file:
+                    file.attrs[ELEPHAS_CONFIG] = content
     except OSError as error:
         raise ScoringError(f"{file_name} cannot be written: {error}") from error
 
@@ -61,9 +64,10 @@ def save_to_hadoop(model: GlassesSparkModel, file_name: str, *, overwrite: bool)
         path = Path(folder, "model").with_suffix(_suffix_of(file_name))
         save_spark_model(model, str(path))
         try:
-            if overwrite:
-                hadoop.delete(spark, file_name)
-            hadoop.put(spark, path, file_name)
+            if overwrite and hadoop.exists(spark, file_name):
+                _replace(spark, path, file_name)
+            else:
+                hadoop.put(spark, path, file_name)
         except FileExistsError:
             raise ScoringError(
                 f"{file_name} exists already. Use another path, or overwrite=True"
@@ -155,6 +159,21 @@ def _suffix_of(file_name: str) -> str:
     if suffix is None:
         raise ScoringError(f"{file_name}: expected a file that ends in .keras or .h5")
     return suffix
+
+
+def _replace(spark: SparkSession, path: Path, file_name: str) -> None:
+    """Replace a file, which stays until the new one is complete."""
+    parent, slash, name = file_name.rpartition("/")
+    part = f"{parent}{slash}.{uuid.uuid4().hex[:8]}.{name}"
+    try:
+        hadoop.put(spark, path, part)
+        hadoop.delete(spark, file_name)
+        hadoop.move(spark, part, file_name)
+    except BaseException:
+        # Otherwise it is the only copy.
+        if hadoop.exists(spark, file_name):
+            hadoop.delete(spark, part)
+        raise
 
 
 @contextmanager
