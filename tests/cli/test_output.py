@@ -71,7 +71,9 @@ def test_the_check_changes_nothing(tmp_path: Path) -> None:
     check_output(None)
     check_output(str(tmp_path / "old.csv"))
     check_output(str(tmp_path / "new.csv"))
-    assert [path.name for path in tmp_path.iterdir()] == ["old.csv"]
+    (tmp_path / "link.csv").symlink_to("new.csv")
+    check_output(str(tmp_path / "link.csv"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "old.csv"]
     assert (tmp_path / "old.csv").read_text() == "old"
     for name in (".", "old.csv/new.csv"):
         with pytest.raises(ConfigError, match=r"^--out: cannot write .*"):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from glasses_spark.runtime.replaced_file import replaced_file
+from tests.mounts import needs_mounts, run_mounted
 
 
 def replace(path: Path, text: str) -> None:
@@ -42,6 +43,22 @@ def test_a_file_stays_if_the_new_one_is_not_completed(tmp_path: Path) -> None:
         fail_halfway()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["model.h5"]
+
+
+@needs_mounts
+def test_a_file_that_is_mounted_is_written_to(tmp_path: Path) -> None:
+    for name in ("disk", "file"):
+        (tmp_path / name).write_text("old")
+    program = (
+        "from pathlib import Path; import sys\n"
+        "from glasses_spark.runtime.replaced_file import replaced_file\n"
+        "with replaced_file(Path(sys.argv[1])) as path:\n"
+        "    path.write_text('new')\n"
+    )
+    file = str(tmp_path / "file")
+    run_mounted(f"mount --bind {tmp_path}/disk {file}", program, file)
+    assert (tmp_path / "disk").read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["disk", "file"]
 
 
 def test_a_pipe_is_written_to(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def kill_other_workers() -> int:
         except OSError:  # it has ended
             continue
     jvm = parents[os.getppid()]
+    assert "java" in Path(f"/proc/{jvm}/cmdline").read_text()
     killed = 0
     for pid, daemon in parents.items():
         if parents.get(daemon) == jvm and pid != os.getpid():

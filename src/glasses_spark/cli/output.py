@@ -36,7 +36,7 @@ def check_output(path: str | None, *, option: str = "--out") -> None:
         with open(path, "a"):
             pass
         if missing:
-            os.unlink(path)
+            os.unlink(os.path.realpath(path))  # not a link to it
     except OSError as error:
         raise _cannot_write(path, option, error) from error
 

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from glasses_spark.runtime.mount_points import is_mount_point
+
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
     """Provide a path for the new contents of a file, which replace it after the block.
 
     Args:
-        path: The file; may be missing. The target of a link is replaced, and a pipe or device
-            is written to.
+        path: The file; may be missing. The target of a link is replaced. What cannot be
+            replaced is written to: a pipe, a device, a mounted file, a file in a folder that
+            cannot be written.
 
     Yields:
         A path beside it with the same suffix. If the block fails, it is removed.
@@ -25,7 +28,8 @@ def replaced_file(path: Path) -> Iterator[Path]:
         OSError: The file cannot be replaced.
     """
     target = Path(os.path.realpath(path))
-    if is_stream(target):
+    may_replace = os.access(target.parent, os.W_OK | os.X_OK) and not is_mount_point(target)
+    if is_stream(target) or (target.is_file() and not may_replace):
         yield target
         return
     part = target.with_name(f".{target.stem}.{uuid.uuid4().hex[:8]}.part{target.suffix}")
