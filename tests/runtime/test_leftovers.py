@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -56,13 +58,18 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A temporary folder whose path is short enough for sockets."""
+    with TemporaryDirectory(prefix="left-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.rotated(1)
 def test_the_next_run_removes_what_a_killed_run_left_and_nothing_of_a_living_one(
-    tmp_path: Path,
+    tmp_path: Path, temporary: Path
 ) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     write_labels(tmp_path / "labels.csv", make_labels(30, seed=2))
     draw_faces(tmp_path / "labels.csv", tmp_path / "faces", size=64, processes=1)
     train = ["-m", "glasses_spark", *train_in(tmp_path, *SMALL)]
@@ -87,7 +94,7 @@ def test_the_next_run_removes_what_a_killed_run_left_and_nothing_of_a_living_one
         )
         assert done.returncode == 0, done.stderr
         assert sorted(temporary.rglob("*")) == of_living
-        assert names(tmp_path) == {"faces", "labels.csv", "pixels", "run", "temporary"}
+        assert names(tmp_path) == {"faces", "labels.csv", "pixels", "run"}
         assert not (tmp_path / "run" / "checkpoint").exists()
 
         living.communicate("")
