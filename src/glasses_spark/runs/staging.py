@@ -26,7 +26,7 @@ from glasses_spark.runs.exchange import (
     sync,
     sync_tree,
 )
-from glasses_spark.runs.folder import MODEL, OURS, is_run_folder
+from glasses_spark.runs.folder import MODEL, OURS, is_run_folder, require_run_folder
 from glasses_spark.runs.target import PREVIOUS, STAGING, UNFINISHED, Target, locate
 from glasses_spark.runtime.owned_folder import (
     OWNER,
@@ -143,6 +143,17 @@ def recover(folder: Path) -> None:
                     _recover(parent / name, target)
                 elif (parent / name / OWNER).exists():  # of another run
                     _recover(parent / name, locate(parent / found["name"]))
+
+
+def require_results(folder: Path) -> None:
+    """Check that a folder holds the results of a run, also after a kill while it was replaced.
+
+    Raises:
+        ConfigError: It is not a run folder.
+    """
+    if not is_run_folder(folder):
+        recover(folder)
+    require_run_folder(folder)
 
 
 def _recover(path: Path, target: Target) -> None:

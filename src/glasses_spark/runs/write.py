@@ -116,7 +116,9 @@ def write_run(
     write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
     write_csv(folder / QUARANTINE, [PATH, "reason"], rejected)
     write_duplicates(folder, result.predictions, duplicates)
-    _save_model(folder, result.model)
+    # The fitted model has no temperature.
+    if not (folder / MODEL).is_dir() or result.model.get_temperature() != 1.0:
+        _save_model(folder, result.model)
     network = result.model.keras_model()
     network.save(folder / KERAS_MODEL)
     # Last, because rendering modifies the network.
@@ -130,7 +132,7 @@ def _write_config(folder: Path, config: Config) -> None:
 
 
 def _save_model(folder: Path, model: GlassesModel) -> None:
-    """Save the model, with a calibrated temperature if it has one since it was fitted."""
+    """Save a model; an earlier one is replaced when the new one is complete."""
     new = folder / f"{MODEL}.new"
     shutil.rmtree(new, ignore_errors=True)
     # With a scheme, because a plain path would be in HDFS if that is Spark's default file

@@ -61,7 +61,8 @@ def build_session(
 
     Args:
         master: Spark master such as ``local[4]`` or ``spark://host:7077``;
-            None or empty: the submitter's, else ``local[*]``.
+            None or empty: the submitter's, else ``local[*]``. ``local[N]`` becomes
+            ``local[N,4]``: Spark tries a task 4 times, as on a cluster.
         app_name: Name shown in Spark's UI and on the cluster.
         conf: Settings by their full names, such as ``spark.executor.memory``.
         ui: Whether Spark serves its web pages while it runs.
