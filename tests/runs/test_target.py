@@ -56,6 +56,8 @@ def test_a_parent_folder_without_permission_is_refused(tmp_path: Path) -> None:
         try_target(tmp_path / "closed" / "run")
     with pytest.raises(ConfigError, match="Permission denied"):
         try_target(tmp_path / "closed" / "deep" / "run")
+    with pytest.raises(ConfigError, match="Permission denied"):
+        try_target(tmp_path / "closed")
 
 
 @needs_mounts
