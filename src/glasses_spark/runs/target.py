@@ -136,7 +136,8 @@ def _create_parents(target: Target) -> list[Path]:
 
 def _try_folder(target: Target) -> None:
     # A folder can only be moved by who may write to it.
-    if target.folder.is_dir() and not os.access(target.folder, os.W_OK | os.X_OK):
+    moved = target.folder.is_dir() and not target.inside
+    if moved and not os.access(target.folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     tried = new_folder(f".{target.name}.", parent=target.parent, suffix=".new")
     try:
