@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class GlassesSparkError(Exception):
     """Base class of all errors; the message says what to do."""
@@ -45,6 +47,18 @@ class WorkerError(TrainingError):
 
 class ScoringError(GlassesSparkError):
     """A fitted model cannot be applied, saved or loaded."""
+
+
+class ResultsError(GlassesSparkError):
+    """Results could not be written to their place; the message says where they are.
+
+    Attributes:
+        folder: Folder on this machine with the results; None if there is none.
+    """
+
+    def __init__(self, message: str, folder: Path | None = None) -> None:
+        super().__init__(message)
+        self.folder = folder
 
 
 class TrackingError(GlassesSparkError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from io import StringIO
 from pathlib import Path
 
 import pytest
 
-from glasses_spark.cli.output import make_progress, open_output
+from glasses_spark.cli.output import check_output, make_progress, open_output
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.progress import BarProgress
 
@@ -31,6 +32,52 @@ def test_a_file_that_cannot_be_written_names_the_option(tmp_path: Path) -> None:
         open_output(str(tmp_path / "no" / "page.html"), option="--html"),
     ):
         pass
+
+
+def test_an_earlier_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+    path.chmod(0o640)
+    (tmp_path / "link.csv").symlink_to("out.csv")
+
+    def fail_halfway() -> None:
+        with open_output(str(path)) as file:
+            file.write("half")
+            raise ValueError("no more rows")
+
+    with pytest.raises(ValueError, match="no more rows"):
+        fail_halfway()
+    assert path.read_text() == "old"
+
+    with open_output(str(tmp_path / "link.csv")) as file:
+        file.write("new")
+    assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "out.csv"]
+
+
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    check_output(str(tmp_path / "pipe"))
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with open_output(str(tmp_path / "pipe")) as file:
+        file.write("a,b")
+    assert os.read(reader, 10) == b"a,b"
+    os.close(reader)
+
+
+def test_the_check_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("old")
+    check_output(None)
+    check_output(str(tmp_path / "old.csv"))
+    check_output(str(tmp_path / "new.csv"))
+    (tmp_path / "link.csv").symlink_to("new.csv")
+    check_output(str(tmp_path / "link.csv"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "old.csv"]
+    assert (tmp_path / "old.csv").read_text() == "old"
+    for name in (".", "old.csv/new.csv"):
+        with pytest.raises(ConfigError, match=r"^--out: cannot write .*"):
+            check_output(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

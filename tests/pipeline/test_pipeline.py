@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from sklearn.metrics import accuracy_score, log_loss
 
+from glasses_spark.cli.main import main
 from glasses_spark.config.config import Config
 from glasses_spark.datasets.drawn.draw_faces import draw_faces
 from glasses_spark.datasets.drawn.labels import make_labels, write_labels
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, ScoringError
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 from glasses_spark.preprocessing.decoding.decode import decode
 from glasses_spark.runs.result import Result
@@ -284,3 +285,31 @@ def test_the_stages_one_by_one_give_the_model_of_a_run(
     assert result.calibration is not None
     assert calibration.temperature == pytest.approx(result.calibration.temperature, rel=1e-3)
     assert metrics.log_loss == pytest.approx(result.test.log_loss, abs=1e-3)
+
+
+class FailsToScore(GlassesPipeline):
+    """A pipeline that runs out of something once the model is fitted."""
+
+    def predict(self, model: GlassesModel, pixels: DataFrame) -> DataFrame:
+        raise ScoringError("out of memory")
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_after_the_fit_names_a_model_that_can_be_used(
+    result: Result, config: Config, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(path.name for path in result.run_dir.iterdir())
+    table = config.to_dict()
+    table["training"]["epochs"] = 1
+
+    with pytest.raises(ScoringError, match=r"out of memory\. The fitted model is in") as error:
+        FailsToScore(Config.from_dict(table)).run(spark)
+
+    kept = result.run_dir.with_name("run-unfinished")
+    assert str(kept) in str(error.value)
+    image = next(Path(config.data.images).glob("face-*.png"))
+    assert main(["predict", "--model", str(kept), str(image)]) == 0
+    assert f"{image}," in capsys.readouterr().out
+    assert main(["evaluate", "--model", str(kept), "--part", "test"]) == 0
+    # The earlier results are as before, with the checkpoint of this run.
+    assert sorted(path.name for path in result.run_dir.iterdir()) == ["checkpoint", *before]

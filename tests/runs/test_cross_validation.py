@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ResultsError
 from glasses_spark.evaluation.cross_validation import FoldResult, Folds
 from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt
 from glasses_spark.runs.cross_validation import CrossValidation, write_cross_validation
@@ -73,10 +73,14 @@ def test_the_folder_has_all_files(result: CrossValidation, tmp_path: Path) -> No
 def test_a_folder_with_other_contents_is_not_replaced(
     result: CrossValidation, tmp_path: Path
 ) -> None:
-    (tmp_path / "config.toml").write_text("")
-    (tmp_path / "metrics.json").write_text("{}")
-    with pytest.raises(ConfigError, match=r"it has no config\.toml and cross_validation\.json"):
-        write(result, tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text("")
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    message = r"it has no config\.toml and cross_validation\.json"
+    with pytest.raises(ResultsError, match=message) as error:
+        write(result, tmp_path / "run")
+    assert error.value.folder == tmp_path / "run-results"
+    assert (tmp_path / "run-results" / "cross_validation.json").is_file()
 
 
 def test_the_text_has_counts_and_the_folder(result: CrossValidation) -> None:

@@ -13,65 +13,11 @@ from pyspark.sql import SparkSession
 from glasses_spark.errors import ConfigError
 from glasses_spark.runs.folder import (
     check_run_folder,
-    new_run_folder,
     require_run_folder,
     write_csv,
     write_json,
     write_parquet,
 )
-
-
-def make_run(folder: Path, text: str) -> None:
-    with new_run_folder(folder) as temporary:
-        (temporary / "config.toml").write_text("")
-        (temporary / "metrics.json").write_text(text)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_a_run_folder_appears_only_when_complete(tmp_path: Path) -> None:
-    target = tmp_path / "runs" / "demo"
-
-    with new_run_folder(target) as temporary:
-        (temporary / "metrics.json").write_text("{}")
-        assert not target.exists()
-
-    assert names(target) == ["metrics.json"]
-    assert names(tmp_path / "runs") == ["demo"]
-
-
-def test_an_earlier_run_folder_is_replaced_completely(tmp_path: Path) -> None:
-    make_run(tmp_path / "run", "old")
-    (tmp_path / "run" / "extra.txt").write_text("old")
-
-    make_run(tmp_path / "run", "new")
-
-    assert names(tmp_path / "run") == ["config.toml", "metrics.json"]
-    assert (tmp_path / "run" / "metrics.json").read_text() == "new"
-    assert names(tmp_path) == ["run"]
-
-
-def test_an_earlier_run_folder_survives_a_failure(tmp_path: Path) -> None:
-    make_run(tmp_path / "run", "old")
-
-    def fail_halfway() -> None:
-        with new_run_folder(tmp_path / "run") as temporary:
-            (temporary / "metrics.json").write_text("half")
-            raise RuntimeError("disk on fire")
-
-    with pytest.raises(RuntimeError, match="disk on fire"):
-        fail_halfway()
-
-    assert (tmp_path / "run" / "metrics.json").read_text() == "old"
-    assert names(tmp_path) == ["run"]
-
-
-def test_an_empty_folder_is_accepted(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    make_run(tmp_path / "run", "new")
-    assert names(tmp_path / "run") == ["config.toml", "metrics.json"]
 
 
 def test_a_folder_with_other_contents_is_an_error(tmp_path: Path) -> None:
@@ -84,15 +30,6 @@ def test_a_file_at_the_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     with pytest.raises(ConfigError, match=r"expected a folder for the results, but .* is a file"):
         check_run_folder(tmp_path / "run")
-
-
-def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with (
-        pytest.raises(ConfigError, match=r"run\.dir: cannot create .*: Not a directory"),
-        new_run_folder(tmp_path / "file" / "run"),
-    ):
-        pass
 
 
 @pytest.mark.parametrize(

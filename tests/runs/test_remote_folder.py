@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, ResultsError
 from glasses_spark.runs.remote_folder import (
     check_run_location,
     local_configuration,
@@ -24,11 +26,14 @@ def root(spark: SparkSession, tmp_path: Path) -> str:
 
 
 def make_run(spark: SparkSession, location: str, text: str) -> None:
-    with new_run_folder_at(spark, location) as temporary:
-        (temporary / "config.toml").write_text(text)
-        (temporary / "metrics.json").write_text("{}")
-        (temporary / "model").mkdir()
-        (temporary / "model" / "a b%20c.txt").write_text(text)
+    def write(folder: Path) -> None:
+        (folder / "config.toml").write_text(text)
+        (folder / "metrics.json").write_text("{}")
+        (folder / "model").mkdir()
+        (folder / "model" / "a b%20c.txt").write_text(text)
+
+    with new_run_folder_at(spark, location) as new:
+        new.finish(write)
 
 
 def tree(folder: Path) -> list[str]:
@@ -43,9 +48,12 @@ RUN = ["config.toml", "metrics.json", "model/a b%20c.txt"]
 def test_a_run_folder_appears_at_its_uri_only_when_complete(
     spark: SparkSession, root: str, tmp_path: Path
 ) -> None:
-    with new_run_folder_at(spark, f"{root}/runs/one") as temporary:
-        (temporary / "metrics.json").write_text("{}")
+    def write(folder: Path) -> None:
+        (folder / "metrics.json").write_text("{}")
         assert tree(tmp_path) == []
+
+    with new_run_folder_at(spark, f"{root}/runs/one") as new:
+        new.finish(write)
 
     assert tree(tmp_path) == ["runs/one/metrics.json"]
 
@@ -57,13 +65,14 @@ def test_a_file_uri_is_a_local_folder(spark: SparkSession, tmp_path: Path) -> No
     assert [path.name for path in tmp_path.iterdir()] == ["my run"]
 
 
-def test_an_earlier_run_folder_is_replaced_completely_and_survives_a_failure(
+def test_an_earlier_run_folder_is_replaced_but_for_files_of_the_user_and_survives_a_failure(
     spark: SparkSession, root: str, tmp_path: Path
 ) -> None:
     make_run(spark, f"{root}/run/", "old")
-    (tmp_path / "run" / "extra.txt").write_text("old")
+    (tmp_path / "run" / "history.json").write_text("old")
+    (tmp_path / "run" / "notes.txt").write_text("mine")
     make_run(spark, f"{root}/run", "new")
-    assert tree(tmp_path / "run") == RUN
+    assert tree(tmp_path / "run") == [*RUN, "notes.txt"]
 
     def fail_halfway() -> None:
         with new_run_folder_at(spark, f"{root}/run"):
@@ -105,13 +114,22 @@ def test_other_contents_are_not_replaced(
     prepare: Callable[[Path], None],
     name: str,
     message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prepare(tmp_path)
     files = tree(tmp_path)
     with pytest.raises(ConfigError, match=message):
         check_run_location(spark, f"{root}/{name}")
-    with pytest.raises(ConfigError, match=message), new_run_folder_at(spark, f"{root}/{name}"):
-        pass
+    # Also if they came there during the run.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    with pytest.raises(ResultsError, match=message) as error:
+        make_run(spark, f"{root}/{name}", "new")
+    kept = tmp_path / "temporary" / "glasses-spark-run-results"
+    assert error.value.folder == kept
+    assert tree(kept) == RUN
+    assert kept.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(tmp_path / "temporary")
     assert tree(tmp_path) == files
 
 
@@ -128,3 +146,30 @@ def test_an_unreachable_location_is_an_error(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check_run_location(spark, location)
+
+
+def test_what_a_kill_between_the_two_renames_left_is_completed(
+    spark: SparkSession, root: str, tmp_path: Path
+) -> None:
+    for name, text in [("old", "old"), ("new", "new")]:
+        make_run(spark, f"{root}/run", text)
+        (tmp_path / "run").rename(tmp_path / f".run.1a2b3c4d.{name}")
+    (tmp_path / ".run.1a2b3c4d.old" / "notes.txt").write_text("mine")
+
+    check_run_location(spark, f"{root}/run")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert tree(tmp_path / "run") == [*RUN, "notes.txt"]
+    assert (tmp_path / "run" / "config.toml").read_text() == "new"
+
+
+def test_a_uri_that_cannot_be_written_is_refused_before_the_work(
+    spark: SparkSession, root: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for location in (f"{root}/file/run", f"{root}/file/deep/run", f"{root}/../run"):
+        with pytest.raises(ConfigError, match="cannot be used for the results"):
+            check_run_location(spark, location)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    check_run_location(spark, f"{root}/run")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

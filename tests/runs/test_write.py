@@ -47,8 +47,9 @@ def write(spark: SparkSession, folder: Path, *settings: str) -> list[str]:
         "id INT, path STRING, label DOUBLE, split STRING, prediction ARRAY<DOUBLE>, "
         "predicted_label DOUBLE",
     )
+    folder.mkdir()
     write_run(
-        spark,
+        folder,
         make_result(str(folder), model=model, predictions=predictions),
         Config.load(None, ["image.height=32", "image.width=32", *settings]),
         quarantine=[QuarantinedImage("bad.png", 3, "not an image")],

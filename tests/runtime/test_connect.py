@@ -23,7 +23,7 @@ def test_a_classic_session_is_recognized(spark: SparkSession) -> None:
     assert not is_connect(spark)
     require_classic(spark, "training", instead="do without")
     assert runs_locally(spark)
-    assert master_of(spark) == "local[2]"
+    assert master_of(spark) == "local[2,4]"
     assert default_parallelism(spark) == 2
 
 

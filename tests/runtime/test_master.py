@@ -11,6 +11,7 @@ from glasses_spark.runtime.master import (
     is_local_master,
     is_on_this_machine,
     master_in_settings,
+    with_retries,
 )
 
 LOCAL = ["local", "local[2]", "local[*]", "local[2,3]", "local[2, 3]", "local[*,1]"]
@@ -45,6 +46,24 @@ def test_the_masters_of_spark_are_known(master: str) -> None:
 @pytest.mark.parametrize("master", [*MALFORMED, ""])
 def test_malformed_masters_are_unknown(master: str) -> None:
     assert not is_known_master(master)
+
+
+@pytest.mark.parametrize(
+    ("master", "expected"),
+    [
+        ("local", "local[1,4]"),
+        ("local[2]", "local[2,4]"),
+        ("local[*]", "local[*,4]"),
+        ("local[2,1]", "local[2,1]"),
+        ("local[*, 3]", "local[*, 3]"),
+        *((master, master) for master in [*LOCAL_CLUSTER, *CLUSTER]),
+    ],
+)
+def test_tasks_of_local_sessions_are_retried_unless_the_master_says_how_often(
+    master: str, expected: str
+) -> None:
+    assert with_retries(master) == expected
+    assert is_local_master(expected) == is_local_master(master)
 
 
 def test_a_local_session_is_local(spark: SparkSession) -> None:

@@ -71,7 +71,7 @@ def test_the_default_session_is_local_quiet_and_on_loopback(program: Path) -> No
     assert result.stderr == ""
     session = json.loads(result.stdout)
     assert session == {
-        "spark.master": "local[*]",
+        "spark.master": "local[*,4]",
         "spark.app.name": "glasses-spark",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -110,7 +110,7 @@ def test_the_callers_settings_replace_the_defaults(program: Path) -> None:
 
     assert result.returncode == 0, result.stderr
     session = json.loads(result.stdout)
-    assert session["spark.master"] == "local[3]"
+    assert session["spark.master"] == "local[3,4]"
     assert session["spark.app.name"] == "faces"
     assert session[ARROW_BATCH] == "8"
     assert session["spark.driver.memory"] == "700m"
@@ -203,7 +203,7 @@ def test_settings_that_spark_rejects_are_a_setup_error(tmp_path: Path) -> None:
 
     result = run([sys.executable, "-c", program], cwd=tmp_path)
 
-    assert result.stdout.startswith("Spark cannot start on local[2]: ")
+    assert result.stdout.startswith("Spark cannot start on local[2,4]: ")
     assert result.stdout.endswith(
         "has to be >= the number of cpus per task = 3. Check spark.master and Spark's settings\n"
     )

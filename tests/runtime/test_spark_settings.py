@@ -23,6 +23,13 @@ def _no_spark_installation(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+def test_the_jvm_has_its_own_folder_for_temporary_files(tmp_path: Path) -> None:
+    name = "spark.driver.defaultJavaOptions"
+    assert name not in launch_settings("local[2]", {}, "ERROR", [])
+    settings = launch_settings("local[2]", {}, "ERROR", [], temporary=tmp_path / "a b")
+    assert settings[name] == f'"-Djava.io.tmpdir={tmp_path}/a b"'
+
+
 @pytest.mark.parametrize("master", [None, "local[2]", "local-cluster[2,1,1024]"])
 def test_a_jvm_on_this_machine_gets_memory_and_options(master: str | None) -> None:
     settings = launch_settings(master, {}, "ERROR", [])

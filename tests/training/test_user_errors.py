@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from pyspark.ml import Pipeline
 from pyspark.ml.linalg import Vectors
@@ -42,6 +40,7 @@ from glasses_spark.errors import (
 )
 from glasses_spark.runtime.keras import import_keras
 from tests.paths import ROOT
+from tests.training.failing_functions import fail_batches, fail_row, kill_itself, wrong_type
 from tests.training.tiny import FEATURES, tiny_model
 
 # Never what a user sees first.
@@ -108,24 +107,6 @@ def boom() -> None:
 
 def memory() -> None:
     raise MemoryError
-
-
-def fail_row(x: object) -> float:
-    raise ValueError(f"no such label: {x}")
-
-
-def kill_itself(x: object) -> float:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 0.0
-
-
-def fail_batches(batches: Iterable[Any]) -> Iterable[Any]:
-    raise KeyError("colour")
-
-
-def wrong_type(batches: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
-    for batch in batches:
-        yield batch.assign(label="x")
 
 
 def model_of(*layers: Any, shape: tuple[int | None, ...] = (FEATURES,), loss: Any = "mse") -> Any:
@@ -396,7 +377,7 @@ BEFORE: list[tuple[str, Case, type[GlassesSparkError], str]] = [
         "UDF that raises",
         lambda s: estimator().fit(with_label(s, fail_row)),
         TrainingError,
-        r"^ValueError: no such label: 0.0, in fail_row \(test_user_errors.py, line \d+\) \(during",
+        r"^ValueError: no such label: 0.0, in fail_row \(failing_functions.py, line \d+\) \(during",
     ),
     (
         "function of batches that raises",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TextIO
 
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.progress import BarProgress, Progress
+from glasses_spark.runtime.replaced_file import is_stream, replaced_file
 
 
 def make_progress() -> Progress:
@@ -17,9 +19,33 @@ def make_progress() -> Progress:
     return BarProgress() if sys.stderr.isatty() else Progress()
 
 
+def check_output(path: str | None, *, option: str = "--out") -> None:
+    """Check before the work that the output file of a command can be written.
+
+    Args:
+        path: As for ``open_output``; a file there is not changed.
+        option: As for ``open_output``.
+
+    Raises:
+        ConfigError: The file cannot be written.
+    """
+    if path is None or is_stream(Path(path)):
+        return
+    missing = not os.path.exists(path)
+    try:
+        with open(path, "a"):
+            pass
+        if missing:
+            os.unlink(os.path.realpath(path))  # not a link to it
+    except OSError as error:
+        raise _cannot_write(path, option, error) from error
+
+
 @contextmanager
 def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     """Open the output file of a command, or standard output.
+
+    An earlier file is replaced when the new one is complete, and stays if the block fails.
 
     Args:
         path: Path of the file; None: standard output.
@@ -32,8 +58,16 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        file = Path(path).open("w", newline="", encoding="utf-8")  # noqa: SIM115
+        with (
+            replaced_file(Path(path)) as part,
+            part.open("w", newline="", encoding="utf-8") as file,
+        ):
+            yield file
+    except ConnectionError:  # to Spark
+        raise
     except OSError as error:
-        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
-    with file:
-        yield file
+        raise _cannot_write(path, option, error) from error
+
+
+def _cannot_write(path: str, option: str, error: OSError) -> ConfigError:
+    return ConfigError(f"{option}: cannot write {path}: {error.strerror}")

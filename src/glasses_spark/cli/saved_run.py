@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from glasses_spark.cli.configuration import load_config, overrides_of
 from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.config.config import Config
-from glasses_spark.runs.folder import CONFIG, MODEL, require_run_folder
+from glasses_spark.runs.folder import CONFIG, MODEL
 from glasses_spark.runs.remote_folder import local_configuration
+from glasses_spark.runs.staging import require_results
 from glasses_spark.runtime.location import local_folder
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def session_for_run(location: str, arguments: Namespace) -> Iterator[tuple[Spark
     """
     folder = local_folder(location)
     if folder is not None:
-        require_run_folder(folder)
+        require_results(folder)
         config = _config_for(folder / CONFIG, arguments)
         with command_session(config, arguments, imports=import_training) as spark:
             yield spark, config

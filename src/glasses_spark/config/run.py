@@ -31,7 +31,8 @@ class SparkConfig(Section):
             may_be_empty=True,
         ),
         "Master URL. Empty takes the master of `spark-submit`, or else all cores of this machine "
-        "(`local[*]`).",
+        "(`local[*]`). Spark tries a task 4 times, also in local mode: `local[N]` becomes "
+        "`local[N,4]`.",
     )
     ui: bool = key(False, flag(), "Whether Spark serves its web UI during the run.")
     conf: Mapping[str, str] = key(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -46,18 +46,21 @@ from glasses_spark.preprocessing.digest import data_digest
 from glasses_spark.preprocessing.quarantine import QuarantineResult
 from glasses_spark.preprocessing.split import split_by_id
 from glasses_spark.runs.cross_validation import CrossValidation, write_cross_validation
-from glasses_spark.runs.folder import CROSS_VALIDATION, check_run_folder, cross_validation_folder
-from glasses_spark.runs.remote_folder import check_run_location
+from glasses_spark.runs.folder import CROSS_VALIDATION, cross_validation_folder
+from glasses_spark.runs.new_folder import check_target
+from glasses_spark.runs.remote_folder import check_run_location, new_run_folder_at
 from glasses_spark.runs.result import Prepared, Result
 from glasses_spark.runs.tracking.mlflow_run import require_mlflow
 from glasses_spark.runs.tracking.record import record_run
-from glasses_spark.runs.write import describe_environment, write_run
+from glasses_spark.runs.write import describe_environment, write_fitted, write_run
 from glasses_spark.runtime.connect import require_classic
 from glasses_spark.runtime.progress import Progress
 from glasses_spark.runtime.spark_errors import spark_errors
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
+
+_INSTEAD: Final = "call load, preprocess, split, fit, predict and evaluate one by one"
 
 
 class GlassesPipeline:
@@ -96,66 +99,73 @@ class GlassesPipeline:
 
         Raises:
             GlassesSparkError: A stage failed. The results in ``run.dir`` are unchanged; if the
-                training had begun, a run with ``run.resume`` goes on from its checkpoint.
+                training had begun, a run with ``run.resume`` goes on from its checkpoint, and
+                if it had ended, the message names the folder of the fitted model.
+            ResultsError: ``run.dir`` cannot be written; the message names where the results are.
         """
-        _require_classic(spark, "GlassesPipeline.run")
+        require_classic(spark, "GlassesPipeline.run", instead=_INSTEAD)
         target = self.config.run.dir
-        # Checked now rather than after the training.
         check_run_location(spark, target)
         require_resumable(spark, self.config.run)
         if self.config.tracking.mlflow:
             require_mlflow()
         watch = Stopwatch()
-        with watch.timing("total_s"):
-            with watch.timing("preprocess_s"):
-                dataset, pixels = self._load_and_preprocess(spark)
-            try:
-                good = pixels.images.good
-                train, _ = self.split(good)
-                require_all_parts(pixels, self.config)
-                with watch.timing("fit_s"):
-                    checkpoints = checkpoints_of(spark, self.config.run)
-                    model = self.fit(train, checkpoint_dir=checkpoints)
-                with watch.timing("score_s"), self._progress.stage("Scoring", spark):
-                    predictions = self.predict(model, good).persist()
-                    scored = score_parts(model, predictions, self.config)
-                # Shown before the report is written, because users wait for it.
-                self._progress.headline(headline(scored.evaluation.metrics[TEST]))
-                with self._progress.stage("Choosing faces for the report", spark):
-                    gallery = choose_test_faces(scored.predictions, good, self.config)
-                    digest = data_digest(good)
-            finally:
-                pixels.frame.unpersist()
-        metrics = scored.evaluation.metrics
-        result = Result(
-            train=metrics[TRAIN],
-            test=metrics[TEST],
-            validation=metrics.get(VALIDATION),
-            curves=scored.evaluation.curves,
-            thresholds=scored.evaluation.thresholds,
-            calibration=scored.calibration,
-            data=data_counts(dataset.account, pixels.images.quarantine),
-            decoded=pixels.decoded,
-            reused=pixels.reused,
-            timings=watch.seconds,
-            history=model.history,
-            model=model,
-            predictions=scored.predictions.select(
-                ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL
-            ),
-            location=target,
-        )
-        with self._progress.stage(f"Writing {target}"):
-            write_run(
-                spark,
-                result,
-                self.config,
-                quarantine=pixels.images.quarantine,
-                duplicates=pixels.duplicates,
-                environment=describe_environment(spark),
-                data_digest=digest,
-                gallery=gallery,
+        with new_run_folder_at(spark, target) as new, spark_errors(GlassesSparkError, "the run"):
+            with watch.timing("total_s"):
+                with watch.timing("preprocess_s"):
+                    dataset, pixels = self._load_and_preprocess(spark)
+                try:
+                    good = pixels.images.good
+                    train, _ = self.split(good)
+                    require_all_parts(pixels, self.config)
+                    with watch.timing("fit_s"):
+                        checkpoints = checkpoints_of(spark, self.config.run)
+                        model = self.fit(train, checkpoint_dir=checkpoints)
+                    environment = describe_environment(spark)
+                    # Nothing that follows may lose it.
+                    new.write_model(lambda to: write_fitted(to, model, self.config, environment))
+                    with watch.timing("score_s"), self._progress.stage("Scoring", spark):
+                        predictions = self.predict(model, good).persist()
+                        scored = score_parts(model, predictions, self.config)
+                    # Shown before the report is written, because users wait for it.
+                    self._progress.headline(headline(scored.evaluation.metrics[TEST]))
+                    with self._progress.stage("Choosing faces for the report", spark):
+                        gallery = choose_test_faces(scored.predictions, good, self.config)
+                        digest = data_digest(good)
+                finally:
+                    pixels.frame.unpersist()
+            metrics = scored.evaluation.metrics
+            result = Result(
+                train=metrics[TRAIN],
+                test=metrics[TEST],
+                validation=metrics.get(VALIDATION),
+                curves=scored.evaluation.curves,
+                thresholds=scored.evaluation.thresholds,
+                calibration=scored.calibration,
+                data=data_counts(dataset.account, pixels.images.quarantine),
+                decoded=pixels.decoded,
+                reused=pixels.reused,
+                timings=watch.seconds,
+                history=model.history,
+                model=model,
+                predictions=scored.predictions.select(
+                    ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL
+                ),
+                location=target,
             )
+            with self._progress.stage(f"Writing {target}"):
+                new.finish(
+                    lambda folder: write_run(
+                        folder,
+                        result,
+                        self.config,
+                        quarantine=pixels.images.quarantine,
+                        duplicates=pixels.duplicates,
+                        environment=environment,
+                        data_digest=digest,
+                        gallery=gallery,
+                    )
+                )
         record_run(target, self.config.tracking, self._progress)
         pixels.unpersist()
         return result
@@ -175,9 +185,9 @@ class GlassesPipeline:
         Raises:
             GlassesSparkError: A stage failed; the folder is unchanged.
         """
-        _require_classic(spark, "GlassesPipeline.cross_validate")
+        require_classic(spark, "GlassesPipeline.cross_validate", instead=_INSTEAD)
         target = out or cross_validation_folder(self.config.run.dir)
-        check_run_folder(target, results=CROSS_VALIDATION)
+        check_target(target, results=CROSS_VALIDATION)
         watch = Stopwatch()
         with watch.timing("total_s"):
             with watch.timing("preprocess_s"):
@@ -338,10 +348,3 @@ class GlassesPipeline:
 
     def _cluster(self, dataset: Dataset, pixels: DecodedPixels) -> DecodedPixels:
         return cluster_images(dataset, pixels, self.config, self._progress)
-
-
-def _require_classic(spark: SparkSession, method: str) -> None:
-    """Refuse Spark Connect where checkpoints and run folders need the driver's file systems."""
-    require_classic(
-        spark, method, instead="call load, preprocess, split, fit, predict and evaluate one by one"
-    )

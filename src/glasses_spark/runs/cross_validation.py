@@ -31,11 +31,11 @@ from glasses_spark.runs.folder import (
     DUPLICATES,
     LABEL_DOUBT,
     OUT_OF_FOLD,
-    new_run_folder,
     write_csv,
     write_json,
     write_parquet,
 )
+from glasses_spark.runs.new_folder import new_run_folder
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,9 +86,10 @@ def write_cross_validation(
         environment: Versions and the machine, ready for JSON.
 
     Raises:
-        ConfigError: The folder holds something else, or is not writable.
+        ResultsError: The folder cannot be written; the message names where the results are.
     """
-    with new_run_folder(result.run_dir, results=CROSS_VALIDATION) as folder:
+
+    def write(folder: Path) -> None:
         (folder / CONFIG).write_text(config, encoding="utf-8")
         figures = {
             "folds": [fold.as_dict() for fold in result.folds.results],
@@ -113,6 +114,9 @@ def write_cross_validation(
         write_duplicates(folder, predictions, duplicates)
         page = render_cross_validation(figures, result.doubt, pictures, config)
         (folder / CROSS_VALIDATION_PAGE).write_text(page, encoding="utf-8")
+
+    with new_run_folder(result.run_dir, results=CROSS_VALIDATION) as new:
+        new.finish(write)
 
 
 def write_duplicates(folder: Path, images: DataFrame, duplicates: NearDuplicates | None) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
-import uuid
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.runs.target import locate
 from glasses_spark.runtime.location import local_folder
 
 # pyspark is not imported here, because the folder is checked before Spark starts.
@@ -36,6 +35,18 @@ KERAS_MODEL: Final = "model.keras"
 TENSORBOARD: Final = "tensorboard"
 # Of the training that will replace the results, if there are any.
 CHECKPOINT: Final = "checkpoint"
+
+# In the top folder of a new disk.
+_OF_FILE_SYSTEM: Final = "lost+found"
+
+# Names that a new run replaces. Other files in a run folder are the user's.
+OURS: Final = frozenset(
+    {
+        *(CONFIG, METRICS, CURVES, HISTORY, PREDICTIONS, QUARANTINE, DUPLICATES, REPORT, PLOTS),
+        *(MODEL, KERAS_MODEL, TENSORBOARD, CHECKPOINT),
+        *(CROSS_VALIDATION, OUT_OF_FOLD, LABEL_DOUBT, CROSS_VALIDATION_PAGE),
+    }
+)
 
 # Rows in the driver at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
@@ -68,7 +79,16 @@ def check_run_folder(folder: Path, *, results: str = METRICS) -> None:
     """
     if not folder.exists():
         return
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else None
+    names = None
+    if folder.is_dir():
+        target = locate(folder)
+        try:
+            names = {name for name in os.listdir(folder) if not target.is_staging(name)}
+        except OSError as error:
+            raise ConfigError(
+                f"run.dir: {folder} cannot be read: {error.strerror}. Change the permissions, or "
+                "use another folder"
+            ) from error
     check_contents(str(folder), names, results=results)
 
 
@@ -85,7 +105,7 @@ def check_contents(location: str, names: Collection[str] | None, *, results: str
     """
     if names is None:
         raise ConfigError(f"run.dir: expected a folder for the results, but {location} is a file")
-    if set(names) - {CHECKPOINT} and not {CONFIG, results} <= set(names):
+    if set(names) - {CHECKPOINT, _OF_FILE_SYSTEM} and not {CONFIG, results} <= set(names):
         raise ConfigError(
             f"run.dir: {location} is not empty and not a run folder (it has no {CONFIG} and "
             f"{results}), so it is not replaced. Use another folder"
@@ -114,45 +134,6 @@ def not_a_run_folder(location: str, *, exists: bool) -> ConfigError:
         f"{location}: expected a run folder with {CONFIG} and {METRICS}, as written by "
         f"`glasses-spark train`, found {actual}"
     )
-
-
-@contextmanager
-def new_run_folder(folder: Path, *, results: str = METRICS) -> Iterator[Path]:
-    """Write a run folder atomically.
-
-    Args:
-        folder: Target folder; an earlier run folder at this path is replaced.
-        results: Name of the file that identifies runs of the same kind.
-
-    Yields:
-        An empty temporary folder to write to. It is renamed to ``folder`` after the block, or
-        removed if the block raises.
-
-    Raises:
-        ConfigError: As for ``check_run_folder``, or the folder cannot be created.
-    """
-    check_run_folder(folder, results=results)
-    folder = folder.absolute()
-    token = uuid.uuid4().hex[:8]
-    # In the same parent folder and so on the same file system, where a rename is atomic.
-    temporary = folder.with_name(f".{folder.name}.{token}.new")
-    previous = folder.with_name(f".{folder.name}.{token}.old")
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"run.dir: cannot create {folder}: {error.strerror}") from error
-    try:
-        yield temporary
-        if folder.exists():
-            folder.rename(previous)
-        temporary.rename(folder)
-    except BaseException:
-        if previous.exists() and not folder.exists():
-            previous.rename(folder)
-        raise
-    finally:
-        for leftover in (temporary, previous):
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -19,8 +19,8 @@ from glasses_spark.runs.folder import (
     PREDICTIONS,
     read_json,
     require_file,
-    require_run_folder,
 )
+from glasses_spark.runs.staging import require_results
 
 _COLUMNS: Final = [ID, LABEL, SPLIT, PREDICTED_LABEL]
 
@@ -47,7 +47,7 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     if len(folders) < 2:
         raise ConfigError(f"compare needs at least two run folders, got {len(folders)}")
     for folder in folders:
-        require_run_folder(folder)
+        require_results(folder)
     resolved = [folder.resolve() for folder in folders]
     for index, folder in enumerate(resolved):
         if folder in resolved[:index]:

@@ -1,15 +1,16 @@
-"""Writing of a run folder: configuration, metrics, predictions, models and report."""
+"""Files of a run folder: configuration, metrics, predictions, models and report."""
 
 from __future__ import annotations
 
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import SparkSession
 
@@ -39,10 +40,12 @@ from glasses_spark.runs.folder import (
     write_json,
     write_parquet,
 )
-from glasses_spark.runs.remote_folder import new_run_folder_at
 from glasses_spark.runs.result import Result
 from glasses_spark.runtime.connect import master_of
 from glasses_spark.scoring.storage import digest
+
+if TYPE_CHECKING:
+    from glasses_spark.scoring.transformer import GlassesModel
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +64,25 @@ def describe_environment(spark: SparkSession) -> dict[str, Any]:
     }
 
 
+def write_fitted(
+    folder: Path, model: GlassesModel, config: Config, environment: Mapping[str, Any]
+) -> None:
+    """Write a fitted model as a run folder without metrics, which can predict and evaluate.
+
+    Args:
+        folder: Empty folder.
+        model: The fitted model.
+        config: Configuration of the run.
+        environment: Return value of ``describe_environment``.
+    """
+    _write_config(folder, config)
+    write_json(folder / METRICS, {"environment": environment, "digests": _digests(model)})
+    write_json(folder / HISTORY, model.history)
+    _save_model(folder, model)
+
+
 def write_run(
-    spark: SparkSession,
+    folder: Path,
     result: Result,
     config: Config,
     *,
@@ -72,13 +92,13 @@ def write_run(
     data_digest: str,
     gallery: Gallery,
 ) -> None:
-    """Write the run folder at ``result.location`` atomically.
+    """Write the files of a run folder.
 
     Without the packages of the extra ``report`` the folder has no ``report.html`` and no plots,
     and a warning names the extra.
 
     Args:
-        spark: Session with access to the location.
+        folder: Empty folder, or one with what ``write_fitted`` has written.
         result: Result of the run; its predictions are still persisted.
         config: Configuration of the run.
         quarantine: Images that cannot be decoded.
@@ -86,31 +106,44 @@ def write_run(
         environment: Return value of ``describe_environment``.
         data_digest: Digest of ids, labels and pixels.
         gallery: Faces for the report.
-
-    Raises:
-        ConfigError: The location holds something else, or is not writable.
     """
     rejected = [(image.path, image.reason) for image in quarantine]
     metrics = _metrics(result, environment, data_digest)
-    with new_run_folder_at(spark, result.location) as folder:
-        # A run of this configuration is a new one.
-        saved = replace(config, run=replace(config.run, resume=False)).without_secrets()
-        (folder / CONFIG).write_text(saved.to_toml(), encoding="utf-8")
-        write_json(folder / METRICS, metrics)
-        write_json(
-            folder / CURVES, {part: curves.as_dict() for part, curves in result.curves.items()}
-        )
-        write_json(folder / HISTORY, result.history)
-        write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
-        write_csv(folder / QUARANTINE, [PATH, "reason"], rejected)
-        write_duplicates(folder, result.predictions, duplicates)
-        # With a scheme, because a plain path would be in HDFS if that is Spark's default file
-        # system. Not percent-encoded, because Hadoop does not decode it.
-        result.model.write().save(f"file:{folder / MODEL}")
-        network = result.model.keras_model()
-        network.save(folder / KERAS_MODEL)
-        # Last, because rendering modifies the network.
-        _write_report(folder, result, config, metrics, rejected, gallery, network)
+    _write_config(folder, config)
+    write_json(folder / METRICS, metrics)
+    write_json(folder / CURVES, {part: curves.as_dict() for part, curves in result.curves.items()})
+    write_json(folder / HISTORY, result.history)
+    write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
+    write_csv(folder / QUARANTINE, [PATH, "reason"], rejected)
+    write_duplicates(folder, result.predictions, duplicates)
+    # The fitted model has no temperature.
+    if not (folder / MODEL).is_dir() or result.model.get_temperature() != 1.0:
+        _save_model(folder, result.model)
+    network = result.model.keras_model()
+    network.save(folder / KERAS_MODEL)
+    # Last, because rendering modifies the network.
+    _write_report(folder, result, config, metrics, rejected, gallery, network)
+
+
+def _write_config(folder: Path, config: Config) -> None:
+    # A run of this configuration is a new one.
+    saved = replace(config, run=replace(config.run, resume=False)).without_secrets()
+    (folder / CONFIG).write_text(saved.to_toml(), encoding="utf-8")
+
+
+def _save_model(folder: Path, model: GlassesModel) -> None:
+    """Save a model; an earlier one is replaced when the new one is complete."""
+    new = folder / f"{MODEL}.new"
+    shutil.rmtree(new, ignore_errors=True)
+    # With a scheme, because a plain path would be in HDFS if that is Spark's default file
+    # system. Not percent-encoded, because Hadoop does not decode it.
+    model.write().save(f"file:{new}")
+    shutil.rmtree(folder / MODEL, ignore_errors=True)
+    new.rename(folder / MODEL)
+
+
+def _digests(model: GlassesModel) -> dict[str, str]:
+    return {"weights": digest(model.get_keras_model_config(), model.weights)}
 
 
 def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -> dict[str, Any]:
@@ -126,7 +159,7 @@ def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -
         "environment": environment,
         "digests": {
             "data": data_digest,
-            "weights": digest(model.get_keras_model_config(), model.weights),
+            **_digests(model),
         },
     }
 

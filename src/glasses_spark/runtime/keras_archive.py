@@ -12,13 +12,12 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
 
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.owned_folder import owned_folder
 from glasses_spark.runtime.random_states import random_states, set_random_states
 
 # Entry of the file, which Keras itself does not read.
@@ -37,8 +36,8 @@ def pack_model(model: Any) -> bytes:
         model: A built model. Losses, metrics and the optimizer are left out, because Keras
             drops some of their arguments when it serializes them.
     """
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder, _without_compile(model):
-        path = Path(folder, "model.keras")
+    with owned_folder("model") as folder, _without_compile(model):
+        path = folder / "model.keras"
         model.save(path)
         with zipfile.ZipFile(path, "a") as file:
             file.writestr(_RANDOM_STATES, json.dumps(random_states(model)))
@@ -64,8 +63,8 @@ def unpack_model(
             in safe mode.
     """
     keras = import_keras()
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
-        path = Path(folder, "model.keras")
+    with owned_folder("model") as folder:
+        path = folder / "model.keras"
         path.write_bytes(archive)
         with keras.utils.custom_object_scope(dict(custom_objects or {})):
             model = keras.saving.load_model(path, compile=False, safe_mode=safe_mode)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 # The master of a session that this library starts, where no other is set.
 DEFAULT_MASTER: Final = "local[*]"
 
+# Spark's default for clusters, spark.task.maxFailures.
+TASK_ATTEMPTS: Final = 4
+
 # The forms that Spark itself accepts (SparkMasterRegex).
 LOCAL: Final = re.compile(r"local(?:\[([0-9]+|\*)(?:\s*,\s*[0-9]+)?\])?")
 LOCAL_CLUSTER: Final = re.compile(r"local-cluster\[\s*([0-9]+)\s*,\s*([0-9]+)\s*,\s*[0-9]+\s*\]")
@@ -36,6 +39,22 @@ def is_on_this_machine(master: str | None) -> bool:
         master: As for ``is_local_master``.
     """
     return is_local_master(master) or LOCAL_CLUSTER.fullmatch(master or "") is not None
+
+
+def with_retries(master: str) -> str:
+    """Return a master with which tasks are retried as often as on a cluster.
+
+    In local mode Spark gives up with the first failure, so a Python worker that is killed would
+    end the work.
+
+    Args:
+        master: Value of ``spark.master``. All but ``local``, ``local[N]`` and ``local[*]`` are
+            returned unchanged; ``local[N,M]`` says how often itself.
+    """
+    local = LOCAL.fullmatch(master)
+    if local is None or "," in master:
+        return master
+    return f"local[{local[1] or 1},{TASK_ATTEMPTS}]"
 
 
 def is_local(context: SparkContext) -> bool:

@@ -19,7 +19,8 @@ from glasses_spark.runtime.connect import has_connect_session, uses_connect
 from glasses_spark.runtime.early_import import imported_during
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
-from glasses_spark.runtime.master import is_local_master, is_on_this_machine
+from glasses_spark.runtime.master import is_local_master, is_on_this_machine, with_retries
+from glasses_spark.runtime.owned_folder import process_folder, remove_abandoned_folders
 from glasses_spark.runtime.spark_home import check_pyspark, find_external_spark
 from glasses_spark.runtime.spark_settings import (
     ARROW_BATCH,
@@ -60,7 +61,8 @@ def build_session(
 
     Args:
         master: Spark master such as ``local[4]`` or ``spark://host:7077``;
-            None or empty: the submitter's, else ``local[*]``.
+            None or empty: the submitter's, else ``local[*]``. ``local[N]`` becomes
+            ``local[N,4]``: Spark tries a task 4 times, as on a cluster.
         app_name: Name shown in Spark's UI and on the cluster.
         conf: Settings by their full names, such as ``spark.executor.memory``.
         ui: Whether Spark serves its web pages while it runs.
@@ -167,7 +169,9 @@ def _running_session(conf: Mapping[str, str]) -> SparkSession:
     # The builder of Spark Connect needs an address, even if there is a session.
     active = SparkSession.getActiveSession() if uses_connect() else None
     spark = active or SparkSession.builder.getOrCreate()
-    ignored = sorted(key for key in conf if spark.conf.get(key, None) != conf[key])
+    ignored = sorted(
+        key for key in conf if spark.conf.get(key, None) not in (conf[key], with_retries(conf[key]))
+    )
     if ignored:
         logger.warning(
             "Spark is already running and keeps its settings; not applied: %s", ", ".join(ignored)
@@ -182,6 +186,7 @@ def _start_jvm(
     from pyspark import SparkConf, SparkContext
     from pyspark.errors import PySparkRuntimeError
 
+    remove_abandoned_folders()
     early = SparkConf(loadDefaults=False)
     if not _is_submitted() and SparkContext._gateway is None:
         java = _prepare_environment(master)
@@ -189,7 +194,8 @@ def _start_jvm(
         if java is not None and is_local_master(master):
             jars = Path(str(import_module("pyspark").__file__)).parent / "jars"
             options = archive_options(java, jars, write=keep_classes)
-        settings = launch_settings(master, conf, log_level, options)
+        temporary = _temporary_folder() if is_local_master(master) else None
+        settings = launch_settings(master, conf, log_level, options, temporary=temporary)
         for key, value in settings.items():
             early.set(key, value)
     try:
@@ -201,6 +207,14 @@ def _start_jvm(
             f"{java.home}. See what it printed above; the usual reasons are too little memory "
             "for spark.driver.memory and a wrong option in spark.driver.extraJavaOptions"
         ) from error
+
+
+def _temporary_folder() -> Path | None:
+    """Return the folder for the JVM's temporary files, which no kill leaves behind for good."""
+    try:
+        return process_folder()
+    except OSError:
+        return None  # the JVM has a default of its own
 
 
 def _prepare_environment(master: str | None) -> Java | None:

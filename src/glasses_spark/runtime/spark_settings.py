@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from glasses_spark.notebook_html import is_secret
 from glasses_spark.runtime.machine import LOOPBACK, count_cores, total_memory
-from glasses_spark.runtime.master import DEFAULT_MASTER, is_on_this_machine
+from glasses_spark.runtime.master import DEFAULT_MASTER, is_on_this_machine, with_retries
 from glasses_spark.runtime.startup import Optimization, is_enabled
 
 # pyspark is imported inside the functions: an external Spark, named by
@@ -42,7 +42,12 @@ LOCAL_JVM_OPTIONS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 
 
 def launch_settings(
-    master: str | None, conf: Mapping[str, str], log_level: str, java_options: Sequence[str]
+    master: str | None,
+    conf: Mapping[str, str],
+    log_level: str,
+    java_options: Sequence[str],
+    *,
+    temporary: Path | None = None,
 ) -> dict[str, str]:
     """Return the settings that have an effect only at the start of the JVM.
 
@@ -51,6 +56,8 @@ def launch_settings(
         conf: The caller's settings, which take precedence.
         log_level: log4j level of what the JVM prints.
         java_options: Further options of the JVM.
+        temporary: Folder for its temporary files and, where the user has named no other, those
+            of Spark; None for Java's default.
     """
     # Spark's progress bar, which spark-submit enables for every shell, would break up the
     # bars of this package's commands.
@@ -67,6 +74,10 @@ def launch_settings(
             f"-Dglassesspark.log.root={level}",
             f"-Dglassesspark.log.tasks={'off' if level == 'error' else level}",
         ]
+    if temporary is not None:
+        # Quoted, because Spark splits the options at white space. Not in the other options,
+        # which the user's replace.
+        settings["spark.driver.defaultJavaOptions"] = f'"-Djava.io.tmpdir={temporary}"'
     if java_options:
         settings["spark.driver.extraJavaOptions"] = " ".join(java_options)
     settings = {key: settings[key] for key in settings.keys() - _keys_in_defaults_file()}
@@ -100,6 +111,8 @@ def session_settings(
         else:
             settings.set(key, value)
     settings.setIfMissing("spark.master", DEFAULT_MASTER)
+    if not submitted:
+        settings.set("spark.master", with_retries(str(settings.get("spark.master"))))
 
     # A name is always set, by spark-submit or by pyspark's shell.
     if not submitted and "spark.app.name" not in conf:

@@ -32,9 +32,9 @@ class Traced:
             self._concrete = self._function.get_concrete_function()
             # TensorFlow leaves the cycles of the graph of such a function, which Python cannot
             # find: without this each fit would keep the graphs of its steps for good.
-            weakref.finalize(self, _graphs().dismantle_func_graph, self._concrete.graph).atexit = (
-                False
-            )
+            weakref.finalize(
+                self, _graphs().dismantle_func_graph, self._concrete.graph
+            ).atexit = False
 
     def operations(self) -> set[str]:
         """Return the types of the operations of the trace; none before the first call."""

@@ -17,6 +17,7 @@ from glasses_spark.runtime.causes import telling_line
 from glasses_spark.runtime.elephas import ModelTypeEncoder, as_enum
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
+from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring.damaged_file import damage_reported, keras_cannot_load
 
 # The transformer imports this module.
@@ -54,7 +55,7 @@ def save_h5(model: GlassesModel, path: Path) -> None:
         calibrated = model.keras_model().get_weights()
     for_elephas = {name: config[name] for name in _ELEPHAS_NAMES if config[name] is not None}
     for_elephas["weights"] = [array.tolist() for array in calibrated]
-    with h5py.File(path, mode="w") as file:
+    with replaced_file(path) as part, h5py.File(part, mode="w") as file:
         write_config(file, ELEPHAS_CONFIG, type(model).__name__, for_elephas)
         write_config(file, OWN_CONFIG, type(model).__name__, config)
         file.attrs["history"] = json.dumps(model.history)
@@ -74,7 +75,8 @@ def save_keras(model: GlassesModel, path: Path) -> None:
     content = io.BytesIO(pack_model(model.keras_model()))
     with zipfile.ZipFile(content, "a") as file:
         file.writestr(_STAGE, json.dumps(stage, cls=ModelTypeEncoder))
-    path.write_bytes(content.getvalue())
+    with replaced_file(path) as part:
+        part.write_bytes(content.getvalue())
 
 
 def load_ml_transformer(

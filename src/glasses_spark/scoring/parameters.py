@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.runtime.connect import is_connect, runs_locally
 from glasses_spark.runtime.connect_worker import ProcessSettings
+from glasses_spark.runtime.owned_folder import owned_folder
 from glasses_spark.runtime.task_slots import task_slots
 from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.predictor import TrainedModel
@@ -73,9 +72,9 @@ def share_parameters(trained: TrainedModel, spark: SparkSession) -> Parameters:
     if trained.archive is not None:
         arrays[_ARCHIVE] = np.frombuffer(trained.archive, np.uint8)
     name = f"glasses-spark-{trained.digest.replace('/', '-')}.npz"
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
-        np.savez(Path(folder) / name, **arrays)
-        spark.addArtifact(str(Path(folder) / name), file=True)
+    with owned_folder("model") as folder:
+        np.savez(folder / name, **arrays)
+        spark.addArtifact(str(folder / name), file=True)
     at_once = task_slots(spark) if runs_locally(spark) else None
     return FileParameters(name, ProcessSettings.of(spark, at_once=at_once))
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +23,7 @@ from pyspark.sql import SparkSession
 from glasses_spark.errors import ScoringError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.connect import is_connect
+from glasses_spark.runtime.owned_folder import owned_folder
 from glasses_spark.scoring import connect_storage
 
 SCHEMA: Final = pa.schema(
@@ -149,8 +149,8 @@ def read_metadata(spark: SparkSession, path: str) -> str:
 @contextmanager
 def _new_folder(spark: SparkSession, path: str) -> Iterator[Path]:
     """Yield a temporary folder to write to, then copy it to the path."""
-    with TemporaryDirectory(prefix="glasses-spark-stage-") as temporary:
-        folder = Path(temporary) / "stage"
+    with owned_folder("stage") as temporary:
+        folder = temporary / "stage"
         folder.mkdir()
         yield folder
         (folder / "_SUCCESS").touch()  # Spark's mark of a complete folder
@@ -168,8 +168,8 @@ def _new_folder(spark: SparkSession, path: str) -> Iterator[Path]:
 @contextmanager
 def _local_copy(spark: SparkSession, path: str) -> Iterator[Path]:
     """Yield a temporary folder with a copy of the folder at the path."""
-    with TemporaryDirectory(prefix="glasses-spark-stage-") as temporary:
-        folder = Path(temporary) / "stage"
+    with owned_folder("stage") as temporary:
+        folder = temporary / "stage"
         try:
             hadoop.get(spark, path, folder)
         except hadoop.error_types() as error:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import h5py
@@ -18,6 +18,8 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import SparkMLlibModel, SparkModel
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.owned_folder import owned_folder
+from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import HDF5, KERAS, file_to_write
 from glasses_spark.scoring.model_file import ELEPHAS_CONFIG
@@ -43,14 +45,15 @@ def save_spark_model(model: GlassesSparkModel, file_name: str) -> None:
     kind = SparkMLlibModel if isinstance(model, SparkMLlibModel) else SparkModel
     content = json.dumps({"class_name": kind.__name__, "config": model.get_config()})
     try:
-        with _quiet():
-            model.master_network.save(path)
-        if path.suffix == KERAS:
-            with zipfile.ZipFile(path, "a") as archive:
-                archive.writestr(_ENTRY, content)
-        else:
-            with h5py.File(path, mode="a") as file:
-                file.attrs[ELEPHAS_CONFIG] = content
+        with replaced_file(path) as part:
+            with _quiet():
+                model.master_network.save(part)
+            if path.suffix == KERAS:
+                with zipfile.ZipFile(part, "a") as archive:
+                    archive.writestr(_ENTRY, content)
+            else:
+                with h5py.File(part, mode="a") as file:
+                    file.attrs[ELEPHAS_CONFIG] = content
     except OSError as error:
         raise ScoringError(f"{file_name} cannot be written: {error}") from error
 
@@ -58,13 +61,14 @@ def save_spark_model(model: GlassesSparkModel, file_name: str) -> None:
 def save_to_hadoop(model: GlassesSparkModel, file_name: str, *, overwrite: bool) -> None:
     """Save a model to a path or URI of Spark's file systems."""
     spark = SparkSession.builder.getOrCreate()
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
+    with owned_folder("model") as folder:
         path = Path(folder, "model").with_suffix(_suffix_of(file_name))
         save_spark_model(model, str(path))
         try:
-            if overwrite:
-                hadoop.delete(spark, file_name)
-            hadoop.put(spark, path, file_name)
+            if overwrite and hadoop.exists(spark, file_name):
+                _replace(spark, path, file_name)
+            else:
+                hadoop.put(spark, path, file_name)
         except FileExistsError:
             raise ScoringError(
                 f"{file_name} exists already. Use another path, or overwrite=True"
@@ -161,6 +165,21 @@ def _suffix_of(file_name: str) -> str:
     return suffix
 
 
+def _replace(spark: SparkSession, path: Path, file_name: str) -> None:
+    """Replace a file, which stays until the new one is complete."""
+    parent, slash, name = file_name.rpartition("/")
+    part = f"{parent}{slash}.{uuid.uuid4().hex[:8]}.{name}"
+    try:
+        hadoop.put(spark, path, part)
+        hadoop.delete(spark, file_name)
+        hadoop.move(spark, part, file_name)
+    except BaseException:
+        # Otherwise it is the only copy.
+        if hadoop.exists(spark, file_name):
+            hadoop.delete(spark, part)
+        raise
+
+
 @contextmanager
 def _local_file(file_name: str, *, from_hadoop: bool) -> Iterator[Path]:
     """Yield the path of a file on this machine, of a temporary copy if it is elsewhere."""
@@ -171,7 +190,7 @@ def _local_file(file_name: str, *, from_hadoop: bool) -> Iterator[Path]:
         yield Path(file_name)
         return
     spark = SparkSession.builder.getOrCreate()
-    with TemporaryDirectory(prefix="glasses-spark-model-") as folder:
+    with owned_folder("model") as folder:
         path = Path(folder, "model").with_suffix(suffix)
         try:
             hadoop.get(spark, file_name, path)

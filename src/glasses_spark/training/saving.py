@@ -20,6 +20,7 @@ from pyspark.ml.util import (
 from glasses_spark.errors import ScoringError, TrainingError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.elephas import ElephasEstimator
+from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring import model_file, storage
 from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
@@ -94,7 +95,7 @@ def save_h5(estimator: GlassesEstimator, path: Path) -> None:
         **numbered,
     }
     known = {key: value for key, value in for_elephas.items() if value is not None}
-    with h5py.File(path, mode="w") as file:
+    with replaced_file(path) as part, h5py.File(part, mode="w") as file:
         model_file.write_config(file, model_file.ELEPHAS_CONFIG, name, known)
         model_file.write_config(file, model_file.OWN_CONFIG, name, config)
         model_file.write_arrays(file, "weights", _weights(estimator))

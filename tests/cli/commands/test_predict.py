@@ -61,3 +61,13 @@ def test_predict_writes_a_file_and_applies_another_threshold(
 def test_a_missing_image_is_one_line(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     line = error_of(["predict", "--model", str(trained.run), "nowhere.png"], capsys)
     assert line.startswith("nowhere.png: no such folder")
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_spark_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "missing" / "out.csv"
+    assert main(["predict", "--model", "no-run", "--out", str(out), "me.png"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: --out: cannot write {out}: No such file or directory\n"
+    )

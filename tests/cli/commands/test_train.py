@@ -28,6 +28,19 @@ def test_a_folder_with_other_files_is_not_replaced_by_the_results(
     assert (faces / "run" / "thesis.txt").read_text() == "precious"
 
 
+def test_a_run_folder_that_cannot_be_written_is_refused_before_spark_starts(
+    faces: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (faces / "run").symlink_to(faces / "gone")
+    assert main(train_in(faces)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: run.dir: {faces}/run is a link to {faces}/gone, which does")
+
+    assert main(train_in(faces, f"run.dir={faces}/labels.csv/run")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: run.dir: cannot create {faces}/labels.csv/run: Not a directory")
+
+
 # The command line uses the running session of the tests, which saves a JVM for each test.
 @pytest.mark.usefixtures("spark")
 class TestBadInput:

@@ -25,6 +25,7 @@ from tests.datasets.kaggle.fetcher import (
     zip_files,
 )
 from tests.datasets.kaggle.kaggle_server import DATASET, LABELS_URL, Fault, KaggleServer
+from tests.mounts import needs_mounts, run_mounted
 
 
 def test_the_folder_has_images_tables_and_a_manifest_for_sha256sum(
@@ -202,3 +203,25 @@ def test_labels_are_downloaded_once_and_checked_each_time(
         with pytest.raises(LabelsError, match="expected the header 'index,label'"):
             fetch_labels(LABELS_URL, path, sha256="", counter=Progress().counter)
     assert list(path.parent.iterdir()) == []
+
+
+@needs_mounts
+def test_a_mount_point_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "archive.zip").write_bytes(ARCHIVE)
+    (tmp_path / "faces").mkdir()
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from glasses_spark.datasets.kaggle.fetch import fetch_dataset\n"
+        "from glasses_spark.runtime.progress import Progress\n"
+        "folder, archive = map(Path, sys.argv[2:])\n"
+        "print(fetch_dataset(sys.argv[1], folder, archive=archive, counter=Progress().counter))\n"
+        "print(sorted(os.listdir(folder)))\n"
+    )
+    printed = run_mounted(
+        f"mount -t tmpfs -o size=2000m x {tmp_path}/faces",
+        program,
+        *(DATASET, f"{tmp_path}/faces", f"{tmp_path}/archive.zip"),
+    )
+    result, names = printed.splitlines()
+    assert "written=4" in result
+    assert names == str(sorted([*FILES, MANIFEST]))

@@ -83,6 +83,12 @@ def test_each_section_of_the_configuration_is_checked(
     assert name in failed(check_run(Config.from_dict(data)))
 
 
+def test_the_run_folder_is_tried_as_a_run_does(data: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "run").symlink_to(tmp_path / "gone")
+    found = f"{tmp_path}/run is a link to {tmp_path}/gone, which does not exist"
+    assert failed(check_run(Config.from_dict(data))) == {"Run folder": found}
+
+
 def test_a_port_in_use_fails(data: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         data["training"] = {"port": server.getsockname()[1]}

@@ -11,11 +11,8 @@ from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.config.section import declared_keys
 from glasses_spark.config.training import EvaluationConfig
-from glasses_spark.runs.folder import (
-    CROSS_VALIDATION,
-    check_run_folder,
-    cross_validation_folder,
-)
+from glasses_spark.runs.folder import CROSS_VALIDATION, cross_validation_folder
+from glasses_spark.runs.new_folder import check_target
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,7 +48,7 @@ def run(arguments: Namespace) -> None:
         arguments.set.append(f"evaluation.folds={arguments.folds}")
     config = load_config(arguments)
     out = Path(arguments.out or cross_validation_folder(config.run.dir))
-    check_run_folder(out, results=CROSS_VALIDATION)
+    check_target(out, results=CROSS_VALIDATION)
     with command_session(config, arguments, imports=import_training) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 

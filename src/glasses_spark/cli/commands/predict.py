@@ -6,7 +6,7 @@ import csv
 from argparse import Namespace
 
 from glasses_spark.cli.options import Commands, add_command
-from glasses_spark.cli.output import open_output
+from glasses_spark.cli.output import check_output, open_output
 from glasses_spark.cli.saved_run import model_location, session_for_run
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 
@@ -37,6 +37,7 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: Namespace) -> None:
     """Write the probability of glasses for images without labels."""
     location = arguments.model
+    check_output(arguments.out)  # before the work
     with session_for_run(location, arguments) as (spark, config):
         from pyspark.sql import functions as F
 

@@ -8,7 +8,7 @@ from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_training
-from glasses_spark.runs.folder import check_run_folder
+from glasses_spark.runs.new_folder import check_target
 from glasses_spark.runtime.location import local_folder
 
 
@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> None:
     config = load_config(arguments)
     folder = local_folder(config.run.dir)
     if folder is not None:
-        check_run_folder(folder)  # before Spark is started
+        check_target(folder)  # before Spark is started
     if config.tracking.mlflow:
         from glasses_spark.runs.tracking.mlflow_run import require_mlflow
 

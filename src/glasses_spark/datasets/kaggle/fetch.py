@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
@@ -25,6 +24,7 @@ from glasses_spark.datasets.kaggle.unpack import (
 )
 from glasses_spark.errors import FetchError
 from glasses_spark.loading.labels_file import check_digest, check_size, parse_labels, redact_url
+from glasses_spark.runtime.mount_points import is_mount_point
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def fetch_dataset(
         SetupError: Kaggle's client is not installed or cannot start.
     """
     folder = folder.expanduser().resolve()
-    work = folder.with_name(f".{folder.name}.fetch")
+    work = _work_folder(folder)
     downloaded = work / "archive.zip"
     result = _read_complete(folder, dataset)
     # The work folder remains if a call was killed at the very end.
@@ -102,7 +102,7 @@ def fetch_dataset(
             _move_into_place(files, dataset, work / "files", folder)
             result = FetchResult(len(files), _total(files), sum(file.written for file in files))
         if keep and downloaded.is_file():
-            downloaded.replace(keep)
+            shutil.move(downloaded, keep)
         shutil.rmtree(work)
     return result
 
@@ -156,6 +156,16 @@ def fetch_labels(
         finally:
             unchecked.unlink(missing_ok=True)
     return True
+
+
+def _work_folder(folder: Path) -> Path:
+    """Return the folder for intermediate files, from which files can be renamed to the target."""
+    # Files cannot be renamed across mount points.
+    if folder.is_dir() and (
+        is_mount_point(folder) or not os.access(folder.parent, os.W_OK | os.X_OK)
+    ):
+        return folder / ".fetch"
+    return folder.with_name(f".{folder.name}.fetch")
 
 
 def _read_complete(folder: Path, dataset: str) -> FetchResult | None:
@@ -224,8 +234,9 @@ def _move_into_place(
     (unpacked / MANIFEST).write_text(summary + lines, encoding="utf-8")
     try:
         unpacked.rename(folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+    except OSError:
+        # Not empty, or not to be renamed itself because it is a mount point.
+        if not folder.is_dir():
             raise
         for name in [*(file.name for file in files), MANIFEST]:
             if (unpacked / name).exists():

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 from glasses_spark.errors import SetupError
 from glasses_spark.preflight.advise.forecast import Measurements
 from glasses_spark.preflight.advise.task import Task
+from glasses_spark.runtime.owned_folder import owned_folder
 
 # A probe takes about ten seconds. One that takes this long hangs.
 TIMEOUT_S: Final = 300.0
@@ -59,7 +59,7 @@ def choose_worker_counts(cores: int) -> Sequence[int]:
 
 
 def _run(kind: str, task: Task) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="glasses-spark-") as folder:
+    with owned_folder("advise") as folder:
         task_file, result_file = Path(folder, "task.json"), Path(folder, "result.json")
         task_file.write_text(task.to_json())
         probe = "glasses_spark.preflight.advise.probe"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -182,8 +183,8 @@ def check_port(address: str, port: int) -> Check:
 
 def temporary_folder() -> Path:
     """Return the folder for temporary files of Spark and the workers."""
-    # Spark's default is the JVM's java.io.tmpdir, which does not follow TMPDIR.
-    return Path(spark_local_folder() or "/tmp")
+    # The JVM that this package starts has a folder of its own there.
+    return Path(spark_local_folder() or tempfile.gettempdir())
 
 
 def free_bytes(folder: Path) -> int:

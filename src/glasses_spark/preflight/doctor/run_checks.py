@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses_spark.config.config import Config
 from glasses_spark.config.training import BALANCED
-from glasses_spark.errors import GlassesSparkError, SetupError
+from glasses_spark.errors import ConfigError, GlassesSparkError, SetupError
 from glasses_spark.preflight.doctor.check import FAILED, OK, Check
 from glasses_spark.preflight.doctor.kaggle_login import check_kaggle
 from glasses_spark.preflight.doctor.machine import (
@@ -31,6 +32,8 @@ from glasses_spark.preflight.doctor.slots import (
 )
 from glasses_spark.preflight.doctor.software import check_software
 from glasses_spark.preflight.footprint import local_disk_of_run, store_of_run
+from glasses_spark.runs.folder import check_run_folder
+from glasses_spark.runs.target import try_target
 from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.location import local_folder
 from glasses_spark.runtime.machine import LOOPBACK, count_cores, total_memory
@@ -71,8 +74,22 @@ def check_run(config: Config) -> list[Check]:
     ]
     run_folder = local_folder(config.run.dir)
     if run_folder is not None:
-        checks.append(check_writable("Run folder", run_folder, "run.dir"))
+        checks.append(_check_run_folder(run_folder))
     return checks
+
+
+def _check_run_folder(folder: Path) -> Check:
+    """Check the run folder by a try, as a run does."""
+    check = check_writable("Run folder", folder, "run.dir")
+    if not check.ok:
+        return check
+    try:
+        check_run_folder(folder)
+        try_target(folder)
+    except ConfigError as error:
+        found, _, advice = str(error).removeprefix("run.dir: ").partition(". ")
+        return Check(check.name, FAILED, found, check.wanted, advice)
+    return check
 
 
 def check_started(config: Config) -> list[Check]:

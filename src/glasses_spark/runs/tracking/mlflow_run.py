@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from glasses_spark.runs.tracking.redact import (
     secrets_in,
     without_credentials,
 )
+from glasses_spark.runtime.owned_folder import owned_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -195,7 +195,7 @@ def _log_numbers(
 
 def _log_files(client: MlflowClient, run_id: str, folder: Path, config: Mapping[str, Any]) -> None:
     secrets = secrets_in(config)
-    with tempfile.TemporaryDirectory(prefix="glasses-spark-mlflow-") as temporary:
+    with owned_folder("mlflow") as temporary:
         for path in sorted(folder.iterdir()):
             if not path.is_file() or path.name in _SKIPPED_FILES:
                 continue
@@ -203,7 +203,7 @@ def _log_files(client: MlflowClient, run_id: str, folder: Path, config: Mapping[
                 text = path.read_text(encoding="utf-8")
                 redacted = without_credentials(text, secrets if path.suffix != ".json" else ())
                 if redacted != text:
-                    path = Path(temporary) / path.name
+                    path = temporary / path.name
                     path.write_text(redacted, encoding="utf-8")
             elif holds_password(str(config.get("data.images", ""))):
                 logger.warning(
@@ -236,8 +236,8 @@ def _log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
         inputs=Schema([TensorSpec(float32, (-1, *model.input_shape[1:]))]),
         outputs=Schema([TensorSpec(float32, (-1, *model.output_shape[1:]))]),
     )
-    with tempfile.TemporaryDirectory(prefix="glasses-spark-mlflow-") as temporary:
-        target = Path(temporary) / MODEL
+    with owned_folder("mlflow") as temporary:
+        target = temporary / MODEL
         mlflow.keras.save_model(
             model,
             str(target),

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import select
-import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import traceback
 import weakref
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from glasses_spark.runtime.owned_folder import process_folder
 from glasses_spark.runtime.spark_settings import DAEMON_MODULE
 
 if TYPE_CHECKING:
@@ -54,14 +54,17 @@ class ForkServer:
     Args:
         environment: Environment variables of the daemons that will connect.
 
+    Raises:
+        OSError: The path of the temporary folder is too long for a socket.
+
     Attributes:
         address: Path of its Unix socket.
         pid: Its process id.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        folder = tempfile.mkdtemp(prefix="glasses-spark-")  # readable by this user only
-        self.address = str(Path(folder, "fork-server"))
+        # Readable by this user only. The path of a socket has at most 107 characters.
+        self.address = str(process_folder() / f"fork-{secrets.token_hex(4)}")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(self.address)
             # From now on a daemon that connects waits for the import.
@@ -77,7 +80,7 @@ class ForkServer:
                 start_new_session=True,  # Ctrl-C must not reach it
             )
         self.pid = process.pid
-        self.stop = weakref.finalize(self, _stop, process, folder)
+        self.stop = weakref.finalize(self, _stop, process, self.address)
 
 
 def start_fork_server(context: SparkContext, environment: Mapping[str, str]) -> ForkServer:
@@ -219,10 +222,10 @@ def _receive(connection: socket.socket) -> tuple[Any, list[int]]:
     return json.loads(request), streams
 
 
-def _stop(process: subprocess.Popen[bytes], folder: str) -> None:
+def _stop(process: subprocess.Popen[bytes], address: str) -> None:
     # Forks that work as daemons live on until Spark ends them.
     process.terminate()
     process.wait()
     assert process.stdin is not None
     process.stdin.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    Path(address).unlink(missing_ok=True)

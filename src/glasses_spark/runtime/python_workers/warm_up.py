@@ -49,7 +49,10 @@ def warm_up(spark: SparkSession, *, num_workers: int | str) -> list[threading.Th
         if _uses_own_daemon(context) and is_enabled(Optimization.FORK_SERVER):
             slots = task_slots(spark)
             workers = min(count_workers(num_workers, slots=slots), slots)
-            warm_up_fork_server(context, threads=worker_threads(context, at_once=workers))
+            try:
+                warm_up_fork_server(context, threads=worker_threads(context, at_once=workers))
+            except OSError as error:
+                logger.debug("no fork server: %s", error)
     for thread in threads:
         thread.start()
     return threads

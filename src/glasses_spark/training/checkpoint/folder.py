@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import shutil
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from glasses_spark.errors import DataError
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.location import local_folder
+from glasses_spark.runtime.owned_folder import owned_folder
 from glasses_spark.training.checkpoint.archive import Arrays, read_archive, write_archive
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ class CheckpointFolder:
         self._delete_leftovers()
         before = self._names()
         number = max((_number(name) for name in before), default=0) + 1
-        with TemporaryDirectory(prefix=_STAGING, dir=self._staging()) as staging:
+        with self._staging() as staging:
             file = Path(staging) / "checkpoint.zip"
             write_archive(file, manifest, arrays)
             name = f"checkpoint-{number:08d}-{_checksum(file)}.zip"
@@ -79,9 +81,9 @@ class CheckpointFolder:
         """Return manifest and arrays of the last complete checkpoint; None if there is none."""
         unreadable: tuple[type[Exception], ...] = (*hadoop.error_types(), DataError)
         for name in sorted(self._names(), key=_number, reverse=True):
-            with TemporaryDirectory(prefix=_STAGING) as staging:
+            with owned_folder("checkpoint") as staging:
                 try:
-                    file = self._fetch(name, Path(staging))
+                    file = self._fetch(name, staging)
                     if _checksum(file) != _match(name)[2]:
                         raise DataError("its contents do not have its checksum")
                     return read_archive(file)
@@ -117,11 +119,12 @@ class CheckpointFolder:
             elif self._folder is None and _PART.fullmatch(name):
                 self._delete(name)
 
-    def _staging(self) -> Path | None:
-        """Return the folder for files that are not complete: a local file is renamed from it."""
-        if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        return self._folder
+    def _staging(self) -> AbstractContextManager[str | Path]:
+        """Provide a folder for files that are not complete: a local file is renamed from it."""
+        if self._folder is None:
+            return owned_folder("checkpoint")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return TemporaryDirectory(prefix=_STAGING, dir=self._folder)
 
     def _publish(self, file: Path, name: str) -> None:
         if self._folder is None:
