@@ -19,21 +19,22 @@ from glasses_spark.columns import (
     VALIDATION,
 )
 from glasses_spark.config.config import Config
-from glasses_spark.errors import ConfigError, DataError, GlassesSparkError
+from glasses_spark.errors import DataError, GlassesSparkError
 from glasses_spark.evaluation.calibration import Calibration
 from glasses_spark.evaluation.metrics import Metrics, binary_metrics
 from glasses_spark.loading.dataset import Dataset, load_dataset
 from glasses_spark.pipeline.checkpoints import checkpoints_of, require_resumable
 from glasses_spark.pipeline.cross_validate import validate_folds
+from glasses_spark.pipeline.damage import names_damage
 from glasses_spark.pipeline.fit import fit_model
 from glasses_spark.pipeline.pixels import (
     DecodedPixels,
     cluster_images,
     data_counts,
     decode_images,
-    open_store,
     require_all_parts,
 )
+from glasses_spark.pipeline.prepare import prepare_store
 from glasses_spark.pipeline.score import (
     calibrate_model,
     choose_test_faces,
@@ -43,7 +44,7 @@ from glasses_spark.pipeline.score import (
 )
 from glasses_spark.pipeline.stopwatch import Stopwatch
 from glasses_spark.preprocessing.digest import data_digest
-from glasses_spark.preprocessing.quarantine import QuarantineResult
+from glasses_spark.preprocessing.quarantine import QuarantineResult, reason_counts
 from glasses_spark.preprocessing.split import split_by_id
 from glasses_spark.runs.cross_validation import CrossValidation, write_cross_validation
 from glasses_spark.runs.folder import CROSS_VALIDATION, check_run_folder, cross_validation_folder
@@ -85,6 +86,7 @@ class GlassesPipeline:
         self._summary_shown = False
 
     @spark_errors(GlassesSparkError, "the run")
+    @names_damage
     def run(self, spark: SparkSession) -> Result:
         """Execute all stages and write the run folder.
 
@@ -113,6 +115,7 @@ class GlassesPipeline:
                 good = pixels.images.good
                 train, _ = self.split(good)
                 require_all_parts(pixels, self.config)
+                data = data_counts(dataset, pixels, self.config)
                 with watch.timing("fit_s"):
                     checkpoints = checkpoints_of(spark, self.config.run)
                     model = self.fit(train, checkpoint_dir=checkpoints)
@@ -124,6 +127,9 @@ class GlassesPipeline:
                 with self._progress.stage("Choosing faces for the report", spark):
                     gallery = choose_test_faces(scored.predictions, good, self.config)
                     digest = data_digest(good)
+            except BaseException:
+                pixels.release()
+                raise
             finally:
                 pixels.frame.unpersist()
         metrics = scored.evaluation.metrics
@@ -134,7 +140,8 @@ class GlassesPipeline:
             curves=scored.evaluation.curves,
             thresholds=scored.evaluation.thresholds,
             calibration=scored.calibration,
-            data=data_counts(dataset.account, pixels.images.quarantine),
+            data=data,
+            quarantine=reason_counts(pixels.images.quarantine),
             decoded=pixels.decoded,
             reused=pixels.reused,
             timings=watch.seconds,
@@ -161,6 +168,7 @@ class GlassesPipeline:
         return result
 
     @spark_errors(GlassesSparkError, "the cross-validation")
+    @names_damage
     def cross_validate(self, spark: SparkSession, out: Path | None = None) -> CrossValidation:
         """Cross-validate: fit one model for each fold, on all other folds.
 
@@ -182,6 +190,7 @@ class GlassesPipeline:
         with watch.timing("total_s"):
             with watch.timing("preprocess_s"):
                 dataset, pixels = self._load_and_preprocess(spark)
+                data = data_counts(dataset, pixels, self.config, by_part=False)
             validated = validate_folds(
                 pixels,
                 self.config,
@@ -194,7 +203,7 @@ class GlassesPipeline:
             folds=validated.folds,
             out_of_fold=validated.out_of_fold,
             doubt=validated.doubt,
-            data=data_counts(dataset.account, pixels.images.quarantine),
+            data=data,
             timings=watch.seconds,
             run_dir=target,
         )
@@ -228,6 +237,7 @@ class GlassesPipeline:
             )
 
     @spark_errors(DataError, "the decoding")
+    @names_damage
     def preprocess(self, dataset: Dataset) -> QuarantineResult:
         """Decode the images, and quarantine those that cannot be decoded.
 
@@ -245,23 +255,24 @@ class GlassesPipeline:
         return self._cluster(dataset, self._decode(dataset)).images
 
     @spark_errors(DataError, "the decoding")
-    def prepare(self, spark: SparkSession) -> Prepared:
+    @names_damage
+    def prepare(
+        self, spark: SparkSession, *, verify: bool = False, vacuum: bool = False
+    ) -> Prepared:
         """List the images and update the pixel store.
+
+        Args:
+            spark: Running session.
+            verify: Whether to read all stored rows first, and to decode the images of damaged
+                files again.
+            vacuum: Whether to remove at the end what no run uses.
 
         Raises:
             ConfigError: There is no store: ``store.dir`` is empty, or a path on each
                 machine's own disk.
         """
-        if open_store(spark, self.config) is None:
-            raise ConfigError(
-                "store.dir: expected a folder for the pixel store that driver and executors reach, "
-                f'got "{self.config.store.dir}"'
-            )
-        dataset = self.load(spark)
-        pixels = self._decode(dataset)
-        pixels.frame.unpersist()
-        return Prepared(
-            data_counts(dataset.account, pixels.images.quarantine), pixels.decoded, pixels.reused
+        return prepare_store(
+            spark, self.config, self.load, self._decode, verify=verify, vacuum=vacuum
         )
 
     def split(self, pixels: DataFrame) -> tuple[DataFrame, DataFrame]:

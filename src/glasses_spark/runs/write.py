@@ -90,7 +90,7 @@ def write_run(
     Raises:
         ConfigError: The location holds something else, or is not writable.
     """
-    rejected = [(image.path, image.reason) for image in quarantine]
+    rejected = [(image.path, image.reason, image.detail) for image in quarantine]
     metrics = _metrics(result, environment, data_digest)
     with new_run_folder_at(spark, result.location) as folder:
         # A run of this configuration is a new one.
@@ -102,7 +102,7 @@ def write_run(
         )
         write_json(folder / HISTORY, result.history)
         write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
-        write_csv(folder / QUARANTINE, [PATH, "reason"], rejected)
+        write_csv(folder / QUARANTINE, [PATH, "reason", "detail"], rejected)
         write_duplicates(folder, result.predictions, duplicates)
         # With a scheme, because a plain path would be in HDFS if that is Spark's default file
         # system. Not percent-encoded, because Hadoop does not decode it.
@@ -121,6 +121,7 @@ def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -
         **{part: part_metrics.as_dict() for part, part_metrics in result.parts.items()},
         **{name: value.as_dict() for name, value in optional.items() if value is not None},
         "data": result.data,
+        "quarantine": result.quarantine,
         "store": {"decoded": result.decoded, "reused": result.reused},
         "timings": result.timings,
         "environment": environment,
@@ -136,7 +137,7 @@ def _write_report(
     result: Result,
     config: Config,
     metrics: Mapping[str, Any],
-    quarantine: Sequence[tuple[str, str]],
+    quarantine: Sequence[tuple[str, str, str]],
     gallery: Gallery,
     network: Any,
 ) -> None:

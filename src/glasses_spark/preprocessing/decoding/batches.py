@@ -26,6 +26,9 @@ SOURCE: Final = "source"
 # First words of the reason if a file could not be opened; a later run tries it again.
 UNREADABLE: Final = "cannot be read"
 
+# First words if the decoder raised an exception; a later run tries it again as well.
+FAILED: Final = "the decoder failed"
+
 # Limit of Spark's own file reader: the length of a Java array.
 MAX_BYTES: Final = 2**31 - 1
 
@@ -107,7 +110,7 @@ def decode_column(
 def describe_failure(error: Exception) -> str:
     """Return the reason in the quarantine for any exception of a decoder."""
     text = " ".join(str(error).split())
-    return f"the decoder failed: {type(error).__name__}{': ' if text else ''}{text}"[:_MAX_REASON]
+    return f"{FAILED}: {type(error).__name__}{': ' if text else ''}{text}"[:_MAX_REASON]
 
 
 def view_bytes(content: pa.Scalar) -> memoryview:
