@@ -16,36 +16,47 @@ from glasses_spark.runtime.progress import Progress
 from tests.faces import write_faces, write_labels
 
 
-def prepare(folder: Path) -> str:
+def start_prepare(folder: Path) -> subprocess.Popen[str]:
     """Run the command in a process of its own."""
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "glasses_spark", "prepare", "--config", "run.toml", "--vacuum"],
         cwd=folder,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=True,
-    ).stdout
+    )
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return output
+
+
+def configure(folder: Path) -> Config:
+    faces = write_faces(folder / "faces", [f"{n}.png" for n in range(10)])
+    labels = write_labels(folder / "labels.csv", {n: float(n % 2) for n in range(10)})
+    config = Config.from_dict(
+        {
+            "data": {"images": str(faces), "labels": str(labels)},
+            "image": {"height": 16, "width": 16},
+            "store": {"dir": str(folder / "pixels")},
+        }
+    )
+    (folder / "run.toml").write_text(config.to_toml())
+    return config
 
 
 @pytest.mark.rotated(0)
 def test_a_run_keeps_its_pixels_while_another_process_replaces_them(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    faces = write_faces(tmp_path / "faces", [f"{n}.png" for n in range(10)])
-    labels = write_labels(tmp_path / "labels.csv", {n: float(n % 2) for n in range(10)})
-    config = Config.from_dict(
-        {
-            "data": {"images": str(faces), "labels": str(labels)},
-            "image": {"height": 16, "width": 16},
-            "store": {"dir": str(tmp_path / "pixels")},
-        }
-    )
-    (tmp_path / "run.toml").write_text(config.to_toml())
-    dataset = load_dataset(spark, str(faces), str(labels))
+    config = configure(tmp_path)
+    dataset = load_dataset(spark, config.data.images, config.data.labels)
     reading = decode_images(dataset, config, Progress())
-    (faces / "3.png").unlink()
+    (tmp_path / "faces" / "3.png").unlink()
 
-    during = prepare(tmp_path)
+    during = output_of(start_prepare(tmp_path))
 
     assert "9 images, 0 decoded now, 9 before" in during
     assert "0 unused parts removed" in during
@@ -53,4 +64,22 @@ def test_a_run_keeps_its_pixels_while_another_process_replaces_them(
         *range(10)
     ]
     reading.release()
-    assert "1 unused parts removed" in prepare(tmp_path)
+    assert "1 unused parts removed" in output_of(start_prepare(tmp_path))
+
+
+@pytest.mark.rotated(1)
+def test_two_processes_that_fill_a_store_at_once_leave_it_whole(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    config = configure(tmp_path)
+
+    processes = [start_prepare(tmp_path) for _ in range(2)]
+    for process in processes:
+        assert "10 images, " in output_of(process)
+
+    dataset = load_dataset(spark, config.data.images, config.data.labels)
+    pixels = decode_images(dataset, config, Progress())
+    assert (pixels.decoded, pixels.reused) == (0, 10)
+    assert pixels.images.good.count() == 10
+    pixels.release()
+    assert len(list((tmp_path / "pixels").glob("*/base-*"))) == 1

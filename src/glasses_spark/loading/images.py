@@ -27,7 +27,7 @@ from glasses_spark.loading.listing import (
     base_name,
 )
 from glasses_spark.printable import printable
-from glasses_spark.runtime.connect import default_parallelism
+from glasses_spark.runtime.connect import default_parallelism, is_connect
 from glasses_spark.runtime.hadoop import reason_of
 from glasses_spark.runtime.location import is_on_disk, local_path, spark_path
 
@@ -121,7 +121,7 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
         return images
     except (PySparkException, Py4JJavaError) as error:
         if isinstance(error, PySparkException) and error.getCondition() == "PATH_NOT_FOUND":
-            if local_path(location) is not None and is_on_disk(spark, location):
+            if _is_hidden_from_java(spark, location):
                 raise ImagesError(
                     f"{location}: exists, but Spark's JVM cannot open it: the encoding of its file "
                     "names cannot represent the name. Start the JVM with LC_ALL=C.UTF-8"
@@ -263,6 +263,13 @@ def is_cheaper_by_name(count: int, *, of: int) -> bool:
         of: Number of all files.
     """
     return count < NEARLY_ALL * of and count <= MAX_NAMED_FILES
+
+
+def _is_hidden_from_java(spark: SparkSession, location: str) -> bool:
+    """Return whether the driver finds a location that Java does not."""
+    if is_connect(spark) or local_path(location) is None:
+        return False
+    return is_on_disk(spark, location)
 
 
 def _format_repeated(listing: Listing, ids: NDArray[np.int64], repeated: NDArray[np.int64]) -> str:
