@@ -29,6 +29,7 @@ from glasses_spark.pipeline.damage import names_damage
 from glasses_spark.pipeline.fit import fit_model
 from glasses_spark.pipeline.pixels import (
     DecodedPixels,
+    check_scored,
     cluster_images,
     data_counts,
     decode_images,
@@ -133,6 +134,7 @@ class GlassesPipeline:
             finally:
                 pixels.frame.unpersist()
         metrics = scored.evaluation.metrics
+        check_scored(data, {part: of_part.rows for part, of_part in metrics.items()})
         result = Result(
             train=metrics[TRAIN],
             test=metrics[TEST],

@@ -253,6 +253,18 @@ def data_counts(
     }
 
 
+def check_scored(data: Mapping[str, int], rows: Mapping[str, int]) -> None:
+    """Log an error for each set of which not every image is scored; the results are kept.
+
+    Args:
+        data: The account, from ``data_counts``.
+        rows: Number of scored images by set.
+    """
+    for part, count in rows.items():
+        if count != data[part]:
+            logger.error("%d of %d images of the %s set are scored", count, data[part], part)
+
+
 def unlisted_images(unlisted: Sequence[UnlistedFile]) -> list[QuarantinedImage]:
     """Return the files that Spark does not list as quarantined images."""
     return [
