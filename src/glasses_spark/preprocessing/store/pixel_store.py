@@ -41,9 +41,10 @@ from glasses_spark.preprocessing.pixels import decode_contents
 from glasses_spark.preprocessing.quarantine import Counts, observe_counts
 from glasses_spark.preprocessing.store.changed_files import FILE, drop_stale, find_changes
 from glasses_spark.preprocessing.store.damage import checked_pixels, damaged_file
+from glasses_spark.preprocessing.store.lease import FOLDER as LEASES
 from glasses_spark.preprocessing.store.lease import Lease, open_lease
 from glasses_spark.runtime import hadoop
-from glasses_spark.runtime.connect import runs_locally
+from glasses_spark.runtime.connect import is_connect, runs_locally
 from glasses_spark.runtime.location import is_uri, spark_path
 from glasses_spark.runtime.spark_errors import spark_error_types
 
@@ -159,6 +160,8 @@ class PixelStore:
                 with suppress(*hadoop.error_types()):  # the next run tries again
                     lease.use(segments)
                     self._remove_unused(lease)
+            elif is_connect(self._spark):
+                self._remove_replaced(segments)
         except BaseException:
             if lease is not None:
                 lease.release()
@@ -274,6 +277,15 @@ class PixelStore:
 
     def _decode(self, files: DataFrame) -> DataFrame:
         return decode_contents(files, FILE, height=self._height, width=self._width)
+
+    def _remove_replaced(self, segments: Sequence[str]) -> None:
+        """Remove what the base replaces, unless there is any lease: Connect cannot read them."""
+        leases = f"{self.folder}/{LEASES}"
+        if hadoop.exists(self._spark, leases) and hadoop.list_names(self._spark, leases):
+            return
+        for name in self._all_segments():
+            if _number(name) < _number(segments[0]):
+                hadoop.delete(self._spark, f"{self.folder}/{name}")
 
     def _read(self, segments: Sequence[str], *, check: bool = False) -> DataFrame:
         """Return the rows of segments; with ``check`` pixels of another size fail the query."""
