@@ -79,6 +79,29 @@ def any_png(
     return b"".join([*parts, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
 
 
+def animated_png(content: bytes) -> bytes:
+    """Make a PNG file an animation of two equal frames."""
+    width, height = struct.unpack_from(">II", content, 16)
+    first, second = (
+        chunk(b"fcTL", struct.pack(">IIIIIHHBB", number, width, height, 0, 0, 1, 10, 0, 0))
+        for number in (0, 1)
+    )
+    start = content.index(b"IDAT") - 4
+    (length,) = struct.unpack_from(">I", content, start)
+    data = content[start + 8 : start + 8 + length]
+    return b"".join(
+        [
+            content[:start],
+            chunk(b"acTL", struct.pack(">II", 2, 0)),
+            first,
+            content[start : start + 12 + length],
+            second,
+            chunk(b"fdAT", struct.pack(">I", 2) + data),
+            content[start + 12 + length :],
+        ]
+    )
+
+
 def chunk(kind: bytes, body: bytes) -> bytes:
     """Return a PNG chunk with its length, type and CRC."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

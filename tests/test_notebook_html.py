@@ -20,6 +20,11 @@ from tests.contrast import contrast
 from tests.html_page import Page
 from tests.runs.results import make_history, make_metrics, make_result, make_scores
 
+
+def test_control_characters_are_escaped() -> None:
+    assert r"a\x1b\u202e" in table(["name"], [["a\x1b\u202e"]])
+
+
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</style><script>alert(2)</script>"
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from html import escape
 from numbers import Number
 from typing import Any, Final, TypeGuard
+
+from glasses_spark.printable import escape_html
 
 # The colours of series have a contrast of at least 4:1 with both white and black, because there
 # is no common way to detect a dark theme. The variable names are those of the plots.
@@ -67,13 +68,13 @@ def cell(title: str, *parts: str) -> str:
     # Every cell includes the style, because a notebook may show it alone.
     return (
         f'<div class="glasses-spark"><style>{_STYLE}</style>'
-        f"<h4>{escape(title)}</h4>{''.join(parts)}</div>"
+        f"<h4>{escape_html(title)}</h4>{''.join(parts)}</div>"
     )
 
 
 def paragraph(text: str) -> str:
     """Return a paragraph of escaped text."""
-    return f"<p>{escape(text)}</p>"
+    return f"<p>{escape_html(text)}</p>"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "numbers") -> str:
@@ -85,9 +86,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "nu
             text are smaller.
         kind: ``numbers``, aligned right, or ``text``, aligned left.
     """
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    columns = "".join(f'<th scope="col">{escape_html(name)}</th>' for name in head)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
+        f'<tr><th scope="row">{escape_html(row[0])}</th>'
         f"{''.join(f'<td>{_lines(text)}</td>' for text in row[1:])}</tr>"
         for row in rows
     )
@@ -99,7 +100,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "nu
 
 def folded(summary: str, *parts: str) -> str:
     """Return parts that the reader can expand."""
-    return f"<details><summary>{escape(summary)}</summary>{''.join(parts)}</details>"
+    return f"<details><summary>{escape_html(summary)}</summary>{''.join(parts)}</details>"
 
 
 def side_by_side(figures: Iterable[tuple[str, str]], *, width: int = _WIDTH) -> str:
@@ -161,7 +162,9 @@ def setting(name: str, value: Any) -> str:
 
 def _lines(text: str) -> str:
     first, *further = text.split("\n")
-    return escape(first) + "".join(f"<br><small>{escape(line)}</small>" for line in further)
+    return escape_html(first) + "".join(
+        f"<br><small>{escape_html(line)}</small>" for line in further
+    )
 
 
 def _captioned_charts(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -172,7 +175,7 @@ def _captioned_charts(history: Sequence[Mapping[str, Any]]) -> Iterator[tuple[st
         series = [[record.get(key) for record in history] for key in (name, f"val_{name}")]
         epochs = [int(record["epoch"]) for record in history]
         title = name.replace("_", " ")
-        caption = f"{escape(title[:1].upper() + title[1:])}{''.join(_legend(series))}"
+        caption = f"{escape_html(title[:1].upper() + title[1:])}{''.join(_legend(series))}"
         yield caption, _chart(title, epochs, series)
 
 
@@ -214,7 +217,7 @@ def _chart(title: str, epochs: Sequence[int], series: Sequence[Sequence[float | 
         if any(map(_is_finite, values))
     )
     return (
-        f'<svg role="img" aria-label="{escape(title)} by epoch: {escape(ends)}" '
+        f'<svg role="img" aria-label="{escape_html(title)} by epoch: {escape_html(ends)}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}">{"".join(parts)}</svg>'
     )
 

@@ -9,6 +9,7 @@ import warnings
 import pytest
 
 from glasses_spark.cli.logs import configure_logging
+from glasses_spark.cli.main import main
 from glasses_spark.runtime import native_stderr
 
 
@@ -27,6 +28,17 @@ def test_messages_of_the_package_are_short_lines_and_levels_above_info_are_named
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["500 images", "warning: 3 in quarantine", "warning: disk full"]
+
+
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(verbose=False, debug=False)
+
+    logging.getLogger("glasses_spark").warning("%s is bad", "a\x1b[2J\r\x9b\u202e.png")
+    assert main(["compare", "no\x1b[2J", "none"]) == 2
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == r"warning: a\x1b[2J\x0d\x9b\u202e.png is bad"
+    assert second.startswith(r"error: no\x1b[2J: ")
 
 
 def test_verbose_shows_the_info_messages_of_all_packages(

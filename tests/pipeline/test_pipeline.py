@@ -83,8 +83,10 @@ class TestRun:
         assert data["used"] == sum(
             part.rows for part in (result.train, result.validation, result.test)
         )
+        assert [data[name] for name in result.parts] == [p.rows for p in result.parts.values()]
         left_out = data["undefined_label"] + data["unlabelled"] + data["quarantined"]
         assert data["images"] == data["used"] + left_out
+        assert result.quarantine == {"truncated": 1}
 
     def test_history_counts_the_rows_of_each_epoch(self, result: Result) -> None:
         assert [record["epoch"] for record in result.history] == [*range(1, EPOCHS + 1)]
@@ -111,7 +113,7 @@ class TestRun:
         metrics = json.loads((result.run_dir / "metrics.json").read_text())
 
         parts, chosen = ["train", "validation", "test"], ["thresholds", "calibration"]
-        rest = ["data", "store", "timings", "environment", "digests"]
+        rest = ["data", "quarantine", "store", "timings", "environment", "digests"]
         assert list(metrics) == [*parts, *chosen, *rest]
         assert [len(bytes.fromhex(digest)) for digest in metrics["digests"].values()] == [8, 8]
         assert metrics["store"] == {"decoded": result.decoded, "reused": result.reused}
@@ -210,7 +212,7 @@ class TestRun:
 
     def test_the_quarantine_names_the_damaged_file(self, result: Result) -> None:
         header, row = (result.run_dir / "quarantine.csv").read_text().splitlines()
-        assert header == "path,reason"
+        assert header == "path,reason,detail"
         assert ".png," in row
 
     def test_both_saved_models_give_the_written_predictions(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,6 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.config.config import Config
 from glasses_spark.errors import DataError, ImagesError
-from glasses_spark.loading.account import Account
 from glasses_spark.loading.dataset import Dataset, load_dataset
 from glasses_spark.pipeline.pixels import (
     DecodedPixels,
@@ -22,10 +23,11 @@ from glasses_spark.pipeline.pixels import (
     open_store,
     require_all_parts,
 )
-from glasses_spark.preprocessing.quarantine import QuarantinedImage
+from glasses_spark.preprocessing.quarantine import reason_counts
 from glasses_spark.preprocessing.split import split_column
+from glasses_spark.reasons import Reason
 from glasses_spark.runtime.progress import Progress
-from tests.faces import noise_png, write_faces, write_labels
+from tests.faces import animated_png, any_png, noise_png, write_faces, write_labels
 
 
 def configure(folder: Path, files: Mapping[str, bytes], **sections: Any) -> Config:
@@ -128,27 +130,80 @@ def test_a_store_is_opened_where_one_is_configured(spark: SparkSession, tmp_path
     assert store.folder.startswith(f"file:{tmp_path}/pixels")
 
 
-def test_images_are_counted_as_in_metrics_json() -> None:
-    account = Account(
-        images=10,
-        labels=9,
-        used=6,
-        undefined_label=1,
-        unlabelled=2,
-        unnumbered=1,
-        beyond_limit=1,
-        label_without_image=3,
-    )
-    quarantine = [QuarantinedImage(path="a.png", id=1, reason="broken")]
-    assert data_counts(account, quarantine) == {
-        "images": 10,
-        "used": 5,
-        "undefined_label": 1,
-        "unlabelled": 2,
-        "label_without_image": 3,
-        "quarantined": 1,
-        "beyond_limit": 1,
+def test_every_file_is_in_one_part_of_the_account(
+    spark: SparkSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "glasses_spark")
+    images = {f"{n}.png": noise_png(seed=n) for n in range(20)}
+    config = configure(tmp_path, images, data={"max_bad_fraction": 0.5})
+    others = {
+        "20.png": b"",
+        "21.png": b"text",
+        "22.png": animated_png(any_png(9, 9, depth=16)),
+        "undefined-23.png": noise_png(),
+        "unlabelled-99.png": noise_png(),
+        "none.png": noise_png(),
+        "Gesicht \N{WHITE SMILING FACE}-24.png": noise_png(),
+        ".hidden-25.png": noise_png(),
     }
+    folder = write_faces(tmp_path / "faces", others)
+    write_labels(tmp_path / "labels.csv", {n: "" if n == 23 else float(n % 2) for n in range(25)})
+    for name in (b"caf\xe9-3.png", b"sub-\xff/26.png"):
+        path = os.fsencode(folder) + b"/" + name
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(noise_png())
+    dataset = load_dataset(spark, config.data.images, config.data.labels, limit=23)
+
+    pixels = decode_images(dataset, config, Progress())
+    data = data_counts(dataset, pixels, config)
+    pixels.unpersist()
+
+    assert data["images"] == 29
+    assert data["train"] + data["test"] == data["used"]
+    left_out = ("undefined_label", "unlabelled", "quarantined", "beyond_limit")
+    assert data["used"] + sum(data[name] for name in left_out) == data["images"]
+    assert (data["undefined_label"], data["unlabelled"], data["beyond_limit"]) == (1, 2, 1)
+    quarantine = {image.path: image for image in pixels.images.quarantine}
+    assert set(quarantine) >= {f"{folder}/caf\\xe9-3.png", f"{folder}/sub-\\xff/26.png"}
+    assert {image.reason for image in quarantine.values()} <= set(Reason)
+    assert reason_counts(list(quarantine.values()))["name_not_utf8"] == 2
+    assert "Account of 29 files: " in caplog.text
+    assert "name_not_utf8" in caplog.text
+
+
+def test_a_listed_file_that_spark_does_not_read_is_quarantined(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    files = {f"{number}.png": noise_png(seed=number) for number in range(6)}
+    config = configure(tmp_path, files, data={"max_bad_fraction": 0.5})
+    # As on another file system than a disk, where Spark reads the content.
+    dataset = dataclasses.replace(load(spark, config), on_disk=False)
+    (tmp_path / "faces" / "3.png").unlink()
+    spark.conf.set("spark.sql.files.ignoreMissingFiles", "true")
+    try:
+        pixels = decode_images(dataset, config, Progress())
+        data = data_counts(dataset, pixels, config)
+        pixels.unpersist()
+    finally:
+        spark.conf.unset("spark.sql.files.ignoreMissingFiles")
+
+    (image,) = pixels.images.quarantine
+    assert (image.path, image.id, image.reason) == (f"file:{tmp_path}/faces/3.png", 3, "not_read")
+    assert (data["images"], data["used"], data["quarantined"]) == (6, 5, 1)
+
+
+def test_a_sum_that_differs_from_the_listing_is_an_error(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    config = configure(tmp_path, {f"{number}.png": noise_png() for number in range(4)})
+    dataset = load(spark, config)
+    pixels = decode_images(dataset, config, Progress())
+    wrong = dataclasses.replace(dataset, account=dataclasses.replace(dataset.account, images=5))
+
+    with pytest.raises(DataError, match=r"the account has 4 files \(.*\), the listing of .* 5"):
+        data_counts(wrong, pixels, config)
+    pixels.unpersist()
 
 
 def test_the_number_of_images_is_reported(

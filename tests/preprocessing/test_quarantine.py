@@ -17,6 +17,7 @@ from glasses_spark.preprocessing.quarantine import (
     observe_counts,
     quarantine_images,
 )
+from glasses_spark.reasons import Reason
 from tests.preprocessing.frames import PIXELS_SCHEMA
 
 
@@ -39,8 +40,8 @@ def test_bad_images_are_quarantined_with_their_reasons(
     assert result.good.count() == 98
     assert result.good.where("pixels IS NULL").count() == 0
     assert result.quarantine == [
-        QuarantinedImage("bad-0", 0, "empty file"),
-        QuarantinedImage("bad-1", 1, "empty file"),
+        QuarantinedImage("bad-0", 0, Reason.EMPTY, "empty file"),
+        QuarantinedImage("bad-1", 1, Reason.EMPTY, "empty file"),
     ]
     assert "2 of 100 images quarantined: bad-0 (empty file); bad-1 (empty file)" in caplog.text
 

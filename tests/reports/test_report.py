@@ -20,7 +20,7 @@ from tests.reports.pages import METRICS, render
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(render(quarantine=[(HOSTILE, HOSTILE)]))
+    return Page(render(quarantine=[(HOSTILE, "damaged", HOSTILE)]))
 
 
 def test_the_page_starts_with_the_result(page: Page) -> None:
@@ -59,6 +59,13 @@ def test_the_page_shows_every_input(page: Page, text: str) -> None:
 def test_file_names_are_escaped_and_the_page_is_inert(page: Page) -> None:
     assert page.text.count(HOSTILE) == 3  # path and reason in the quarantine, name of the face
     page.assert_inert()
+
+
+def test_control_characters_in_file_names_are_escaped() -> None:
+    page = render(quarantine=[("a\x1b\u202e\x85.png", "damaged", "b\x07")])
+    assert r"a\x1b\u202e\x85.png" in page
+    assert r"b\x07" in page
+    assert not set("\x1b\u202e\x85\x07") & set(page)
 
 
 def test_the_configuration_is_escaped() -> None:

@@ -35,7 +35,10 @@ def chromium() -> Iterator[Browser]:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("report") / "report.html"
     html = pages.render(
-        quarantine=[(f"file:/faces/{HOSTILE}", "damaged"), (f"file:/{'long/' * 60}", "damaged")],
+        quarantine=[
+            (f"file:/faces/{HOSTILE}", "damaged", "detail"),
+            (f"file:/{'long/' * 60}", "damaged", "detail"),
+        ],
         # A value that is wider than any screen.
         config=pages.CONFIG + f'\n[data]\nimages = "{"folder/" * 80}"\n',
         gallery=pages.gallery(12),

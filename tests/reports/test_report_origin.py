@@ -13,10 +13,13 @@ from tests.reports.pages import METRICS, render
 
 
 def test_counts_of_images_have_titles_and_unknown_ones_their_name() -> None:
-    assert images_table({"images": 10, "quarantined": 2, "new_reason": 1, "note": "text"}) == [
+    assert images_table(
+        {"images": 10, "quarantined": 2, "new_reason": 1, "note": "text"}, {"not_png": 2}
+    ) == [
         ("found", 10),
-        ("quarantined: cannot be decoded", 2),
+        ("quarantined: cannot be read or decoded", 2),
         ("new reason", 1),
+        ("quarantined: not png", 2),
     ]
 
 

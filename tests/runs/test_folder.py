@@ -58,6 +58,12 @@ def test_csv_escapes_commas_and_quotes(tmp_path: Path) -> None:
         assert list(csv.reader(file)) == [["path", "reason"], *rows]
 
 
+def test_csv_has_neither_control_characters_nor_formulas(tmp_path: Path) -> None:
+    write_csv(tmp_path / "q.csv", ["path", "label"], [["a\x1b[2J\n.png", "-0.5"], ["=1+2", "@x"]])
+    with (tmp_path / "q.csv").open(newline="") as file:
+        assert list(csv.reader(file))[1:] == [[r"a\x1b[2J\x0a.png", "-0.5"], ["'=1+2", "'@x"]]
+
+
 def test_a_parquet_file_has_the_rows_and_types_of_the_frame(
     spark: SparkSession, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.config.config import Config
 from glasses_spark.preprocessing.quarantine import QuarantinedImage
+from glasses_spark.reasons import Reason
 from glasses_spark.runs.write import describe_environment, write_run
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.training.model import build_cnn
@@ -52,7 +53,7 @@ def write(spark: SparkSession, folder: Path, *settings: str) -> list[str]:
         folder,
         make_result(str(folder), model=model, predictions=predictions),
         Config.load(None, ["image.height=32", "image.width=32", *settings]),
-        quarantine=[QuarantinedImage("bad.png", 3, "not an image")],
+        quarantine=[QuarantinedImage("bad.png", 3, Reason.NOT_PNG, "not an image")],
         duplicates=None,
         environment=describe_environment(spark),
         data_digest="0123456789abcdef",
@@ -74,8 +75,8 @@ def test_a_run_folder_has_all_files(spark: SparkSession, tmp_path: Path) -> None
     assert "thresholds" not in metrics
     assert pq.read_table(folder / "predictions.parquet").column("id").to_pylist() == [1, 2]
     assert (folder / "quarantine.csv").read_text().splitlines() == [
-        "path,reason",
-        "bad.png,not an image",
+        "path,reason,detail",
+        "bad.png,not_png,not an image",
     ]
     page = Page((folder / "report.html").read_text())
     assert "not an image" in page.text

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Final
 
+from glasses_spark.printable import printable_text
 from glasses_spark.runtime import native_stderr
 
 # Loggers of TensorFlow and of Python's warnings.
@@ -18,7 +19,8 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stderr)
+            # Names from outside are in many messages.
+            print(printable_text(self.format(record)), file=sys.stderr)
         except Exception:  # as the handlers of the standard library do
             self.handleError(record)
 

@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
 from glasses_spark.errors import ConfigError, GlassesSparkError
+from glasses_spark.printable import printable_text
 from glasses_spark.runtime.native_stderr import discard_native_stderr
 from glasses_spark.runtime.spark_errors import is_spark_error, translated
 from glasses_spark.runtime.startup import Optimization, is_enabled
@@ -100,5 +101,5 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
 def _fail(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable_text(message)}", file=sys.stderr)
     return code

@@ -6,6 +6,8 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from glasses_spark.printable import printable
+
 logger = logging.getLogger(__name__)
 
 MAX_EXAMPLES: Final = 5
@@ -15,11 +17,11 @@ MAX_EXAMPLES: Final = 5
 class Account:
     """Counts of images and labels.
 
-    Each image is counted in exactly one of ``used``, ``undefined_label``, ``unlabelled``
-    and ``beyond_limit``.
+    Each image is counted in exactly one of ``used``, ``undefined_label``, ``unlabelled``,
+    ``beyond_limit`` and ``unlisted``.
 
     Attributes:
-        images: Image files in the listing.
+        images: Image files in the driver's listing.
         labels: Rows of the labels file, undefined labels included.
         used: Images with a defined label that are used.
         undefined_label: Images whose label is empty or ``nan``.
@@ -30,6 +32,7 @@ class Account:
         label_without_image: Rows of the labels file without an image.
         undefined_label_names: Base names of up to ``MAX_EXAMPLES`` such images.
         unlabelled_names: Base names of up to ``MAX_EXAMPLES`` such images.
+        unlisted: Images that Spark does not list; they are quarantined.
         label_without_image_ids: Ids of up to ``MAX_EXAMPLES`` such rows.
     """
 
@@ -44,6 +47,7 @@ class Account:
     undefined_label_names: tuple[str, ...] = ()
     unlabelled_names: tuple[str, ...] = ()
     label_without_image_ids: tuple[int, ...] = ()
+    unlisted: int = 0
 
 
 def log_account(account: Account) -> None:
@@ -77,4 +81,4 @@ def log_account(account: Account) -> None:
 
 def _format_examples(examples: tuple[object, ...], count: int) -> str:
     more = ", ..." if count > len(examples) else ""
-    return ", ".join(str(example) for example in examples) + more
+    return ", ".join(printable(str(example)) for example in examples) + more

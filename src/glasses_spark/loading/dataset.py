@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
@@ -27,7 +29,8 @@ from glasses_spark.loading.images import (
 from glasses_spark.loading.labelled import LabelledFiles
 from glasses_spark.loading.labels import labels_frame, load_labels
 from glasses_spark.loading.limit import limit_condition
-from glasses_spark.loading.listing import Listing
+from glasses_spark.loading.listing import Listing, base_name, number_in
+from glasses_spark.loading.unlisted import UnlistedFile, find_unlisted, require_some_listed
 from glasses_spark.runtime.connect import runs_locally
 from glasses_spark.runtime.location import is_on_disk
 
@@ -44,6 +47,7 @@ class Dataset:
         location: Location of the images, as the user gave it.
         glob: Pattern of their base names.
         on_disk: Whether tasks can open the images by their paths.
+        unlisted: Files that the driver sees, but Spark does not list.
     """
 
     labels: DataFrame
@@ -51,6 +55,7 @@ class Dataset:
     location: str
     glob: str
     on_disk: bool
+    unlisted: tuple[UnlistedFile, ...]
     _source: DataFrame
     _listing: Listing
     _empty: DataFrame | None
@@ -115,6 +120,12 @@ class Dataset:
             return locate_files(self._source, self._listing, names, count=count)
         return self._read(names, count=count)
 
+    def names_of(self, ids: Sequence[int]) -> dict[int | None, str]:
+        """Return the path of each id among the listed files, as Spark writes it."""
+        wanted = np.isin(self._listing.ids(), list(ids))
+        names = self._listing.select(wanted)
+        return {number_in(base_name(name)): unquote(name) for name in names}
+
     def _read(self, names: Sequence[str] | None, *, count: int) -> DataFrame:
         contents = read_contents(self._source, names, count=count)
         if self._empty is None:
@@ -160,12 +171,15 @@ def load_dataset(
     """
     limit = DataConfig(limit=limit or 0).limit or None  # checked by the section
     label_of = load_labels(spark, labels, sha256=labels_sha256)
+    since = time.time()
     source = open_images(spark, images, glob=glob)
     listing = list_files(source)
+    unlisted = find_unlisted(spark, listing, images, glob=glob, since=since)
+    require_some_listed(listing, unlisted, images)
     ids = listing.ids()
     check_listing(listing, ids, images, glob=glob)
     labelled = LabelledFiles(ids, label_of)
-    account = labelled.account(listing, limit)
+    account = labelled.account(listing, limit, unlisted=len(unlisted))
     _require_labelled(account, images, labels)
     chosen, used = labels_frame(spark, labelled.label_of), labelled.defined
     if account.beyond_limit:
@@ -184,6 +198,7 @@ def load_dataset(
         location=images,
         glob=glob,
         on_disk=on_disk,
+        unlisted=unlisted,
         _source=source,
         _listing=listing,
         _empty=empty,

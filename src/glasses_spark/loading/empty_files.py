@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from glasses_spark.columns import FILE_PATH, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.listing import Listing
+from glasses_spark.printable import printable
 
 # Their names are collected in the driver. More than this means a broken copy, not a few
 # bad images.
@@ -37,7 +38,8 @@ def find_empty_files(scanned: DataFrame, listing: Listing) -> DataFrame:
         ImagesError: There are more than ``MAX_EMPTY_FILES``.
     """
     if listing.hidden > MAX_EMPTY_FILES:
-        examples = ", ".join(map(unquote, _hidden_names(scanned, listing, _EXAMPLES)))
+        names = _hidden_names(scanned, listing, _EXAMPLES)
+        examples = ", ".join(printable(unquote(name)) for name in names)
         raise ImagesError(
             f"{listing.hidden} image files are empty, at most {MAX_EMPTY_FILES} are accepted: "
             f"{examples}, ... Copy the images again"

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import CONTENT, FILE_PATH, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.connect_listing import list_files
+from glasses_spark.loading.disk_files import is_utf8
 from glasses_spark.loading.empty_files import find_empty_files
 from glasses_spark.loading.listing import (
     EXTENSION,
@@ -25,9 +26,10 @@ from glasses_spark.loading.listing import (
     Listing,
     base_name,
 )
-from glasses_spark.runtime.connect import default_parallelism
+from glasses_spark.printable import printable
+from glasses_spark.runtime.connect import default_parallelism, is_connect
 from glasses_spark.runtime.hadoop import reason_of
-from glasses_spark.runtime.location import spark_path
+from glasses_spark.runtime.location import is_on_disk, local_path, spark_path
 
 # Spark plans 24 to 31 small files per task, because it charges 4 MB for opening each.
 # Starting a task then costs as much as its work. 128 images of the Kaggle set take a
@@ -102,6 +104,11 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
     """
     if not location:
         raise ImagesError("no images given. Set data.images to a folder, glob or URI")
+    if not is_utf8(location):
+        raise ImagesError(
+            f"{printable(location)}: the name is not valid UTF-8, so Spark cannot open it. "
+            "Rename it"
+        )
     reader = (
         spark.read.format("binaryFile")
         .option("pathGlobFilter", glob)
@@ -114,6 +121,11 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
         return images
     except (PySparkException, Py4JJavaError) as error:
         if isinstance(error, PySparkException) and error.getCondition() == "PATH_NOT_FOUND":
+            if _is_hidden_from_java(spark, location):
+                raise ImagesError(
+                    f"{location}: exists, but Spark's JVM cannot open it: the encoding of its file "
+                    "names cannot represent the name. Start the JVM with LC_ALL=C.UTF-8"
+                ) from error
             raise ImagesError(
                 f"{location}: no such folder. Give the folder, glob or URI of the images as "
                 "data.images"
@@ -183,7 +195,8 @@ def check_listing(listing: Listing, ids: NDArray[np.int64], location: str, *, gl
     colon = next((n for names in listing.chunks() for n in names if ":" in base_name(n)), None)
     if colon:
         raise ImagesError(
-            f"{unquote(colon)}: Spark cannot open a name that contains a colon. Rename the file"
+            f"{printable(unquote(colon))}: Spark cannot open a name that contains a colon. Rename "
+            "the file"
         )
     distinct, counts = np.unique(ids[ids != UNNUMBERED], return_counts=True)
     repeated = distinct[counts > 1][:_EXAMPLES]
@@ -252,10 +265,17 @@ def is_cheaper_by_name(count: int, *, of: int) -> bool:
     return count < NEARLY_ALL * of and count <= MAX_NAMED_FILES
 
 
+def _is_hidden_from_java(spark: SparkSession, location: str) -> bool:
+    """Return whether the driver finds a location that Java does not."""
+    if is_connect(spark) or local_path(location) is None:
+        return False
+    return is_on_disk(spark, location)
+
+
 def _format_repeated(listing: Listing, ids: NDArray[np.int64], repeated: NDArray[np.int64]) -> str:
     examples = []
     for number in repeated:
-        paths = sorted(unquote(name) for name in listing.select(ids == number))
+        paths = sorted(printable(unquote(name)) for name in listing.select(ids == number))
         examples.append(f"{paths[0]} and {paths[-1]} ({number})")
     return "; ".join(examples)
 

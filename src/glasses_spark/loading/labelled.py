@@ -42,25 +42,27 @@ class LabelledFiles:
         """The number of images by label."""
         return Counter(self.label_of.values())
 
-    def account(self, listing: Listing, limit: int | None) -> Account:
+    def account(self, listing: Listing, limit: int | None, *, unlisted: int = 0) -> Account:
         """Count the used files, at most ``limit``, and those left out.
 
         Args:
             listing: The listing that the ids are from.
             limit: Largest number of images to use; None for all.
+            unlisted: Number of files that Spark does not list.
         """
         labelled = int(self.defined.sum())
         used = labelled if limit is None else min(limit, labelled)
         label_ids = np.fromiter(self._labels, np.int64, len(self._labels))
         without_image = label_ids[~np.isin(label_ids, self._ids)]
         return Account(
-            images=len(listing),
+            images=len(listing) + unlisted,
             labels=len(self._labels),
             used=used,
             undefined_label=int(self._undefined.sum()),
             unlabelled=int(self._unlabelled.sum()),
             unnumbered=int((self._ids == UNNUMBERED).sum()),
             beyond_limit=labelled - used,
+            unlisted=unlisted,
             label_without_image=len(without_image),
             undefined_label_names=_first_names(listing, self._undefined),
             unlabelled_names=_first_names(listing, self._unlabelled),

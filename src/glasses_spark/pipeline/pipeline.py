@@ -7,42 +7,28 @@ from typing import TYPE_CHECKING, Final
 
 from pyspark.sql import DataFrame, SparkSession
 
-from glasses_spark.columns import (
-    ID,
-    LABEL,
-    PATH,
-    PREDICTED_LABEL,
-    PREDICTION,
-    SPLIT,
-    TEST,
-    TRAIN,
-    VALIDATION,
-)
 from glasses_spark.config.config import Config
-from glasses_spark.errors import ConfigError, DataError, GlassesSparkError
+from glasses_spark.errors import DataError, GlassesSparkError
 from glasses_spark.evaluation.calibration import Calibration
 from glasses_spark.evaluation.metrics import Metrics, binary_metrics
 from glasses_spark.loading.dataset import Dataset, load_dataset
-from glasses_spark.pipeline.checkpoints import checkpoints_of, require_resumable
+from glasses_spark.pipeline.checkpoints import require_resumable
 from glasses_spark.pipeline.cross_validate import validate_folds
+from glasses_spark.pipeline.damage import names_damage
 from glasses_spark.pipeline.fit import fit_model
 from glasses_spark.pipeline.pixels import (
     DecodedPixels,
     cluster_images,
     data_counts,
     decode_images,
-    open_store,
-    require_all_parts,
 )
+from glasses_spark.pipeline.prepare import prepare_store
+from glasses_spark.pipeline.run import run_stages
 from glasses_spark.pipeline.score import (
     calibrate_model,
-    choose_test_faces,
-    headline,
     predict_parts,
-    score_parts,
 )
 from glasses_spark.pipeline.stopwatch import Stopwatch
-from glasses_spark.preprocessing.digest import data_digest
 from glasses_spark.preprocessing.quarantine import QuarantineResult
 from glasses_spark.preprocessing.split import split_by_id
 from glasses_spark.runs.cross_validation import CrossValidation, write_cross_validation
@@ -52,7 +38,7 @@ from glasses_spark.runs.remote_folder import check_run_location, new_run_folder_
 from glasses_spark.runs.result import Prepared, Result
 from glasses_spark.runs.tracking.mlflow_run import require_mlflow
 from glasses_spark.runs.tracking.record import record_run
-from glasses_spark.runs.write import describe_environment, write_fitted, write_run
+from glasses_spark.runs.write import describe_environment
 from glasses_spark.runtime.connect import require_classic
 from glasses_spark.runtime.progress import Progress
 from glasses_spark.runtime.spark_errors import spark_errors
@@ -109,68 +95,15 @@ class GlassesPipeline:
         require_resumable(spark, self.config.run)
         if self.config.tracking.mlflow:
             require_mlflow()
-        watch = Stopwatch()
-        with new_run_folder_at(spark, target) as new, spark_errors(GlassesSparkError, "the run"):
-            with watch.timing("total_s"):
-                with watch.timing("preprocess_s"):
-                    dataset, pixels = self._load_and_preprocess(spark)
-                try:
-                    good = pixels.images.good
-                    train, _ = self.split(good)
-                    require_all_parts(pixels, self.config)
-                    with watch.timing("fit_s"):
-                        checkpoints = checkpoints_of(spark, self.config.run)
-                        model = self.fit(train, checkpoint_dir=checkpoints)
-                    environment = describe_environment(spark)
-                    # Nothing that follows may lose it.
-                    new.write_model(lambda to: write_fitted(to, model, self.config, environment))
-                    with watch.timing("score_s"), self._progress.stage("Scoring", spark):
-                        predictions = self.predict(model, good).persist()
-                        scored = score_parts(model, predictions, self.config)
-                    # Shown before the report is written, because users wait for it.
-                    self._progress.headline(headline(scored.evaluation.metrics[TEST]))
-                    with self._progress.stage("Choosing faces for the report", spark):
-                        gallery = choose_test_faces(scored.predictions, good, self.config)
-                        digest = data_digest(good)
-                finally:
-                    pixels.frame.unpersist()
-            metrics = scored.evaluation.metrics
-            result = Result(
-                train=metrics[TRAIN],
-                test=metrics[TEST],
-                validation=metrics.get(VALIDATION),
-                curves=scored.evaluation.curves,
-                thresholds=scored.evaluation.thresholds,
-                calibration=scored.calibration,
-                data=data_counts(dataset.account, pixels.images.quarantine),
-                decoded=pixels.decoded,
-                reused=pixels.reused,
-                timings=watch.seconds,
-                history=model.history,
-                model=model,
-                predictions=scored.predictions.select(
-                    ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL
-                ),
-                location=target,
+        with new_run_folder_at(spark, target) as new:
+            result = run_stages(
+                self, spark, new, load=self._load_and_preprocess, progress=self._progress
             )
-            with self._progress.stage(f"Writing {target}"):
-                new.finish(
-                    lambda folder: write_run(
-                        folder,
-                        result,
-                        self.config,
-                        quarantine=pixels.images.quarantine,
-                        duplicates=pixels.duplicates,
-                        environment=environment,
-                        data_digest=digest,
-                        gallery=gallery,
-                    )
-                )
         record_run(target, self.config.tracking, self._progress)
-        pixels.unpersist()
         return result
 
     @spark_errors(GlassesSparkError, "the cross-validation")
+    @names_damage
     def cross_validate(self, spark: SparkSession, out: Path | None = None) -> CrossValidation:
         """Cross-validate: fit one model for each fold, on all other folds.
 
@@ -192,6 +125,7 @@ class GlassesPipeline:
         with watch.timing("total_s"):
             with watch.timing("preprocess_s"):
                 dataset, pixels = self._load_and_preprocess(spark)
+                data = data_counts(dataset, pixels, self.config, by_part=False)
             validated = validate_folds(
                 pixels,
                 self.config,
@@ -204,7 +138,7 @@ class GlassesPipeline:
             folds=validated.folds,
             out_of_fold=validated.out_of_fold,
             doubt=validated.doubt,
-            data=data_counts(dataset.account, pixels.images.quarantine),
+            data=data,
             timings=watch.seconds,
             run_dir=target,
         )
@@ -238,6 +172,7 @@ class GlassesPipeline:
             )
 
     @spark_errors(DataError, "the decoding")
+    @names_damage
     def preprocess(self, dataset: Dataset) -> QuarantineResult:
         """Decode the images, and quarantine those that cannot be decoded.
 
@@ -255,23 +190,24 @@ class GlassesPipeline:
         return self._cluster(dataset, self._decode(dataset)).images
 
     @spark_errors(DataError, "the decoding")
-    def prepare(self, spark: SparkSession) -> Prepared:
+    @names_damage
+    def prepare(
+        self, spark: SparkSession, *, verify: bool = False, vacuum: bool = False
+    ) -> Prepared:
         """List the images and update the pixel store.
+
+        Args:
+            spark: Running session.
+            verify: Whether to read all stored rows first, and to decode the images of damaged
+                files again.
+            vacuum: Whether to remove at the end what no run uses.
 
         Raises:
             ConfigError: There is no store: ``store.dir`` is empty, or a path on each
                 machine's own disk.
         """
-        if open_store(spark, self.config) is None:
-            raise ConfigError(
-                "store.dir: expected a folder for the pixel store that driver and executors reach, "
-                f'got "{self.config.store.dir}"'
-            )
-        dataset = self.load(spark)
-        pixels = self._decode(dataset)
-        pixels.frame.unpersist()
-        return Prepared(
-            data_counts(dataset.account, pixels.images.quarantine), pixels.decoded, pixels.reused
+        return prepare_store(
+            spark, self.config, self.load, self._decode, verify=verify, vacuum=vacuum
         )
 
     def split(self, pixels: DataFrame) -> tuple[DataFrame, DataFrame]:

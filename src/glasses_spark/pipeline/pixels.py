@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pyspark import StorageLevel
 from pyspark.sql import Column, DataFrame, SparkSession
 
-from glasses_spark.columns import ID, TEST, TRAIN, VALIDATION
+from glasses_spark.columns import ID, PARTS, TEST, TRAIN, VALIDATION
 from glasses_spark.config.config import Config
 from glasses_spark.config.data import FAIL, IGNORE
 from glasses_spark.errors import DataError, ImagesError
-from glasses_spark.loading.account import Account
 from glasses_spark.loading.dataset import Dataset
+from glasses_spark.loading.unlisted import DESCRIPTIONS, UnlistedFile
 from glasses_spark.preprocessing.duplicates.near_duplicates import (
     NearDuplicates,
     add_clusters,
@@ -27,10 +27,14 @@ from glasses_spark.preprocessing.quarantine import (
     QuarantinedImage,
     QuarantineResult,
     count_images,
+    describe_reasons,
     quarantine_images,
 )
 from glasses_spark.preprocessing.split import split_column, split_key
+from glasses_spark.preprocessing.store.lease import Lease
 from glasses_spark.preprocessing.store.pixel_store import PixelStore, StoredPixels, resolve_root
+from glasses_spark.printable import printable
+from glasses_spark.reasons import Reason
 from glasses_spark.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -47,6 +51,7 @@ class DecodedPixels:
         decoded: Number of images decoded in this run.
         reused: Number of images read from the pixel store.
         duplicates: Near-duplicates; None if they were not searched for.
+        lease: Keeps the pixels in the store; None without a store.
     """
 
     frame: DataFrame
@@ -55,10 +60,17 @@ class DecodedPixels:
     decoded: int
     reused: int
     duplicates: NearDuplicates | None = None
+    lease: Lease | None = None
+
+    def release(self) -> None:
+        """Unpersist the images, and let others remove them from the store."""
+        self.frame.unpersist()
+        if self.lease is not None:
+            self.lease.release()
 
     def unpersist(self) -> None:
-        """Unpersist the images and the near-duplicates."""
-        self.frame.unpersist()
+        """Release the images, and unpersist the near-duplicates."""
+        self.release()
         if self.duplicates is not None:
             self.duplicates.unpersist()
 
@@ -86,12 +98,17 @@ def decode_images(dataset: Dataset, config: Config, progress: Progress) -> Decod
             stored = _store_pixels(dataset, config)
             counts = stored.counts or count_images(stored.frame, part_column(config))
             images = quarantine_images(
-                stored.frame, max_bad_fraction=data.allowed_bad_fraction, counts=counts
+                stored.frame,
+                max_bad_fraction=data.allowed_bad_fraction,
+                counts=counts,
+                others=[*unlisted_images(dataset.unlisted), *_lost_images(dataset, stored, counts)],
             )
-            return DecodedPixels(stored.frame, images, counts, stored.decoded, stored.reused)
+            return DecodedPixels(
+                stored.frame, images, counts, stored.decoded, stored.reused, lease=stored.lease
+            )
     except BaseException as error:
         if stored is not None:
-            stored.frame.unpersist()
+            stored.release()
         if isinstance(error, ImagesError) and data.on_bad == FAIL:
             raise ImagesError(f'data.on_bad is "fail": {error}') from error
         raise
@@ -121,7 +138,7 @@ def cluster_images(
                 width=image.width,
             )
     except BaseException:
-        pixels.frame.unpersist()
+        pixels.release()
         raise
     images = replace(pixels.images, good=add_clusters(good, duplicates))
     return replace(pixels, images=images, duplicates=duplicates)
@@ -194,17 +211,80 @@ def require_all_parts(pixels: DecodedPixels, config: Config) -> None:
             )
 
 
-def data_counts(account: Account, quarantine: Sequence[QuarantinedImage]) -> dict[str, int]:
-    """Return the counts of images as in the key ``data`` of ``metrics.json``."""
-    return {
-        "images": account.images,
-        "used": account.used - len(quarantine),
+def data_counts(
+    dataset: Dataset, pixels: DecodedPixels, config: Config, *, by_part: bool = True
+) -> dict[str, int]:
+    """Return the account of every file, as in the key ``data`` of ``metrics.json``.
+
+    Args:
+        dataset: Listed images and labels.
+        pixels: Their pixels.
+        config: Configuration of the run.
+        by_part: Whether to return the number of images in each set.
+
+    Raises:
+        DataError: A file is in no part of the account, or in two.
+    """
+    account, quarantined = dataset.account, len(pixels.images.quarantine)
+    parts = _count_parts(pixels, config)
+    left_out = {
         "undefined_label": account.undefined_label,
         "unlabelled": account.unlabelled,
-        "label_without_image": account.label_without_image,
-        "quarantined": len(quarantine),
+        "quarantined": quarantined,
         "beyond_limit": account.beyond_limit,
     }
+    used = {part: parts[part] for part in PARTS}
+    total = sum(used.values()) + sum(left_out.values())
+    if total != account.images:
+        raise DataError(
+            f"the account has {total} files ({_list_counts(used | left_out)}), the listing of "
+            f"{printable(dataset.location)} {account.images}. The files or the pixel store "
+            "changed during the run: run it again"
+        )
+    logger.info("Account of %d files: %s", total, _list_counts(used | left_out))
+    if quarantined:
+        logger.info("Quarantine: %s", describe_reasons(pixels.images.quarantine))
+    return {
+        "images": account.images,
+        "used": sum(used.values()),
+        **(used if by_part else {}),
+        **left_out,
+        "label_without_image": account.label_without_image,
+    }
+
+
+def check_scored(data: Mapping[str, int], rows: Mapping[str, int]) -> None:
+    """Log an error for each set of which not every image is scored; the results are kept.
+
+    Args:
+        data: The account, from ``data_counts``.
+        rows: Number of scored images by set.
+    """
+    for part, count in rows.items():
+        if count != data[part]:
+            logger.error("%d of %d images of the %s set are scored", count, data[part], part)
+
+
+def unlisted_images(unlisted: Sequence[UnlistedFile]) -> list[QuarantinedImage]:
+    """Return the files that Spark does not list as quarantined images."""
+    return [
+        QuarantinedImage(file.path, file.id, file.reason, DESCRIPTIONS[file.reason])
+        for file in unlisted
+    ]
+
+
+def _lost_images(dataset: Dataset, stored: StoredPixels, counts: Counts) -> list[QuarantinedImage]:
+    """Return the listed images of which Spark has no row, as with ``ignoreMissingFiles``."""
+    if counts.images >= dataset.account.used:
+        return []
+    lost = dataset.labels.join(stored.frame, ID, "left_anti").select(ID).collect()
+    paths = dataset.names_of([row[ID] for row in lost])
+    detail = "Spark lists the file, but has not read it; it may be deleted since"
+    return [QuarantinedImage(paths[row[ID]], row[ID], Reason.NOT_READ, detail) for row in lost]
+
+
+def _list_counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
 
 
 def _store_pixels(dataset: Dataset, config: Config) -> StoredPixels:

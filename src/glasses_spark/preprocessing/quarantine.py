@@ -1,18 +1,21 @@
-"""Quarantine of images that could not be decoded, with a reason for each."""
+"""Quarantine of images that could not be read or decoded, with a reason for each."""
 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import ERROR, ID, LABEL, PATH, PIXELS
 from glasses_spark.config.data import DataConfig
 from glasses_spark.errors import ImagesError
+from glasses_spark.printable import printable
+from glasses_spark.reasons import Reason, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +29,22 @@ _PART: Final = "part"
 
 @dataclass(frozen=True)
 class QuarantinedImage:
-    """An image that cannot be decoded.
+    """An image that cannot be used.
 
     Attributes:
-        path: Path of the file, as Spark writes it.
-        id: Number in its name.
-        reason: Short description of the problem.
+        path: Path of the file, as Spark writes it; escaped if the name is not UTF-8.
+        id: Number in its name; None without one.
+        reason: Code of the problem.
+        detail: Short description of the problem.
     """
 
     path: str
-    id: int
-    reason: str
+    id: int | None
+    reason: Reason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.path)} ({printable(self.detail)})"
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class QuarantineResult:
 
     Attributes:
         good: Decoded images: ``path``, ``id``, ``label`` and ``pixels``, none of them null.
-        quarantine: Images that could not be decoded, ordered by path.
+        quarantine: Images that could not be read or decoded, ordered by path.
     """
 
     good: DataFrame
@@ -118,7 +126,11 @@ def observe_counts(
 
 
 def quarantine_images(
-    frame: DataFrame, *, max_bad_fraction: float = 0.01, counts: Counts | None = None
+    frame: DataFrame,
+    *,
+    max_bad_fraction: float = 0.01,
+    counts: Counts | None = None,
+    others: Sequence[QuarantinedImage] = (),
 ) -> QuarantineResult:
     """Separate the images that could not be decoded from the good ones.
 
@@ -128,6 +140,7 @@ def quarantine_images(
         max_bad_fraction: Largest allowed fraction of images that could not be decoded, in
             [0, 1].
         counts: Counts of the frame, if known; else they are counted.
+        others: Images that are in the quarantine for another reason, and not in the frame.
 
     Returns:
         The good images, and the quarantine, which is collected in the driver.
@@ -139,45 +152,55 @@ def quarantine_images(
     DataConfig(max_bad_fraction=max_bad_fraction)  # checks the fraction
     if counts is None:
         counts = count_images(frame)
-    images, bad = counts.images, counts.bad
+    images, bad = counts.images + len(others), counts.bad + len(others)
     if images == 0:
         raise ImagesError("found no images, wanted at least one. Check data.images")
     quarantine: list[QuarantinedImage] = []
     if bad:
         bad_rows = frame.where(F.col(ERROR).isNotNull()).select(PATH, ID, ERROR).orderBy(PATH)
-        _check_bad_fraction(images, bad, bad_rows, max_bad_fraction)
-        quarantine = [
-            QuarantinedImage(path=row[PATH], id=row[ID], reason=row[ERROR])
-            for row in bad_rows.collect()
-        ]
-        logger.warning(
-            "%d of %d images quarantined: %s",
-            bad,
-            images,
-            _format_examples([(image.path, image.reason) for image in quarantine]),
-        )
+        # Not all rows before the check: they may be many.
+        enough = bad < images and bad <= max_bad_fraction * images
+        rows = bad_rows.collect() if enough else bad_rows.take(_EXAMPLES + 1)
+        quarantine = [*map(_quarantined, rows), *others]
+        quarantine.sort(key=lambda image: image.path)
+        if not enough:
+            raise _too_many(images, bad, quarantine, max_bad_fraction)
+        logger.warning("%d of %d images quarantined: %s", bad, images, _format_examples(quarantine))
     good = frame.where(F.col(ERROR).isNull()).select(PATH, ID, LABEL, PIXELS)
     return QuarantineResult(good, quarantine)
 
 
-def _check_bad_fraction(
-    images: int, bad: int, bad_rows: DataFrame, max_bad_fraction: float
-) -> None:
-    if bad < images and bad <= max_bad_fraction * images:
-        return
-    examples = _format_examples([(row[PATH], row[ERROR]) for row in bad_rows.take(_EXAMPLES + 1)])
+def reason_counts(quarantine: Sequence[QuarantinedImage]) -> dict[str, int]:
+    """Return the number of images by the code of their reason, in the order of ``Reason``."""
+    counts = Counter(image.reason for image in quarantine)
+    return {reason.value: counts[reason] for reason in Reason if counts[reason]}
+
+
+def describe_reasons(quarantine: Sequence[QuarantinedImage]) -> str:
+    """Return the number of images by reason in a line, such as ``1 empty, 2 not_png``."""
+    return ", ".join(f"{count} {code}" for code, count in reason_counts(quarantine).items())
+
+
+def _quarantined(row: Row) -> QuarantinedImage:
+    detail = row[ERROR]
+    return QuarantinedImage(row[PATH], row[ID], reason_of(detail), detail)
+
+
+def _too_many(
+    images: int, bad: int, examples: Sequence[QuarantinedImage], max_bad_fraction: float
+) -> ImagesError:
     if bad == images:
-        raise ImagesError(
-            f"none of the {images} images can be decoded: {examples}. Give 8-bit or 16-bit PNG "
-            "files as data.images"
+        return ImagesError(
+            f"none of the {images} images can be decoded: {_format_examples(examples)}. Give "
+            "8-bit or 16-bit PNG files as data.images"
         )
-    raise ImagesError(
+    return ImagesError(
         f"{bad} of {images} images cannot be decoded, more than "
-        f"data.max_bad_fraction={max_bad_fraction} allows: {examples}. Replace or remove these "
-        "files, or raise data.max_bad_fraction"
+        f"data.max_bad_fraction={max_bad_fraction} allows: {_format_examples(examples)}. Replace "
+        "or remove these files, or raise data.max_bad_fraction"
     )
 
 
-def _format_examples(bad: list[tuple[str, str]]) -> str:
-    examples = "; ".join(f"{path} ({reason})" for path, reason in bad[:_EXAMPLES])
-    return examples + (" and more" if len(bad) > _EXAMPLES else "")
+def _format_examples(quarantine: Sequence[QuarantinedImage]) -> str:
+    examples = "; ".join(map(str, quarantine[:_EXAMPLES]))
+    return examples + (" and more" if len(quarantine) > _EXAMPLES else "")

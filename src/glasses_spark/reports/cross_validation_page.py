@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any, Final, TypeAlias
 
 from pyspark.sql import DataFrame
@@ -11,6 +10,7 @@ from pyspark.sql import DataFrame
 from glasses_spark.evaluation.cross_validation import SHOWN
 from glasses_spark.evaluation.label_doubt import DoubtedLabel, LabelDoubt
 from glasses_spark.notebook_html import number
+from glasses_spark.printable import escape_html
 from glasses_spark.reports.pictures import Picture, data_uri, pictures_by_id
 from glasses_spark.reports.plots.palette import DARK, LIGHT
 
@@ -118,7 +118,7 @@ def render_cross_validation(
         "<h2>Run time</h2>",
         _table(["", "seconds"], _titled(figures["timings"])),
         "<h2>Configuration</h2>",
-        f"<pre>{escape(config)}</pre>",
+        f"<pre>{escape_html(config)}</pre>",
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -195,7 +195,7 @@ def _plot(
         + f"; mean {mean[name]:.4f}, standard deviation {deviation[name]:.4f}"
     )
     return (
-        f'<figure><svg viewBox="0 0 360 176" role="img" aria-label="{escape(alt)}" '
+        f'<figure><svg viewBox="0 0 360 176" role="img" aria-label="{escape_html(alt)}" '
         'font-size="11" fill="var(--muted)">'
         f'<rect x="{left}" y="{y(mean[name] + deviation[name])}" width="{right - left}" '
         f'height="{band:.1f}" fill="var(--glasses)" opacity="0.15"/>'
@@ -203,7 +203,7 @@ def _plot(
         'stroke="var(--glasses)" stroke-dasharray="4 3"/>'
         f'<line x1="{left}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="var(--line)"/>'
         f"{tick_labels}{dots}</svg>"
-        f"<figcaption>{escape(_TITLES[name])} by fold, with mean and standard deviation"
+        f"<figcaption>{escape_html(_TITLES[name])} by fold, with mean and standard deviation"
         "</figcaption></figure>"
     )
 
@@ -214,7 +214,7 @@ def _gallery(doubted: Sequence[DoubtedLabel], pictures: Pictures) -> str:
 
 
 def _face(doubted: DoubtedLabel, picture: Picture) -> str:
-    label, name = _LABELS[doubted.label], escape(doubted.path.rsplit("/", 1)[-1])
+    label, name = _LABELS[doubted.label], escape_html(doubted.path.rsplit("/", 1)[-1])
     mark = '<br><span class="likely">likely wrong</span>' if doubted.likely_wrong else ""
     return (
         f'<li><img src="{data_uri(picture)}" width="{picture.shape[1]}" '
@@ -230,7 +230,7 @@ def _table(
     rows: Iterable[Sequence[Any]],
     foot: Iterable[Sequence[Any]] = (),
 ) -> str:
-    columns = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    columns = "".join(f'<th scope="col">{escape_html(name)}</th>' for name in head)
     return (
         f'<div class="wide"><table><thead><tr>{columns}</tr></thead>\n'
         f"<tbody>\n{_lines(rows)}</tbody><tfoot>{_lines(foot)}</tfoot></table></div>"
@@ -239,7 +239,7 @@ def _table(
 
 def _lines(rows: Iterable[Sequence[Any]]) -> str:
     return "".join(
-        f"<tr>{''.join(f'<td>{escape(number(value))}</td>' for value in row)}</tr>\n"
+        f"<tr>{''.join(f'<td>{escape_html(number(value))}</td>' for value in row)}</tr>\n"
         for row in rows
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from glasses_spark.columns import ID, LABEL, PIXELS, PREDICTION
 from glasses_spark.errors import ScoringError
 from glasses_spark.notebook_html import cell, paragraph, side_by_side
+from glasses_spark.printable import escape_html
 from glasses_spark.reports.plots.curves import curve_plots
 from glasses_spark.reports.plots.plot import inline_svg
 
@@ -69,7 +69,7 @@ def curve_figures(curves: Mapping[str, Curves], metrics: Mapping[str, Metrics]) 
         curves, {part: part_metrics.as_dict() for part, part_metrics in metrics.items()}
     )
     return side_by_side(
-        ((escape(plot.title), inline_svg(plot)) for plot in plots), width=_PLOT_WIDTH
+        ((escape_html(plot.title), inline_svg(plot)) for plot in plots), width=_PLOT_WIDTH
     )
 
 

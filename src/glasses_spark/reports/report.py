@@ -56,7 +56,7 @@ _CONTENTS: Final = (
 def render_report(
     metrics: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]],
-    quarantine: Sequence[tuple[str, str]],
+    quarantine: Sequence[tuple[str, str, str]],
     config: str,
     *,
     curves: Mapping[str, Curves] | None = None,
@@ -67,7 +67,7 @@ def render_report(
     Args:
         metrics: Contents of ``metrics.json``.
         history: Contents of ``history.json``.
-        quarantine: Path and reason of each quarantined image.
+        quarantine: Path, reason and detail of each quarantined image.
         config: The configuration as TOML.
         curves: Curves by part, ``test`` among them; None omits them.
         gallery: Faces of the test set; None omits them.
@@ -95,7 +95,7 @@ def render_report(
         workers=workers_section(history, settings),
         curves=curves_section(curves, metrics),
         galleries=[*gallery_sections(gallery)],
-        images=images_table(metrics["data"]),
+        images=images_table(metrics["data"], metrics.get("quarantine", {})),
         quarantine={
             "caption": quarantine_caption(len(quarantine)),
             "rows": quarantine[:MAX_QUARANTINED],

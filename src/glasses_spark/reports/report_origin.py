@@ -14,9 +14,12 @@ MAX_QUARANTINED: Final = 100
 _DATA: Final = {
     "images": "found",
     "used": "used in the training, validation and test sets",
+    "train": "in the training set",
+    "validation": "in the validation set",
+    "test": "in the test set",
     "undefined_label": "excluded: the label is empty or nan",
     "unlabelled": "excluded: no label for the number in the file name",
-    "quarantined": "quarantined: cannot be decoded",
+    "quarantined": "quarantined: cannot be read or decoded",
     "beyond_limit": "excluded: beyond data.limit",
     "label_without_image": "labels without an image",
 }
@@ -28,15 +31,16 @@ _STAGES: Final = {
 }
 
 
-def images_table(data: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the title and number of each count of images."""
+def images_table(data: Mapping[str, Any], quarantine: Mapping[str, int]) -> list[tuple[str, Any]]:
+    """Return the title and number of each count of images, and of each reason of quarantine."""
     titled = [(title, data[name]) for name, title in _DATA.items() if name in data]
     untitled = [
         (name.replace("_", " "), value)
         for name, value in data.items()
         if name not in _DATA and isinstance(value, int | float)
     ]
-    return titled + untitled
+    reasons = [(f"quarantined: {code.replace('_', ' ')}", n) for code, n in quarantine.items()]
+    return titled + untitled + reasons
 
 
 def quarantine_caption(count: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from glasses_spark.extras import require_extra
 from glasses_spark.notebook_html import number
+from glasses_spark.printable import printable_text
 from glasses_spark.reports.plots.palette import DARK, LIGHT, SERIES
 from glasses_spark.reports.plots.plot import inline_svg
 
@@ -40,6 +41,7 @@ def render_template(name: str, **values: Any) -> str:
         loader=PackageLoader("glasses_spark", "reports/templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -50,3 +52,8 @@ def render_template(name: str, **values: Any) -> str:
         light=LIGHT, dark=DARK, series=SERIES, **values
     )
     return page
+
+
+def _printable(value: Any) -> Any:
+    # Markup is the package's own, or escaped already.
+    return printable_text(value) if type(value) is str else value

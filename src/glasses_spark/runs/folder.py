@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from glasses_spark.errors import ConfigError, DataError
+from glasses_spark.printable import csv_cell
 from glasses_spark.runs.target import locate
 from glasses_spark.runtime.location import local_folder
 
@@ -172,11 +173,11 @@ def require_file(path: Path) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write rows of strings below a header."""
+    """Write rows of strings below a header; see ``csv_cell``."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerows([csv_cell(text) for text in row] for row in rows)
 
 
 def write_parquet(path: Path, frame: DataFrame) -> None:

@@ -12,6 +12,7 @@ from glasses_spark.columns import ID, LABEL, PREDICTED_LABEL, SPLIT, TEST
 from glasses_spark.config.toml_text import read_toml
 from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.evaluation.compare import Rows, Run
+from glasses_spark.printable import printable
 from glasses_spark.runs.folder import (
     CONFIG,
     HISTORY,
@@ -66,8 +67,8 @@ def _read_run(folder: Path, name: str) -> Run:
     history = read_json(folder / HISTORY)
     config = read_toml(folder / CONFIG)
     return Run(
-        name=name,
-        folder=str(folder),
+        name=printable(name),
+        folder=printable(str(folder)),
         config={key: _join_list(value) for key, value in flatten(config).items()},
         metrics={
             part: _with_intervals(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ class Result:
         thresholds: The best thresholds on the validation set; None without one.
         calibration: The temperature and its effect; None without ``evaluation.calibrate``.
         data: Counts of images, as in ``metrics.json``: ``images`` found, ``used`` in the three
-            sets, and the excluded ones by reason.
+            sets, those of each set, and the excluded ones by reason.
         timings: Seconds by stage: ``preprocess_s``, ``fit_s``, ``score_s``, ``total_s``.
         history: One record per epoch, as in ``history.json``.
         model: The fitted Spark ML model, with its temperature.
@@ -45,6 +45,7 @@ class Result:
         location: Path or URI of the run folder, as in ``run.dir``.
         decoded: Number of images that were decoded in this run.
         reused: Number of images that were read from the pixel store.
+        quarantine: Number of quarantined images by the code of their reason.
     """
 
     train: Metrics
@@ -61,6 +62,7 @@ class Result:
     location: str
     decoded: int
     reused: int
+    quarantine: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Metrics]:
@@ -124,11 +126,17 @@ class Prepared:
         data: Counts of images, as in ``metrics.json``.
         decoded: Number of images that were decoded.
         reused: Number of images that were already in the pixel store.
+        quarantine: Number of quarantined images by the code of their reason.
+        damaged: Files of the store that were damaged, if it was verified.
+        removed: Number of segments that were removed, if the store was vacuumed.
     """
 
     data: Mapping[str, int]
     decoded: int
     reused: int
+    quarantine: Mapping[str, int] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
+    removed: int = 0
 
 
 def _table_rows(values: Mapping[str, Any]) -> list[list[str]]:

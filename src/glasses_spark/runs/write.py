@@ -107,14 +107,14 @@ def write_run(
         data_digest: Digest of ids, labels and pixels.
         gallery: Faces for the report.
     """
-    rejected = [(image.path, image.reason) for image in quarantine]
+    rejected = [(image.path, image.reason, image.detail) for image in quarantine]
     metrics = _metrics(result, environment, data_digest)
     _write_config(folder, config)
     write_json(folder / METRICS, metrics)
     write_json(folder / CURVES, {part: curves.as_dict() for part, curves in result.curves.items()})
     write_json(folder / HISTORY, result.history)
     write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
-    write_csv(folder / QUARANTINE, [PATH, "reason"], rejected)
+    write_csv(folder / QUARANTINE, [PATH, "reason", "detail"], rejected)
     write_duplicates(folder, result.predictions, duplicates)
     # The fitted model has no temperature.
     if not (folder / MODEL).is_dir() or result.model.get_temperature() != 1.0:
@@ -154,6 +154,7 @@ def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -
         **{part: part_metrics.as_dict() for part, part_metrics in result.parts.items()},
         **{name: value.as_dict() for name, value in optional.items() if value is not None},
         "data": result.data,
+        "quarantine": result.quarantine,
         "store": {"decoded": result.decoded, "reused": result.reused},
         "timings": result.timings,
         "environment": environment,
@@ -169,7 +170,7 @@ def _write_report(
     result: Result,
     config: Config,
     metrics: Mapping[str, Any],
-    quarantine: Sequence[tuple[str, str]],
+    quarantine: Sequence[tuple[str, str, str]],
     gallery: Gallery,
     network: Any,
 ) -> None:

@@ -57,6 +57,44 @@ def list_names(spark: SparkSession, location: str) -> list[str]:
     return sorted(str(status.getPath().getName()) for status in file_system.listStatus(path))
 
 
+def read_text(spark: SparkSession, location: str) -> str:
+    """Return the text of a small file in UTF-8.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    path, file_system = _resolve(spark, location)
+    if not file_system.exists(path):
+        raise FileNotFoundError(location)
+    stream = file_system.open(path)
+    try:
+        return bytes(stream.readAllBytes()).decode()
+    finally:
+        stream.close()
+
+
+def write_text(spark: SparkSession, location: str, text: str) -> None:
+    """Write a small file in UTF-8, and the folders above it; an existing one is replaced."""
+    path, file_system = _resolve(spark, location)
+    stream = file_system.create(path, True)
+    try:
+        stream.write(bytearray(text.encode()))
+    finally:
+        stream.close()
+
+
+def modified(spark: SparkSession, location: str) -> float:
+    """Return when a file was written, in seconds by the file system's clock.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    path, file_system = _resolve(spark, location)
+    if not file_system.exists(path):
+        raise FileNotFoundError(location)
+    return float(file_system.getFileStatus(path).getModificationTime()) / 1000
+
+
 def put(spark: SparkSession, source: Path, location: str) -> None:
     """Copy a file or folder of this machine to a location that does not exist yet.
 

@@ -81,7 +81,8 @@ def state_on_disk(path: str) -> tuple[int | None, int | None]:
         ``modificationTime`` in microseconds, None for an empty file as well.
     """
     try:
-        status = os.stat(path_on_disk(path))
+        # As bytes: the encoding of names must not depend on the locale of a worker.
+        status = os.stat(path_on_disk(path).encode("utf-8", "surrogateescape"))
     except OSError:
         return None, None
     # Java has whole milliseconds.

@@ -166,3 +166,29 @@ def test_a_damaged_archive_is_an_error_and_unpacking_continues_once_it_is_replac
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
     assert sizes == {"face-1.png": len(FACE), "face-2.png": missing}
     assert (tmp_path / "out" / "face-1.png").stat().st_mtime_ns == first
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + "-2.png", "é" * 125 + ".png"])
+def test_a_name_that_no_disk_can_hold_is_an_error_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    archive = make_archive(tmp_path / "a.zip", ("face-1.png", FACE), (f"faces/{name}", FACE))
+
+    with pytest.raises(FetchError, match=f"the entry '{name[:40]}'... has a name of {len(name)} "):
+        unpacked(archive, tmp_path / "faces")
+
+    assert not (tmp_path / "faces").exists()
+
+
+def test_the_longest_possible_name_is_unpacked(tmp_path: Path) -> None:
+    name = "1".zfill(245) + ".png"
+
+    assert unpacked(make_archive(tmp_path / "a.zip", (name, FACE)), tmp_path / "faces") == [name]
+
+
+def test_a_name_that_is_not_utf8_although_marked_as_such_is_an_error(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path / "a.zip", ("é-1.png", FACE))
+    archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xe9\xff"))
+
+    with pytest.raises(BrokenArchiveError, match="not a complete zip archive"):
+        unpacked(archive, tmp_path / "faces")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check
 from glasses_spark.preflight.doctor.data import check_balance, check_data, check_inputs
 from glasses_spark.preflight.doctor.survey import Survey
-from tests.faces import noise_png, write_faces, write_labels
+from tests.faces import animated_png, any_png, noise_png, write_faces, write_labels
 
 LABELS: dict[int, str | float] = {1: 1.0, 2: 0.0, 3: 1.0, 4: ""}
 NAMES = ["1.png", "2.png", "3.png", "4.png"]
@@ -85,13 +86,22 @@ def test_a_limit_reduces_the_number_of_images_used(tmp_path: Path) -> None:
         (
             {"1.png": noise_png(), "2.png": b"GIF89a.."},
             WARNING,
-            "1 of 2 sampled files are not PNG (1: 2.",
+            "1 of 2 sampled files cannot be decoded (1: 2.png (not a PNG file",
         ),
-        ({"1.png": b"GIF89a..", "2.png": b"GIF89a.."}, FAILED, "2 of 2 sampled files are not PNG"),
+        (
+            {"1.png": b"GIF89a..", "2.png": b"GIF89a.."},
+            FAILED,
+            "2 of 2 sampled files cannot be decoded",
+        ),
+        (
+            {"1.png": noise_png(), "2.png": animated_png(any_png(9, 9, depth=16))},
+            WARNING,
+            "1: 2.png (decoded to uint16",
+        ),
         ({"1.png": noise_png(), "2.png": b""}, FAILED, "empty 1: 2.png"),
     ],
 )
-def test_files_that_are_not_png_are_named(
+def test_files_that_cannot_be_decoded_are_named(
     tmp_path: Path, files: dict[str, bytes], verdict: str, message: str
 ) -> None:
     check = checks_of(tmp_path, files, {1: 1.0, 2: 0.0})["PNG files"]
@@ -140,3 +150,17 @@ def test_remote_data_are_not_checked_and_secrets_in_their_addresses_are_not_show
     assert [check.verdict for check in checks] == [OK, OK]
     assert all("--spark" in check.advice for check in checks)
     assert "secret" not in repr(checks)
+
+
+def test_names_that_are_not_utf8_are_a_warning_and_too_many_a_failure(tmp_path: Path) -> None:
+    faces = tmp_path / "faces"
+    write_faces(faces, [f"{n}.png" for n in range(1, 5)])
+    with open(os.fsencode(faces) + b"/caf\xe9-5.png", "wb") as file:
+        file.write(noise_png())
+
+    checks = checks_of(tmp_path, NAMES, LABELS)
+
+    assert checks["File names"].verdict == WARNING
+    assert checks["File names"].found == r"not valid UTF-8 1: caf\xe9-5.png"
+    assert checks["PNG files"].verdict == FAILED  # 1 of 5, at most 1 % may be bad
+    assert "Rename these files" in checks["PNG files"].advice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from glasses_spark.preprocessing.decoding.batches import (
     read_path,
     view_bytes,
 )
+from glasses_spark.reasons import Reason, reason_of
 from tests.faces import encode_png, noise_png
 
 BLACK = encode_png(np.zeros((4, 4), np.uint8))
@@ -103,3 +105,27 @@ def test_a_worker_decodes_in_one_thread() -> None:
         assert cv2.getNumThreads() == 1
     finally:
         cv2.setNumThreads(threads)
+
+
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (MemoryError(), "the decoder failed: MemoryError"),
+        (cv2.error("a\nb"), "the decoder failed: error: a b"),
+        (ValueError("x" * 999), "the decoder failed: ValueError: x+"),
+    ],
+)
+def test_any_exception_on_one_file_is_its_reason(failure: Exception, reason: str) -> None:
+    def read(value: pa.Scalar) -> bytes:
+        if value.as_py() == "bad":
+            raise failure
+        return BLACK
+
+    pixels, errors = decode_column(pa.array(["good", "bad", "good"]), 2, 2, read)
+
+    assert pixels == [bytes(4), None, bytes(4)]
+    assert errors[0] is None
+    assert errors[2] is None
+    assert re.fullmatch(reason, str(errors[1]))
+    assert len(str(errors[1])) <= 200
+    assert reason_of(str(errors[1])) is Reason.DECODER_FAILED

@@ -43,12 +43,16 @@ class ImagesOnDisk:
         assert root is not None
         return PixelStore(self._spark, root, location=str(self.faces), height=size, width=size)
 
-    def update(self, limit: int | None = None) -> StoredPixels:
-        return self.store().update(self.dataset(limit))
+    def update(self, limit: int | None = None, *, held: bool = False) -> StoredPixels:
+        """Update the store; with ``held`` the lease stays until the result is released."""
+        stored = self.store().update(self.dataset(limit))
+        if not held:
+            stored.release()
+        return stored
 
     def segments(self) -> list[str]:
         """Return the names of the store's segments without their random suffixes."""
-        return sorted(path.name.rsplit("-", 1)[0] for path in self.folder.iterdir())
+        return sorted(path.name.rsplit("-", 1)[0] for path in self.folder.glob("*-*"))
 
 
 def rows_by_id(stored: StoredPixels) -> dict[int, Any]:

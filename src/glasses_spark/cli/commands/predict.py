@@ -9,6 +9,7 @@ from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.output import check_output, open_output
 from glasses_spark.cli.saved_run import model_location, session_for_run
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
+from glasses_spark.printable import csv_cell
 
 
 def add_parser(commands: Commands) -> None:
@@ -57,7 +58,7 @@ def run(arguments: Namespace) -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([PATH, "probability", PREDICTED_LABEL])
             for path, probability, label in rows.toLocalIterator():
-                writer.writerow([_readable(path), f"{probability:.6f}", int(label)])
+                writer.writerow([csv_cell(_readable(path)), f"{probability:.6f}", int(label)])
 
 
 def _readable(path: str) -> str:

@@ -22,6 +22,16 @@ def add_parser(commands: Commands) -> None:
             "--set data.images=DIR --set data.labels=FILE --set store.dir=PIXELS",
         ],
     )
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="first read all stored rows, and decode the images of damaged files again",
+    )
+    command.add_argument(
+        "--vacuum",
+        action="store_true",
+        help="also remove what no run uses: replaced and incomplete parts",
+    )
     command.set_defaults(run=run)
 
 
@@ -33,10 +43,18 @@ def run(arguments: Namespace) -> None:
     with command_session(config, arguments, imports=import_preprocessing) as spark:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
-        prepared = GlassesPipeline(config, progress=make_progress()).prepare(spark)
+        pipeline = GlassesPipeline(config, progress=make_progress())
+        prepared = pipeline.prepare(spark, verify=arguments.verify, vacuum=arguments.vacuum)
         quarantined = prepared.data["quarantined"]
+        reasons = ", ".join(f"{count} {code}" for code, count in prepared.quarantine.items())
         print(
             f"{config.store.dir}: {prepared.data['used'] + quarantined} images, "
             f"{prepared.decoded} decoded now, {prepared.reused} before"
-            + (f"; {quarantined} in quarantine" if quarantined else "")
+            + (f"; {quarantined} in quarantine ({reasons})" if quarantined else "")
         )
+        for file in prepared.damaged:
+            print(f"{file}: was damaged, decoded again")
+        if arguments.verify and not prepared.damaged:
+            print(f"{config.store.dir}: no damage found")
+        if arguments.vacuum:
+            print(f"{config.store.dir}: {prepared.removed} unused parts removed")

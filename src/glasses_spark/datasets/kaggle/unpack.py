@@ -37,6 +37,9 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
 _CHUNK_BYTES: Final = 1 << 20
 
+# Bytes of a name on common file systems, less those of `.NAME.part`.
+MAX_NAME_BYTES: Final = 255 - len("..part")
+
 # Characters that some file systems or shells interpret.
 _UNSAFE: Final = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 
@@ -122,6 +125,7 @@ def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as bundle:
             yield bundle
+    # Names that are not valid UTF-8 although marked as such are UnicodeDecodeErrors.
     except _DAMAGE as error:
         raise BrokenArchiveError(f"{archive}: not a complete zip archive ({error})") from error
     except OSError as error:
@@ -188,6 +192,12 @@ def _entries(bundle: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInf
         name = PurePosixPath(entry.filename).name
         if entry.is_dir() or name.startswith((".", "_")) or not name.lower().endswith(SUFFIXES):
             continue
+        if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+            raise FetchError(
+                f"{archive}: the entry {name[:40]!r}... has a name of {len(name)} characters, "
+                f"wanted at most {MAX_NAME_BYTES} bytes, which a disk can hold. Nothing is "
+                "unpacked; unpack the archive yourself, and shorten the name"
+            )
         # Some file systems ignore case.
         earlier = full_names.setdefault(name.casefold(), entry.filename)
         if earlier != entry.filename or name in files:

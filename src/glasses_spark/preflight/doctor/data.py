@@ -10,9 +10,9 @@ from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check
 from glasses_spark.preflight.doctor.survey import (
     Survey,
     list_files,
-    not_png,
     read_local_labels,
     survey,
+    undecodable,
 )
 from glasses_spark.preflight.footprint import GIB
 from glasses_spark.runtime.location import is_remote
@@ -88,7 +88,7 @@ def check_names(result: Survey) -> Check:
     Args:
         result: The survey.
     """
-    name, wanted = "File names", "a unique number in each name, and no colon"
+    name, wanted = "File names", "a unique number in each name, UTF-8 and no colon"
     if result.colon.count:
         return Check(name, FAILED, f"with a colon {result.colon}", wanted, "Rename these files")
     if result.repeated.count:
@@ -98,6 +98,14 @@ def check_names(result: Survey) -> Check:
             f"with the number of another file {result.repeated}",
             wanted,
             "Rename these files, or narrow data.images or data.glob",
+        )
+    if result.not_utf8.count:
+        return Check(
+            name,
+            WARNING,
+            f"not valid UTF-8 {result.not_utf8}",
+            wanted,
+            "A run quarantines these files: Spark cannot open them. Rename them",
         )
     if result.unnumbered.count:
         return Check(
@@ -111,24 +119,27 @@ def check_names(result: Survey) -> Check:
 
 
 def check_content(result: Survey, *, max_bad_fraction: float) -> Check:
-    """Check the length of all files and the signature of a sample.
+    """Check the length and the name of all files, and decode a sample.
 
     Args:
         result: The survey.
         max_bad_fraction: As for ``check_data``.
     """
     name, wanted = "PNG files", f"at most {max_bad_fraction:.0%} that cannot be decoded"
-    bad, sampled = not_png(result.sample), len(result.sample)
-    not_png_files = f"{bad.count} of {sampled} sampled files are not PNG ({bad})"
+    bad, sampled = undecodable(result.sample), len(result.sample)
+    bad_files = f"{bad.count} of {sampled} sampled files cannot be decoded ({bad})"
     if result.empty.count > max_bad_fraction * result.images:
         return Check(name, FAILED, f"empty {result.empty}", wanted, "Copy these files again")
+    if result.not_utf8.count > max_bad_fraction * result.images:
+        found = f"not valid UTF-8 in their names {result.not_utf8}"
+        return Check(name, FAILED, found, wanted, "Rename these files: Spark cannot open them")
     # A run certainly fails only if the whole sample is bad.
     if bad.count and bad.count == sampled:
-        return Check(name, FAILED, not_png_files, wanted, "Convert them to PNG")
+        return Check(name, FAILED, bad_files, wanted, "Convert them to PNG")
     if bad.count > max_bad_fraction * sampled:
         advice = "Convert or copy these files again, or raise data.max_bad_fraction"
-        return Check(name, WARNING, not_png_files, wanted, advice)
-    return Check(name, OK, f"{sampled} sampled, {bad.count} of them not PNG", wanted)
+        return Check(name, WARNING, bad_files, wanted, advice)
+    return Check(name, OK, f"{sampled} sampled, {bad.count} of them cannot be decoded", wanted)
 
 
 def check_match(result: Survey, *, limit: int) -> Check:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from glasses_spark.config.config import Config
 from glasses_spark.config.training import BALANCED
 from glasses_spark.errors import ConfigError, GlassesSparkError, SetupError
-from glasses_spark.preflight.doctor.check import FAILED, OK, Check
+from glasses_spark.preflight.doctor.check import FAILED, OK, WARNING, Check
 from glasses_spark.preflight.doctor.kaggle_login import check_kaggle
 from glasses_spark.preflight.doctor.machine import (
     MIN_DISK,
@@ -112,6 +112,10 @@ def check_started(config: Config) -> list[Check]:
             except GlassesSparkError as error:
                 return [*checks, Check(name, FAILED, str(error), wanted)]
             summary = f"{account.used:,} of {account.images:,} images are used"
+            if account.unlisted:
+                summary += f", Spark does not list {account.unlisted:,}"
+                advice = "A run quarantines and names these files"
+                return [*checks, Check(name, WARNING, summary, wanted, advice)]
             return [*checks, Check(name, OK, summary, wanted)]
     except SetupError as error:
         return [Check("Spark starts", FAILED, str(error), "a Spark that starts")]

@@ -6,21 +6,17 @@ names are those of ``glasses_spark.loading``. A test compares both with Spark.
 
 from __future__ import annotations
 
-import glob as globbing
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final
 
+from glasses_spark.loading.disk_files import disk_name, is_utf8, list_disk
 from glasses_spark.loading.labels_file import MAX_BYTES, parse_labels
 from glasses_spark.loading.listing import number_in
-from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE
+from glasses_spark.printable import printable
 from glasses_spark.runtime.location import local_path
 
-_BRACES: Final = re.compile(r"\{([^{}]*)\}")
 _MAX_EXAMPLES: Final = 3
 
 # Paths that a survey keeps as a sample, spread evenly over the listing.
@@ -57,7 +53,11 @@ class Tally:
 
     def __str__(self) -> str:
         more = ", ..." if self.count > len(self.examples) else ""
-        return f"{self.count:,}: {', '.join(self.examples)}{more}" if self.count else "0"
+        return (
+            f"{self.count:,}: {', '.join(map(printable, self.examples))}{more}"
+            if self.count
+            else "0"
+        )
 
 
 @dataclass
@@ -71,6 +71,7 @@ class Survey:
         unnumbered: Files without a usable number in their name.
         repeated: Files with the number of an earlier file.
         colon: Files with a colon in their name, which Hadoop cannot open.
+        not_utf8: Files whose path is not valid UTF-8, which a run quarantines.
         sample: Paths of some files, spread evenly over the listing.
         labels: Rows of the labels file; None if it was not read. The counts below are
             then 0.
@@ -87,6 +88,7 @@ class Survey:
     unnumbered: Tally = field(default_factory=Tally)
     repeated: Tally = field(default_factory=Tally)
     colon: Tally = field(default_factory=Tally)
+    not_utf8: Tally = field(default_factory=Tally)
     sample: list[str] = field(default_factory=list)
     labels: int | None = None
     undefined: Tally = field(default_factory=Tally)
@@ -142,45 +144,45 @@ def survey(files: Iterable[ImageFile], labels: Mapping[int, float | None] | None
     return result
 
 
-def not_png(paths: Iterable[str]) -> Tally:
-    """Count the files that do not start with the PNG signature, or cannot be opened."""
+def undecodable(paths: Iterable[str]) -> Tally:
+    """Count the files that a run cannot decode, by the function with which it decodes."""
+    # Imported here, because it imports OpenCV.
+    import pyarrow as pa
+
+    from glasses_spark.preprocessing.decoding.batches import decode_column, read_path
+
     tally = Tally()
     for path in paths:
-        try:
-            with open(path, "rb") as file:
-                start = file.read(len(PNG_SIGNATURE))
-        except OSError:
-            start = b""
-        if start != PNG_SIGNATURE:
-            tally.add(os.path.basename(path))
+        _, (error,) = decode_column(pa.array([path]), 128, 128, read_path)
+        if error is not None:
+            tally.add(f"{os.path.basename(path)} ({error})")
     return tally
 
 
 def list_files(location: str, glob: str) -> Iterator[ImageFile]:
-    """List image files as Spark does, including those in subfolders.
+    """List image files as a run does; see ``list_disk``.
 
     Args:
         location: Folder, file or glob on this machine.
         glob: Pattern of the base names; case-sensitive.
-
-    Yields:
-        The files, in no particular order; none if the location does not exist.
     """
-    patterns = _to_python_globs(glob)
-    for root in _roots(location):
-        for path, size in _walk(root):
-            name = os.path.basename(path)
-            if any(fnmatchcase(name, pattern) for pattern in patterns):
-                yield ImageFile(path, size, number_in(name))
+    for path in list_disk(location, glob):
+        size = os.stat(disk_name(path)).st_size
+        yield ImageFile(path, size, number_in(os.path.basename(path)))
 
 
 def _count_file(result: Survey, file: ImageFile, seen: set[int]) -> None:
     name = os.path.basename(file.path)
     result.images += 1
     result.size += file.size
-    _sample(result, file.path)
+    if is_utf8(file.path):
+        _sample(result, file.path)
     if file.size == 0:
         result.empty.add(name)
+    if not is_utf8(file.path):
+        # A run has no label for it, and compares its number with no other.
+        result.not_utf8.add(name)
+        return
     if ":" in name:
         result.colon.add(name)
     if file.id is None:
@@ -193,6 +195,8 @@ def _count_file(result: Survey, file: ImageFile, seen: set[int]) -> None:
 
 def _count_label(result: Survey, file: ImageFile, labels: Mapping[int, float | None]) -> None:
     name = os.path.basename(file.path)
+    if not is_utf8(file.path):
+        return
     if file.id is None or file.id not in labels:
         result.unlabelled.add(name)
         return
@@ -212,47 +216,3 @@ def _sample(result: Survey, path: str) -> None:
         result.sample.append(path)
         if len(result.sample) > _SAMPLE:
             del result.sample[1::2]
-
-
-def _roots(location: str) -> list[str]:
-    path = local_path(location)
-    if path is not None:
-        return [str(path)]
-    pattern = str(Path(location.removeprefix("file:")).expanduser().absolute())
-    return sorted({root for glob in _to_python_globs(pattern) for root in globbing.glob(glob)})
-
-
-def _walk(root: str) -> Iterator[tuple[str, int]]:
-    if os.path.isfile(root):
-        yield root, os.path.getsize(root)
-        return
-    with os.scandir(root) as entries:
-        for entry in entries:
-            if _is_hidden(entry.name):
-                continue
-            if entry.is_dir():
-                yield from _walk(entry.path)
-            elif entry.is_file():
-                yield entry.path, entry.stat().st_size
-
-
-def _is_hidden(name: str) -> bool:
-    """Apply Spark's rule (``InMemoryFileIndex.shouldFilterOutPathName``)."""
-    if name.startswith(("_common_metadata", "_metadata")):
-        return False
-    return (
-        name.startswith(".") or name.endswith("._COPYING_") or (name[0] == "_" and "=" not in name)
-    )
-
-
-def _to_python_globs(pattern: str) -> list[str]:
-    """Convert a Hadoop glob: expand ``{a,b}``, and replace ``[^a]`` by ``[!a]``."""
-    braces = _BRACES.search(pattern)
-    if braces is None:
-        return [pattern.replace("[^", "[!")]
-    before, after = pattern[: braces.start()], pattern[braces.end() :]
-    return [
-        glob
-        for alternative in braces[1].split(",")
-        for glob in _to_python_globs(f"{before}{alternative}{after}")
-    ]

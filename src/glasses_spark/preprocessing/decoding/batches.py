@@ -10,7 +10,6 @@ import ctypes
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import cv2
@@ -27,8 +26,14 @@ SOURCE: Final = "source"
 # First words of the reason if a file could not be opened; a later run tries it again.
 UNREADABLE: Final = "cannot be read"
 
+# First words if the decoder raised an exception; a later run tries it again as well.
+FAILED: Final = "the decoder failed"
+
 # Limit of Spark's own file reader: the length of a Java array.
 MAX_BYTES: Final = 2**31 - 1
+
+# Characters of a reason that is an exception's own text.
+_MAX_REASON: Final = 200
 
 # Options of mallopt, from malloc.h.
 _M_TRIM_THRESHOLD: Final = -1
@@ -84,7 +89,8 @@ def decode_column(
         read: Returns the bytes of a file from its value.
 
     Returns:
-        The pixels of each file, or None, and the reason for None, else None.
+        The pixels of each file, or None, and the reason for None, else None. No file ends
+        the job: any exception is the reason of its file.
     """
     pixels: list[bytes | None] = []
     errors: list[str | None] = []
@@ -95,7 +101,16 @@ def decode_column(
         except DecodeError as error:
             pixels.append(None)
             errors.append(str(error))
+        except Exception as error:  # a fault in a decoder, or too little memory
+            pixels.append(None)
+            errors.append(describe_failure(error))
     return pixels, errors
+
+
+def describe_failure(error: Exception) -> str:
+    """Return the reason in the quarantine for any exception of a decoder."""
+    text = " ".join(str(error).split())
+    return f"{FAILED}: {type(error).__name__}{': ' if text else ''}{text}"[:_MAX_REASON]
 
 
 def view_bytes(content: pa.Scalar) -> memoryview:
@@ -109,14 +124,16 @@ def read_path(path: pa.Scalar) -> bytes:
     Raises:
         DecodeError: It is not a regular file, is too large or cannot be read.
     """
-    name = path_on_disk(path.as_py())
+    # As bytes: the encoding of names must not depend on the worker's locale.
+    name = path_on_disk(path.as_py()).encode("utf-8", "surrogateescape")
     try:
         status = os.stat(name)
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would block
             raise DecodeError(f"{UNREADABLE}: not a regular file")
         if status.st_size > MAX_BYTES:
             raise DecodeError(f"a file of {status.st_size} bytes, more than {MAX_BYTES}")
-        return Path(name).read_bytes()
+        with open(name, "rb") as file:
+            return file.read()
     except OSError as error:
         raise DecodeError(f"{UNREADABLE}: {error.strerror}") from error
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses_spark.errors import DecodeError
+from glasses_spark.preprocessing.decoding.bounded_png import bounded_png
 from glasses_spark.preprocessing.decoding.checksum import clear_wide_registers
 from glasses_spark.preprocessing.decoding.fast_png import decode_fast
 from glasses_spark.preprocessing.decoding.png_file import read_png_file
@@ -36,16 +37,22 @@ def decode(content: bytes | memoryview, height: int = 128, width: int = 128) -> 
         uint8 of shape ``(height, width)``, 0 black to 255 white.
 
     Raises:
-        DecodeError: The bytes are not one complete PNG file, or declare more than
-            ``MAX_PIXELS``. The message is a short reason without the file's name.
+        DecodeError: The bytes are not one complete PNG file, declare more than
+            ``MAX_PIXELS``, hold far more data than their image, or decode to something else
+            than 8-bit grey. The message is a short reason without the file's name.
     """
     data = memoryview(content)
     file = read_png_file(data)
-    fast = decode_fast(file, height, width)
-    return _decode_with_opencv(data, height, width) if fast is None else fast
+    pixels = decode_fast(file, height, width)
+    if pixels is None:
+        pixels = _decode_with_opencv(bounded_png(file, data), height, width)
+    # The gate for whatever a decoder returns: OpenCV returns 16-bit pixels for some files.
+    if pixels.dtype != np.uint8 or pixels.shape != (height, width):
+        raise DecodeError(f"decoded to {pixels.dtype} of shape {pixels.shape}, not to 8-bit grey")
+    return pixels
 
 
-def _decode_with_opencv(data: memoryview, height: int, width: int) -> NDArray[np.uint8]:
+def _decode_with_opencv(data: bytes | memoryview, height: int, width: int) -> NDArray[np.uint8]:
     clear_wide_registers()
     try:
         grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)

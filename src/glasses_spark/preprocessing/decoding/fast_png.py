@@ -9,18 +9,18 @@ rejects, all other files and all files that fail here.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from glasses_spark.preprocessing.decoding.checksum import clear_wide_registers, crc32
+from glasses_spark.preprocessing.decoding.checksum import clear_wide_registers
+from glasses_spark.preprocessing.decoding.image_data import chunk, inflate, stored
 from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE, PngFile
 
 try:
-    from isal import isal_zlib
+    import isal.isal_zlib  # noqa: F401
     from kornia_rs.io import decode_image_png_u8
 except ImportError:
     # Without these accelerators decoding gives the same pixels, but takes longer.
@@ -45,13 +45,6 @@ _MAX_CHUNK: Final = 8_000_000
 # Limits the memory: OpenCV keeps one or two rows, this module three copies of all samples,
 # 200 MB for RGBA of this size.
 _MAX_SIDE: Final = 4096
-
-# Deflate with a window of 32 KB. zlib rejects data that reach further back than their
-# declared window; ISA-L does not check it.
-_ZLIB_HEADER: Final = b"\x78"
-
-# Capacity of a stored block of deflate.
-_MAX_STORED: Final = 65535
 
 # libpng's grey is (9797 R + 19234 G + 3737 B) >> 15. OpenCV's matrix product rounds to the
 # nearest integer, so subtract 0.5 first, and add 2**-16 to avoid ties. All terms are
@@ -102,28 +95,12 @@ def _is_ordinary(file: PngFile) -> bool:
 
 def _decode(file: PngFile) -> NDArray[np.uint8]:
     """Return the samples, of shape ``(file.height, file.width, samples per pixel)``."""
-    mode, _ = _COLOURS[file.colour]
-    png = _stored_png(file, _inflate(file))
+    mode, samples = _COLOURS[file.colour]
+    rows = inflate(file.data, file.height * (1 + file.width * samples))
+    png = _stored_png(file, rows)
     clear_wide_registers()
     pixels: NDArray[np.uint8] = decode_image_png_u8(png, (file.height, file.width), mode)
     return pixels
-
-
-def _inflate(file: PngFile) -> bytes:
-    """Return the rows, each preceded by the number of its filter."""
-    _, samples = _COLOURS[file.colour]
-    size = file.height * (1 + file.width * samples)
-    packed = b"".join(file.data)
-    if packed[:1] != _ZLIB_HEADER:
-        raise ValueError("unusual compression")
-    inflater = isal_zlib.decompressobj()
-    # With a limit: a small file can inflate to a thousand times its size.
-    rows = inflater.decompress(packed, size)
-    # At the limit the checksum may not have been read yet.
-    rest = b"" if inflater.eof else inflater.decompress(inflater.unconsumed_tail, 1)
-    if len(rows) < size or rest or not inflater.eof:
-        raise ValueError("image data of wrong length")
-    return rows
 
 
 def _stored_png(file: PngFile, rows: bytes) -> bytes:
@@ -133,30 +110,11 @@ def _stored_png(file: PngFile, rows: bytes) -> bytes:
     the original.
     """
     header = struct.pack(">IIBB3x", file.width, file.height, file.depth, file.colour)
-    # The crate ignores the checksum of the rows (the last four bytes), which has been
-    # checked already.
-    data = [b"\x78\x01", *_stored_blocks(rows), bytes(4)]
+    # The crate ignores the checksum of the rows, which has been checked already.
+    data = stored(rows, checksum=False)
     return b"".join(
-        [PNG_SIGNATURE, *_chunk(b"IHDR", [header]), *_chunk(b"IDAT", data), *_chunk(b"IEND", [])]
+        [PNG_SIGNATURE, *chunk(b"IHDR", [header]), *chunk(b"IDAT", data), *chunk(b"IEND", [])]
     )
-
-
-def _stored_blocks(rows: bytes) -> Iterator[bytes | memoryview]:
-    view = memoryview(rows)
-    for start in range(0, len(view), _MAX_STORED):
-        block = view[start : start + _MAX_STORED]
-        last = start + len(block) == len(view)
-        yield struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF)
-        yield block
-
-
-def _chunk(kind: bytes, parts: list[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    yield struct.pack(">I", sum(map(len, parts)))
-    checksum = 0
-    for part in (kind, *parts):
-        checksum = crc32(part, checksum)
-        yield part
-    yield struct.pack(">I", checksum)
 
 
 def _drop_unread(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

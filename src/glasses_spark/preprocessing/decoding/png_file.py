@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,10 @@ PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # 256 MB as RGBA, about 60 times an image of the Kaggle set. A file of a few bytes can
 # declare any size, and the decoder allocates what the file declares.
 MAX_PIXELS: Final = 64 * 1024 * 1024
+
+# More would take seconds to check. A file of 2 GB in chunks of libpng's usual 8 KB has half
+# of them.
+MAX_CHUNKS: Final = 500_000
 
 # Length and type come before the data of a chunk, the CRC after it.
 _CHUNK_START: Final = struct.Struct(">I4s")
@@ -63,8 +68,12 @@ def read_png_file(content: memoryview) -> PngFile:
     kind, header, position = _next_chunk(content, len(PNG_SIGNATURE))
     width, height = _size(kind, header)
     kinds, longest, data = [kind], len(header), []
+    count = 1
     while kind != b"IEND":
         kind, body, position = _next_chunk(content, position)
+        count += 1
+        if count > MAX_CHUNKS:
+            raise DecodeError(f"PNG of {width} x {height} pixels in more than {MAX_CHUNKS} chunks")
         if kind == b"IDAT":
             data.append(body)
         if kind != b"IDAT" or kinds[-1] != b"IDAT":
@@ -82,6 +91,15 @@ def read_png_file(content: memoryview) -> PngFile:
         longest=longest,
         data=tuple(data),
     )
+
+
+def iterate_chunks(content: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield type and data of each chunk of a file that ``read_png_file`` accepts."""
+    kind, position = b"", len(PNG_SIGNATURE)
+    while kind != b"IEND":
+        length, kind = _CHUNK_START.unpack_from(content, position)
+        yield kind, content[position + 8 : position + 8 + length]
+        position += _CHUNK_OVERHEAD + length
 
 
 def _next_chunk(content: memoryview, position: int) -> tuple[bytes, memoryview, int]:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from glasses_spark.columns import ERROR, FILE_PATH, ID, LENGTH, MODIFICATION_TIME, PATH
 from glasses_spark.loading.dataset import Dataset
 from glasses_spark.loading.images import is_cheaper_by_name
-from glasses_spark.preprocessing.decoding.batches import UNREADABLE
+from glasses_spark.preprocessing.decoding.batches import FAILED, UNREADABLE
 
 # Columns that identify a file and its state.
 FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
@@ -132,8 +132,9 @@ def _missing_files_ignored(dataset: Dataset) -> Iterator[None]:
 
 
 def _was_unreadable() -> Column:
-    """Return whether the file of a row could not be read."""
-    return F.coalesce(F.col(ERROR).startswith(UNREADABLE), F.lit(False))
+    """Return whether a row's file may be readable now, such as after a lack of memory."""
+    failed = F.col(ERROR).startswith(UNREADABLE) | F.col(ERROR).startswith(FAILED)
+    return F.coalesce(failed, F.lit(False))
 
 
 def _same_state(left: DataFrame, right: DataFrame) -> Column:

@@ -4,6 +4,10 @@ A store is a folder of Parquet folders, its *segments*: one ``base-...`` and lat
 ``delta-...`` segments. A segment is valid once Spark has marked it as complete, and never changes
 afterwards, so an interrupted run leaves the store as it was. Stale rows, whose file was
 changed or deleted, are removed by a new base, which replaces all segments with smaller numbers.
+
+A run reads the segments that it has compared with the files, whatever others write meanwhile.
+Its lease keeps them (see ``lease``). Segments that no lease names and no later run would read are
+removed by the next run.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import logging
 import re
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,9 +40,13 @@ from glasses_spark.preprocessing.decoding.decode import DECODER_VERSION
 from glasses_spark.preprocessing.pixels import decode_contents
 from glasses_spark.preprocessing.quarantine import Counts, observe_counts
 from glasses_spark.preprocessing.store.changed_files import FILE, drop_stale, find_changes
+from glasses_spark.preprocessing.store.damage import checked_pixels, damaged_file
+from glasses_spark.preprocessing.store.lease import FOLDER as LEASES
+from glasses_spark.preprocessing.store.lease import Lease, open_lease
 from glasses_spark.runtime import hadoop
-from glasses_spark.runtime.connect import runs_locally
+from glasses_spark.runtime.connect import is_connect, runs_locally
 from glasses_spark.runtime.location import is_uri, spark_path
+from glasses_spark.runtime.spark_errors import spark_error_types
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +69,12 @@ _WRITE_OPTIONS: Final = {
     "mapreduce.fileoutputcommitter.algorithm.version": "2",
 }
 
+# Parquet writes a checksum of each page. Files of others in a segment are not read.
+_READ_OPTIONS: Final = {
+    "parquet.page.verify-checksum.enabled": "true",
+    "pathGlobFilter": "part-*",
+}
+
 _SEGMENT: Final = re.compile(r"(base|delta)-(\d{6,})-[0-9a-f]{8}")
 _COMPLETE: Final = "_SUCCESS"
 
@@ -74,12 +89,21 @@ class StoredPixels:
         decoded: Number of images decoded by this update.
         reused: Number of images that were in the store.
         counts: Counts of the images, if they were counted while the store was filled.
+        lease: Keeps the segments of the frame until it is released; None without a store, and
+            under Spark Connect.
     """
 
     frame: DataFrame
     decoded: int
     reused: int
     counts: Counts | None = None
+    lease: Lease | None = None
+
+    def release(self) -> None:
+        """Unpersist the frame, and end the lease."""
+        self.frame.unpersist()
+        if self.lease is not None:
+            self.lease.release()
 
 
 class PixelStore:
@@ -119,7 +143,8 @@ class PixelStore:
     def update(self, dataset: Dataset, part: Column | None = None) -> StoredPixels:
         """Bring the store up to date with the files, and return the pixels of the dataset.
 
-        New and changed files are decoded; rows of deleted files are removed.
+        New and changed files are decoded, and those of damaged segments again; rows of deleted
+        files are removed.
 
         Args:
             dataset: Images of this store's location.
@@ -128,64 +153,167 @@ class PixelStore:
         Returns:
             The pixels of the dataset's labelled images.
         """
-        segments = self._list_segments()
-        counts: Counts | None = None
-        if segments:
-            decoded = self._update_segments(dataset, segments)
-        else:
-            # An empty store needs no comparison, and writing it counts the images.
-            decoded = dataset.account.used
-            pixels, read_counts = observe_counts(self._decode(dataset.undecoded_files), part, PARTS)
-            self._write("base", [], pixels)
-            counts = read_counts()
+        lease = open_lease(self._spark, self.folder)
+        try:
+            segments, decoded, counts = self._updated_segments(dataset, part)
+            if lease is not None:
+                with suppress(*hadoop.error_types()):  # the next run tries again
+                    lease.use(segments)
+                    self._remove_unused(lease)
+            elif is_connect(self._spark):
+                self._remove_replaced(segments)
+        except BaseException:
+            if lease is not None:
+                lease.release()
+            raise
         frame = (
-            self._read(self._list_segments())
+            self._read(segments, check=True)
             .join(F.broadcast(dataset.labels), ID)
             .select(PATH, ID, LABEL, PIXELS, ERROR)
         )
         reused = dataset.account.used - decoded
         logger.info("Pixel store: %d images decoded, %d reused", decoded, reused)
-        return StoredPixels(frame, decoded=decoded, reused=reused, counts=counts)
+        return StoredPixels(frame, decoded=decoded, reused=reused, counts=counts, lease=lease)
 
-    def _update_segments(self, dataset: Dataset, segments: Sequence[str]) -> int:
-        """Write a new segment if files changed; return the number of decoded images."""
+    def verify(self) -> list[str]:
+        """Read all rows, and compare them with their checksums and the size of the pixels.
+
+        Returns:
+            The files that are damaged, or hold other columns; their segments are no longer
+            valid, so that the next update decodes their images again.
+        """
+        damaged = []
+        for segment in self._list_segments():
+            rows = self._read([segment], check=True)
+            try:
+                rows.agg(F.bit_xor(F.xxhash64(*COLUMNS))).collect()
+            except spark_error_types() as error:
+                if not damaged_file(error, [segment]):
+                    raise
+                damaged.append(self._drop_damaged(error, [segment]))
+        return damaged
+
+    def vacuum(self) -> list[str]:
+        """Remove what no run uses: replaced and incomplete segments.
+
+        Returns:
+            Names of the removed segments.
+        """
+        lease = Lease(self._spark, self.folder)
+        try:
+            lease.use(())
+            return self._remove_unused(lease)
+        finally:
+            lease.release()
+
+    def invalidate_damaged(self, error: BaseException) -> str | None:
+        """Find the file of this store that made Spark fail, and let the next run decode it again.
+
+        Args:
+            error: Any exception.
+
+        Returns:
+            The file; None if the error does not name one of this store.
+        """
+        segments = self._list_segments()
+        return self._drop_damaged(error, segments) if damaged_file(error, segments) else None
+
+    def _updated_segments(
+        self, dataset: Dataset, part: Column | None
+    ) -> tuple[list[str], int, Counts | None]:
+        """Return the segments that hold the dataset, and what was decoded for it."""
+        while segments := self._list_segments():
+            try:
+                return (*self._update_segments(dataset, segments), None)
+            except spark_error_types() as error:
+                # Each time one segment less.
+                if not damaged_file(error, segments):
+                    raise
+                file = self._drop_damaged(error, segments)
+                logger.warning(
+                    "Pixel store: %s is damaged; the images of its segment are decoded again", file
+                )
+        # An empty store needs no comparison, and writing it counts the images.
+        pixels, read_counts = observe_counts(self._decode(dataset.undecoded_files), part, PARTS)
+        written = self._write("base", pixels)
+        return [written], dataset.account.used, read_counts()
+
+    def _update_segments(self, dataset: Dataset, segments: list[str]) -> tuple[list[str], int]:
+        """Write a new segment if files changed; return the segments and the decoded images."""
         stored = self._read(segments)
         with find_changes(dataset, stored) as changes:
             fresh = None if changes.files is None else self._decode(changes.files)
             if changes.stale is not None or changes.duplicates or len(segments) > MAX_DELTAS:
+                # Checked, because their checksums are written anew.
+                stored = self._read(segments, check=True)
                 rows = stored if changes.stale is None else drop_stale(stored, changes.stale)
                 # Two runs at the same time may have decoded the same files.
                 rows = rows.dropDuplicates([PATH]) if changes.duplicates else rows
-                self._write("base", segments, rows if fresh is None else rows.unionByName(fresh))
+                rows = rows if fresh is None else rows.unionByName(fresh)
+                segments = [self._write("base", rows)]
             elif fresh is not None:
-                self._write("delta", segments, fresh)
-        return changes.missing
+                segments = [*segments, self._write("delta", fresh)]
+        return segments, changes.missing
+
+    def _drop_damaged(self, error: BaseException, segments: Sequence[str]) -> str:
+        """Make the segment of the file that an error names invalid; return the file."""
+        file = damaged_file(error, segments)
+        assert file is not None
+        marker = f"{self.folder}/{file.partition('/')[0]}/{_COMPLETE}"
+        hadoop.delete(self._spark, marker)
+        return f"{self.folder}/{file}"
+
+    def _remove_unused(self, lease: Lease) -> list[str]:
+        """Remove the segments that neither this run nor another one uses or would use."""
+        others = lease.others()
+        if None in others:
+            return []  # another run is choosing or writing its segments
+        used = {segment for segments in others for segment in segments or ()}
+        used.update(self._list_segments(), lease.segments or ())
+        unused = [name for name in self._all_segments() if name not in used]
+        for name in unused:
+            hadoop.delete(self._spark, f"{self.folder}/{name}")
+        return unused
 
     def _decode(self, files: DataFrame) -> DataFrame:
         return decode_contents(files, FILE, height=self._height, width=self._width)
 
-    def _read(self, segments: Sequence[str]) -> DataFrame:
-        paths = [spark_path(f"{self.folder}/{segment}") for segment in segments]
-        return self._spark.read.schema(SCHEMA).parquet(*paths)
+    def _remove_replaced(self, segments: Sequence[str]) -> None:
+        """Remove what the base replaces, unless there is any lease: Connect cannot read them."""
+        leases = f"{self.folder}/{LEASES}"
+        if hadoop.exists(self._spark, leases) and hadoop.list_names(self._spark, leases):
+            return
+        for name in self._all_segments():
+            if _number(name) < _number(segments[0]):
+                hadoop.delete(self._spark, f"{self.folder}/{name}")
 
-    def _write(self, kind: str, segments: Sequence[str], rows: DataFrame) -> None:
-        number = 1 + max((_number(segment) for segment in segments), default=0)
+    def _read(self, segments: Sequence[str], *, check: bool = False) -> DataFrame:
+        """Return the rows of segments; with ``check`` pixels of another size fail the query."""
+        paths = [spark_path(f"{self.folder}/{segment}") for segment in segments]
+        reader = self._spark.read.schema(SCHEMA).options(**_READ_OPTIONS)
+        rows = reader.parquet(*paths)
+        return checked_pixels(rows, self._height * self._width) if check else rows
+
+    def _write(self, kind: str, rows: DataFrame) -> str:
+        # After all that exist, valid or not, so that a base replaces them.
+        number = 1 + max(map(_number, self._all_segments()), default=0)
         # A random suffix: two runs that write at the same time use different names.
         name = f"{kind}-{number:06d}-{uuid.uuid4().hex[:8]}"
         rows.select(*COLUMNS).write.options(**_WRITE_OPTIONS).parquet(f"{self.folder}/{name}")
-        if kind == "base":
-            for segment in segments:
-                hadoop.delete(self._spark, f"{self.folder}/{segment}")
+        return name
+
+    def _all_segments(self) -> list[str]:
+        if not hadoop.exists(self._spark, self.folder):
+            return []
+        names = hadoop.list_names(self._spark, self.folder)
+        return [name for name in names if _SEGMENT.fullmatch(name)]
 
     def _list_segments(self) -> list[str]:
         """Return the valid segments: the newest complete base and the complete deltas after it."""
-        if not hadoop.exists(self._spark, self.folder):
-            return []
         complete = [
             name
-            for name in hadoop.list_names(self._spark, self.folder)
-            if _SEGMENT.fullmatch(name)
-            and hadoop.exists(self._spark, f"{self.folder}/{name}/{_COMPLETE}")
+            for name in self._all_segments()
+            if hadoop.exists(self._spark, f"{self.folder}/{name}/{_COMPLETE}")
         ]
         newest = [name for name in complete if name.startswith("base-")][-1:]
         base_number = _number(newest[0]) if newest else 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glasses_spark.printable import escape_html
 from glasses_spark.reports.plots.axes import plot_style, svg_text
 from glasses_spark.reports.plots.palette import CSS_VARIABLES, LIGHT, Palette
 
@@ -58,7 +58,7 @@ def inline_svg(plot: Plot) -> str:
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{plot.name}-", svg)
     size = re.findall(r'viewBox="([^"]*)"', svg)[0]
     head = (
-        f'<svg class="plot" role="img" aria-label="{escape(plot.alt)}" '
+        f'<svg class="plot" role="img" aria-label="{escape_html(plot.alt)}" '
         f'viewBox="{size}" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return head + svg[svg.index(">") + 1 :].strip()
