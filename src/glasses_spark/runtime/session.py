@@ -17,6 +17,7 @@ from glasses_spark.extras import require_extra
 from glasses_spark.runtime.class_archive import archive_options
 from glasses_spark.runtime.connect import has_connect_session, uses_connect
 from glasses_spark.runtime.early_import import imported_during
+from glasses_spark.runtime.gateway import start_gateway
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.runtime.master import is_local_master, is_on_this_machine
@@ -193,7 +194,7 @@ def _start_jvm(
         for key, value in settings.items():
             early.set(key, value)
     try:
-        SparkContext._ensure_initialized(conf=early)
+        start_gateway(early)
     except (PySparkRuntimeError, OSError) as error:
         java = find_java()
         raise SetupError(
