@@ -31,6 +31,11 @@ MEMORY: Final = "memory"
 THREADS_PER_WORKER: Final = 2
 SPARE_THREADS: Final = 4
 
+# A task has one connection, and one more while it is started again. The spare ones are for
+# connections that have not shown a certificate.
+CONNECTIONS_PER_WORKER: Final = 2
+SPARE_CONNECTIONS: Final = 256
+
 # Longest error text that a worker may send.
 MAX_ERROR_CHARACTERS: Final = 20_000
 
@@ -74,6 +79,7 @@ class ParameterServer:
             credentials,
             coordinator.shared_weights.layout,
             threads=THREADS_PER_WORKER * coordinator.schedule.workers + SPARE_THREADS,
+            connections=CONNECTIONS_PER_WORKER * coordinator.schedule.workers + SPARE_CONNECTIONS,
             bind_address=bind_address,
             port=port,
             # For example an error of the optimizer: it ends the fit, and the driver raises it.
@@ -154,8 +160,8 @@ class ParameterServer:
         end = EpochEnd(
             epoch=message.integer("epoch"),
             validation_state=message.numbers("metrics", self._coordinator.state_size),
-            seconds=message.number("seconds"),
-            waiting=message.number("waiting"),
+            seconds=message.seconds("seconds"),
+            waiting=message.seconds("waiting"),
             random_states=message.pairs("random"),
             wait=message.flag("wait"),
         )
