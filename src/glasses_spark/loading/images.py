@@ -27,7 +27,7 @@ from glasses_spark.loading.listing import (
 )
 from glasses_spark.runtime.connect import default_parallelism
 from glasses_spark.runtime.hadoop import reason_of
-from glasses_spark.runtime.location import spark_path
+from glasses_spark.runtime.location import data_path
 
 # Spark plans 24 to 31 small files per task, because it charges 4 MB for opening each.
 # Starting a task then costs as much as its work. 128 images of the Kaggle set take a
@@ -109,7 +109,7 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
         .option("recursiveFileLookup", "true")
     )
     try:
-        images = reader.load(spark_path(location))
+        images = reader.load(data_path(spark, location))
         _ = images.schema  # Spark Connect looks for the files now
         return images
     except (PySparkException, Py4JJavaError) as error:

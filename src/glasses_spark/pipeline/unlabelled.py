@@ -34,7 +34,7 @@ def decode_unlabelled(spark: SparkSession, locations: list[str], config: Config)
     from glasses_spark.loading.images import open_images
     from glasses_spark.preprocessing.pixels import to_pixels
     from glasses_spark.preprocessing.quarantine import quarantine_images
-    from glasses_spark.runtime.location import is_on_disk, spark_path
+    from glasses_spark.runtime.location import data_path, is_on_disk
 
     files = [location for location in locations if Path(location).is_file()]
     frames = [
@@ -43,7 +43,8 @@ def decode_unlabelled(spark: SparkSession, locations: list[str], config: Config)
         if location not in files
     ]
     if files:
-        frames.append(spark.read.format("binaryFile").load([spark_path(file) for file in files]))
+        paths = [data_path(spark, file) for file in files]
+        frames.append(spark.read.format("binaryFile").load(paths))
     # Files on disk are opened by the tasks; Spark reads the contents of all others.
     on_disk = all(is_on_disk(spark, location) for location in locations)
     unlabelled = reduce(DataFrame.unionByName, frames).select(
