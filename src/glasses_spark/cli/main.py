@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
+from glasses_spark.cli.streams import OutputError, prepare_streams
 from glasses_spark.errors import ConfigError, GlassesSparkError
 from glasses_spark.runtime.native_stderr import discard_native_stderr
 from glasses_spark.runtime.spark_errors import is_spark_error, translated
@@ -50,6 +51,7 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
         argv: As for ``main``.
     """
+    prepare_streams()
     discard_native_stderr()
     if not is_enabled(Optimization.QUICK_EXIT):
         sys.exit(main(argv))
@@ -83,6 +85,8 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
         # The reader closed the pipe, as in `glasses-spark predict ... | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OutputError as error:
+        return OK if error.is_closed else _fail(str(error), FAILED, debug=debug)
     except Exception as error:
         if is_spark_error(error):
             own = translated(error, GlassesSparkError, "the command", _ADVICE)
@@ -100,5 +104,6 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
 def _fail(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    with suppress(OSError):  # standard error cannot be written either
+        print(f"error: {message}", file=sys.stderr, flush=True)
     return code

@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.errors import SetupError
 
 
@@ -40,6 +41,6 @@ def run(arguments: Namespace) -> None:
     checks = run_checks.check_run(config) if has_config else run_checks.check_machine()
     if arguments.spark:
         checks += run_checks.check_started(config)
-    print(json.dumps(as_dict(checks), indent=2) if arguments.json else render(checks))
+    print_summary(json.dumps(as_dict(checks), indent=2) if arguments.json else render(checks))
     if not all(check.ok for check in checks):
         raise SetupError("this machine is not ready for a run. See the failed checks above")

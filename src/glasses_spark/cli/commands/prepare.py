@@ -8,6 +8,7 @@ from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_preprocessing
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.errors import ConfigError
 
 
@@ -35,7 +36,7 @@ def run(arguments: Namespace) -> None:
 
         prepared = GlassesPipeline(config, progress=make_progress()).prepare(spark)
         quarantined = prepared.data["quarantined"]
-        print(
+        print_summary(
             f"{config.store.dir}: {prepared.data['used'] + quarantined} images, "
             f"{prepared.decoded} decoded now, {prepared.reused} before"
             + (f"; {quarantined} in quarantine" if quarantined else "")
