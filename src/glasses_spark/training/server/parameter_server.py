@@ -39,6 +39,9 @@ SPARE_CONNECTIONS: Final = 256
 # Longest error text that a worker may send.
 MAX_ERROR_CHARACTERS: Final = 20_000
 
+# Longest name of a machine and a process.
+MAX_HOST_CHARACTERS: Final = 300
+
 
 class ParameterServer:
     """Serves one coordinator, as a context manager.
@@ -104,7 +107,7 @@ class ParameterServer:
 
     def _join(self, message: Message) -> Response:
         caller = _caller(message)
-        states, decision = self._coordinator.join(caller, message.text("host"))
+        states, decision = self._coordinator.join(caller, _host(message))
         header = {"workers": [_worker_header(state) for state in states]}
         return header | _decision_header(decision) | self._offer_memory(caller), None
 
@@ -183,7 +186,7 @@ class ParameterServer:
         return {}, None
 
     def _fail(self, message: Message) -> Response:
-        caller, host = _caller(message), message.text("host")
+        caller, host = _caller(message), _host(message)
         text = message.text("error")[:MAX_ERROR_CHARACTERS]
         details = message.text("traceback")[:MAX_ERROR_CHARACTERS]
         # Raises an error unless this is the workers' current attempt.
@@ -213,6 +216,10 @@ def _caller(message: Message) -> Caller:
     if not workers:
         raise ProtocolError("workers: expected the number of a worker or more, got none")
     return Caller(workers, message.integer("attempt"))
+
+
+def _host(message: Message) -> str:
+    return message.text("host")[:MAX_HOST_CHARACTERS]
 
 
 def _pair(message: Message, key: str) -> tuple[int, int]:

@@ -102,7 +102,11 @@ class RpcServer:
         options = [
             *_OPTIONS,
             ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE_DEADLINE_S)),
-            ("grpc.max_allowed_incoming_connections", max(1, reserve_files(connections))),
+            # All that call at the same time have a place, however low the limit of files is.
+            (
+                "grpc.max_allowed_incoming_connections",
+                max(threads, reserve_files(connections)),
+            ),
         ]
         _silence_core()
         self._server = grpc.server(self._threads, options=options)
