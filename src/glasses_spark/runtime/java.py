@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -116,25 +117,30 @@ def launcher_home(executable: Path) -> Path:
     Raises:
         OSError: Neither folder can be written.
     """
-    folder = cache_folder() / "java"
-    if executable.is_relative_to(folder):
-        # It is a launcher already: this process inherited JAVA_HOME.
-        return executable.parent.parent
     text = LAUNCHER.format(
         argument=shlex.quote(INCUBATOR_ARGUMENT), java=shlex.quote(str(executable))
     )
     # Named by its content, so that another Java or a newer launcher gets another file.
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    try:
+    with suppress(OSError):
+        folder = cache_folder() / "java"
+        if executable.is_relative_to(folder):
+            # It is a launcher already: this process inherited JAVA_HOME.
+            return executable.parent.parent
         return _write_launcher(folder / name, text)
-    except OSError:
-        return _write_launcher(Path(tempfile.mkdtemp(prefix="glasses-spark-java-")), text)
+    return _write_launcher(Path(tempfile.mkdtemp(prefix="glasses-spark-java-")), text)
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for files that this package can create again."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
-    return folder / "glasses-spark"
+    """Return the user's folder for files that this package can create again.
+
+    Raises:
+        OSError: The user has no home folder. In a temporary folder others could replace them.
+    """
+    given = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if given.startswith("~"):
+        raise OSError("this user has no home folder, and HOME is not set")
+    return Path(given).absolute() / "glasses-spark"
 
 
 @cache
