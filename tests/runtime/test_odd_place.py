@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.paths import ROOT
-from tests.runtime.processes import clean_environment
+from tests.runtime.processes import clean_environment, run
 
 # A user id without an entry in the user database. In a user namespace, so that the user may
 # read the files of this one.
@@ -26,6 +26,25 @@ def can_map_users() -> bool:
         return subprocess.run([*NAMELESS, "true"], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.rotated(0)
+def test_a_file_that_hides_a_module_from_the_workers_of_any_session_is_named(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "random.py").write_text("raise RuntimeError('not meant')\n")
+    program = str(ROOT / "tests" / "runtime" / "plain_sessions.py")
+    done = run(
+        [sys.executable, program, "local[1]", ""],
+        cwd=tmp_path,
+        PYTHONPATH=f"{ROOT / 'src'}:{ROOT}",
+    )
+
+    kind, message = json.loads(done.stdout.splitlines()[-1])
+    assert kind == "SetupError"
+    assert message.endswith(
+        f"{tmp_path}/random.py was imported in place of the module of that name. Rename it"
+    )
 
 
 @pytest.mark.slow

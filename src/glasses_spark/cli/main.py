@@ -92,6 +92,10 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
             own = translated(error, GlassesSparkError, "the command", _ADVICE)
             return _fail(str(own), FAILED, debug=debug)
         reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        if isinstance(error, Warning):
+            # Many packages warn when they are imported.
+            told = f"{type(error).__name__}: {reason}; Python was told to raise warnings as errors"
+            return _fail(f"{told}. Unset PYTHONWARNINGS", FAILED, debug=debug)
         hint = "" if debug else ". Use --debug for the traceback"
         return _fail(
             f"{type(error).__name__}: {reason}; this is not one of the errors that glasses-spark "

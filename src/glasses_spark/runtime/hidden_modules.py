@@ -45,9 +45,9 @@ def hiding_files(search_path: Sequence[str] | None = None) -> list[str]:
     found = []
     python = os.path.dirname(os.__file__)
     for entry in sys.path if search_path is None else search_path:
-        if os.path.abspath(entry) == python:
-            break  # installed packages follow
         try:
+            if os.path.abspath(entry) == python:
+                break  # installed packages follow
             names = sorted(os.listdir(entry or "."))
         except OSError:  # an archive, or no folder
             continue
