@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -216,11 +217,17 @@ def _ask_version(executable: Path) -> tuple[Path, str] | str:
     text = answer.stderr + answer.stdout
     version = re.search(r'^\S+ version "([^"]+)"', text, re.MULTILINE)
     if answer.returncode != 0 or version is None:
-        first_line = next((line for line in text.splitlines() if line.strip()), "no output")
-        return f"does not run ({first_line.strip()[:120]})"
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        # A JVM first names the variables, such as JAVA_TOOL_OPTIONS, that it takes options from.
+        lines.sort(key=lambda line: "Picked up " in line)
+        return f"does not run ({'; '.join(lines[:1] + _picked_up(lines[1:]))[:200] or 'no output'})"
     # The `java` on PATH may be a link, or a stub that starts the real one.
     home = re.search(r"^\s*java\.home = (.+)$", text, re.MULTILINE)
     return Path(home[1].strip()) if home else executable.resolve().parent.parent, version[1]
+
+
+def _picked_up(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if "Picked up " in line]
 
 
 def _shares_classes(home: Path) -> bool:
