@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
-from glasses_spark.cli.streams import OutputError, prepare_streams
+from glasses_spark.cli.streams import OutputError, prepare_streams, require_output
 from glasses_spark.errors import ConfigError, GlassesSparkError
 from glasses_spark.runtime.native_stderr import discard_native_stderr
 from glasses_spark.runtime.spark_errors import is_spark_error, translated
@@ -74,6 +74,7 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
     try:
         work()
         sys.stdout.flush()
+        require_output()
         return OK
     except ConfigError as error:
         return _fail(str(error), WRONG_CALL, debug=debug)

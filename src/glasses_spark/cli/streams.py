@@ -62,11 +62,21 @@ class _Stream(io.TextIOWrapper):
 
 
 class _Output(_Stream):
-    """Standard output, which raises an `OutputError` once."""
+    """Standard output. What a run prints on its way must not end it.
+
+    Attributes:
+        failure: The first error, until `print_summary` has reported it; None without one.
+        is_strict: Whether to raise it at once, because the output is all that a command does.
+    """
+
+    failure: OutputError | None = None
+    is_strict = False
 
     def lose(self, error: OSError) -> None:
         super().lose(error)
-        raise OutputError(error) from error
+        self.failure = OutputError(error)
+        if self.is_strict:
+            raise self.failure
 
 
 def prepare_streams() -> None:
@@ -87,8 +97,21 @@ def prepare_streams() -> None:
 
 def print_summary(text: str) -> None:
     """Print a summary of results that are kept elsewhere, if standard output can be written."""
-    try:
-        print(text, flush=True)
-    except OutputError as error:
-        if not error.is_closed:
-            logger.warning("%s", error)
+    print(text, flush=True)
+    output = sys.stdout
+    if isinstance(output, _Output) and output.failure is not None:
+        if not output.failure.is_closed:
+            logger.warning("%s", output.failure)
+        output.failure = None
+
+
+def require_output() -> None:
+    """Raise an `OutputError` if something printed was lost."""
+    if isinstance(sys.stdout, _Output) and sys.stdout.failure is not None:
+        raise sys.stdout.failure
+
+
+def stop_without_output() -> None:
+    """Let the command end as soon as nobody can read what it prints."""
+    if isinstance(sys.stdout, _Output):
+        sys.stdout.is_strict = True
