@@ -162,7 +162,11 @@ _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    from glasses_spark.runtime.hidden_modules import imports_explained
+
+    with imports_explained():
+        module = import_module(f"{__name__}.{_HOMES[name]}")
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

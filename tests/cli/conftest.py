@@ -21,7 +21,7 @@ from glasses_spark.runtime import native_stderr
 from tests.cli.calls import SMALL, Trained, train_in
 
 # Variables that the command line sets for its process.
-_VARIABLES = ("TF_CPP_MIN_LOG_LEVEL", native_stderr.VARIABLE)
+_VARIABLES = ("GRPC_VERBOSITY", "TF_CPP_MIN_LOG_LEVEL", native_stderr.VARIABLE)
 
 
 @pytest.fixture(autouse=True)

@@ -134,6 +134,21 @@ def test_any_other_error_is_one_line_that_points_to_the_traceback(
     )
 
 
+def test_a_warning_that_python_raises_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def warn(arguments: object) -> None:
+        raise DeprecationWarning("np.bool8 is a deprecated alias")
+
+    monkeypatch.setattr("glasses_spark.cli.commands.doctor.run", warn)
+
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == (
+        "error: DeprecationWarning: np.bool8 is a deprecated alias; Python was told to raise "
+        "warnings as errors. Unset PYTHONWARNINGS\n"
+    )
+
+
 def test_an_error_of_spark_is_one_line_with_the_cause_first(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

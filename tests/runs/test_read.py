@@ -157,5 +157,62 @@ def test_predictions_with_a_repeated_id_are_an_error(tmp_path: Path) -> None:
         read_runs(folders)
 
 
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ({"id": ["a", "b", "c", "d"]}, "got id: string"),
+        ({"label": ["a", "b", "c", "d"]}, "got label: string"),
+        ({"split": [1, 2, 3, 4]}, "got split: int64"),
+        ({"split": ["test", None, "test", "test"]}, "expected the split of each image, found null"),
+        ({"id": [1, 2, None, 4]}, "expected the id of each image, found null"),
+    ],
+)
+def test_predictions_of_other_types_are_an_error(
+    tmp_path: Path, column: dict[str, list[Any]], message: str
+) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    path = folders[0] / "predictions.parquet"
+    table = pq.read_table(path)
+    ((name, values),) = column.items()
+    changed = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
+    pq.write_table(changed, path)
+    with pytest.raises(DataError, match=message):
+        read_runs(folders)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 5000, "nested too deeply"),
+        (".".join(["a"] * 5000) + " = 1", "nested too deeply"),
+        (f"a = {'9' * 5000}", "is not a TOML file"),
+        ("# " + "a" * 2**20, "expected at most 1,048,576 bytes"),
+    ],
+    ids=["lists", "tables", "digits", "size"],
+)
+def test_a_configuration_that_nobody_wrote_is_an_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    (folders[1] / "config.toml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_runs(folders)
+
+
+def test_settings_of_any_type_are_numbers_or_printable_text(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / "a"), write_run(tmp_path / "b")]
+    (folders[0] / "config.toml").write_text(
+        'when = 2020-01-01\nnumber = nan\ntext = "\\u001b]0;"\n[["a\\nb"]]\nx = 1\n'
+    )
+    run, _ = read_runs(folders)
+    assert run.config == {
+        "when": "2020-01-01",
+        "number": "nan",
+        "text": "\\x1b]0;",
+        "a\\nb": "{'x': 1}",
+    }
+    json.dumps(run.config, allow_nan=False)
+
+
 def test_nested_tables_are_flattened() -> None:
     assert flatten({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}

@@ -143,6 +143,24 @@ def test_a_java_that_fails_is_named_with_its_message(
         find_java()
 
 
+def test_options_that_a_java_takes_from_a_variable_are_named_after_its_message(
+    monkeypatch: pytest.MonkeyPatch, make_java: MakeJava
+) -> None:
+    home = make_java("17.0.15")
+    lines = ["Picked up JAVA_TOOL_OPTIONS: -Xbogus", "Unrecognized option: -Xbogus", "Error: no VM"]
+    prints = "".join(f"echo '{line}' >&2\n" for line in lines)
+    (home / "bin" / "java").write_text(f"#!/bin/sh\n{prints}exit 1\n")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+
+    with pytest.raises(SetupError) as caught:
+        find_java()
+
+    assert (
+        "does not run (Unrecognized option: -Xbogus; Picked up JAVA_TOOL_OPTIONS: -Xbogus)"
+        in str(caught.value)
+    )
+
+
 def test_the_home_of_a_linked_java_is_that_of_the_real_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_java: MakeJava
 ) -> None:

@@ -244,3 +244,12 @@ def test_other_floating_point_types_are_refused_before_any_data_is_read(floatx: 
         ConfigError, match=rf"^floatx: expected Keras to compute in one of .*, got {floatx}\. Call"
     ):
         estimator.fit(None)
+
+
+def test_a_python_without_docstrings_is_refused_before_anything_is_imported() -> None:
+    program = "from glasses_spark import import_keras; import_keras()"
+    done = subprocess.run(
+        [sys.executable, "-OO", "-c", program], capture_output=True, text=True, check=False
+    )
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("glasses_spark.errors.SetupError: Python was started with PYTHONOPTIM")

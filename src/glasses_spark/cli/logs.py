@@ -58,6 +58,8 @@ def configure_logging(*, verbose: bool, debug: bool) -> None:
         # Both have an effect when TensorFlow is imported.
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
         os.environ[native_stderr.VARIABLE] = "1"
+        # The parameter server would silence it.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     else:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # DEBUG messages contain URLs, and a signed URL gives access to whoever reads it.

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
+from glasses_spark.cli.streams import OutputError, prepare_streams, require_output
 from glasses_spark.errors import ConfigError, GlassesSparkError
 from glasses_spark.printable import printable_text
 from glasses_spark.runtime.native_stderr import discard_native_stderr
@@ -51,6 +52,7 @@ def program(argv: Sequence[str] | None = None) -> NoReturn:
     Args:
         argv: As for ``main``.
     """
+    prepare_streams()
     discard_native_stderr()
     if not is_enabled(Optimization.QUICK_EXIT):
         sys.exit(main(argv))
@@ -73,6 +75,7 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
     try:
         work()
         sys.stdout.flush()
+        require_output()
         return OK
     except ConfigError as error:
         return _fail(str(error), WRONG_CALL, debug=debug)
@@ -84,11 +87,17 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
         # The reader closed the pipe, as in `glasses-spark predict ... | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OutputError as error:
+        return OK if error.is_closed else _fail(str(error), FAILED, debug=debug)
     except Exception as error:
         if is_spark_error(error):
             own = translated(error, GlassesSparkError, "the command", _ADVICE)
             return _fail(str(own), FAILED, debug=debug)
         reason = next(iter(str(error).strip().splitlines()), "no reason given")
+        if isinstance(error, Warning):
+            # Many packages warn when they are imported.
+            told = f"{type(error).__name__}: {reason}; Python was told to raise warnings as errors"
+            return _fail(f"{told}. Unset PYTHONWARNINGS", FAILED, debug=debug)
         hint = "" if debug else ". Use --debug for the traceback"
         return _fail(
             f"{type(error).__name__}: {reason}; this is not one of the errors that glasses-spark "
@@ -101,5 +110,6 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
 def _fail(message: str, code: int, *, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    print(f"error: {printable_text(message)}", file=sys.stderr)
+    with suppress(OSError):  # standard error cannot be written either
+        print(f"error: {printable_text(message)}", file=sys.stderr, flush=True)
     return code

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from glasses_spark.cli.streams import stop_without_output
 from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.progress import BarProgress, Progress
 from glasses_spark.runtime.replaced_file import is_stream, replaced_file
@@ -55,6 +56,7 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
         ConfigError: The file cannot be written.
     """
     if path is None:
+        stop_without_output()
         yield sys.stdout
         return
     try:

@@ -36,8 +36,10 @@ def command_session(
         keep_classes: See ``build_session``.
 
     Raises:
-        SetupError: The environment asks for Spark Connect.
+        SetupError: The environment asks for Spark Connect, Spark does not start, or a cluster
+            has no room for its executors.
     """
+    from glasses_spark.runtime.executors import await_executors
     from glasses_spark.runtime.session import spark_session
 
     if uses_connect():
@@ -60,6 +62,7 @@ def command_session(
         ) as spark,
         interruptible(spark),
     ):
+        await_executors(spark, timeout=config.spark.executor_timeout)
         yield spark
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from glasses_spark.config.fields import (
     flag,
     key,
+    number,
     spark_settings,
     text,
     whole_number,
@@ -35,6 +36,13 @@ class SparkConfig(Section):
         "`local[N,4]`.",
     )
     ui: bool = key(False, flag(), "Whether Spark serves its web UI during the run.")
+    executor_timeout: float = key(
+        600.0,
+        number(lambda x: x >= 0, "a number >= 0"),
+        "How long a command waits for the first executor of a cluster. Each minute it says what "
+        "was asked for; 0 waits for ever.",
+        unit="seconds",
+    )
     conf: Mapping[str, str] = key(
         {}, spark_settings(), "Further Spark settings, by their full names."
     )

@@ -6,18 +6,27 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from glasses_spark.errors import ConfigError
+
+# A configuration has a few kilobytes. Parsing takes a second for each megabyte.
+MAX_BYTES: Final = 2**20
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 
     Raises:
-        ConfigError: The file cannot be read, or is not TOML.
+        ConfigError: The file cannot be read, is too large or is not TOML.
     """
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ConfigError(
+                f"{path} is not a configuration: expected at most {MAX_BYTES:,} bytes, found "
+                f"{size:,}"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(
@@ -25,7 +34,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path} is not a configuration: nested too deeply") from None
+    except ValueError as error:  # of TOML, of UTF-8 and of a number with too many digits
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
 
 

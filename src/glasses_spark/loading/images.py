@@ -29,7 +29,7 @@ from glasses_spark.loading.listing import (
 from glasses_spark.printable import printable
 from glasses_spark.runtime.connect import default_parallelism, is_connect
 from glasses_spark.runtime.hadoop import reason_of
-from glasses_spark.runtime.location import is_on_disk, local_path, spark_path
+from glasses_spark.runtime.location import data_path, is_on_disk, local_path
 
 # Spark plans 24 to 31 small files per task, because it charges 4 MB for opening each.
 # Starting a task then costs as much as its work. 128 images of the Kaggle set take a
@@ -116,7 +116,7 @@ def open_images(spark: SparkSession, location: str, *, glob: str = "*.png") -> D
         .option("recursiveFileLookup", "true")
     )
     try:
-        images = reader.load(spark_path(location))
+        images = reader.load(data_path(spark, location))
         _ = images.schema  # Spark Connect looks for the files now
         return images
     except (PySparkException, Py4JJavaError) as error:

@@ -20,7 +20,7 @@ from glasses_spark.columns import CONTENT, ID, LABEL, LENGTH
 from glasses_spark.errors import LabelsError
 from glasses_spark.loading.labels_file import check_digest, check_size, parse_labels, redact_url
 from glasses_spark.runtime.hadoop import reason_of
-from glasses_spark.runtime.location import local_path, spark_path
+from glasses_spark.runtime.location import data_path, local_path
 
 SCHEMA: Final = StructType(
     [StructField(ID, IntegerType(), False), StructField(LABEL, DoubleType())]
@@ -40,7 +40,8 @@ def read_labels(spark: SparkSession, location: str, *, sha256: str = "") -> Data
     Args:
         spark: Session that holds the labels.
         location: CSV file with the header ``index,label``: a path, which is first looked
-            up on this machine, any URI that Hadoop knows, or an http(s) URL.
+            up on this machine and then, on a cluster, on Spark's default file system; any URI
+            that Hadoop knows, or an http(s) URL.
         sha256: Expected SHA-256 of the file, 64 hex digits; empty to accept any file.
 
     Returns:
@@ -120,7 +121,7 @@ def _download(url: str, name: str) -> bytes:
 
 def _read_hadoop(spark: SparkSession, location: str, name: str) -> bytes:
     try:
-        files = spark.read.format("binaryFile").load(spark_path(location))
+        files = spark.read.format("binaryFile").load(data_path(spark, location))
         # The lengths first: selecting the content reads it.
         lengths = [row[LENGTH] for row in files.select(LENGTH).take(2)]
         if len(lengths) == 1:

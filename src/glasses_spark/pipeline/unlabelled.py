@@ -12,7 +12,7 @@ from glasses_spark.config.config import Config
 from glasses_spark.errors import ImagesError
 from glasses_spark.loading.disk_files import disk_path, is_utf8
 from glasses_spark.printable import printable
-from glasses_spark.runtime.location import is_on_disk, spark_path
+from glasses_spark.runtime.location import data_path, is_on_disk
 
 # Modules that import pyspark are imported in the functions: an external Spark, named by
 # SPARK_HOME, has its own pyspark, which is found when the session is built.
@@ -107,7 +107,7 @@ def _find_files(spark: SparkSession, files: list[str]) -> _Found:
     listed = [file for file in files if is_utf8(disk_path(file))]
     if not listed:
         return None, tuple(map(unlisted_file, paths))
-    images = spark.read.format("binaryFile").load([spark_path(file) for file in listed])
+    images = spark.read.format("binaryFile").load([data_path(spark, file) for file in listed])
     listing = list_files(images)
     # The user names them, so none of them is newer.
     unlisted = missing_from(listing, iter(paths), since=math.inf)

@@ -49,6 +49,9 @@ OURS: Final = frozenset(
     }
 )
 
+# Of a JSON file of a run folder. A history has about 100 bytes for each worker and epoch.
+MAX_JSON_BYTES: Final = 64 * 2**20
+
 # Rows in the driver at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
 
@@ -148,15 +151,21 @@ def read_json(path: Path) -> Any:
 
     Raises:
         ConfigError: The run folder does not have the file.
-        DataError: The file is not valid JSON.
+        DataError: The file cannot be read, is too large or is not valid JSON.
     """
     require_file(path)
+    wanted = f"{path}: expected JSON as written by `glasses-spark train`"
     try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise DataError(f"{wanted}, at most {MAX_JSON_BYTES:,} bytes, found {size:,}")
         return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except RecursionError:
+        raise DataError(f"{wanted}: nested too deeply") from None
     except ValueError as error:
-        raise DataError(
-            f"{path}: expected JSON as written by `glasses-spark train`: {error}"
-        ) from error
+        raise DataError(f"{wanted}: {error}") from error
 
 
 def require_file(path: Path) -> None:

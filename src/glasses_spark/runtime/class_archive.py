@@ -39,7 +39,10 @@ def archive_options(java: Java, jars: Path, *, write: bool) -> list[str]:
     """
     if not java.shares_classes or not is_enabled(Optimization.CLASS_ARCHIVE):
         return []
-    archive = archive_path(java, jars)
+    try:
+        archive = archive_path(java, jars)
+    except OSError:
+        return []  # there is no cache folder
     if any(character.isspace() for character in str(archive)):
         return []  # Spark splits the options at white space
     if archive.is_file():

@@ -10,6 +10,8 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -116,25 +118,30 @@ def launcher_home(executable: Path) -> Path:
     Raises:
         OSError: Neither folder can be written.
     """
-    folder = cache_folder() / "java"
-    if executable.is_relative_to(folder):
-        # It is a launcher already: this process inherited JAVA_HOME.
-        return executable.parent.parent
     text = LAUNCHER.format(
         argument=shlex.quote(INCUBATOR_ARGUMENT), java=shlex.quote(str(executable))
     )
     # Named by its content, so that another Java or a newer launcher gets another file.
     name = hashlib.sha256(text.encode()).hexdigest()[:16]
-    try:
+    with suppress(OSError):
+        folder = cache_folder() / "java"
+        if executable.is_relative_to(folder):
+            # It is a launcher already: this process inherited JAVA_HOME.
+            return executable.parent.parent
         return _write_launcher(folder / name, text)
-    except OSError:
-        return _write_launcher(Path(tempfile.mkdtemp(prefix="glasses-spark-java-")), text)
+    return _write_launcher(Path(tempfile.mkdtemp(prefix="glasses-spark-java-")), text)
 
 
 def cache_folder() -> Path:
-    """Return the user's folder for files that this package can create again."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute()
-    return folder / "glasses-spark"
+    """Return the user's folder for files that this package can create again.
+
+    Raises:
+        OSError: The user has no home folder. In a temporary folder others could replace them.
+    """
+    given = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if given.startswith("~"):
+        raise OSError("this user has no home folder, and HOME is not set")
+    return Path(given).absolute() / "glasses-spark"
 
 
 @cache
@@ -210,11 +217,17 @@ def _ask_version(executable: Path) -> tuple[Path, str] | str:
     text = answer.stderr + answer.stdout
     version = re.search(r'^\S+ version "([^"]+)"', text, re.MULTILINE)
     if answer.returncode != 0 or version is None:
-        first_line = next((line for line in text.splitlines() if line.strip()), "no output")
-        return f"does not run ({first_line.strip()[:120]})"
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        # A JVM first names the variables, such as JAVA_TOOL_OPTIONS, that it takes options from.
+        lines.sort(key=lambda line: "Picked up " in line)
+        return f"does not run ({'; '.join(lines[:1] + _picked_up(lines[1:]))[:200] or 'no output'})"
     # The `java` on PATH may be a link, or a stub that starts the real one.
     home = re.search(r"^\s*java\.home = (.+)$", text, re.MULTILINE)
     return Path(home[1].strip()) if home else executable.resolve().parent.parent, version[1]
+
+
+def _picked_up(lines: Sequence[str]) -> list[str]:
+    return [line for line in lines if "Picked up " in line]
 
 
 def _shares_classes(home: Path) -> bool:

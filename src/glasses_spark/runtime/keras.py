@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from glasses_spark.errors import SetupError
 from glasses_spark.runtime.garbage import collector_paused
+from glasses_spark.runtime.hidden_modules import imports_explained
 from glasses_spark.runtime.keras_settings import (
     BACKEND_VARIABLE,
     TENSORFLOW,
@@ -41,8 +42,8 @@ def import_keras(*, threads: int | None = None) -> Any:
         The module ``keras``.
 
     Raises:
-        SetupError: ``keras.json`` or the environment sets another backend, or Keras has been
-            imported with one.
+        SetupError: ``keras.json`` or the environment sets another backend, Keras has been
+            imported with one, or a file of the user hides a module.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" not in sys.modules:
@@ -50,7 +51,8 @@ def import_keras(*, threads: int | None = None) -> Any:
         require_tensorflow()
         os.environ[BACKEND_VARIABLE] = TENSORFLOW
     first = "tensorflow" not in sys.modules
-    with native_stderr_discarded() if first else nullcontext(), collector_paused():
+    silenced = native_stderr_discarded() if first else nullcontext()
+    with imports_explained(), silenced, collector_paused():
         import keras
 
         _require_imported_with_tensorflow(keras)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,8 +112,14 @@ def require_tensorflow(environment: Mapping[str, str] = os.environ) -> None:
         environment: The environment variables.
 
     Raises:
-        SetupError: Another backend is set, or Keras' settings file has a wrong value.
+        SetupError: Another backend is set, Keras' settings file has a wrong value, or Python
+            has dropped the docstrings.
     """
+    if sys.flags.optimize > 1:
+        raise SetupError(
+            f"Python was started with PYTHONOPTIMIZE={sys.flags.optimize} or -OO, without the "
+            "docstrings that TensorFlow reads when it is imported. Unset it, or use 1"
+        )
     settings = read_keras_file(environment)
     backend = environment.get(BACKEND_VARIABLE)
     source = f"the environment variable {BACKEND_VARIABLE}"

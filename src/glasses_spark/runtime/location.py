@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.connect import is_connect, runs_locally
 
 # Not imported here: locations are also used before Spark is found and started.
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ def is_on_disk(spark: SparkSession, location: str) -> bool:
 
     Args:
         spark: The running session; its default file system applies to plain paths.
-        location: As for ``spark_path``; may be a glob.
+        location: As for ``data_path``; may be a glob.
     """
-    return hadoop.is_disk(spark, spark_path(location))
+    return hadoop.is_disk(spark, data_path(spark, location))
 
 
 def path_on_disk(path: str) -> str:
@@ -108,3 +109,25 @@ def spark_path(location: str) -> str:
     # Without a scheme Spark uses its default file system, so an explicit one stays.
     scheme = "file:" if location.startswith("file:/") else ""
     return scheme + _GLOB_CHARACTERS.sub(r"\\\1", str(path))
+
+
+def data_path(spark: SparkSession, location: str) -> str:
+    """Convert the location of images or labels for Spark's readers.
+
+    A plain path is on this machine in local mode, and on Spark's default file system on a
+    cluster, as that of the pixel store. The default file system is the local disk unless
+    Hadoop's configuration names another one.
+
+    Args:
+        spark: The running session.
+        location: As for ``local_path``.
+
+    Returns:
+        A path, glob or URI.
+    """
+    if is_uri(location) or is_connect(spark) or hadoop.is_disk(spark, "/"):
+        return spark_path(location)
+    if runs_locally(spark):
+        return f"file:{spark_path(str(Path(location).expanduser().absolute()))}"
+    # A path of another file system: neither literal nor relative to a folder of this machine.
+    return location

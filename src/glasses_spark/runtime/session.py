@@ -18,10 +18,14 @@ from glasses_spark.runtime.class_archive import archive_options
 from glasses_spark.runtime.connect import has_connect_session, uses_connect
 from glasses_spark.runtime.early_import import imported_during
 from glasses_spark.runtime.file_name_encoding import utf8_file_names
+from glasses_spark.runtime.gateway import start_gateway
+from glasses_spark.runtime.hidden_modules import imports_explained
 from glasses_spark.runtime.java import Java, ensure_java, find_java, launcher_home
 from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.runtime.master import is_local_master, is_on_this_machine, with_retries
+from glasses_spark.runtime.nameless_user import log_in, user_options
 from glasses_spark.runtime.owned_folder import process_folder, remove_abandoned_folders
+from glasses_spark.runtime.place import complete_submit_arguments, require_place
 from glasses_spark.runtime.spark_home import check_pyspark, find_external_spark
 from glasses_spark.runtime.spark_settings import (
     ARROW_BATCH,
@@ -77,13 +81,14 @@ def build_session(
         The session. The caller stops it; ``spark_session`` does so itself.
 
     Raises:
-        SetupError: Java or Spark is missing or has an unsupported version, or Spark does
-            not start.
+        SetupError: Java or Spark is missing or has an unsupported version, a folder that
+            Spark needs cannot be written, or Spark does not start.
     """
     submitted = _is_submitted()
     if not submitted:
         find_external_spark()
-    check_pyspark()
+    with imports_explained():
+        check_pyspark()
     if uses_connect():
         require_extra("grpc_status", extra="connect", purpose="Spark Connect")
         if is_local_master(os.environ.get("SPARK_REMOTE") or "sc:"):
@@ -92,6 +97,7 @@ def build_session(
     if _is_running():
         return _running_session(conf)
 
+    require_place(conf)
     with imported_during(imports):
         _start_jvm(master, conf, log_level, keep_classes=keep_classes)
     settings = session_settings(master, app_name, conf, ui=ui, submitted=submitted)
@@ -191,17 +197,18 @@ def _start_jvm(
     early = SparkConf(loadDefaults=False)
     if not _is_submitted() and SparkContext._gateway is None:
         java = _prepare_environment(master)
-        options = []
+        options = user_options()
         if java is not None and is_local_master(master):
             jars = Path(str(import_module("pyspark").__file__)).parent / "jars"
-            options = archive_options(java, jars, write=keep_classes)
+            options += archive_options(java, jars, write=keep_classes)
         temporary = _temporary_folder() if is_local_master(master) else None
         settings = launch_settings(master, conf, log_level, options, temporary=temporary)
         for key, value in settings.items():
             early.set(key, value)
     try:
-        with utf8_file_names():
-            SparkContext._ensure_initialized(conf=early)
+        with _scripts_python(), utf8_file_names():
+            start_gateway(early)
+        log_in(SparkContext._jvm)
     except (PySparkRuntimeError, OSError) as error:
         java = find_java()
         raise SetupError(
@@ -221,6 +228,7 @@ def _temporary_folder() -> Path | None:
 
 def _prepare_environment(master: str | None) -> Java | None:
     """Set the environment of the JVM's scripts; return the Java that the launcher starts."""
+    complete_submit_arguments()
     java = None
     if os.environ.get("SPARK_HOME"):
         ensure_java()
@@ -233,6 +241,22 @@ def _prepare_environment(master: str | None) -> Java | None:
         # Spark's default is the machine's external interface, even in local mode.
         os.environ.setdefault("SPARK_LOCAL_IP", LOOPBACK)
     return java
+
+
+@contextmanager
+def _scripts_python() -> Iterator[None]:
+    """Let Spark's scripts find Spark with this Python, for which the variable may name a shell."""
+    variable = "PYSPARK_DRIVER_PYTHON"
+    before = os.environ.get(variable)
+    if sys.executable and not os.environ.get("SPARK_HOME"):
+        os.environ[variable] = sys.executable
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = before
 
 
 def _start_session(settings: SparkConf) -> SparkSession:

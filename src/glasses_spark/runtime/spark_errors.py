@@ -17,6 +17,7 @@ from typing import Final
 from glasses_spark import errors
 from glasses_spark.errors import GlassesSparkError, SetupError
 from glasses_spark.runtime.causes import named, shortened, telling_line
+from glasses_spark.runtime.hidden_modules import hiding_files
 
 _TRACEBACK: Final = "Traceback (most recent call last):"
 _FRAME: Final = re.compile(r'  File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)')
@@ -186,8 +187,15 @@ def translated(
         # Raised by this library in a Python worker: it says what to do.
         own: type[GlassesSparkError] = getattr(errors, cause.kind)
         return own(cause.message)
-    known = _known(cause)
     text = str(cause)
+    # Spark's own Python daemon looks into the current folder first.
+    hiding = [file for file in hiding_files(["."]) if file in str(error)]
+    if hiding:
+        return SetupError(
+            f"{text} (during {doing}). {hiding[0]} was imported in place of the module of that "
+            "name. Rename it"
+        )
+    known = _known(cause)
     if known is not None:
         kind, advice = known.kind or kind, known.advice
         if known.text:

@@ -36,6 +36,11 @@ PARQUET_BATCH_ROWS: Final = "256"
 DAEMON_SETTING: Final = "spark.python.daemon.module"
 DAEMON_MODULE: Final = "glasses_spark.runtime.python_workers.daemon"
 
+# Python looks into the current folder last, not first: there a user's random.py would hide
+# Python's own. The daemon adds the folder.
+SAFE_PATH: Final = "PYTHONSAFEPATH"
+SAFE_PATH_SETTING: Final = f"spark.executorEnv.{SAFE_PATH}"
+
 # In local mode the JVM plans, moves bytes and waits for Python. C2 costs more CPU than it
 # saves in a short run, and the parallel collector starts faster than G1.
 LOCAL_JVM_OPTIONS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
@@ -121,6 +126,8 @@ def session_settings(
     defaults = _default_settings(local=local, ui=ui, submitted=submitted)
     for key, value in defaults.items():
         settings.setIfMissing(key, value)
+    if settings.get(DAEMON_SETTING, None) == DAEMON_MODULE:
+        settings.setIfMissing(SAFE_PATH_SETTING, "1")
     if local:
         # Spark's default is the first python3 on PATH.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -176,7 +183,11 @@ def _keys_in_defaults_file() -> set[str]:
     path = folder / "spark-defaults.conf" if folder else None
     if path is None or not path.is_file():
         return set()
-    lines = (line.strip() for line in path.read_text().splitlines())
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # Spark says what is wrong with it
+        return set()
+    lines = (line.strip() for line in text.splitlines())
     return {line.replace("=", " ").split()[0] for line in lines if line and line[0] != "#"}
 
 

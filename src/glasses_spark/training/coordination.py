@@ -211,10 +211,8 @@ def coordinate(
             precision=host.precision(),
         )
         progress = FitProgress(schedule, settings.verbose)
-        with closing(progress), checkpointer:
-            history = follow_job(
-                coordinator, runner, states, host.tasks(assignment), progress, checkpointer
-            )
+        with closing(progress), closing(host.tasks(assignment)) as hosting, checkpointer:
+            history = follow_job(coordinator, runner, states, hosting, progress, checkpointer)
     runner.end(history)
     require_all_rows(history, schedule)
     return history

@@ -21,6 +21,7 @@ from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.settings import FitSettings
 from glasses_spark.training.spark_job import TrainingJob
 from glasses_spark.training.worker.assignment import Assignment
+from glasses_spark.training.worker.shared_spec import SharedSpec
 from glasses_spark.training.worker.task import REPORT_SCHEMA, training_task
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Hosting:
         self._patience = patience
         self._clock = clock
         self._counted_at = self._had_slots_at = clock()
+        self._shared_spec: SharedSpec | None = None
 
     def job(self, coordinator: Coordinator) -> TrainingJob:
         """Return the Spark job of a new start."""
@@ -77,10 +79,12 @@ class Hosting:
             )
             self._assignment = replace(self._assignment, tasks=tasks)
         self._counted_at = self._had_slots_at = self._clock()
-        frame = self._rows.by_task(tasks)
-        with worker_environment(self._spark.sparkContext, threads=self._assignment.threads):
+        frame, context = self._rows.by_task(tasks), self._spark.sparkContext
+        if self._shared_spec is None:
+            self._shared_spec = SharedSpec.of(context, self._assignment.spec)
+        with worker_environment(context, threads=self._assignment.threads):
             return frame.mapInArrow(
-                training_task(self._assignment),
+                training_task(self._assignment, self._shared_spec),
                 REPORT_SCHEMA,
                 barrier=self._assignment.schedule.synchronous,
             )
@@ -96,6 +100,12 @@ class Hosting:
     def have_slots(self) -> bool:
         """Return whether the tasks can run; False if some had no slot for a while."""
         return self._clock() - self._had_slots_at < self._patience
+
+    def close(self) -> None:
+        """Remove what the tasks shared; they have ended."""
+        if self._shared_spec is not None:
+            self._shared_spec.close()
+            self._shared_spec = None
 
 
 class DriverHost:

@@ -131,6 +131,9 @@ class TrainingTasks(Protocol):
     def have_slots(self) -> bool:
         """Return whether the tasks can run."""
 
+    def close(self) -> None:
+        """Remove what the tasks shared, after they have ended."""
+
 
 def follow_job(
     coordinator: Coordinator,

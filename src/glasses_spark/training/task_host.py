@@ -199,6 +199,9 @@ class _BarrierTasks:
     def have_slots(self) -> bool:
         return True
 
+    def close(self) -> None:
+        return None
+
 
 class _OwnTraining:
     """The training of this task's workers, in a thread; see `spark_job.RunningTasks`."""

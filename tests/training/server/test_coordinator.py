@@ -19,6 +19,7 @@ from glasses_spark.training.server.asynchronous_rules import (
 from glasses_spark.training.server.calls import Caller, EpochDecision, EpochEnd, Position, Push
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.fit_control import LONGEST_WAIT_S
+from glasses_spark.training.server.protocol import ProtocolError
 from glasses_spark.training.server.shared_weights import SharedWeights
 from glasses_spark.training.server.state import FitEndedError, NotYetError
 from glasses_spark.training.weights import Vector
@@ -245,6 +246,46 @@ def test_an_update_that_is_not_finite_or_would_overflow_ends_the_fit(value: floa
         coordinator.next_epoch(running=lambda: True)
     with pytest.raises(FitEndedError, match="the fit has failed"):
         coordinator.heartbeat(task(0))
+
+
+@pytest.mark.parametrize("mode", ["synchronous", "asynchronous", "hogwild"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 3e38])
+def test_metrics_that_are_not_finite_or_would_overflow_end_the_fit(mode: str, value: float) -> None:
+    coordinator = make_coordinator(mode=mode)
+    coordinator.join(task(0), "host")
+    bad = Push(FIRST, 4, np.zeros_like(coordinator.shared_weights.vector()), STATE + value, 0)
+    with pytest.raises(WorkerError, match=r"worker 0 sent metrics .* in epoch 1, step 1\."):
+        coordinator.push(task(0), 0, bad)
+    with pytest.raises(WorkerError, match="worker 0 sent metrics"):
+        coordinator.next_epoch(running=lambda: True)
+    assert coordinator.shared_weights.version == 0
+
+
+def test_validation_metrics_that_are_not_finite_end_the_fit() -> None:
+    coordinator = make_coordinator(mode="asynchronous")
+    coordinator.join(task(0), "host")
+    push(coordinator, 0, 0.0)
+    end = EpochEnd(0, STATE + float("nan"), seconds=1.0, waiting=0.0)
+    with pytest.raises(WorkerError, match="worker 0 sent metrics"):
+        coordinator.finish_epoch(task(0), 0, end)
+    with pytest.raises(WorkerError, match="worker 0 sent metrics"):
+        coordinator.next_epoch(running=lambda: True)
+
+
+def test_metrics_of_an_update_that_diverged_are_not_the_cause() -> None:
+    coordinator = make_coordinator()
+    coordinator.join(task(0), "host")
+    update = np.full_like(coordinator.shared_weights.vector(), np.nan)
+    with pytest.raises(WorkerError, match="training diverged"):
+        coordinator.push(task(0), 0, Push(FIRST, 4, update, STATE + np.nan, 0))
+
+
+def test_the_state_of_an_optimizer_after_epochs_that_never_come_is_refused() -> None:
+    coordinator = make_coordinator()
+    coordinator.join(task(0), "host")
+    vector = coordinator.shared_weights.vector()
+    with pytest.raises(ProtocolError, match="epochs: expected at most 2, got 3"):
+        coordinator.receive_optimizer_state(task(0), 0, 3, 0, vector)
 
 
 def test_a_lost_worker_ends_the_fit() -> None:

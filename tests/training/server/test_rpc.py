@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -14,12 +17,17 @@ import pytest
 
 from glasses_spark.errors import WorkerError
 from glasses_spark.runtime.machine import LOOPBACK
+from glasses_spark.runtime.open_files import reserve_files
 from glasses_spark.training.server.certificates import SERVER_NAME, Credentials, make_credentials
 from glasses_spark.training.server.parameter_server import SERVICE
 from glasses_spark.training.server.protocol import CHUNK_BYTES, Message, encode
 from glasses_spark.training.server.rpc import Channel, Response, RpcServer
 from glasses_spark.training.weights import WeightLayout
+from tests.paths import ROOT
 from tests.training.server.served_fit import ServedFit
+
+# Of strangers who say nothing.
+CONNECTIONS: Final = 1500
 
 JOIN = b"".join(encode({"worker": 0, "attempt": 0, "host": "x"}))
 
@@ -92,6 +100,36 @@ def test_random_bytes_on_the_socket_do_not_stop_the_server(fit: ServedFit) -> No
         assert not client.join().flag("stop")
 
 
+@pytest.mark.rotated(1)
+def test_strangers_neither_keep_a_worker_out_nor_print_anything() -> None:
+    reserve_files(CONNECTIONS)
+    with (
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.training.server.besieged_server"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        ExitStack() as idle,
+    ):
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        for _ in range(CONNECTIONS):
+            idle.enter_context(socket.create_connection((LOOPBACK, port), timeout=5))
+        for words in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"\xff" * 2000, b"\0" * 9):
+            with socket.create_connection((LOOPBACK, port), timeout=5) as connection:
+                connection.sendall(words)
+        with pytest.raises(grpc.RpcError):
+            raw_call(port, None, JOIN, "Join")
+        output, errors = process.communicate("go\n", timeout=60)
+
+    assert output == "False\n"
+    assert errors == ""
+    assert process.returncode == 0
+
+
 def test_an_http_proxy_is_not_used(fit: ServedFit, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "grpc_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -122,6 +160,7 @@ def large(errors: list[Exception]) -> Iterator[tuple[int, Credentials]]:
         own,
         LARGE,
         threads=2,
+        connections=8,
         bind_address=LOOPBACK,
         on_error=errors.append,
     )

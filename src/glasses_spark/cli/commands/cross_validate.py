@@ -9,6 +9,7 @@ from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store, whole_number_argument
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_training
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.config.section import declared_keys
 from glasses_spark.config.training import EvaluationConfig
 from glasses_spark.runs.folder import CROSS_VALIDATION, cross_validation_folder
@@ -53,4 +54,4 @@ def run(arguments: Namespace) -> None:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=make_progress()).cross_validate(spark, out)
-        print(f"\n{result}")
+        print_summary(f"\n{result}")

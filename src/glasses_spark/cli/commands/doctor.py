@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.errors import SetupError
 from glasses_spark.printable import printable_text
 
@@ -41,7 +42,7 @@ def run(arguments: Namespace) -> None:
     checks = run_checks.check_run(config) if has_config else run_checks.check_machine()
     if arguments.spark:
         checks += run_checks.check_started(config)
-    print(
+    print_summary(
         json.dumps(as_dict(checks), indent=2) if arguments.json else printable_text(render(checks))
     )
     if not all(check.ok for check in checks):

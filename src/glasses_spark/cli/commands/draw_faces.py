@@ -8,6 +8,7 @@ from pathlib import Path
 from glasses_spark.cli.configuration import load_config, require_local_path
 from glasses_spark.cli.options import Commands, add_command, whole_number_argument
 from glasses_spark.cli.output import make_progress
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.config.fields import whole_number
 
 
@@ -66,7 +67,7 @@ def run(arguments: Namespace) -> None:
         drawn = drawn_faces.draw_faces(
             labels, out, size=arguments.size, seed=seed, limit=arguments.limit, on_drawn=show
         )
-    print(
+    print_summary(
         f"{drawn.folder}: {drawn.with_glasses} faces with glasses, {drawn.without_glasses} "
         f"without, {drawn.undefined} with an undefined label; {drawn.drawn} drawn now"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from glasses_spark.cli.configuration import load_config, require_local_path
 from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.output import make_progress
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.errors import ConfigError
 
 
@@ -48,7 +49,7 @@ def run(arguments: Namespace) -> None:
         fresh = fetch_labels(
             data.labels_url, labels, sha256=data.labels_sha256, counter=make_progress().counter
         )
-        print(f"{labels}: {'fetched now' if fresh else 'already up to date'}")
+        print_summary(f"{labels}: {'fetched now' if fresh else 'already up to date'}")
     if data.dataset:
         archive = folder.absolute().with_name(f"{data.dataset.split('/')[1]}.zip")
         fetched = fetch_dataset(
@@ -59,7 +60,7 @@ def run(arguments: Namespace) -> None:
             counter=make_progress().counter,
         )
         news = f"{fetched.written:,} fetched now" if fetched.written else "already complete"
-        print(f"{folder}: {fetched.files:,} files, {fetched.size / 1e9:.2f} GB; {news}")
+        print_summary(f"{folder}: {fetched.files:,} files, {fetched.size / 1e9:.2f} GB; {news}")
 
 
 def _local_path(location: str, key: str, option: str) -> Path:

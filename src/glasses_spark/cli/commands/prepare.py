@@ -8,6 +8,7 @@ from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_preprocessing
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.errors import ConfigError
 
 
@@ -47,14 +48,14 @@ def run(arguments: Namespace) -> None:
         prepared = pipeline.prepare(spark, verify=arguments.verify, vacuum=arguments.vacuum)
         quarantined = prepared.data["quarantined"]
         reasons = ", ".join(f"{count} {code}" for code, count in prepared.quarantine.items())
-        print(
+        print_summary(
             f"{config.store.dir}: {prepared.data['used'] + quarantined} images, "
             f"{prepared.decoded} decoded now, {prepared.reused} before"
             + (f"; {quarantined} in quarantine ({reasons})" if quarantined else "")
         )
         for file in prepared.damaged:
-            print(f"{file}: was damaged, decoded again")
+            print_summary(f"{file}: was damaged, decoded again")
         if arguments.verify and not prepared.damaged:
-            print(f"{config.store.dir}: no damage found")
+            print_summary(f"{config.store.dir}: no damage found")
         if arguments.vacuum:
-            print(f"{config.store.dir}: {prepared.removed} unused parts removed")
+            print_summary(f"{config.store.dir}: {prepared.removed} unused parts removed")

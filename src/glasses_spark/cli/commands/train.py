@@ -8,6 +8,7 @@ from glasses_spark.cli.configuration import load_config
 from glasses_spark.cli.options import Commands, add_command, add_no_store
 from glasses_spark.cli.output import make_progress
 from glasses_spark.cli.session import command_session, import_training
+from glasses_spark.cli.streams import print_summary
 from glasses_spark.runs.new_folder import check_target
 from glasses_spark.runtime.location import local_folder
 
@@ -54,4 +55,4 @@ def run(arguments: Namespace) -> None:
         from glasses_spark.pipeline.pipeline import GlassesPipeline
 
         result = GlassesPipeline(config, progress=make_progress()).run(spark)
-        print(f"\n{result}")
+        print_summary(f"\n{result}")

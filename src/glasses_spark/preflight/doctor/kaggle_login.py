@@ -31,7 +31,7 @@ def check_kaggle(
     Returns:
         The check. It never fails, because a user who has the images needs no credential.
     """
-    home = home or Path.home()
+    home = home or Path(os.path.expanduser("~"))  # also for a user without one
     if environment.get("KAGGLE_API_TOKEN"):
         return Check(_NAME, OK, "in the variable KAGGLE_API_TOKEN", _WANTED)
     for path in (home / ".kaggle" / "access_token", home / ".kaggle" / "access_token.txt"):

@@ -24,6 +24,7 @@ from glasses_spark.preflight.doctor.machine import (
     nearest_existing,
     temporary_folder,
 )
+from glasses_spark.preflight.doctor.place import check_place
 from glasses_spark.preflight.doctor.slots import (
     check_barrier,
     check_master,
@@ -38,6 +39,7 @@ from glasses_spark.runtime.driver_address import driver_addresses
 from glasses_spark.runtime.location import local_folder
 from glasses_spark.runtime.machine import LOOPBACK, count_cores, total_memory
 from glasses_spark.runtime.master import is_local_master, master_in_settings
+from glasses_spark.runtime.place import has_current_folder
 from glasses_spark.runtime.task_slots import count_workers, slots_in_settings
 
 if TYPE_CHECKING:
@@ -46,9 +48,13 @@ if TYPE_CHECKING:
 
 def check_machine() -> list[Check]:
     """Check the machine for a run that uses all cores."""
+    place = check_place({})
+    if not has_current_folder():
+        return place
     cores, folder = count_cores(), temporary_folder()
     return [
         *check_software(),
+        *place,
         check_cores(cores),
         check_memory(total_memory(), workers=cores, available=available_memory()),
         check_disk(folder, free_bytes(folder)),
@@ -62,10 +68,14 @@ def check_run(config: Config) -> list[Check]:
     Args:
         config: Configuration of the run. Data on other machines are not checked.
     """
+    place = check_place(config.spark.conf)
+    if not has_current_folder():
+        return place
     software_checks, cores = check_software(), count_cores()
     survey, data_checks = _check_data(config)
     checks = [
         *software_checks,
+        *place,
         check_cores(cores),
         *_check_spark(config, cores),
         *data_checks,

@@ -271,7 +271,8 @@ def check_import(name: str, statement: str) -> Check:
         The check; after a failure, with the last line that Python printed.
     """
     result = subprocess.run(
-        [sys.executable, "-c", statement],
+        # -P: not a file of the current folder with the name of a package.
+        [sys.executable, "-P", "-c", statement],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,

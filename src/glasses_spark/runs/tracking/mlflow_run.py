@@ -13,20 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from glasses_spark.config.toml_text import read_toml
 from glasses_spark.errors import TrackingError
 from glasses_spark.extras import require_extra
 from glasses_spark.notebook_html import is_secret
-from glasses_spark.runs.folder import (
-    CONFIG,
-    HISTORY,
-    KERAS_MODEL,
-    METRICS,
-    read_json,
-    require_file,
-    require_run_folder,
-)
-from glasses_spark.runs.read import flatten
+from glasses_spark.runs.figures import read_history, read_metrics
+from glasses_spark.runs.folder import KERAS_MODEL, require_file, require_run_folder
+from glasses_spark.runs.read import flatten, read_config
 from glasses_spark.runs.tracking.redact import (
     REDACTED,
     holds_password,
@@ -126,9 +118,7 @@ def _log(folder: Path, store: str, experiment: str) -> str:
     from mlflow import MlflowClient
     from mlflow.tracking.context.registry import resolve_tags
 
-    config = flatten(read_toml(folder / CONFIG))
-    metrics = read_json(folder / METRICS)
-    history = read_json(folder / HISTORY)
+    config, metrics, history = read_config(folder), read_metrics(folder), read_history(folder)
     client = MlflowClient(tracking_uri=store)
     run = client.create_run(
         _experiment_id(client, experiment),

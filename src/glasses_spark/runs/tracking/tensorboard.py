@@ -7,15 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from glasses_spark.config.toml_text import read_toml
-from glasses_spark.runs.folder import (
-    CONFIG,
-    HISTORY,
-    TENSORBOARD,
-    read_json,
-    require_run_folder,
-)
-from glasses_spark.runs.read import flatten
+from glasses_spark.runs.figures import read_history
+from glasses_spark.runs.folder import CONFIG, TENSORBOARD, require_run_folder
+from glasses_spark.runs.read import read_config
 from glasses_spark.runs.tracking.redact import secrets_in, without_credentials
 from glasses_spark.runtime.keras import import_keras
 
@@ -40,8 +34,8 @@ def write_event_files(folder: Path) -> None:
         ConfigError: It is not a run folder, or lacks a file.
     """
     require_run_folder(folder)
-    history = read_json(folder / HISTORY)
-    secrets = secrets_in(flatten(read_toml(folder / CONFIG)))
+    history = read_history(folder)
+    secrets = secrets_in(read_config(folder))
     config = without_credentials((folder / CONFIG).read_text(encoding="utf-8"), secrets)
     target = folder / TENSORBOARD
     shutil.rmtree(target, ignore_errors=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Final
 
@@ -21,6 +22,7 @@ from glasses_spark.runtime.python_workers.task_start import (
     disable_delayed_ack,
     use_installed_pyspark,
 )
+from glasses_spark.runtime.spark_settings import SAFE_PATH
 from glasses_spark.runtime.startup import Optimization, is_enabled
 from glasses_spark.runtime.workers import THREADS_VARIABLE
 
@@ -43,6 +45,9 @@ DECODING: Final = (
 
 def main() -> None:
     """Import what the workers need, and serve Spark until it closes standard input."""
+    if os.environ.get(SAFE_PATH):
+        with suppress(OSError):  # somebody has removed the folder meanwhile
+            sys.path.append(os.getcwd())  # for the user's own modules
     if is_enabled(Optimization.TASK_START):
         use_installed_pyspark()
     if fork_server.SERVE in sys.argv:

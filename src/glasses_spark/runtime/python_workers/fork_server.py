@@ -120,13 +120,18 @@ def hand_over(address: str) -> bool:
         address: Address of the server.
 
     Returns:
-        False if no server answers, or if it has another Python or environment.
+        False if no server answers, if it has another Python or environment, or if the current
+        folder was removed.
     """
+    try:
+        folder = os.getcwd()
+    except OSError:
+        return False
     request = json.dumps(
         {
             "python": _python_id(),
             "environment": dict(os.environ),
-            "folder": os.getcwd(),
+            "folder": folder,
             "path": sys.path,
         }
     ).encode()

@@ -71,7 +71,8 @@ class Coordinator(FitControl):
 
         Raises:
             ProtocolError: The push is not the next one of this worker.
-            WorkerError: The update has values that are not finite, or larger than `LARGEST`.
+            WorkerError: The update or the state of the metrics has values that are not finite,
+                or larger than `LARGEST`.
         """
         position, update, staleness = push.position, push.update, 0
         # Of synchronous workers the mean is checked.
@@ -86,6 +87,9 @@ class Coordinator(FitControl):
             self._workers.require_due_push(worker, position, push.rows)
             if not usable:
                 raise self._fail(_diverged(worker, position))
+            if not is_usable(push.metric_state):
+                lost = not is_usable(update)
+                raise self._fail((_diverged if lost else _unusable_metrics)(worker, position))
             if not self.schedule.synchronous:
                 staleness = self.shared_weights.version - push.version
                 if staleness < 0:
@@ -130,12 +134,17 @@ class Coordinator(FitControl):
 
         Raises:
             ProtocolError: The worker has steps left in this epoch.
+            WorkerError: The state of the metrics has values that are not finite, or larger than
+                `LARGEST`.
         """
         epoch = end.epoch
         with self._changed:
             self._current(caller)
             state = self._workers.of(caller, worker)
+            position = state.position
             if self._workers.finish_epoch(worker, epoch):
+                if not is_usable(end.validation_state):
+                    raise self._fail(_unusable_metrics(worker, position))
                 state.random_states = end.random_states
                 self._ledgers.enter_finish(epoch, worker, end)
                 self._changed.notify_all()
@@ -153,6 +162,10 @@ class Coordinator(FitControl):
         with self._changed:
             self._current(caller)
             self._workers.of(caller, worker)
+            if epochs > self.schedule.epochs:
+                raise ProtocolError(
+                    f"epochs: expected at most {self.schedule.epochs}, got {epochs}"
+                )
             self.shared_weights.own_optimizers.receive(worker, epochs, part, vector)
 
     def optimizer_state(self, caller: Caller, worker: int) -> list[Vector]:
@@ -238,4 +251,13 @@ def _diverged(worker: int, position: Position) -> WorkerError:
         f"worker {worker} sent an update with values beyond {LARGEST:g} or not finite, in epoch "
         f"{position.epoch + 1}, step {position.step + 1}: training diverged. Lower "
         "training.learning_rate, or check the features for values that are not finite"
+    )
+
+
+def _unusable_metrics(worker: int, position: Position) -> WorkerError:
+    return WorkerError(
+        f"worker {worker} sent metrics with values beyond {LARGEST:g} or not finite, in epoch "
+        f"{position.epoch + 1}, step {position.step + 1}. Lower training.learning_rate if the "
+        "loss grew before; else check the loss, the metrics and the labels for a division by 0, "
+        "a logarithm of 0 and very large numbers"
     )

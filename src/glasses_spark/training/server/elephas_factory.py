@@ -26,12 +26,16 @@ from glasses_spark.runtime.machine import LOOPBACK
 from glasses_spark.training.server.certificates import Credentials, make_credentials
 from glasses_spark.training.server.protocol import Message, ProtocolError
 from glasses_spark.training.server.rpc import Channel, Response, RpcServer
+from glasses_spark.training.server.updates import LARGEST, is_usable
 from glasses_spark.training.weights import Vector, WeightLayout
 
 SERVICE: Final = "glasses_spark.ElephasParameterServer"
 
 # Elephas' workers call the server once per batch or epoch, and no call waits in it.
 THREADS: Final = 16
+
+# How many workers there are is not known here.
+CONNECTIONS: Final = 512
 CALL_DEADLINE_S: Final = 60.0
 
 
@@ -84,6 +88,7 @@ class GrpcServer(BaseParameterServer):
             self._credentials,
             self.layout,
             threads=THREADS,
+            connections=CONNECTIONS,
             bind_address=driver_addresses(_spark_setting, default=LOOPBACK)[1],
             port=self.port,
         )
@@ -103,6 +108,11 @@ class GrpcServer(BaseParameterServer):
 
     def _push(self, message: Message) -> Response:
         update = message.update()
+        if not is_usable(update):
+            raise ProtocolError(
+                f"delta: expected finite numbers up to {LARGEST:g}: training diverged. Lower the "
+                "learning rate, or check the features for values that are not finite"
+            )
         client, number = message.text("client"), message.integer("number")
         with self._lock:
             if number <= self._applied.get(client, 0):

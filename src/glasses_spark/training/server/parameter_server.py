@@ -31,8 +31,16 @@ MEMORY: Final = "memory"
 THREADS_PER_WORKER: Final = 2
 SPARE_THREADS: Final = 4
 
+# A task has one connection, and one more while it is started again. The spare ones are for
+# connections that have not shown a certificate.
+CONNECTIONS_PER_WORKER: Final = 2
+SPARE_CONNECTIONS: Final = 256
+
 # Longest error text that a worker may send.
 MAX_ERROR_CHARACTERS: Final = 20_000
+
+# Longest name of a machine and a process.
+MAX_HOST_CHARACTERS: Final = 300
 
 
 class ParameterServer:
@@ -74,6 +82,7 @@ class ParameterServer:
             credentials,
             coordinator.shared_weights.layout,
             threads=THREADS_PER_WORKER * coordinator.schedule.workers + SPARE_THREADS,
+            connections=CONNECTIONS_PER_WORKER * coordinator.schedule.workers + SPARE_CONNECTIONS,
             bind_address=bind_address,
             port=port,
             # For example an error of the optimizer: it ends the fit, and the driver raises it.
@@ -98,7 +107,7 @@ class ParameterServer:
 
     def _join(self, message: Message) -> Response:
         caller = _caller(message)
-        states, decision = self._coordinator.join(caller, message.text("host"))
+        states, decision = self._coordinator.join(caller, _host(message))
         header = {"workers": [_worker_header(state) for state in states]}
         return header | _decision_header(decision) | self._offer_memory(caller), None
 
@@ -154,8 +163,8 @@ class ParameterServer:
         end = EpochEnd(
             epoch=message.integer("epoch"),
             validation_state=message.numbers("metrics", self._coordinator.state_size),
-            seconds=message.number("seconds"),
-            waiting=message.number("waiting"),
+            seconds=message.seconds("seconds"),
+            waiting=message.seconds("waiting"),
             random_states=message.pairs("random"),
             wait=message.flag("wait"),
         )
@@ -177,7 +186,7 @@ class ParameterServer:
         return {}, None
 
     def _fail(self, message: Message) -> Response:
-        caller, host = _caller(message), message.text("host")
+        caller, host = _caller(message), _host(message)
         text = message.text("error")[:MAX_ERROR_CHARACTERS]
         details = message.text("traceback")[:MAX_ERROR_CHARACTERS]
         # Raises an error unless this is the workers' current attempt.
@@ -207,6 +216,10 @@ def _caller(message: Message) -> Caller:
     if not workers:
         raise ProtocolError("workers: expected the number of a worker or more, got none")
     return Caller(workers, message.integer("attempt"))
+
+
+def _host(message: Message) -> str:
+    return message.text("host")[:MAX_HOST_CHARACTERS]
 
 
 def _pair(message: Message, key: str) -> tuple[int, int]:

@@ -28,6 +28,9 @@ CHUNK_BYTES = 2 << 20
 
 # Upper limit for counts of rows, steps and attempts.
 INTEGER_LIMIT = 2**63
+
+# Upper limit for durations, in seconds: 30 years.
+LONGEST_S = 1e9
 _LENGTH = struct.Struct(">I")
 
 
@@ -50,12 +53,14 @@ class Message:
         """Return a field that must be an integer of at least 0."""
         return _integer(key, self.header.get(key))
 
-    def number(self, key: str) -> float:
-        """Return a field that must be a finite number."""
+    def seconds(self, key: str) -> float:
+        """Return a field that must be a duration in seconds, from 0 to `LONGEST_S`."""
         value = self.header.get(key)
-        if isinstance(value, float) and np.isfinite(value):
+        if isinstance(value, float) and 0 <= value <= LONGEST_S:
             return value
-        raise ProtocolError(f"{key}: expected a finite number, got {_brief(value)}")
+        raise ProtocolError(
+            f"{key}: expected a number of seconds from 0 to {LONGEST_S:g}, got {_brief(value)}"
+        )
 
     def text(self, key: str) -> str:
         """Return a field that must be a string."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Self
@@ -10,6 +11,7 @@ from typing import Any, Final, Self
 import grpc
 
 from glasses_spark.errors import SetupError, WorkerError
+from glasses_spark.runtime.open_files import reserve_files
 from glasses_spark.training.server.certificates import SERVER_NAME, Credentials
 from glasses_spark.training.server.protocol import (
     CHUNK_BYTES,
@@ -43,8 +45,19 @@ _OPTIONS: Final = [
     ("grpc.enable_http_proxy", 0),
 ]
 
+# A connection that has not shown its certificate after this time is closed. The handshake takes
+# milliseconds, and no time of the interpreter.
+HANDSHAKE_DEADLINE_S: Final = 10.0
+
+# Pause of a worker whose connection was refused, because others took all places until their
+# deadline. gRPC would wait longer each time, up to two minutes.
+RECONNECT_S: Final = 2.0
+
 # For responses that are under way when a server stops.
 STOPPING_GRACE_S: Final = 1.0
+
+# gRPC's own variable for what its core prints.
+_VERBOSITY: Final = "GRPC_VERBOSITY"
 
 
 class RpcServer:
@@ -58,6 +71,8 @@ class RpcServer:
         credentials: The server's credentials, from `make_credentials`.
         layout: Layout of the vectors in the messages.
         threads: Number of calls handled at the same time.
+        connections: Number of connections at the same time, with those that have not shown a
+            certificate. Further ones are closed, so that the process has files left.
         bind_address: Address to listen on, such as ``127.0.0.1`` or ``0.0.0.0``.
         port: Port to listen on; 0 takes a free one.
         on_error: Called with errors of the driver itself.
@@ -74,6 +89,7 @@ class RpcServer:
         layout: WeightLayout,
         *,
         threads: int,
+        connections: int,
         bind_address: str,
         port: int = 0,
         on_error: Callable[[Exception], None] | None = None,
@@ -83,7 +99,17 @@ class RpcServer:
         self._on_error = on_error
         self._address = f"{bind_address}:{port}"
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="parameter-server")
-        self._server = grpc.server(self._threads, options=_OPTIONS)
+        options = [
+            *_OPTIONS,
+            ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE_DEADLINE_S)),
+            # All that call at the same time have a place, however low the limit of files is.
+            (
+                "grpc.max_allowed_incoming_connections",
+                max(threads, reserve_files(connections)),
+            ),
+        ]
+        _silence_core()
+        self._server = grpc.server(self._threads, options=options)
         methods = {
             name: self._method(self._chunks_handler(name, handler))
             for name, handler in handlers.items()
@@ -176,7 +202,12 @@ class Channel:
             certificate_chain=credentials.own.certificate,
         )
         # The certificate has the server's role as its name, not the server's address.
-        options = [*_OPTIONS, ("grpc.ssl_target_name_override", SERVER_NAME)]
+        options = [
+            *_OPTIONS,
+            ("grpc.ssl_target_name_override", SERVER_NAME),
+            ("grpc.max_reconnect_backoff_ms", round(1000 * RECONNECT_S)),
+        ]
+        _silence_core()
         self._channel = grpc.secure_channel(self._target, tls, options=options)
 
     def __enter__(self) -> Self:
@@ -237,3 +268,12 @@ class Channel:
 def _is_streamed(layout: WeightLayout) -> bool:
     """Return whether messages may have several chunks; others take half the time as one piece."""
     return layout.nbytes > CHUNK_BYTES
+
+
+def _silence_core() -> None:
+    """Let gRPC's core print nothing, unless the user's variable says otherwise.
+
+    It would print lines for each stranger whose handshake fails. What matters is an exception.
+    """
+    # Read when gRPC is used for the first time.
+    os.environ.setdefault(_VERBOSITY, "NONE")

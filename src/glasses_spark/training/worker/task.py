@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from glasses_spark.training.server.protocol import CallEndedError, Message
 from glasses_spark.training.weights import Vector
 from glasses_spark.training.worker.assignment import Assignment
 from glasses_spark.training.worker.kept_steps import keep_steps
+from glasses_spark.training.worker.shared_spec import NO_MODEL, SharedSpec
 from glasses_spark.training.worker.steps import Steps
 from glasses_spark.training.worker.texts import Texts
 from glasses_spark.training.worker.worker import Worker
@@ -44,16 +46,20 @@ JOINED: Final = "The workers of the task had joined the fit."
 REPORT_SCHEMA: Final = "worker int, rows bigint, host string"
 
 
-def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[Any]]:
+def training_task(
+    assignment: Assignment, shared_spec: SharedSpec
+) -> Callable[[Iterable[Any]], Iterable[Any]]:
     """Make the function that Spark runs on each partition of rows.
 
     Args:
-        assignment: Settings of the fit.
+        assignment: Settings of the fit; the specification of the model is left out.
+        shared_spec: The specification.
 
     Returns:
         A function for ``DataFrame.mapInArrow``. It takes the rows of the task's workers
         and, after the last epoch, yields one row of `REPORT_SCHEMA` for each worker.
     """
+    without_spec = replace(assignment, spec=NO_MODEL)
 
     def run(batches: Iterable[Any]) -> Iterator[Any]:
         import pyarrow as pa
@@ -64,7 +70,8 @@ def training_task(assignment: Assignment) -> Callable[[Iterable[Any]], Iterable[
             raise WorkerError("a training task runs only in a Spark task")
         # Unique among all attempts of all tasks, and increasing with time.
         attempt = context.taskAttemptId()
-        rows = train(assignment, context.partitionId(), attempt, batches)
+        with_spec = replace(without_spec, spec=shared_spec.read())
+        rows = train(with_spec, context.partitionId(), attempt, batches)
         host = socket.gethostname()
         yield pa.RecordBatch.from_pydict(
             {
