@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from glasses_spark.runs.new_folder import check_target, new_run_folder
 from glasses_spark.runs.staging import recover
+from glasses_spark.runtime.owned_folder import new_folder
 from tests.mounts import needs_mounts, run_mounted
 from tests.paths import ROOT
 from tests.runs.killed_writes import write, write_run
@@ -141,3 +143,19 @@ def test_folders_of_other_runs_are_left_alone(tmp_path: Path) -> None:
         (tmp_path / name / "config.toml").write_text("")
     recover(tmp_path / "run")
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_staging_folder_of_a_stranger_replaces_no_folder_of_the_user(tmp_path: Path) -> None:
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "config.toml").write_text("mine")
+    staged = new_folder(".thesis.", parent=tmp_path, suffix=".new")
+    write_run(staged.path / "run", "theirs")
+    (staged.path / "run" / ".bashrc").write_text("theirs")
+    (staged.path / "state").write_text("0 moving new")
+    (staged.path / ".owner").write_text("")
+    os.utime(staged.path / ".owner", (0, 0))
+    staged.release()
+    recover(tmp_path / "run")
+    assert [path.name for path in mine.iterdir()] == ["config.toml"]
+    assert (mine / "config.toml").read_text() == "mine"

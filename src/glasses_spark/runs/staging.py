@@ -168,6 +168,9 @@ def _recover(path: Path, target: Target) -> None:
         if state == _FITTED:
             _keep_model(path / RUN, target)
         elif state:
+            # The folder may have come with files of a stranger.
+            if not staged.was_made_here():
+                raise FileExistsError("another machine made it")
             publish(path, target)
             logger.warning("%s: completed the results of a run that was killed", target.folder)
     except OSError as error:

@@ -46,6 +46,10 @@ class OwnedFolder:
         self.path = path
         self._handle = handle
 
+    def was_made_here(self) -> bool:
+        """Return whether a process of this machine made it: others do not know its identity."""
+        return self._handle is not None and _host_of(self._handle) is True
+
     def remove(self) -> None:
         """Remove the folder with all its contents, as far as possible."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -176,9 +180,15 @@ def _is_file_of(handle: int, path: Path) -> bool:
 
 
 def _is_of_this_host(handle: int) -> bool:
+    found = _host_of(handle)
+    return time.time() - os.fstat(handle).st_mtime > _GRACE_S if found is None else found
+
+
+def _host_of(handle: int) -> bool | None:
+    """Return whether the owner is a process of this host; None where the file does not say."""
     found = os.pread(handle, 1000, 0).decode(errors="replace").split()
     if len(found) != 2:
-        return time.time() - os.fstat(handle).st_mtime > _GRACE_S
+        return None
     return any(ours == theirs for ours, theirs in zip(_this_host().split(), found, strict=True))
 
 
