@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from glasses_spark.runtime.session import build_session
 from tests.class_archive import start_writing
 from tests.error_sites import Recorder
-from tests.rotation import PARTS, part
+from tests.rotation import is_due
 
 # Set before anything imports TensorFlow, here and in Spark's Python workers.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave the other parts of the rotation to ``./run test all``."""
     for item in items:
         rotated = item.get_closest_marker("rotated")
-        if rotated is not None and rotated.args[0] % PARTS != part():
+        if not is_due(item.nodeid, None if rotated is None else rotated.args[0]):
             item.add_marker(pytest.mark.exhaustive)
 
 

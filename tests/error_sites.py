@@ -101,9 +101,14 @@ class Recorder:
             self._places.setdefault((str(path.relative_to(SOURCE)), frame.f_lineno), test)
 
 
+@cache
 def _kinds() -> frozenset[str]:
     """Return the names of the classes of errors, also those that modules define."""
-    kinds = {name for name, value in vars(glasses_spark.errors).items() if isinstance(value, type)}
+    kinds = {
+        name
+        for name, value in vars(glasses_spark.errors).items()
+        if isinstance(value, type) and issubclass(value, GlassesSparkError)
+    }
     for path in sorted(SOURCE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (

@@ -1,15 +1,22 @@
-"""Rotation: the third of some long tests that a commit runs."""
+"""Rotation: the third of the long tests that a commit runs."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import zlib
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from tests.paths import ROOT
 
 PARTS: Final = 3
+
+# Tests that take some seconds, one to a line. A test process of two on two cores is the measure:
+# `python -m pytest -n 2 --durations=200`. All tests of a file belong to one part, because they
+# share what their fixtures made.
+_SLOW: Final = Path(__file__).with_name("slow_tests.txt")
 
 
 @cache
@@ -24,3 +31,23 @@ def part(parts: int = PARTS) -> int:
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return int(done.stdout.strip()[:8] or "0", 16) % parts
+
+
+def is_due(test: str, rotated: int | None) -> bool:
+    """Return whether this commit runs a test.
+
+    Args:
+        test: Its id, such as ``tests/test_seeds.py::test_a_name[0]``.
+        rotated: The part of its marker ``rotated``; None without one.
+    """
+    if rotated is not None:
+        return rotated % PARTS == part()
+    name = test.partition("[")[0]
+    if name not in _slow_tests():
+        return True
+    return zlib.crc32(name.partition("::")[0].encode()) % PARTS == part()
+
+
+@cache
+def _slow_tests() -> frozenset[str]:
+    return frozenset(_SLOW.read_text(encoding="utf-8").split())

@@ -103,5 +103,5 @@ def test_what_train_writes_is_read(tmp_path: Path) -> None:
 
 def test_text_cannot_control_a_terminal(tmp_path: Path) -> None:
     read = metrics_of(tmp_path, '{"environment": {"a\\nb": "\\u001b]0;x\\u0007\\ud800é"}}')
-    assert read["environment"] == {"a\\nb": "\\x1b]0;x\\x07\\ud800é"}
+    assert read["environment"] == {"a\\x0ab": "\\x1b]0;x\\x07\\ud800é"}
     assert printable("é 好") == "é 好"

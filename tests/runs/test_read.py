@@ -209,7 +209,7 @@ def test_settings_of_any_type_are_numbers_or_printable_text(tmp_path: Path) -> N
         "when": "2020-01-01",
         "number": "nan",
         "text": "\\x1b]0;",
-        "a\\nb": "{'x': 1}",
+        "a\\x0ab": "{'x': 1}",
     }
     json.dumps(run.config, allow_nan=False)
 

@@ -13,9 +13,10 @@ from typing import Final, NoReturn
 from glasses_spark.cli.logs import configure_logging
 from glasses_spark.cli.parser import build_parser
 from glasses_spark.cli.streams import OutputError, prepare_streams, require_output
-from glasses_spark.errors import ConfigError, GlassesSparkError
+from glasses_spark.errors import ConfigError, GlassesSparkError, SetupError
 from glasses_spark.printable import printable_text
 from glasses_spark.runtime.native_stderr import discard_native_stderr
+from glasses_spark.runtime.place import require_place
 from glasses_spark.runtime.spark_errors import is_spark_error, translated
 from glasses_spark.runtime.startup import Optimization, is_enabled
 
@@ -93,6 +94,12 @@ def _guard(work: Callable[[], None], *, debug: bool) -> int:
         if is_spark_error(error):
             own = translated(error, GlassesSparkError, "the command", _ADVICE)
             return _fail(str(own), FAILED, debug=debug)
+        if isinstance(error, OSError):
+            # The current folder was removed, for example.
+            try:
+                require_place({})
+            except SetupError as defect:
+                return _fail(str(defect), FAILED, debug=debug)
         reason = next(iter(str(error).strip().splitlines()), "no reason given")
         if isinstance(error, Warning):
             # Many packages warn when they are imported.

@@ -100,10 +100,10 @@ def test_a_file_of_millions_of_chunks_is_an_error() -> None:
         decode(content)
 
 
+@pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("colour", [GREY, RGB, RGBA])
-def test_a_decoder_that_returns_other_pixels_is_an_error(colour: int) -> None:
-    # OpenCV returns 16-bit pixels of an animated PNG.
-    content = animated_png(any_png(16, 16, colour=colour, depth=16))
+def test_an_animation_is_its_still_image(colour: int, depth: int) -> None:
+    # OpenCV returns 16-bit pixels of some animations, and damaged ones can crash it.
+    still = any_png(16, 16, colour=colour, depth=depth)
 
-    with pytest.raises(DecodeError, match=r"decoded to uint16 .*, not to 8-bit grey"):
-        decode(content)
+    assert (decode(animated_png(still)) == decode(still)).all()

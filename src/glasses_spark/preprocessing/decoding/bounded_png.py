@@ -23,8 +23,9 @@ _MAX_INFLATED: Final = 64 * 2**20
 # Largest factor by which deflate compresses.
 _MAX_RATIO: Final = 1032
 
-# libpng inflates these texts. They do not affect the pixels.
-_COMPRESSED_TEXTS: Final = frozenset({b"zTXt", b"iTXt"})
+# libpng inflates these texts, and OpenCV's reader of animations can crash the process on damaged
+# ones. They do not affect the pixels of the still image.
+_LEFT_OUT: Final = frozenset({b"zTXt", b"iTXt", b"acTL", b"fcTL", b"fdAT"})
 
 # Bytes to inflate, and bytes inflated, at a time.
 _STEP: Final = 2**16
@@ -54,14 +55,14 @@ def bounded_png(
         surplus: Accepted bytes of image data beyond those of the image.
 
     Returns:
-        The content, or a copy without compressed texts, and with image data that are not
+        The content, or a copy without compressed texts and animation, whose image data are not
         compressed: ISA-L inflates them in less time than libpng.
 
     Raises:
         DecodeError: There are more image data.
     """
     rows = _checked_rows(file, surplus)
-    if rows is None and _COMPRESSED_TEXTS.isdisjoint(file.kinds):
+    if rows is None and _LEFT_OUT.isdisjoint(file.kinds):
         return content
     return b"".join([PNG_SIGNATURE, *_simplified(content, rows)])
 
@@ -115,9 +116,9 @@ def _inflated_length(data: Sequence[memoryview], limit: int) -> int:
 
 
 def _simplified(content: memoryview, rows: bytes | None) -> Iterator[bytes | memoryview]:
-    """Yield the parts of the chunks, without texts, and with the rows as image data."""
+    """Yield the parts of the chunks that decide the pixels, with the rows as image data."""
     for kind, body in iterate_chunks(content):
-        if kind in _COMPRESSED_TEXTS:
+        if kind in _LEFT_OUT:
             continue
         if kind != b"IDAT" or rows is None:
             yield from chunk(kind, [body])
