@@ -36,4 +36,5 @@ def test_messages_say_something() -> None:
         ("training/server/rpc.py", "<method>: <error.details()>"),
         ("preprocessing/decoding/batches.py", "<UNREADABLE>: <error.strerror>"),
         ("training/saving.py", "<path>: <_KERAS_ADVICE>"),
+        ("runs/folder.py", "<wanted>: <error>"),
     }
