@@ -43,7 +43,7 @@ def page() -> str:
 def _meaning(kind: str) -> str:
     described = getattr(glasses_spark.errors, kind, None)
     if described is None:
-        return "Within the library only; a fit reports it as a `TrainingError`."
+        return "A class of one module, below one of the public classes: catch that one."
     return inspect.getdoc(described) or ""
 
 

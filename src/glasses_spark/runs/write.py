@@ -98,7 +98,7 @@ def write_run(
     and a warning names the extra.
 
     Args:
-        folder: Empty folder, or one with what ``write_fitted`` has written.
+        folder: Empty folder, or one that ``write_fitted`` has filled.
         result: Result of the run; its predictions are still persisted.
         config: Configuration of the run.
         quarantine: Images that cannot be decoded.
