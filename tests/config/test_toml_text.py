@@ -42,6 +42,7 @@ def test_a_folder_instead_of_a_file_is_named(tmp_path: Path) -> None:
         ("hogwild", False, "hogwild"),
         ("[1, 2]", False, [1, 2]),
         ("1\nx = 2", False, "1\nx = 2"),
+        ("[" * 5000, False, "[" * 5000),
     ],
 )
 def test_a_value_is_toml_or_a_bare_word(text: str, is_text: bool, value: object) -> None:

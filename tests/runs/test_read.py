@@ -184,11 +184,12 @@ def test_predictions_of_other_types_are_an_error(
     ("text", "message"),
     [
         ("a = " + "[" * 5000, "nested too deeply"),
+        ("a = " + "{a = " * 5000, "nested too deeply"),
         (".".join(["a"] * 5000) + " = 1", "nested too deeply"),
         (f"a = {'9' * 5000}", "is not a TOML file"),
         ("# " + "a" * 2**20, "expected at most 1,048,576 bytes"),
     ],
-    ids=["lists", "tables", "digits", "size"],
+    ids=["lists", "inline tables", "tables", "digits", "size"],
 )
 def test_a_configuration_that_nobody_wrote_is_an_error(
     tmp_path: Path, text: str, message: str

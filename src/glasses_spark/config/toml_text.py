@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,10 @@ from glasses_spark.errors import ConfigError
 
 # A configuration has a few kilobytes. Parsing takes a second for each megabyte.
 MAX_BYTES: Final = 2**20
+
+# Brackets within brackets. The parser calls itself for each level, and at the end of Python's
+# stack finalizers of other objects fail as well, so it is not left to find out.
+MAX_BRACKETS: Final = 100
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -27,17 +33,24 @@ def read_toml(path: Path) -> dict[str, Any]:
                 f"{path} is not a configuration: expected at most {MAX_BYTES:,} bytes, found "
                 f"{size:,}"
             )
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if _open_brackets(text) > MAX_BRACKETS:
+            raise ConfigError(f"{path} is not a configuration: nested too deeply")
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(
             f"no configuration file {path}; expected the path of a TOML file"
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except RecursionError:
-        raise ConfigError(f"{path} is not a configuration: nested too deeply") from None
     except ValueError as error:  # of TOML, of UTF-8 and of a number with too many digits
         raise ConfigError(f"{path} is not a TOML file: {error}") from error
+
+
+def _open_brackets(text: str) -> int:
+    """Return an upper bound on the nesting: brackets in strings and comments count as well."""
+    steps = (1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text))
+    return max(accumulate(steps), default=0)
 
 
 def parse_value(value: str, *, is_text: bool) -> Any:
@@ -48,8 +61,10 @@ def parse_value(value: str, *, is_text: bool) -> Any:
         is_text: Whether a string is wanted, so that ``2020`` is not a number.
 
     Returns:
-        The value; anything that is not TOML is returned as a string.
+        The value; anything that is not TOML, or nested deeply, is returned as a string.
     """
+    if _open_brackets(value) > MAX_BRACKETS:
+        return value
     try:
         document = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
