@@ -66,8 +66,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave the other parts of the rotation to ``./run test all``."""
     for item in items:
-        rotated = item.get_closest_marker("rotated")
-        if not is_due(item.nodeid, None if rotated is None else rotated.args[0]):
+        rotated = item.get_closest_marker("rotated") is not None
+        if not is_due(item.nodeid, rotated=rotated):
             item.add_marker(pytest.mark.exhaustive)
 
 

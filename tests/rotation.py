@@ -1,4 +1,4 @@
-"""Rotation: the third of the long tests that a commit runs."""
+"""Rotation: the sixth of the long tests that a commit runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.paths import ROOT
 
-PARTS: Final = 3
+PARTS: Final = 6
 
 # Tests that take some seconds, one to a line. A test process of two on two cores is the measure:
 # `python -m pytest -n 2 --durations=200`. All tests of a file belong to one part, because they
@@ -20,7 +20,7 @@ _SLOW: Final = Path(__file__).with_name("slow_tests.txt")
 
 
 @cache
-def part(parts: int = PARTS) -> int:
+def part() -> int:
     """Return which part the commit in the working folder runs, from 0; 0 outside a clone.
 
     So all processes of a test run select the same one, and commits in a row likely different
@@ -30,20 +30,18 @@ def part(parts: int = PARTS) -> int:
         return 0
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return int(done.stdout.strip()[:8] or "0", 16) % parts
+    return int(done.stdout.strip()[:8] or "0", 16) % PARTS
 
 
-def is_due(test: str, rotated: int | None) -> bool:
+def is_due(test: str, *, rotated: bool) -> bool:
     """Return whether this commit runs a test.
 
     Args:
         test: Its id, such as ``tests/test_seeds.py::test_a_name[0]``.
-        rotated: The part of its marker ``rotated``; None without one.
+        rotated: Whether it has the marker ``rotated``.
     """
-    if rotated is not None:
-        return rotated % PARTS == part()
     name = test.partition("[")[0]
-    if name not in _slow_tests():
+    if not rotated and name not in _slow_tests():
         return True
     return zlib.crc32(name.partition("::")[0].encode()) % PARTS == part()
 

@@ -74,7 +74,7 @@ def test_all_files_are_read_by_spark_empty_ones_included(
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_a_run_is_written_to_a_uri_and_its_model_is_used_from_there(
     spark: SparkSession, faces: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,7 +103,7 @@ def test_a_run_is_written_to_a_uri_and_its_model_is_used_from_there(
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_executors_need_neither_the_folder_nor_the_disk_of_the_driver(faces: Path) -> None:
     # The labels have a relative path, which only the driver can resolve.
     result = run_on_cluster(
@@ -142,7 +142,7 @@ def test_a_run_on_a_cluster_is_written_to_a_uri_and_to_the_disk_of_the_driver(fa
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_a_path_on_the_disk_of_the_driver_logs_a_warning_on_a_cluster(
     spark: SparkSession,
     faces: Path,

@@ -66,7 +66,7 @@ def test_every_page_linked_in_the_notebook_exists() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_the_notebook_runs_in_a_kernel_with_the_spark_of_spark_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

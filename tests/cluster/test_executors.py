@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.fits import PYTHONPATH
 from tests.cluster.standalone import Cluster, run_driver
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 
 def starve(cluster: Cluster, memory: str) -> list[str]:

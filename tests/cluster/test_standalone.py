@@ -26,7 +26,7 @@ from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import Cluster, run_driver
 from tests.paths import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 CONFIG = ROOT / "configs" / "cluster.toml"
 FACES = 80

@@ -15,7 +15,7 @@ from glasses_spark.training.schedule import share
 from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import Cluster, clean_environment, run_driver
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(1)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 SLOTS: Final = (1, 2, 4)
 

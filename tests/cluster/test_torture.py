@@ -18,7 +18,7 @@ from tests.cluster.torture import (
 )
 from tests.cluster.torture_fit import ROWS, fit, frame
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 # The long form is benchmarks/torture.py.
 DEATHS = (PYTHON_WORKER, EXECUTOR, DRIVER, PYTHON_WORKER, JVM, EXECUTOR)

@@ -16,7 +16,7 @@ import pytest
 from tests.cluster.fits import PYTHONPATH, ROWS, command
 from tests.cluster.standalone import Cluster, Host, run_driver, standalone
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(1)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 # The ports of docs/cluster.md. They are free in a new namespace.
 DRIVER_PORT, BLOCK_MANAGER_PORT, PARAMETER_SERVER_PORT = 7078, 7079, 7080

@@ -10,17 +10,14 @@ import pytest
 from tests.conformance.compare import GOOD, IS_CLOSE, IS_EXACT, Verdict
 from tests.conformance.run import all_groups, judge, share_of
 from tests.conformance.table import recorded, spoilers
-from tests.rotation import part
+from tests.rotation import PARTS, part
 
 # Shares of the cases. Each is one test.
 SHARES: Final = 24
 
-# One share of so many runs in ``./run test``, by rotation.
-ROTATION: Final = 6
-
 
 def shares() -> list[Any]:
-    """Return the shares as parameters; the marker ``exhaustive`` leaves out all but a sixth."""
+    """Return the shares as parameters; the marker ``exhaustive`` leaves out those of other commits."""
     return [
         pytest.param(
             number,
@@ -28,7 +25,7 @@ def shares() -> list[Any]:
                 pytest.mark.slow,
                 # A share takes minutes on a slow machine.
                 pytest.mark.timeout(900),
-                *([] if number % ROTATION == part(ROTATION) else [pytest.mark.exhaustive]),
+                *([] if number % PARTS == part() else [pytest.mark.exhaustive]),
             ],
         )
         for number in range(SHARES)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.paths import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 PAGE = ROOT / "docs" / "spark-connect.md"
 

@@ -16,7 +16,7 @@ from glasses_spark.runtime.keras import import_keras
 from tests.connect.server import SLOTS
 from tests.training.tiny import ROWS, same_weights, separable, tiny_estimator, tiny_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 
 def estimator_of(*, validation_split: float = 0.0, **changes: Any) -> GlassesEstimator:

@@ -29,7 +29,7 @@ from glasses_spark.errors import ImagesError, LabelsError, SetupError
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 from glasses_spark.runtime import hadoop
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(0)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 FACES = 24
 SIDE = 32

@@ -23,7 +23,7 @@ from tests.compatibility.test_saved_by_earlier_versions import SAVED
 from tests.connect.conftest import CONNECTED
 from tests.training.tiny import FEATURES, same_weights, separable, tiny_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 ROWS = 40
 

@@ -76,7 +76,7 @@ def folder(printed: str, config: Config) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 class TestCrossValidation:
     def test_the_folder_has_all_files(self, folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == [
@@ -139,7 +139,7 @@ class TestCrossValidation:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_near_duplicates_are_in_one_part_unless_they_are_ignored(
     config: Config, spark: SparkSession
 ) -> None:

@@ -17,7 +17,7 @@ from glasses_spark.datasets.drawn.draw_faces import draw_faces
 from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.pipeline.pipeline import GlassesPipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 FACES = 900
 SIDE = 64

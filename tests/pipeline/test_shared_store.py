@@ -47,7 +47,7 @@ def configure(folder: Path) -> Config:
     return config
 
 
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_run_keeps_its_pixels_while_another_process_replaces_them(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -70,7 +70,7 @@ def test_a_run_keeps_its_pixels_while_another_process_replaces_them(
     assert len(list(segments.glob("*/base-*"))) == 1
 
 
-@pytest.mark.rotated(1)
+@pytest.mark.rotated
 def test_two_processes_that_fill_a_store_at_once_leave_it_whole(
     spark: SparkSession, tmp_path: Path
 ) -> None:

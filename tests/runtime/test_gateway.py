@@ -128,9 +128,9 @@ MOMENTS: dict[str, Condition] = {
     "number",
     [
         signal.SIGINT,
-        pytest.param(signal.SIGTERM, marks=pytest.mark.rotated(0)),
-        pytest.param(signal.SIGKILL, marks=pytest.mark.rotated(1)),
-        pytest.param(signal.SIGHUP, marks=pytest.mark.rotated(2)),
+        pytest.param(signal.SIGTERM, marks=pytest.mark.rotated),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.rotated),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.rotated),
     ],
 )
 def test_a_signal_at_any_moment_of_the_start_leaves_no_process(

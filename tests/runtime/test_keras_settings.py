@@ -107,7 +107,7 @@ IMPORT = "from glasses_spark import import_keras; print(import_keras().config.ba
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_another_backend_is_refused_at_the_first_import(tmp_path: Path) -> None:
     variables = home(tmp_path, {"backend": "jax"})
     by_file = last_line(run(IMPORT, **variables))
@@ -146,7 +146,7 @@ print(model.predict(x, verbose=0).round(4).tolist())
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_the_cnn_is_the_same_with_any_order_of_dimensions(tmp_path: Path) -> None:
     usual = run(CNN, KERAS_HOME=str(tmp_path / "none"))
     other = run(CNN, **home(tmp_path, {"image_data_format": "channels_first"}))
@@ -171,7 +171,7 @@ print(round(steps.states.results(steps.evaluate([x], [y], weight))["loss"], 5))
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_worker_computes_with_the_settings_of_the_driver(tmp_path: Path) -> None:
     # Predictions of 0 where 1 is right: the loss is that of the smallest probability.
     model = tiny_model()
@@ -210,7 +210,7 @@ print(predictor.predict(np.ones((1, 6), np.float32))[0][0].round(5).tolist())
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_scoring_computes_with_the_settings_of_the_driver(tmp_path: Path) -> None:
     model: Any = tiny_model()
     trained = TrainedModel(

@@ -66,7 +66,7 @@ def temporary() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(1)
+@pytest.mark.rotated
 def test_the_next_run_removes_what_a_killed_run_left_and_nothing_of_a_living_one(
     tmp_path: Path, temporary: Path
 ) -> None:

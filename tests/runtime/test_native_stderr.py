@@ -103,7 +103,7 @@ def test_an_import_of_the_package_is_silent_with_warnings_as_errors() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_the_library_leaves_file_descriptor_2_alone_during_an_import() -> None:
     done = run(WRITE_DURING_IMPORT)
     written = int(done.stdout)
@@ -114,7 +114,7 @@ def test_the_library_leaves_file_descriptor_2_alone_during_an_import() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_fit_in_pytest_without_capturing_leaves_file_descriptor_2_alone(tmp_path: Path) -> None:
     (tmp_path / "test_fit.py").write_text(FIT_IN_PYTEST)
 
@@ -131,7 +131,7 @@ def test_a_fit_in_pytest_without_capturing_leaves_file_descriptor_2_alone(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_process_that_asks_for_it_is_silent_and_its_python_code_is_not() -> None:
     done = run(WRITE_DURING_IMPORT, **{VARIABLE: "0"})
     written = int(done.stdout)
@@ -143,7 +143,7 @@ def test_a_process_that_asks_for_it_is_silent_and_its_python_code_is_not() -> No
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_messages_after_the_import_reach_standard_error() -> None:
     assert run(WRITE_AFTER_IMPORT, **{VARIABLE: "0"}).stderr == "late message\n"
 
@@ -157,7 +157,7 @@ def test_a_closed_descriptor_stays_closed() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_the_command_line_asks_for_it() -> None:
     program = (
         "import os\n"

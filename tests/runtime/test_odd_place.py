@@ -28,7 +28,7 @@ def can_map_users() -> bool:
         return False
 
 
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_file_that_hides_a_module_from_the_workers_of_any_session_is_named(
     tmp_path: Path,
 ) -> None:

@@ -27,7 +27,7 @@ def test_names_in_place_of_params_are_refused(spark: SparkSession) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_the_end_of_spark_is_told(tmp_path: Path) -> None:
     program = ROOT / "tests" / "runtime" / "ended_sessions.py"
     done = run([sys.executable, str(program)], cwd=tmp_path, PYTHONPATH=PYTHONPATH)

@@ -54,7 +54,7 @@ def test_the_documentation_lists_the_switch(optimization: Optimization) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(1)
+@pytest.mark.rotated
 def test_a_fit_works_with_all_optimizations_off(tmp_path: Path) -> None:
     switches = {str(optimization): "0" for optimization in Optimization}
 

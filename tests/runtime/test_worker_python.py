@@ -42,7 +42,7 @@ def test_the_python_of_local_mode_is_that_of_the_driver_and_needs_no_check(
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_plain_session_of_local_mode_trains_whatever_python_spark_would_take(
     tmp_path: Path,
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_plain_session_of_local_mode_trains_whatever_python_spark_would_take(
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_a_cluster_whose_python_cannot_train_is_refused_before_the_fit(tmp_path: Path) -> None:
     # The executors write to `work` in Spark's home.
     lay_out_spark(tmp_path / "spark")

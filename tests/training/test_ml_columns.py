@@ -207,7 +207,7 @@ class EachOutput(RegressionEvaluator):
             TrainValidationSplit,
             {"trainRatio": 0.5},
             id="TrainValidationSplit",
-            marks=pytest.mark.rotated(1),
+            marks=pytest.mark.rotated,
         ),
     ],
 )

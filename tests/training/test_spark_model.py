@@ -46,8 +46,8 @@ def image_model() -> Any:
     ("mode", "frequency"),
     [
         (Mode.SYNCHRONOUS, Frequency.EPOCH),
-        pytest.param("asynchronous", "batch", marks=pytest.mark.rotated(0)),
-        pytest.param(Mode.HOGWILD, "epoch", marks=pytest.mark.rotated(1)),
+        pytest.param("asynchronous", "batch", marks=pytest.mark.rotated),
+        pytest.param(Mode.HOGWILD, "epoch", marks=pytest.mark.rotated),
     ],
 )
 def test_a_fit_trains_every_row_with_the_mode(

@@ -42,7 +42,7 @@ def run(*command: str, folder: Path, locale: str) -> subprocess.CompletedProcess
     )
 
 
-@pytest.mark.rotated(1)
+@pytest.mark.rotated
 @pytest.mark.parametrize("locale", ["xx_YY.not-installed", "C"])
 def test_a_command_sees_all_files_whatever_the_locale(
     data: tuple[str, str], tmp_path: Path, locale: str
@@ -59,7 +59,7 @@ def test_a_command_sees_all_files_whatever_the_locale(
     assert r"caf\xe9-12.png" in done.stderr
 
 
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_files_that_a_session_of_the_user_does_not_see_are_named(
     data: tuple[str, str], tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from glasses_spark.datasets.drawn.labels import make_labels, write_labels
 from glasses_spark.runtime.keras import import_keras
 from tests.cli.calls import SMALL, train_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 EPOCHS = 20
 SETTINGS = [*SMALL, f"training.epochs={EPOCHS}", "training.optimizer=sgd", "split.validation=0.2"]

@@ -47,7 +47,7 @@ def test_a_cluster_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(0)
+@pytest.mark.rotated
 def test_a_run_on_images_is_measured_and_forecast(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ from glasses_spark.runtime.python_workers.fork_server import (
 from glasses_spark.runtime.python_workers.warm_up import warm_up_fork_server
 from glasses_spark.runtime.workers import worker_environment
 
-pytestmark = [pytest.mark.slow, pytest.mark.rotated(1)]
+pytestmark = [pytest.mark.slow, pytest.mark.rotated]
 
 THREADS = 6  # that no other test uses: these workers have done nothing before
 

@@ -85,7 +85,7 @@ def test_a_delta_of_other_shapes_is_refused(factory: GrpcFactory) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 def test_a_client_with_other_credentials_cannot_connect(
     factory: GrpcFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_client_with_other_credentials_cannot_connect(
 
 
 @pytest.mark.slow
-@pytest.mark.rotated(2)
+@pytest.mark.rotated
 @pytest.mark.parametrize("mode", ["asynchronous", "hogwild"])
 @pytest.mark.filterwarnings("ignore:Deprecated in 3.0.0:FutureWarning")
 def test_elephas_trains_its_model_through_the_server(spark: SparkSession, mode: str) -> None:

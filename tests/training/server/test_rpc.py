@@ -100,7 +100,7 @@ def test_random_bytes_on_the_socket_do_not_stop_the_server(fit: ServedFit) -> No
         assert not client.join().flag("stop")
 
 
-@pytest.mark.rotated(1)
+@pytest.mark.rotated
 def test_strangers_neither_keep_a_worker_out_nor_print_anything() -> None:
     reserve_files(CONNECTIONS)
     with (
