@@ -129,9 +129,7 @@ def test_a_cross_validator_with_several_threads_reads_the_rows_of_a_fold_once(
     assert persisted(spark) == before
 
 
-@pytest.mark.parametrize(
-    "frequency", ["batch", pytest.param("epoch", marks=pytest.mark.rotated)]
-)
+@pytest.mark.parametrize("frequency", ["batch", pytest.param("epoch", marks=pytest.mark.rotated)])
 def test_fits_of_a_grid_are_those_of_single_fits_without_a_warning(
     source: Source,
     frequency: str,

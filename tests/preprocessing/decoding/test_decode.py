@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 
@@ -130,3 +131,21 @@ def test_opencv_decodes_only_valid_png_files() -> None:
         assert cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) is not None
         with pytest.raises(DecodeError, match="not a PNG file"):
             decode(content)
+
+
+@pytest.mark.parametrize(
+    ("returned", "found"),
+    [
+        (np.zeros((9, 9), np.uint16), "uint16 of shape (128, 128)"),
+        (np.zeros((9, 9, 3), np.uint8), "uint8 of shape (128, 128, 3)"),
+    ],
+    ids=["depth", "channels"],
+)
+def test_pixels_that_are_not_8_bit_grey_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, returned: NDArray[np.generic], found: str
+) -> None:
+    # As OpenCV 4.11 does for animations of 16 bits, which it no longer gets.
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: returned)
+    content = any_png(9, 9, colour=GREY, depth=8, interlaced=True, seed=0)
+    with pytest.raises(DecodeError, match=re.escape(f"decoded to {found}, not to 8-bit grey")):
+        decode(content)
