@@ -17,7 +17,7 @@ SHARES: Final = 24
 
 
 def shares() -> list[Any]:
-    """Return the shares as parameters; the marker ``exhaustive`` leaves out those of other commits."""
+    """Return the shares as parameters; ``exhaustive`` leaves out those of other commits."""
     return [
         pytest.param(
             number,
