@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from glasses_spark.runs.tracking.tensorboard import write_event_files
     from glasses_spark.runtime.keras import import_keras
     from glasses_spark.runtime.session import build_session, spark_session
+    from glasses_spark.scorer.scorer import Score, Scorer
     from glasses_spark.scoring.model_file import load_ml_transformer
     from glasses_spark.scoring.transformer import GlassesModel
     from glasses_spark.training.build import build_estimator
@@ -74,6 +75,8 @@ __all__ = [
     "ImagesError",
     "LabelsError",
     "ResultsError",
+    "Score",
+    "Scorer",
     "ScoringError",
     "SetupError",
     "TrackingError",
@@ -145,6 +148,7 @@ _MODULES = {
     "runs.tracking.tensorboard": ("write_event_files",),
     "runtime.keras": ("import_keras",),
     "runtime.session": ("build_session", "spark_session"),
+    "scorer.scorer": ("Score", "Scorer"),
     "scoring.model_file": ("load_ml_transformer",),
     "scoring.transformer": ("GlassesModel",),
     "training.build": ("build_estimator",),

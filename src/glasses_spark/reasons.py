@@ -41,9 +41,9 @@ class Reason(StrEnum):
 # codes, so that the stores of earlier versions have codes as well.
 _BEGINNINGS: Final = (
     (re.compile("empty file"), Reason.EMPTY),
-    (re.compile("not a PNG file"), Reason.NOT_PNG),
+    (re.compile("not a PNG"), Reason.NOT_PNG),
     (re.compile("truncated"), Reason.TRUNCATED),
-    (re.compile("more image data|a file of|PNG of .* more than"), Reason.TOO_LARGE),
+    (re.compile("more image data|a file of|(PNG|JPEG) of .* more than"), Reason.TOO_LARGE),
     (re.compile("damaged|PNG without|PNG of"), Reason.DAMAGED),
     (re.compile("decoded to"), Reason.UNSUPPORTED),
     (re.compile("cannot be read"), Reason.UNREADABLE),

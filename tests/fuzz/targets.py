@@ -10,6 +10,7 @@ from tests.fuzz.target import Target
 # Module and name of each target. Imported one by one, because most need no Spark and no Keras.
 TARGETS: Final = {
     "decode": ("images", "DECODE"),
+    "jpeg": ("photos", "JPEG"),
     "labels": ("texts", "LABELS"),
     "config": ("texts", "CONFIG"),
     "saved-config": ("texts", "SAVED_CONFIG"),
@@ -18,6 +19,7 @@ TARGETS: Final = {
     "checkpoint": ("checkpoints", "CHECKPOINT"),
     "keras-file": ("models", "KERAS_FILE"),
     "h5-file": ("models", "H5_FILE"),
+    "onnx-file": ("photos", "ONNX_FILE"),
     "run": ("folders", "RUN"),
     "stage": ("folders", "STAGE"),
     "store": ("folders", "STORE"),

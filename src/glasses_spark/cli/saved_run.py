@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from glasses_spark.cli.configuration import load_config, overrides_of
 from glasses_spark.cli.session import command_session, import_training
 from glasses_spark.config.config import Config
+from glasses_spark.errors import ConfigError
 from glasses_spark.runs.folder import CONFIG, MODEL
 from glasses_spark.runs.remote_folder import local_configuration
 from glasses_spark.runs.staging import require_results
@@ -40,10 +41,8 @@ def session_for_run(location: str, arguments: Namespace) -> Iterator[tuple[Spark
     Raises:
         ConfigError: The location is not a run folder, or a key or value is wrong.
     """
-    folder = local_folder(location)
-    if folder is not None:
-        require_results(folder)
-        config = _config_for(folder / CONFIG, arguments)
+    if local_folder(location) is not None:
+        config = configuration_of(location, arguments)
         with command_session(config, arguments, imports=import_training) as spark:
             yield spark, config
         return
@@ -52,6 +51,23 @@ def session_for_run(location: str, arguments: Namespace) -> Iterator[tuple[Spark
         with local_configuration(spark, location) as saved:
             config = _config_for(saved, arguments)
         yield spark, config
+
+
+def configuration_of(location: str, arguments: Namespace) -> Config:
+    """Return the configuration for work with the model of a run on this machine.
+
+    Args:
+        location: Run folder.
+        arguments: The command's arguments.
+
+    Raises:
+        ConfigError: The location is not a run folder, or a key or value is wrong.
+    """
+    folder = local_folder(location)
+    if folder is None:
+        raise ConfigError(f"{location}: expected a run folder on this machine, found a URI")
+    require_results(folder)
+    return _config_for(folder / CONFIG, arguments)
 
 
 def model_location(location: str) -> str:

@@ -13,6 +13,7 @@ from glasses_spark.errors import ConfigError, DataError
 from glasses_spark.printable import csv_cell
 from glasses_spark.runs.target import locate
 from glasses_spark.runtime.location import local_folder
+from glasses_spark.scoring.model_metadata import ONNX_FILE
 
 # pyspark is not imported here, because the folder is checked before Spark starts.
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ REPORT: Final = "report.html"
 PLOTS: Final = "plots"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
+ONNX_MODEL: Final = ONNX_FILE
 TENSORBOARD: Final = "tensorboard"
 # Of the training that will replace the results, if there are any.
 CHECKPOINT: Final = "checkpoint"
@@ -44,7 +46,7 @@ _OF_FILE_SYSTEM: Final = "lost+found"
 OURS: Final = frozenset(
     {
         *(CONFIG, METRICS, CURVES, HISTORY, PREDICTIONS, QUARANTINE, DUPLICATES, REPORT, PLOTS),
-        *(MODEL, KERAS_MODEL, TENSORBOARD, CHECKPOINT),
+        *(MODEL, KERAS_MODEL, ONNX_MODEL, TENSORBOARD, CHECKPOINT),
         *(CROSS_VALIDATION, OUT_OF_FOLD, LABEL_DOUBT, CROSS_VALIDATION_PAGE),
     }
 )

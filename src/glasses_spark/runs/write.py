@@ -25,6 +25,7 @@ from glasses_spark.reports.report import render_report, report_plots
 from glasses_spark.reports.saliency import Score
 from glasses_spark.reports.template import require_report_packages
 from glasses_spark.runs.cross_validation import write_duplicates
+from glasses_spark.runs.exported_model import write_onnx_model
 from glasses_spark.runs.folder import (
     CONFIG,
     CURVES,
@@ -121,6 +122,13 @@ def write_run(
         _save_model(folder, result.model)
     network = result.model.keras_model()
     network.save(folder / KERAS_MODEL)
+    write_onnx_model(
+        folder,
+        network,
+        config,
+        temperature=result.model.get_temperature(),
+        digest=_digests(result.model)["weights"],
+    )
     # Last, because rendering modifies the network.
     _write_report(folder, result, config, metrics, rejected, gallery, network)
 

@@ -17,6 +17,7 @@ from glasses_spark.runtime.keras_settings import (
     TENSORFLOW,
     require_tensorflow,
 )
+from glasses_spark.runtime.kernel_cache import count_model
 from glasses_spark.runtime.native_stderr import native_stderr_discarded
 from glasses_spark.runtime.startup import Optimization, is_enabled
 
@@ -109,5 +110,6 @@ def build_from_config(config: str, custom_objects: Mapping[str, Any] | None = No
         The model, not compiled.
     """
     keras = import_keras()
+    count_model()
     with keras.utils.custom_object_scope(dict(custom_objects or {})):
         return keras.models.model_from_json(config)

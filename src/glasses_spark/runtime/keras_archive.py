@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from glasses_spark.runtime.keras import import_keras
+from glasses_spark.runtime.kernel_cache import count_model
 from glasses_spark.runtime.owned_folder import owned_folder
 from glasses_spark.runtime.random_states import random_states, set_random_states
 
@@ -63,6 +64,7 @@ def unpack_model(
             in safe mode.
     """
     keras = import_keras()
+    count_model()
     with owned_folder("model") as folder:
         path = folder / "model.keras"
         path.write_bytes(archive)

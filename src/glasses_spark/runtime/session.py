@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from glasses_spark.errors import SetupError
 from glasses_spark.extras import require_extra
+from glasses_spark.runtime.artifacts_folder import without_artifacts_folder
 from glasses_spark.runtime.class_archive import archive_options
 from glasses_spark.runtime.connect import has_connect_session, uses_connect
 from glasses_spark.runtime.early_import import imported_during
@@ -136,27 +137,26 @@ def spark_session(
         SetupError: As ``build_session`` does.
     """
     was_running = "pyspark" in sys.modules and (_is_running() or has_connect_session())
-    spark = build_session(
-        master=master,
-        app_name=app_name,
-        conf=conf,
-        ui=ui,
-        log_level=log_level,
-        keep_classes=keep_classes,
-        imports=imports,
-    )
-    if was_running:
+    with nullcontext() if was_running else without_artifacts_folder():
+        spark = build_session(
+            master=master,
+            app_name=app_name,
+            conf=conf,
+            ui=ui,
+            log_level=log_level,
+            keep_classes=keep_classes,
+            imports=imports,
+        )
         batch_before = str(spark.conf.get(ARROW_BATCH))
-        spark.conf.set(ARROW_BATCH, ARROW_BATCH_ROWS)
+        if was_running:
+            spark.conf.set(ARROW_BATCH, ARROW_BATCH_ROWS)
         try:
             yield spark
         finally:
-            spark.conf.set(ARROW_BATCH, batch_before)
-    else:
-        try:
-            yield spark
-        finally:
-            spark.stop()
+            if was_running:
+                spark.conf.set(ARROW_BATCH, batch_before)
+            else:
+                spark.stop()
 
 
 def _is_submitted() -> bool:

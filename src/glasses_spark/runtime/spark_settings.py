@@ -46,6 +46,15 @@ SAFE_PATH_SETTING: Final = f"spark.executorEnv.{SAFE_PATH}"
 LOCAL_JVM_OPTIONS: Final = "-XX:TieredStopAtLevel=1 -XX:+UseParallelGC"
 
 
+# How many jobs, stages and queries Spark keeps for pages that it does not serve.
+_KEPT_FOR_PAGES: Final = 100
+_KEPT: Final = (
+    "spark.ui.retainedJobs",
+    "spark.ui.retainedStages",
+    "spark.sql.ui.retainedExecutions",
+)
+
+
 def launch_settings(
     master: str | None,
     conf: Mapping[str, str],
@@ -146,6 +155,9 @@ def _default_settings(*, local: bool, ui: bool, submitted: bool) -> dict[str, st
         "spark.ui.enabled": str(ui).lower(),
         "spark.ui.showConsoleProgress": "false",
     }
+    if not ui:
+        # What Spark keeps for its pages: 200 MB after some hundred fits.
+        defaults |= {name: str(_KEPT_FOR_PAGES) for name in _KEPT}
     if local:
         defaults |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
         defaults["spark.sql.shuffle.partitions"] = str(_shuffle_partitions())

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from pyspark.sql import SparkSession
 
+from glasses_spark.runtime.broadcast_files import broadcast
 from glasses_spark.runtime.connect import is_connect, runs_locally
 from glasses_spark.runtime.connect_worker import ProcessSettings
 from glasses_spark.runtime.owned_folder import owned_folder
@@ -67,7 +68,7 @@ def share_parameters(trained: TrainedModel, spark: SparkSession) -> Parameters:
     weights = list(trained.weights) if trained.archive is None else []
     if not is_connect(spark):
         context = spark.sparkContext
-        return context.broadcast({"weights": weights, "archive": trained.archive})
+        return broadcast(context, {"weights": weights, "archive": trained.archive})
     arrays = {f"{number:08d}": array for number, array in enumerate(weights)}
     if trained.archive is not None:
         arrays[_ARCHIVE] = np.frombuffer(trained.archive, np.uint8)

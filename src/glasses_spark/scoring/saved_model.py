@@ -64,6 +64,26 @@ class HasSavedForms(MLReadable[Any], MLWritable):
         except OSError as error:
             raise ScoringError(f"{path} cannot be written: {error}") from error
 
+    def export(self, path: str, *, format: str = "onnx", pixels: bool = False) -> None:
+        """Write the model for another runtime, and compare it with Keras.
+
+        `Scorer` reads ``onnx``, without Spark and without TensorFlow.
+
+        Args:
+            path: Local file, or folder of a ``saved-model``; replaced if it exists.
+            format: ``onnx``, ``openvino``, ``tflite``, ``saved-model`` or ``keras``.
+            pixels: Whether the exported model takes grey pixels, uint8, and divides them by 255
+                itself, for a model of images ``(batch, height, width, 1)``.
+
+        Raises:
+            ScoringError: The model cannot be converted or differs from Keras by more than 1e-5,
+                the path cannot be written, or the name has another ending than the format.
+            SetupError: A package of the extra ``scoring`` is not installed.
+        """
+        from glasses_spark.scoring.checked_export import export_checked
+
+        export_checked(cast("GlassesModel", self), str(path), format=format, pixels=pixels)
+
     def write(self) -> MLWriter:
         """Return a writer of Spark ML folders, also used by ``PipelineModel``."""
         return ModelWriter(cast("GlassesModel", self))

@@ -83,7 +83,7 @@ def build_cnn(
     optimizer = optimizer_of(optimizer)
     if learning_rate is not None:
         optimizer.learning_rate = learning_rate
-    return build_model(
+    model = keras.Sequential(
         [
             keras.Input((height, width, 1), name="grey"),
             named(layers.Conv2D, "edges", 8, 3, activation="relu", **CHANNELS),
@@ -95,7 +95,8 @@ def build_cnn(
             named(layers.Dense, "hidden_2", 16, activation="relu"),
             named(layers.Dense, "glasses", 1, activation="sigmoid"),
         ],
-        optimizer,
-        loss,
-        metrics,
+        # The name of the first model of a process, for all: see runtime/kernel_cache.py.
+        name="sequential",
     )
+    model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics))
+    return model

@@ -118,7 +118,8 @@ def optimizer_of(identifier: Any) -> Any:
     kind = kinds.get(name.lower())
     try:
         if isinstance(identifier, str) and kind is not None:
-            return kind()
+            # With a name of its own for each, TensorFlow would keep more kernels for each.
+            return kind(name=name.lower())
         if is_serialized and kind is not None and not identifier.get("registered_name"):
             return kind.from_config(copy.deepcopy(dict(identifier["config"])))
         return keras.get(copy.deepcopy(identifier) if is_serialized else identifier)

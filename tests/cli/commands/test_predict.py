@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,10 +17,16 @@ from glasses_spark.cli.main import main
 from tests.cli.calls import Trained, error_of
 
 
-@pytest.mark.slow
-def test_predict_writes_one_row_for_each_image_that_can_be_decoded(
-    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@dataclass(frozen=True)
+class Photos:
+    """Three faces of the run in a folder, one again as a file, and a file that is no image."""
+
+    arguments: list[str]
+    expected: list[float]
+
+
+@pytest.fixture
+def photos(trained: Trained, tmp_path: Path) -> Photos:
     rows = pq.read_table(trained.run / "predictions.parquet").slice(0, 3).to_pylist()
     (tmp_path / "photos").mkdir()
     for letter, row in zip("abc", rows, strict=True):
@@ -25,9 +36,31 @@ def test_predict_writes_one_row_for_each_image_that_can_be_decoded(
     single = tmp_path / "single.PNG"
     single.write_bytes((tmp_path / "photos" / "a.png").read_bytes())
     (tmp_path / "broken.png").write_text("not an image")
+    names = ("photos", "single.PNG", "broken.png")
+    expected = [row["prediction"][0] for row in [*rows, rows[0]]]
+    return Photos([str(tmp_path / name) for name in names], expected)
 
-    images = [str(tmp_path / name) for name in ("photos", "single.PNG", "broken.png")]
-    assert main(["predict", "--model", str(trained.run), *images]) == 0
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--csv"], "not a PNG or JPEG file"),
+        (["--csv", "--spark"], "not a PNG file"),
+        # A setting of Spark asks for it.
+        (["--csv", "--set", "spark.ui=false"], "not a PNG file"),
+    ],
+    ids=["alone", "on Spark", "by a setting"],
+)
+def test_predict_writes_one_row_for_each_image_that_can_be_decoded(
+    trained: Trained,
+    photos: Photos,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    reason: str,
+) -> None:
+    call = ["predict", "--model", str(trained.run), *options, *photos.arguments]
+    assert main(call) == 0
 
     out, err = capsys.readouterr()
     written = list(csv.DictReader(out.splitlines()))
@@ -35,11 +68,87 @@ def test_predict_writes_one_row_for_each_image_that_can_be_decoded(
     assert names == ["a.png", "b.png", "c.png", "single.PNG"]
     assert all(Path(row["path"]).is_file() for row in written)
     probabilities = [float(row["probability"]) for row in written]
-    expected = [row["prediction"][0] for row in [*rows, rows[0]]]
-    assert probabilities == pytest.approx(expected, abs=1e-5)
+    assert probabilities == pytest.approx(photos.expected, abs=1e-5)
     labels = [int(row["predicted_label"]) for row in written]
-    assert labels == [int(probability >= 0.5) for probability in expected]
-    assert "broken.png (not a PNG file" in err
+    assert labels == [int(probability >= 0.5) for probability in photos.expected]
+    assert "broken.png" in err
+    assert reason in err
+    assert "Account of 5 files: 4 predicted, 1 quarantined (1 not_png)" in err
+
+
+@pytest.mark.slow
+def test_a_table_and_json_also_have_the_images_that_cannot_be_decoded(
+    trained: Trained, photos: Photos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["predict", "--model", str(trained.run), *photos.arguments]
+    assert main(call) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["probability", "label", "image"]
+    assert lines[0].split() == [
+        f"{photos.expected[0]:.6f}",
+        str(int(photos.expected[0] >= 0.5)),
+        f"{photos.arguments[0]}/a.png",
+    ]
+    assert lines[-1].split(maxsplit=2)[:2] == ["-", "-"]
+    assert lines[-1].endswith("broken.png: not a PNG or JPEG file")
+
+    assert main([*call, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["probability"] for row in rows[:-1]] == pytest.approx(photos.expected, abs=1e-5)
+    assert rows[-1] == {
+        "path": photos.arguments[-1],
+        "probability": None,
+        "predicted_label": None,
+        "error": "not a PNG or JPEG file",
+    }
+
+
+@pytest.mark.slow
+def test_a_process_scores_standard_input_and_an_exported_file(
+    trained: Trained, photos: Photos
+) -> None:
+    image = Path(photos.arguments[0]) / "a.png"
+    command = [sys.executable, "-m", "glasses_spark", "predict", "--json", "--model"]
+    for model in (trained.run, trained.run / "model.onnx"):
+        done = subprocess.run(
+            [*command, str(model), "-"],
+            input=image.read_bytes(),
+            capture_output=True,
+            check=True,
+        )
+        row = json.loads(done.stdout)
+        assert row["path"] == "-"
+        assert row["probability"] == pytest.approx(photos.expected[0], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_of_an_earlier_version_is_scored_by_spark(
+    trained: Trained, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "earlier"
+    shutil.copytree(trained.run, run)
+    (run / "model.onnx").unlink()
+    call = ["predict", "--csv", "--model", str(run), photos.arguments[0]]
+    assert main(call) == 0
+    out, err = capsys.readouterr()
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [float(row["probability"]) for row in rows] == pytest.approx(
+        photos.expected[:3], abs=1e-5
+    )
+    assert f"`glasses-spark export --model {run}` writes it: Spark scores the images" in err
+
+
+@pytest.mark.slow
+def test_images_of_which_none_can_be_used_are_an_error(
+    trained: Trained, photos: Photos, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = error_of(["predict", "--model", str(trained.run), photos.arguments[-1]], capsys)
+    assert line.startswith("none of the 1 images can be used, such as ")
+
+
+def test_standard_input_is_not_for_spark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--model", "run", "--spark", "-"]) == 2
+    assert "--spark cannot read standard input (-)" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -60,7 +169,7 @@ def test_predict_writes_a_file_and_applies_another_threshold(
 @pytest.mark.slow
 def test_a_missing_image_is_one_line(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
     line = error_of(["predict", "--model", str(trained.run), "nowhere.png"], capsys)
-    assert line.startswith("nowhere.png: no such folder")
+    assert line.startswith("nowhere.png: no image file found")
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_spark_starts(

@@ -119,13 +119,21 @@ def view_bytes(content: pa.Scalar) -> memoryview:
 
 
 def read_path(path: pa.Scalar) -> bytes:
-    """Read the file at a path, in Spark's form.
+    """Read the file at a path, in Spark's form; see ``read_file``."""
+    return read_file(path_on_disk(path.as_py()))
+
+
+def read_file(path: str) -> bytes:
+    """Read a file.
+
+    Args:
+        path: Absolute path. Bytes that are not UTF-8 are halves of surrogate pairs.
 
     Raises:
         DecodeError: It is not a regular file, is too large or cannot be read.
     """
     # As bytes: the encoding of names must not depend on the worker's locale.
-    name = path_on_disk(path.as_py()).encode("utf-8", "surrogateescape")
+    name = path.encode("utf-8", "surrogateescape")
     try:
         status = os.stat(name)
         if not stat.S_ISREG(status.st_mode):  # reading a pipe would block

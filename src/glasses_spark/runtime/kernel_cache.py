@@ -1,0 +1,33 @@
+"""Kernel cache: TensorFlow keeps a kernel for each variable's name that it has seen.
+
+The name is an attribute of the operation that creates a variable, and Keras gives each new layer,
+model and optimizer another name. So a process that builds models for ever, such as a Python worker
+of Spark or a driver that searches a grid, would grow by some 200 KB for each model.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+# Models between two clearings. Afterwards TensorFlow prepares the functions of models that live
+# again at their next call, which takes milliseconds; the kernels of so many models are 10 MB.
+MODELS_BETWEEN: Final = 32
+
+_lock = threading.Lock()
+_built = 0
+
+
+def count_model() -> None:
+    """Note that this process has built a model, and clear the cache from time to time.
+
+    Other threads may compute meanwhile: TensorFlow counts the references to a kernel.
+    """
+    global _built
+    with _lock:
+        _built += 1
+        is_due = _built % MODELS_BETWEEN == 0
+    if is_due:
+        from tensorflow.python.eager import context
+
+        context.context().clear_kernel_cache()

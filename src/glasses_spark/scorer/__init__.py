@@ -1,0 +1,1 @@
+"""Scoring of photographs without Spark and without TensorFlow."""

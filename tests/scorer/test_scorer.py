@@ -1,0 +1,174 @@
+"""Tests for glasses_spark.scorer.scorer: an exported model without Spark."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from glasses_spark import build_cnn
+from glasses_spark.errors import ImagesError, ScoringError
+from glasses_spark.preprocessing.decoding.decode import decode
+from glasses_spark.scorer.runtimes import RUNTIMES
+from glasses_spark.scorer.scorer import BATCH, Scorer
+from glasses_spark.scoring.export import export_model, with_pixel_input
+from glasses_spark.scoring.model_metadata import ModelMetadata
+from tests.faces import noise_png
+
+SIDE = 32
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported model that takes pixels, in a folder as a run has it."""
+    path = tmp_path_factory.mktemp("run") / "model.onnx"
+    metadata = ModelMetadata(height=SIDE, width=SIDE, takes_pixels=True, threshold=0.4)
+    network = with_pixel_input(build_cnn(SIDE, SIDE, seed=3))
+    export_model(network, path, metadata, format="onnx")
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """More images than a batch has, and one that is none."""
+    for number in range(BATCH + 3):
+        (tmp_path / f"{number:02}.png").write_bytes(noise_png(40, 50, seed=number))
+    (tmp_path / "05.png").write_text("text")
+    return tmp_path
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_probabilities_are_those_of_keras(model: Path, photos: Path, runtime: str) -> None:
+    scores = list(Scorer.load(model, runtime=runtime).score(photos))
+    assert [Path(score.name).name for score in scores] == sorted(p.name for p in photos.iterdir())
+    good = [score for score in scores if score.error is None]
+    pixels = [decode(Path(score.name).read_bytes(), SIDE, SIDE) for score in good]
+    scaled = np.stack(pixels)[..., np.newaxis].astype(np.float32) / np.float32(255)
+    expected = build_cnn(SIDE, SIDE, seed=3).predict(scaled, verbose=0)[:, 0]
+    assert [score.probability for score in good] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [score.label for score in good] == [int(p >= 0.4) for p in expected]
+    assert [Path(score.name).name for score in scores if score.error] == ["05.png"]
+
+
+def test_a_file_in_memory_has_the_score_of_the_file(model: Path, photos: Path) -> None:
+    scorer = Scorer.load(model.parent)  # a folder, as a run's
+    (from_file,) = scorer.score(photos / "00.png")
+    from_memory = scorer.score_bytes((photos / "00.png").read_bytes(), name="upload")
+    assert from_memory.probability == pytest.approx(from_file.probability, abs=1e-6)
+    assert from_memory.name == "upload"
+    assert scorer.score_bytes(b"GIF89a").error == "not a PNG or JPEG file"
+    assert scorer.score_bytes(b"").error == "empty file"
+
+
+def test_the_threshold_decides_the_label(model: Path, photos: Path) -> None:
+    lowest = Scorer.load(model, threshold=0)
+    assert lowest.score_bytes(noise_png()).label == 1
+    assert Scorer.load(model, threshold=1).score_bytes(noise_png()).label == 0
+    with pytest.raises(ScoringError, match=r"threshold: expected a number from 0 to 1, got 2"):
+        Scorer.load(model, threshold=2)
+
+
+def test_a_process_that_scores_imports_neither_tensorflow_nor_spark(
+    model: Path, photos: Path
+) -> None:
+    program = (
+        "import json, sys\n"
+        "from glasses_spark import Scorer\n"
+        "scores = list(Scorer.load(sys.argv[1]).score(sys.argv[2]))\n"
+        "found = [name for name in ('tensorflow', 'keras', 'pyspark', 'py4j', 'pandas')"
+        " if name in sys.modules]\n"
+        "print(json.dumps([len(scores), found]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(model), str(photos)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == [BATCH + 3, []]
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.zeros((2, SIDE, SIDE), np.float32),
+        np.zeros((2, SIDE, SIDE + 1), np.uint8),
+        np.zeros((SIDE, SIDE), np.uint8),
+    ],
+    ids=["type", "shape", "no batch"],
+)
+def test_another_batch_is_an_error(model: Path, batch: NDArray[Any]) -> None:
+    scorer = Scorer.load(model)
+    assert scorer.predict(np.zeros((2, SIDE, SIDE), np.uint8)).shape == (2, 1)
+    with pytest.raises(ScoringError, match=rf"expected uint8 of shape \(rows, {SIDE}, {SIDE}\)"):
+        scorer.predict(batch)
+
+
+def test_a_location_without_images_is_an_error(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(ImagesError, match="no image file found"):
+        list(Scorer.load(model).score(tmp_path))
+
+
+def test_what_is_no_model_of_this_library_is_an_error(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ScoringError, match=r"model\.onnx: no such file\. Write it: glasses-spark"):
+        Scorer.load(tmp_path)
+    for name, content, message in (
+        ("empty", b"", "found one without the metadata"),
+        ("text", b"not a model", "expected an ONNX file"),
+        ("cut", model.read_bytes()[:1000], "expected an ONNX file"),
+    ):
+        path = tmp_path / f"{name}.onnx"
+        path.write_bytes(content)
+        with pytest.raises(ScoringError, match=message):
+            Scorer.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"height": 0}, "height=0"),
+        ({"height": 10**9}, "height=1000000000"),
+        ({"threshold": 2}, "threshold=2"),
+        ({"threshold": "0.5"}, "threshold='0.5'"),
+        ({"other": 1}, "unexpected keyword argument 'other'"),
+        ({"labels": 3}, "'int' object is not iterable"),
+    ],
+    ids=["zero", "huge", "range", "type", "unknown", "labels"],
+)
+def test_metadata_of_a_stranger_are_checked(
+    model: Path, change: dict[str, object], found: str
+) -> None:
+    changed = onnx.load_model_from_string(model.read_bytes())
+    (entry,) = changed.metadata_props
+    entry.value = json.dumps(json.loads(entry.value) | change)
+    with pytest.raises(ScoringError, match=f"expected the metadata .*{found}"):
+        Scorer(changed.SerializeToString())
+
+
+def test_a_model_that_refers_to_another_file_is_not_loaded(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # ONNX may keep weights in files beside it, by a path of the model's choice.
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(10_000_000))
+    changed = onnx.load_model_from_string(model.read_bytes())
+    weight = max(changed.graph.initializer, key=lambda each: len(each.raw_data))
+    weight.ClearField("raw_data")
+    weight.data_location = onnx.TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value="secret")
+    monkeypatch.chdir(tmp_path)
+    inner = onnx.load_model_from_string(model.read_bytes())
+    branch = onnx.helper.make_attribute("then_branch", changed.graph)
+    inner.graph.node[0].attribute.append(branch)
+    for runtime in ("openvino", "onnx"):
+        for each in (changed, inner):
+            with pytest.raises(ScoringError, match="found one that refers to other files"):
+                Scorer(each.SerializeToString(), runtime=runtime)
