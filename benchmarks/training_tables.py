@@ -104,8 +104,7 @@ def stale_table() -> str:
         "",
         f"{settings['epochs']} epochs, batches of 128, {settings['seeds']} seeds, as many tasks as "
         "workers on two cores (`benchmarks/bench_accuracy.py --workers N [--hard] --ways ...`). "
-        "The hard faces are blurred and noisy. The rows of the drawn faces and of 8 workers are "
-        "from before a worker waited for its step.",
+        "The hard faces are blurred and noisy.",
         "",
     ]
     return "\n".join(lines)
