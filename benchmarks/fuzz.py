@@ -39,8 +39,8 @@ def main() -> None:
         settings = {"seconds": arguments.seconds, "seed": arguments.seed}
         path = write_result("fuzz", describe("fuzz", settings) | {"targets": _merged(results)})
     print(path)
-    if any(result["faults"] for result in results.values()):
-        sys.exit("faults were found")
+    if any(result["exit_code"] for result in results.values()):
+        sys.exit("faults were found, or a target was killed")
 
 
 def _fuzz(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -66,6 +66,7 @@ def _fuzz(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         "corpus": len(list(corpus.iterdir())),
         "seconds": round(time.perf_counter() - began),
         "peak_mb": _last_number(r"stat::peak_rss_mb: +(\d+)", done.stderr),
+        "exit_code": done.returncode,
         "faults": sorted(path.name for path in faults.iterdir()) if failed else [],
         "log": done.stderr.splitlines()[-LINES:] if failed else [],
     }
