@@ -95,7 +95,7 @@ def test_a_run_is_written_to_a_uri_and_its_model_is_used_from_there(
     assert main(["evaluate", "--model", run, "--part", "test", "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["accuracy"] == result.test.accuracy
-    assert main(["predict", "--model", run, f"{root}/faces"]) == 0
+    assert main(["predict", "--csv", "--model", run, f"{root}/faces"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert len(rows) == FACES
     assert main(["evaluate", "--model", f"{root}/runs/none"]) == 2
@@ -112,8 +112,8 @@ def test_executors_need_neither_the_folder_nor_the_disk_of_the_driver(faces: Pat
         done = GlassesPipeline(Config.load(None, settings)).prepare(spark)
         report(used=done.data["used"], decoded=done.decoded)
         for location in ("my run", "viewfs://faces/mnt/run"):
-            with new_run_folder_at(spark, location) as folder:
-                (folder / "report.html").write_text("done")
+            with new_run_folder_at(spark, location) as new:
+                new.finish(lambda folder: (folder / "report.html").write_text("done"))
         """,
     )
 
@@ -149,7 +149,7 @@ def test_a_path_on_the_disk_of_the_driver_logs_a_warning_on_a_cluster(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("glasses_spark.loading.dataset.is_local", lambda context: False)
+    monkeypatch.setattr("glasses_spark.loading.dataset.runs_locally", lambda spark: False)
     for images, warned in ((f"{faces}/faces", True), (f"file:{faces}/faces", False)):
         caplog.clear()
         load_dataset(spark, images, str(faces / "labels.csv"))

@@ -103,6 +103,7 @@ class TestRun:
             "metrics.json",
             "model",
             "model.keras",
+            "model.onnx",
             "predictions.parquet",
             "quarantine.csv",
             "report.html",

@@ -159,3 +159,42 @@ def test_a_staging_folder_of_a_stranger_replaces_no_folder_of_the_user(tmp_path:
     recover(tmp_path / "run")
     assert [path.name for path in mine.iterdir()] == ["config.toml"]
     assert (mine / "config.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize("with_run", [True, False])
+def test_a_link_of_a_stranger_moves_nothing_of_the_user(tmp_path: Path, with_run: bool) -> None:
+    documents = tmp_path / "documents"
+    gift = tmp_path / "gift"
+    for folder in (documents, gift):
+        folder.mkdir()
+    write_run(documents, "mine")
+    if with_run:
+        (gift / "run").mkdir()
+    for name in (".run.1a2b3c4d.old", ".run.1a2b3c4d.new", ".run.5a2b3c4d.new"):
+        (gift / name).symlink_to(documents)
+    recover(gift / "run")
+    assert (documents / "metrics.json").read_text() == "mine"
+    assert not (gift / "run" / "metrics.json").exists()
+
+
+def test_a_fitted_model_of_a_stranger_is_not_put_where_a_link_leads(tmp_path: Path) -> None:
+    gift, home = tmp_path / "gift", tmp_path / "home"
+    for folder in (gift, home):
+        folder.mkdir()
+    (gift / "other").symlink_to(home / "autostart")
+    staged = new_folder(".other.", parent=gift, suffix=".new")
+    (staged.path / "run" / "model").mkdir(parents=True)
+    (staged.path / "state").write_text("0 fitted")
+    (staged.path / ".owner").write_text("")
+    os.utime(staged.path / ".owner", (0, 0))
+    staged.release()
+    recover(gift / "run")
+    assert list(home.iterdir()) == []
+
+
+def test_hidden_folders_of_the_user_are_left_alone(tmp_path: Path) -> None:
+    for name in (".run.draft.new", ".run.2025-10.old", ".run.drafts_1.new", ".run.drafts_1.old"):
+        (tmp_path / name / "notes").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    recover(tmp_path / "run")
+    assert len(list(tmp_path.rglob("notes"))) == 4

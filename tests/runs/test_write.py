@@ -28,6 +28,7 @@ FILES = [
     "metrics.json",
     "model",
     "model.keras",
+    "model.onnx",
     "predictions.parquet",
     "quarantine.csv",
 ]

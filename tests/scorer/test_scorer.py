@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -136,12 +137,13 @@ def test_what_is_no_model_of_this_library_is_an_error(model: Path, tmp_path: Pat
     [
         ({"height": 0}, "height=0"),
         ({"height": 10**9}, "height=1000000000"),
+        ({"height": 16_384, "width": 16_384}, "width=16384"),
         ({"threshold": 2}, "threshold=2"),
         ({"threshold": "0.5"}, "threshold='0.5'"),
         ({"other": 1}, "unexpected keyword argument 'other'"),
         ({"labels": 3}, "'int' object is not iterable"),
     ],
-    ids=["zero", "huge", "range", "type", "unknown", "labels"],
+    ids=["zero", "huge", "area", "range", "type", "unknown", "labels"],
 )
 def test_metadata_of_a_stranger_are_checked(
     model: Path, change: dict[str, object], found: str
@@ -172,3 +174,24 @@ def test_a_model_that_refers_to_another_file_is_not_loaded(
         for each in (changed, inner):
             with pytest.raises(ScoringError, match="found one that refers to other files"):
                 Scorer(each.SerializeToString(), runtime=runtime)
+
+
+def test_numbers_that_are_no_probabilities_are_an_error(model: Path) -> None:
+    for weight in (np.nan, np.inf, 2.0):
+        changed = onnx.load_model_from_string(model.read_bytes())
+        (output,) = changed.graph.output
+        node = next(node for node in changed.graph.node if output.name in node.output)
+        node.output[0] = "before"
+        changed.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.full((1,), weight, np.float32), "factor")
+        )
+        scale = onnx.helper.make_node("Div", ["factor", "before"], [output.name])
+        changed.graph.node.append(scale)
+        with pytest.raises(ScoringError, match="expected probabilities from 0 to 1, got"):
+            Scorer(changed.SerializeToString()).score_bytes(noise_png())
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.onnx")
+    with pytest.raises(ScoringError, match=r"expected a file of at most .* found something else"):
+        Scorer.load(tmp_path)

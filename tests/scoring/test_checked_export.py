@@ -104,3 +104,17 @@ def test_a_model_of_several_inputs_is_refused(spark: SparkSession, tmp_path: Pat
     model = GlassesModel(keras_model_config=network.to_json(), weights=network.get_weights())
     with pytest.raises(ScoringError, match="export needs a model of one input, found 2"):
         model.export(str(tmp_path / "m.onnx"))
+
+
+def test_a_model_that_differs_does_not_replace_an_earlier_one(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx"
+    fitted(*MODELS["dense"]).export(str(path))
+    earlier = path.read_bytes()
+    network = keras.Sequential(MODELS["dense"])
+    broken = [np.full_like(weight, np.nan) for weight in network.get_weights()]
+    model = GlassesModel(keras_model_config=network.to_json(), weights=broken)
+    with pytest.raises(ScoringError, match=r"would differ from Keras by nan, .* not written"):
+        model.export(str(path))
+    assert path.read_bytes() == earlier

@@ -19,8 +19,13 @@ from elephas.utils.model_utils import ModelType
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import SparkSession
 
-from glasses_spark import GlassesModel, load_ml_transformer
-from glasses_spark.errors import ScoringError
+from glasses_spark import (
+    GlassesModel,
+    load_ml_estimator,
+    load_ml_transformer,
+    load_spark_model,
+)
+from glasses_spark.errors import GlassesSparkError, ScoringError
 from tests.training.tiny import FEATURES, tiny_model
 
 X = np.random.default_rng(0).normal(size=(5, FEATURES)).astype("float32")
@@ -218,3 +223,33 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "none" / "model.h5", tmp_path / "none" / "model.keras"):
         with pytest.raises(ScoringError, match="cannot be written"):
             fitted(tiny_model()).save(str(path))
+
+
+@pytest.mark.parametrize("way", ["storage", "link", "virtual"])
+def test_a_file_that_reads_another_one_is_refused(tmp_path: Path, way: str) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_bytes(b"password")
+    path = tmp_path / "model.h5"
+    network = tiny_model()
+    weights = network.get_weights()
+    GlassesModel(keras_model_config=network.to_json(), weights=weights).save(str(path))
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = weights[0]
+    with h5py.File(path, "a") as file:
+        group = file["weights"]
+        name = sorted(group)[0]
+        del group[name]
+        if way == "storage":
+            group.create_dataset(name, (1,), "float32", external=[(str(secret), 0, 4)])
+        elif way == "link":
+            group[name] = h5py.ExternalLink(str(tmp_path / "other.h5"), "x")
+        else:
+            layout = h5py.VirtualLayout(weights[0].shape, "float32")
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "x", weights[0].shape)
+            group.create_virtual_dataset(name, layout)
+    with pytest.raises(ScoringError, match="found /weights/00000 in another file"):
+        load_ml_transformer(str(path))
+    with pytest.raises(GlassesSparkError, match="found /weights/00000 in another file"):
+        load_ml_estimator(str(path))
+    with pytest.raises(ScoringError, match="found /weights/00000 in another file"):
+        load_spark_model(str(path))

@@ -55,7 +55,7 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     Raises:
         ConfigError: The file cannot be written.
     """
-    if path is None:
+    if path is None or _is_standard_output(path):
         stop_without_output()
         yield sys.stdout
         return
@@ -69,6 +69,17 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
         raise
     except OSError as error:
         raise _cannot_write(path, option, error) from error
+
+
+def _is_standard_output(path: str) -> bool:
+    """Return whether a path such as ``/dev/stdout`` leads to this process's standard output.
+
+    That may be a file to which the shell appends, which must not be replaced.
+    """
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(1))
+    except OSError:
+        return False
 
 
 def _cannot_write(path: str, option: str, error: OSError) -> ConfigError:

@@ -11,12 +11,17 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from fnmatch import translate
+from math import prod
 from pathlib import Path
 from typing import Final
 
+from glasses_spark.errors import ConfigError
 from glasses_spark.runtime.location import local_path
 
 _BRACES: Final = re.compile(r"\{([^{}]*)\}")
+
+# Alternatives of a glob. A run folder, which has one, may come from a stranger.
+_MOST_PATTERNS: Final = 1000
 
 
 def list_disk(location: str, glob: str) -> Iterator[str]:
@@ -92,17 +97,26 @@ def _roots(location: str) -> list[bytes]:
 
 
 def _walk(root: bytes, matches: Callable[[str], bool]) -> Iterator[str]:
-    folders = [root]
+    # With the identities of the folders above, because a link may lead back to one of them.
+    folders: list[tuple[bytes, frozenset[tuple[int, int]]]] = [(root, frozenset())]
     while folders:
-        folder = folders.pop()
+        folder, above = folders.pop()
+        status = os.stat(folder)
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            continue
         prefix = _decoded(folder).rstrip("/") + "/"
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = _decoded(entry.name)
                 if is_hidden(name):
                     continue
-                if entry.is_dir():
-                    folders.append(entry.path)
+                try:
+                    is_folder = entry.is_dir()
+                except OSError:  # a link to itself
+                    continue
+                if is_folder:
+                    folders.append((entry.path, above | {identity}))
                 # As in Java's listing, a pipe is a file, and a dangling link is not.
                 elif matches(name) and (entry.is_file() or os.path.exists(entry.path)):
                     yield prefix + name
@@ -110,6 +124,12 @@ def _walk(root: bytes, matches: Callable[[str], bool]) -> Iterator[str]:
 
 def _to_python_globs(pattern: str) -> list[str]:
     """Convert a Hadoop glob: expand ``{a,b}``, and replace ``[^a]`` by ``[!a]``."""
+    expanded = prod(braces[1].count(",") + 1 for braces in _BRACES.finditer(pattern))
+    if expanded > _MOST_PATTERNS:
+        raise ConfigError(
+            f"expected a file name pattern of at most {_MOST_PATTERNS} alternatives, got "
+            f"{expanded}: {pattern[:80]}"
+        )
     braces = _BRACES.search(pattern)
     if braces is None:
         return [pattern.replace("[^", "[!")]

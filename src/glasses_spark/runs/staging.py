@@ -159,18 +159,18 @@ def require_results(folder: Path) -> None:
 def _recover(path: Path, target: Target) -> None:
     staged = claim(path)
     if staged is None:
-        if is_without_owner(path):  # of an earlier version
+        if is_without_owner(path) and _is_own_folder(path):  # of an earlier version
             _keep_model(path, target)
             shutil.rmtree(path, ignore_errors=True)
         return
     try:
         state, _ = _read_state(path)
+        # The folder may have come with files of a stranger, and the target may be a link.
+        if state and not staged.was_made_here():
+            raise FileExistsError("another machine made it")
         if state == _FITTED:
             _keep_model(path / RUN, target)
         elif state:
-            # The folder may have come with files of a stranger.
-            if not staged.was_made_here():
-                raise FileExistsError("another machine made it")
             publish(path, target)
             logger.warning("%s: completed the results of a run that was killed", target.folder)
     except OSError as error:
@@ -186,13 +186,29 @@ def _restore_renamed(parent: Path, names: list[str], target: Target) -> None:
         if not (name.endswith(".old") and target.is_staging(name)):
             continue
         old, new = parent / name, parent / f"{name.removesuffix('.old')}.new"
+        if not _is_own_folder(old):
+            continue
         if not target.folder.exists():
             # The old folder was renamed once the new one was complete.
-            (new if is_run_folder(new) else old).rename(target.folder)
+            is_complete = _is_own_folder(new) and is_run_folder(new)
+            (new if is_complete else old).rename(target.folder)
             logger.warning("%s: restored after a run that was killed", target.folder)
         if old.is_dir():
             _keep_others(old, target)
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Return whether a path is a folder of this user, which holds what a run writes; no link."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        names = set(os.listdir(path))
+    except OSError:
+        return False
+    # A folder of the user may have a name of this form as well.
+    return not names or not names.isdisjoint({*OURS, RUN, _OLD, _STATE})
 
 
 def _keep_model(run: Path, target: Target) -> None:

@@ -26,8 +26,9 @@ RESULTS: Final = "results"
 PREVIOUS: Final = "previous"
 _KEPT: Final = re.compile(rf"(?P<name>.+)-(?:{UNFINISHED}|{RESULTS}|{PREVIOUS})(?:-\d+)?")
 
-# Names of folders with results that are not complete. Earlier versions had old ones as well.
-STAGING: Final = re.compile(r"\.(?P<name>.+)\.[^.]+\.(?:new|old)")
+# Names of folders with results that are not complete: the eight characters are those of Python's
+# temporary folders. Earlier versions had old ones as well.
+STAGING: Final = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(?:new|old)")
 
 _ADVICE: Final = {
     errno.EACCES: "Change the permissions, or use another folder",

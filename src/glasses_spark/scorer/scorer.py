@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -101,10 +102,12 @@ class Scorer:
         path = Path(path)
         file = path / ONNX_FILE if path.is_dir() else path
         try:
-            if file.stat().st_size > _LARGEST_MODEL:
+            status = file.stat()
+            # Reading a pipe would block, and a device might never end.
+            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_MODEL:
                 raise ScoringError(
-                    f"{file}: expected a model of at most {_LARGEST_MODEL:,} bytes, found "
-                    f"{file.stat().st_size:,}"
+                    f"{file}: expected a file of at most {_LARGEST_MODEL:,} bytes, found "
+                    f"{'something else' if not status.st_size else f'{status.st_size:,}'}"
                 )
             content = file.read_bytes()
         except FileNotFoundError:
@@ -213,7 +216,15 @@ class Scorer:
                 f"expected a model with one probability for an image, found {outputs.shape[1:]} "
                 "values. Call predict"
             )
-        return outputs[:, 0]
+        probabilities = outputs[:, 0]
+        # False for NaN as well.
+        if not np.all((probabilities >= 0) & (probabilities <= 1)):
+            raise ScoringError(
+                "expected probabilities from 0 to 1, got "
+                f"{float(probabilities[~((probabilities >= 0) & (probabilities <= 1))][0])} from "
+                "the model. Export it again"
+            )
+        return probabilities
 
 
 def _read_metadata(content: bytes, source: str) -> ModelMetadata:

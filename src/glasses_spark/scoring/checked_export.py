@@ -78,16 +78,20 @@ def write_checked(
         format: One of ``ENDINGS``.
 
     Raises:
-        ScoringError: The exported model differs by more than ``TOLERANCE``.
+        ScoringError: The exported model differs by more than ``TOLERANCE``; an earlier one stays.
     """
-    export_model(network, path, metadata, format=format)
-    difference = largest_difference(network, path, batch, format=format)
-    if not difference <= TOLERANCE:
-        raise ScoringError(
-            f"{path}: the exported model differs from Keras by {difference:.1e}, more than "
-            f"{TOLERANCE:.0e}. Do not use it; export to another format"
-        )
-    return difference
+    found: list[float] = []
+
+    def check(made: Path) -> None:
+        found.append(largest_difference(network, made, batch, format=format))
+        if not found[0] <= TOLERANCE:  # NaN is no difference either
+            raise ScoringError(
+                f"{path}: the exported model would differ from Keras by {found[0]:.1e}, more than "
+                f"{TOLERANCE:.0e}, so it is not written. Export to another format"
+            )
+
+    export_model(network, path, metadata, format=format, check=check)
+    return found[0]
 
 
 def random_rows(network: Any, *, seed: int) -> NDArray[Any]:

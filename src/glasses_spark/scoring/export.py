@@ -7,7 +7,7 @@ import json
 import shutil
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
@@ -66,7 +66,14 @@ def with_pixel_input(network: Any) -> Any:
     return keras.Model(pixels, network(scaled, training=False))
 
 
-def export_model(network: Any, path: Path, metadata: ModelMetadata, *, format: str) -> None:
+def export_model(
+    network: Any,
+    path: Path,
+    metadata: ModelMetadata,
+    *,
+    format: str,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write a model for another runtime.
 
     The batch dimension stays open. A file or SavedModel at the path is replaced.
@@ -77,6 +84,8 @@ def export_model(network: Any, path: Path, metadata: ModelMetadata, *, format: s
         path: File, or folder of a SavedModel.
         metadata: Written into the model; for TFLite to ``PATH.json``.
         format: One of ``ENDINGS``.
+        check: Called with a path of the exported model before it takes the place of an earlier
+            one, which stays if this raises an exception.
 
     Raises:
         ScoringError: The model cannot be converted, or the path cannot be written.
@@ -89,69 +98,76 @@ def export_model(network: Any, path: Path, metadata: ModelMetadata, *, format: s
         OPENVINO: _write_openvino,
         TFLITE: _write_tflite,
     }
-    try:
-        with owned_folder("export") as folder:
-            writers[format](network, folder, path, metadata)
-    except OSError as error:
-        raise ScoringError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def _write_keras(network: Any, folder: Path, path: Path, metadata: ModelMetadata) -> None:
-    made = folder / "model.keras"
-    network.save(made)
-    with zipfile.ZipFile(made, "a") as file:
-        file.writestr(METADATA_FILE, metadata.to_json())
-    _replace_file(made, path)
-
-
-def _write_saved_model(network: Any, folder: Path, path: Path, metadata: ModelMetadata) -> None:
-    if path.exists() and not (path / "saved_model.pb").is_file():
+    is_other = path.exists() and not (path / "saved_model.pb").is_file()
+    if format == SAVED_MODEL and is_other:
         raise ScoringError(
             f"{path}: expected no folder or an earlier SavedModel, found something else. Name "
             "another folder"
         )
-    made = folder / "saved_model"
+    try:
+        with owned_folder("export") as folder:
+            made = folder / f"model{ENDINGS[format]}"
+            writers[format](network, made, metadata)
+            if check is not None:
+                check(made)
+            _move(made, path, format)
+    except OSError as error:
+        raise ScoringError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _write_keras(network: Any, made: Path, metadata: ModelMetadata) -> None:
+    network.save(made)
+    with zipfile.ZipFile(made, "a") as file:
+        file.writestr(METADATA_FILE, metadata.to_json())
+
+
+def _write_saved_model(network: Any, made: Path, metadata: ModelMetadata) -> None:
     _write_graph(network, made, SAVED_MODEL)
     extra = made / "assets.extra"
     extra.mkdir(exist_ok=True)
     (extra / METADATA_FILE).write_text(metadata.to_json(), encoding="utf-8")
-    shutil.rmtree(path, ignore_errors=True)
-    shutil.copytree(made, path)
 
 
-def _write_onnx(network: Any, folder: Path, path: Path, metadata: ModelMetadata) -> None:
+def _write_onnx(network: Any, made: Path, metadata: ModelMetadata) -> None:
     onnx = _required("onnx", ONNX)
     _required("tf2onnx", ONNX)
-    made = folder / "model.onnx"
     with _quiet(ONNX):
         model = to_onnx(network)
     model.metadata_props.add(key=KEY, value=metadata.to_json())
     onnx.save(model, made)
-    _replace_file(made, path)
 
 
-def _write_openvino(network: Any, folder: Path, path: Path, metadata: ModelMetadata) -> None:
+def _write_openvino(network: Any, made: Path, metadata: ModelMetadata) -> None:
     openvino = _required("openvino", OPENVINO)
-    made = folder / "onnx"
-    _write_onnx(network, folder, made, metadata)
-    model = openvino.Core().read_model(made.read_bytes())
+    original = made.with_suffix(".onnx")
+    _write_onnx(network, original, metadata)
+    model = openvino.Core().read_model(original.read_bytes())
     model.set_rt_info(metadata.to_json(), KEY)
-    openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
-    _replace_file(folder / "model.bin", path.with_suffix(".bin"))
-    _replace_file(folder / "model.xml", path)
+    openvino.save_model(model, made, compress_to_fp16=False)
 
 
-def _write_tflite(network: Any, folder: Path, path: Path, metadata: ModelMetadata) -> None:
+def _write_tflite(network: Any, made: Path, metadata: ModelMetadata) -> None:
     tf = _required("tensorflow", TFLITE)
-    _write_graph(network, folder / "saved_model", TFLITE)
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / "saved_model"))
-    made = folder / "model.tflite"
+    graph = made.with_name("saved_model")
+    _write_graph(network, graph, TFLITE)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(graph))
     with _quiet(TFLITE):
         made.write_bytes(converter.convert())
+    text = json.dumps(json.loads(metadata.to_json()), indent=2) + "\n"
+    made.with_name(f"{made.name}.json").write_text(text)
+
+
+def _move(made: Path, path: Path, format: str) -> None:
+    """Put an exported model in its place, with the second file of some formats before it."""
+    if format == SAVED_MODEL:
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(made, path)
+        return
+    if format == OPENVINO:
+        _replace_file(made.with_suffix(".bin"), path.with_suffix(".bin"))
+    if format == TFLITE:
+        _replace_file(made.with_name(f"{made.name}.json"), path.with_name(f"{path.name}.json"))
     _replace_file(made, path)
-    described = path.with_name(f"{path.name}.json")
-    with replaced_file(described) as part:
-        part.write_text(json.dumps(json.loads(metadata.to_json()), indent=2) + "\n")
 
 
 def _write_graph(network: Any, path: Path, name: str) -> None:

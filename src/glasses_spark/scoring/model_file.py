@@ -19,6 +19,7 @@ from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.keras_archive import pack_model, unpack_model
 from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring.damaged_file import damage_reported, keras_cannot_load
+from glasses_spark.scoring.one_file import open_h5
 
 # The transformer imports this module.
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def load_ml_transformer(
     objects = dict(custom_objects or {})
     with damage_reported(file_name):
         if h5py.is_hdf5(path):
-            with h5py.File(path, mode="r") as file:
+            with open_h5(path) as file:
                 config = read_config(file)
                 if config is not None and "keras_model_config" in config:
                     return _of_elephas(path, file, config, objects, safe_mode=safe_mode)

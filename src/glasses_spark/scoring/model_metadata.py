@@ -19,6 +19,7 @@ ONNX_FILE: Final = "model.onnx"
 # A file may come from a stranger.
 _MOST_CHARACTERS: Final = 100_000
 _LARGEST_SIDE: Final = 16_384
+_MOST_PIXELS: Final = 2**22
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class ModelMetadata:
 
     Attributes:
         height: Rows of an image in pixels, 1 to 16,384; None for a model of other features.
-        width: Columns of an image in pixels, 1 to 16,384; None for a model of other features.
+        width: Columns of an image in pixels, 1 to 16,384, with the rows at most 4 million pixels;
+            None for a model of other features.
         takes_pixels: Whether the input is grey pixels, uint8 from 0 black to 255 white; else
             float32 in [0, 1].
         threshold: Probability in [0, 1] from which on the predicted label is 1.
@@ -80,7 +82,8 @@ class ModelMetadata:
         """Return a wrong value with its name; None if all are right."""
         rules: dict[str, Any] = {
             "height": _is_side(self.height),
-            "width": _is_side(self.width),
+            "width": _is_side(self.width)
+            and (self.height or 0) * (self.width or 0) <= _MOST_PIXELS,
             "takes_pixels": isinstance(self.takes_pixels, bool),
             "threshold": _is_number(self.threshold) and 0 <= self.threshold <= 1,
             "temperature": _is_number(self.temperature) and self.temperature > 0,

@@ -23,6 +23,7 @@ from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import HDF5, KERAS, file_to_write
 from glasses_spark.scoring.model_file import ELEPHAS_CONFIG
+from glasses_spark.scoring.one_file import open_h5
 from glasses_spark.training.optimizers import first_line
 
 # The Spark model imports this module.
@@ -145,7 +146,7 @@ def _read_config(path: Path, file_name: str) -> tuple[str, dict[str, Any]]:
             with archive.open(_ENTRY) as entry:
                 stored: Any = entry.read(_LARGEST_ENTRY)
     else:
-        with h5py.File(path, mode="r") as file:
+        with open_h5(path) as file:
             stored = file.attrs.get(ELEPHAS_CONFIG)
     if stored is None:
         return "", {}

@@ -24,6 +24,7 @@ from glasses_spark.runtime.replaced_file import replaced_file
 from glasses_spark.scoring import model_file, storage
 from glasses_spark.scoring.damaged_file import damage_reported
 from glasses_spark.scoring.file_names import KERAS, file_to_read, file_to_write, require_folder
+from glasses_spark.scoring.one_file import open_h5
 from glasses_spark.scoring.stage_writer import StageWriter
 from glasses_spark.training.optimizers import OptimizerState
 
@@ -122,7 +123,7 @@ def load_ml_estimator(file_name: str) -> GlassesEstimator:
             "becomes an estimator by build_estimator(keras.saving.load_model(path), ...)"
         )
     with damage_reported(file_name, TrainingError):
-        with h5py.File(file_name, mode="r") as file:
+        with open_h5(file_name, TrainingError) as file:
             config = model_file.read_config(file)
             weights = model_file.read_arrays(file, "weights")
             archive = model_file.read_archive(file)

@@ -82,3 +82,14 @@ def test_a_run_without_a_model_is_an_error(
         (tmp_path / name).write_text("" if name == "config.toml" else "{}")
     line = error_of(["export", "--model", str(tmp_path)], capsys)
     assert "expected the model of a finished run, found none" in line
+
+
+@pytest.mark.slow
+def test_a_link_in_the_run_folder_is_not_followed(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (run / "model.onnx").symlink_to(tmp_path / "mine")
+    assert main(["export", "--model", str(run)]) == 2
+    assert "model.onnx is a link, whose target would be replaced" in capsys.readouterr().err
+    assert (tmp_path / "mine").read_text() == "mine"

@@ -180,3 +180,37 @@ def test_a_file_that_cannot_be_written_is_refused_before_spark_starts(
     assert capsys.readouterr().err == (
         f"error: --out: cannot write {out}: No such file or directory\n"
     )
+
+
+@pytest.mark.slow
+def test_neither_an_image_nor_the_model_is_overwritten(
+    trained: Trained, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained.run, run)
+    folder = Path(photos.arguments[0])
+    for out in (
+        folder / "a.png",
+        Path(photos.arguments[1]),
+        run / "model.onnx",
+        run / "report.html",
+    ):
+        before = out.read_bytes()
+        call = ["predict", "--model", str(run), "--out", str(out), *photos.arguments]
+        assert main(call) == 2
+        assert f"--out: {out} is " in capsys.readouterr().err
+        assert out.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_output_that_the_shell_appends_to_a_file_is_appended(
+    trained: Trained, photos: Photos, tmp_path: Path
+) -> None:
+    out = tmp_path / "all.csv"
+    out.write_text("earlier\n")
+    command = [sys.executable, "-m", "glasses_spark", "predict", "--model", str(trained.run)]
+    with out.open("a") as file:
+        subprocess.run(
+            [*command, "--out", "/dev/stdout", photos.arguments[1]], stdout=file, check=True
+        )
+    assert out.read_text().startswith("earlier\npath,probability,predicted_label\n")

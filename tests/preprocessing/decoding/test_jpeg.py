@@ -70,3 +70,10 @@ def test_a_huge_picture_is_an_error_before_it_is_decoded() -> None:
 def test_another_file_is_an_error() -> None:
     with pytest.raises(DecodeError, match="not a JPEG file"):
         decode_jpeg(b"\x89PNG\r\n\x1a\n")
+
+
+def test_a_file_of_a_thousand_scans_is_an_error() -> None:
+    content = jpeg(progressive=True)
+    at = content.index(b"\xff\xda")
+    with pytest.raises(DecodeError, match="damaged JPEG: more than 64 scans"):
+        decode_jpeg(content[:at] + 1000 * content[at:-2] + content[-2:])

@@ -6,10 +6,7 @@ import logging
 import zipfile
 from argparse import Namespace
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.saved_run import configuration_of
@@ -19,6 +16,10 @@ from glasses_spark.printable import printable
 from glasses_spark.runs.figures import read_metrics
 from glasses_spark.runs.folder import KERAS_MODEL, ONNX_MODEL
 from glasses_spark.runtime.location import local_folder
+
+# Imported where they are used, so that a wrong call fails at once.
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def run(arguments: Namespace) -> None:
         raise ConfigError(f"--model: expected a folder on this machine, got {arguments.model}")
     config = configuration_of(arguments.model, arguments)
     out = _output(arguments, folder)
-    # TensorFlow is imported after the checks of the call.
+    import numpy as np
+
     from glasses_spark.runs.exported_model import metadata_of
     from glasses_spark.scoring.checked_export import random_rows, write_checked
     from glasses_spark.scoring.export import with_pixel_input
@@ -106,6 +108,12 @@ def _output(arguments: Namespace, folder: Path) -> Path:
     if arguments.input != _PIXELS:
         # `predict` takes images from the disk.
         raise ConfigError(f"--input {arguments.input} needs --out PATH")
+    if (folder / ONNX_MODEL).is_symlink():
+        # A run folder may come from a stranger.
+        raise ConfigError(
+            f"{folder / ONNX_MODEL} is a link, whose target would be replaced. Remove it, or name "
+            "a file with --out"
+        )
     return folder / ONNX_MODEL
 
 
@@ -132,6 +140,8 @@ def _temperature(folder: Path) -> float:
 
 def _images(arguments: Namespace, config: Config) -> list[NDArray[Any]]:
     """Return the images of ``--check`` as batches of the model's input."""
+    import numpy as np
+
     from glasses_spark.runtime.machine import count_cores
     from glasses_spark.scorer.photos import list_photos, read_photos
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from glasses_spark.cli.options import Commands, add_command
@@ -20,7 +22,7 @@ from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 from glasses_spark.printable import printable
 from glasses_spark.reasons import reason_of
-from glasses_spark.runs.folder import ONNX_MODEL
+from glasses_spark.runs.folder import CONFIG, ONNX_MODEL
 from glasses_spark.runtime.location import is_remote, local_folder
 
 # Imported where it is used, so that a wrong call fails at once.
@@ -80,6 +82,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: Namespace) -> None:
     """Write the probability of glasses for images without labels."""
+    _require_other_output(arguments)
     check_output(arguments.out)  # before the work
     form = arguments.form or (CSV if arguments.out else TABLE)
     needs_spark = _needs_spark(arguments)
@@ -91,6 +94,26 @@ def run(arguments: Namespace) -> None:
         scores = _spark_scores(arguments)
     with closing(scores), open_output(arguments.out) as file:
         FORMATS[form](scores, file)
+
+
+def _require_other_output(arguments: Namespace) -> None:
+    """Refuse to write over an input or over the model."""
+    out = arguments.out
+    if out is None or not os.path.isfile(out):
+        return
+    folder = local_folder(arguments.model)
+    model = () if folder is None else (folder, folder / ONNX_MODEL, folder / CONFIG)
+    _require_not_read(out, (*arguments.images, *map(str, model)))
+    if folder is not None and Path(out).resolve().parent == folder.resolve():
+        raise ConfigError(f"--out: {out} is in the run folder. Name a file in another folder")
+
+
+def _require_not_read(out: str | None, paths: Iterable[str]) -> None:
+    if out is None or not os.path.isfile(out):
+        return
+    for path in paths:
+        if os.path.exists(path) and os.path.samefile(out, path):
+            raise ConfigError(f"--out: {out} is also read as {path}. Name another file")
 
 
 def _needs_spark(arguments: Namespace) -> str | None:
@@ -126,6 +149,7 @@ def _scores(arguments: Namespace) -> Generator[Score]:
     # The default names PNG files only, which is what training takes.
     glob = PHOTOS if config.data.glob == DataConfig().glob else config.data.glob
     names = list_photos(arguments.images, glob=glob)
+    _require_not_read(arguments.out, names)
     folder = local_folder(arguments.model)
     scorer = Scorer.load(folder or arguments.model, threshold=threshold)
     yield from _accounted(scorer.score_files(names))

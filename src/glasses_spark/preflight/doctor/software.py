@@ -35,6 +35,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "report": ("jinja2", "matplotlib"),
     "mlflow": ("mlflow-skinny",),
     "connect": ("grpcio-status", "googleapis-common-protos", "zstandard"),
+    "scoring": ("openvino", "onnx", "tf2onnx", "pillow"),
 }
 
 # Two packages that do not work together although pip accepts them, and the symptom. A

@@ -20,6 +20,10 @@ from glasses_spark.preprocessing.decoding.png_file import MAX_PIXELS
 # The first bytes of each JPEG file.
 JPEG_SIGNATURE: Final = b"\xff\xd8\xff"
 
+# Marker of a scan. Cameras and programs write 1 to 12 of them, also in a thumbnail.
+_SCAN: Final = b"\xff\xda"
+MAX_SCANS: Final = 64
+
 
 def decode_jpeg(
     content: bytes | memoryview, height: int = 128, width: int = 128
@@ -41,6 +45,9 @@ def decode_jpeg(
     """
     if bytes(content[:3]) != JPEG_SIGNATURE:
         raise DecodeError("not a JPEG file")
+    # Each scan of a progressive file goes over the whole picture.
+    if bytes(content).count(_SCAN) > MAX_SCANS:
+        raise DecodeError(f"damaged JPEG: more than {MAX_SCANS} scans")
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "MPO")) as image:
             columns, rows = image.size

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from glasses_spark.runtime import hadoop
 from glasses_spark.runtime.location import path_on_disk
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+# Name of a lease. Other files in the folder are somebody else's.
+_NAME: Final = re.compile("[0-9a-f]{32}")
 
 
 class LeaseFiles(Protocol):
@@ -52,14 +58,20 @@ class _DiskFiles:
         self._folder = folder
 
     def names(self) -> list[str]:
-        with suppress(FileNotFoundError):
-            return [name for name in os.listdir(self._folder) if not name.startswith(".")]
+        self._require_no_link()
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            return [
+                entry.name
+                for entry in entries
+                if _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)
+            ]
         return []
 
     def read(self, name: str) -> str:
         return (self._folder / name).read_text(encoding="utf-8")
 
     def write(self, name: str, text: str) -> None:
+        self._require_no_link()
         self._folder.mkdir(parents=True, exist_ok=True)
         # Renamed into place: nobody reads half a file.
         part = self._folder / f".{name}"
@@ -70,7 +82,15 @@ class _DiskFiles:
         return (self._folder / name).stat().st_mtime
 
     def delete(self, name: str) -> None:
+        self._require_no_link()
         (self._folder / name).unlink(missing_ok=True)
+
+    def _require_no_link(self) -> None:
+        # A store may come from a stranger, and old files in this folder are deleted.
+        if self._folder.is_symlink():
+            raise NotADirectoryError(
+                errno.ENOTDIR, "expected a folder for leases, found a link", str(self._folder)
+            )
 
 
 class _HadoopFiles:
@@ -82,7 +102,8 @@ class _HadoopFiles:
     def names(self) -> list[str]:
         if not hadoop.exists(self._spark, self._folder):
             return []
-        return hadoop.list_names(self._spark, self._folder)
+        names = hadoop.list_names(self._spark, self._folder)
+        return [name for name in names if _NAME.fullmatch(name)]
 
     def read(self, name: str) -> str:
         return hadoop.read_text(self._spark, f"{self._folder}/{name}")
