@@ -102,6 +102,9 @@ def load_spark_model(
         _local_file(file_name, from_hadoop=from_hadoop) as path,
         damage_reported(file_name),
     ):
+        if h5py.is_hdf5(path):
+            with open_h5(path):  # refuses references to other files, which Keras would follow
+                pass
         network = _load_keras(path, file_name, custom_objects, safe_mode=safe_mode)
         class_name, config = _read_config(path, file_name)
     if not network.compiled:
