@@ -17,6 +17,7 @@ from glasses_spark.errors import DecodeError, ImagesError
 from glasses_spark.loading.disk_files import disk_path, list_disk
 from glasses_spark.preprocessing.decoding.batches import (
     MAX_BYTES,
+    UNREADABLE,
     configure_worker,
     describe_failure,
     read_file,
@@ -140,6 +141,8 @@ def _decode(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
 
 def _content(name: str) -> bytes:
     if name == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise DecodeError(f"{UNREADABLE}: standard input is closed")
         return _read_stream(sys.stdin.buffer)
     return read_file(name)
 

@@ -146,6 +146,15 @@ def test_images_of_which_none_can_be_used_are_an_error(
     assert line.startswith("none of the 1 images can be used, such as ")
 
 
+@pytest.mark.slow
+def test_a_closed_standard_input_is_an_error(trained: Trained) -> None:
+    command = f"{sys.executable} -m glasses_spark predict --model {trained.run} - <&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: none of the 1 images can be used, such as -" in done.stderr
+    assert "(cannot be read: standard input is closed)" in done.stderr
+
+
 def test_standard_input_is_not_for_spark(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--model", "run", "--spark", "-"]) == 2
     assert "--spark cannot read standard input (-)" in capsys.readouterr().err
