@@ -311,7 +311,7 @@ def test_a_run_that_fails_after_the_fit_names_a_model_that_can_be_used(
     kept = result.run_dir.with_name("run-unfinished")
     assert str(kept) in str(error.value)
     image = next(Path(config.data.images).glob("face-*.png"))
-    assert main(["predict", "--model", str(kept), str(image)]) == 0
+    assert main(["predict", "--csv", "--model", str(kept), str(image)]) == 0
     assert f"{image}," in capsys.readouterr().out
     assert main(["evaluate", "--model", str(kept), "--part", "test"]) == 0
     # The earlier results are as before, with the checkpoint of this run.

@@ -53,6 +53,7 @@ print(json.dumps([used, errors]))
 
 
 @pytest.mark.slow
+@pytest.mark.rotated
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs mallinfo2")
 def test_models_of_new_names_take_no_more_memory_while_others_compute() -> None:
     done = subprocess.run(

@@ -22,7 +22,7 @@ from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 from glasses_spark.printable import printable
 from glasses_spark.reasons import reason_of
-from glasses_spark.runs.folder import CONFIG, ONNX_MODEL
+from glasses_spark.runs.folder import CONFIG, KERAS_MODEL, ONNX_MODEL
 from glasses_spark.runtime.location import is_remote, local_folder
 
 # Imported where it is used, so that a wrong call fails at once.
@@ -130,6 +130,8 @@ def _needs_spark(arguments: Namespace) -> str | None:
         return None
     folder = local_folder(model)
     if folder is not None and folder.is_dir() and not (folder / ONNX_MODEL).is_file():
+        if not (folder / KERAS_MODEL).is_file():  # of a run that was not completed
+            return f"{folder} has no {ONNX_MODEL}"
         return (
             f"{folder} has no {ONNX_MODEL}, with which images are scored in a second; "
             f"`glasses-spark export --model {folder}` writes it"
