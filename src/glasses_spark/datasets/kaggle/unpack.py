@@ -165,7 +165,8 @@ def _directory_bytes(archive: Path) -> int:
 
 
 def _read_at(file: IO[bytes], position: int, record: struct.Struct) -> tuple[Any, ...] | None:
-    if not 0 <= position < 2**63:
+    # Beyond its end a file system may refuse to seek.
+    if not 0 <= position <= os.fstat(file.fileno()).st_size - record.size:
         return None
     file.seek(position)
     content = file.read(record.size)
