@@ -112,7 +112,8 @@ def _read_rows(path: Path) -> Rows:
                 in_test = _column(batch, SPLIT) == TEST
                 ids = _column(batch, ID).astype(np.int64)
                 batches.append((ids, label == 1.0, label == predicted, in_test))
-    except (pa.ArrowException, OSError) as error:
+    # Also what Arrow raises for names that are not UTF-8.
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: expected a Parquet file: {error}") from error
     if not batches:
         raise DataError(f"{path}: expected one row per image, found no rows")

@@ -199,7 +199,10 @@ class GlassesModel(
         )
 
     def _trained(self) -> TrainedModel:
-        config, weights = self.get_keras_model_config(), getattr(self, "weights", None)
+        weights = getattr(self, "weights", None)
+        if not self.isDefined(self.keras_model_config):
+            raise ScoringError("the model has no architecture. Fit an estimator, or load a model")
+        config = self.get_keras_model_config()
         if weights is None:
             raise ScoringError("the model has no weights. Fit an estimator, or load a model")
         temperature = self.get_temperature()

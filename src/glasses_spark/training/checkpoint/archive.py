@@ -28,7 +28,7 @@ MAX_MANIFEST_BYTES: Final = 256 << 20
 # What bytes of somebody else can raise.
 _ERRORS: Final = (
     *(zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError, OSError),
-    *(NotImplementedError, RecursionError, RuntimeError),
+    *(EOFError, NotImplementedError, RecursionError, RuntimeError),
 )
 
 # NumPy types of the arrays: numbers, and nothing that refers to objects.
