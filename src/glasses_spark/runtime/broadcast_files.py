@@ -41,11 +41,13 @@ def remove_unused_files() -> None:
     for entry in files:
         reference, path = entry
         try:
-            is_unused = reference.get() is None
-        except Exception:  # the JVM has ended, and Spark removes its folder
-            is_unused = True
-        if is_unused:
+            if reference.get() is not None:
+                continue
             with suppress(OSError):
                 os.unlink(path)
-            with _lock, suppress(ValueError):
-                _files.remove(entry)
+        except Exception:
+            # The JVM has ended, and Spark removes its folder. Whether a file is still used is not
+            # known, so it stays.
+            pass
+        with _lock, suppress(ValueError):
+            _files.remove(entry)
