@@ -121,6 +121,8 @@ def test_a_location_without_images_is_an_error(model: Path, tmp_path: Path) -> N
 def test_what_is_no_model_of_this_library_is_an_error(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match=r"model\.onnx: no such file\. Write it: glasses-spark"):
         Scorer.load(tmp_path)
+    with pytest.raises(ScoringError, match=r"none\.onnx: no such file\. Correct the path"):
+        Scorer.load(tmp_path / "none.onnx")
     for name, content, message in (
         ("empty", b"", "found one without the metadata"),
         ("text", b"not a model", "expected an ONNX file"),

@@ -2,7 +2,7 @@
 
 The name is an attribute of the operation that creates a variable, and Keras gives each new layer,
 model and optimizer another name. So a process that builds models for ever, such as a Python worker
-of Spark or a driver that searches a grid, would grow by some 200 KB for each model.
+of Spark or a driver that searches a grid, would grow by 0.2 to 0.5 MB for each model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from typing import Final
 
 # Models between two clearings. Afterwards TensorFlow prepares the functions of models that live
-# again at their next call, which takes milliseconds; the kernels of so many models are 10 MB.
+# again at their next call; the kernels of so many models are some 15 MB.
 MODELS_BETWEEN: Final = 32
 
 _lock = threading.Lock()

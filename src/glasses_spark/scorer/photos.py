@@ -75,8 +75,8 @@ def list_photos(locations: Iterable[str], *, glob: str = PHOTOS) -> list[str]:
             files = sorted(list_disk(location, glob))
             if not files:
                 raise ImagesError(
-                    f"{location}: no image file found. Give PNG or JPEG files, or folders that "
-                    f"have some named {glob}; data.glob is another pattern"
+                    f"{location}: no image file found. Give PNG or JPEG files, or folders with "
+                    f"files named {glob}, or set data.glob to a pattern of your file names"
                 )
             found += files
     return found
@@ -89,7 +89,7 @@ def read_photos(names: Iterable[str], *, height: int, width: int, threads: int) 
         names: Paths, or ``-`` for standard input.
         height: Rows of the pixels.
         width: Columns of the pixels.
-        threads: Threads that decode, at least 1. Decoders release Python's lock.
+        threads: Threads that decode, at least 1. Part of the work holds Python's lock.
 
     Yields:
         One photograph for each name; no file ends the iteration.

@@ -104,16 +104,17 @@ class Scorer:
         try:
             status = file.stat()
             # Reading a pipe would block, and a device might never end.
-            if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_MODEL:
+            is_file = stat.S_ISREG(status.st_mode)
+            if not is_file or status.st_size > _LARGEST_MODEL:
+                found = f"{status.st_size:,}" if is_file else "something else"
                 raise ScoringError(
-                    f"{file}: expected a file of at most {_LARGEST_MODEL:,} bytes, found "
-                    f"{'something else' if not status.st_size else f'{status.st_size:,}'}"
+                    f"{file}: expected a file of at most {_LARGEST_MODEL:,} bytes, found {found}"
                 )
             content = file.read_bytes()
         except FileNotFoundError:
+            advice = f"Write it: glasses-spark export --model {path}"
             raise ScoringError(
-                f"{file}: no such file. Write it: glasses-spark export --model {path} --format "
-                f"onnx --out {file}"
+                f"{file}: no such file. {advice if path.is_dir() else 'Correct the path'}"
             ) from None
         except OSError as error:
             raise ScoringError(f"{file} cannot be read: {error.strerror}") from error

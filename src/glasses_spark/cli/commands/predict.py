@@ -22,7 +22,7 @@ from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
 from glasses_spark.printable import printable
 from glasses_spark.reasons import reason_of
-from glasses_spark.runs.folder import CONFIG, KERAS_MODEL, ONNX_MODEL
+from glasses_spark.runs.folder import KERAS_MODEL, ONNX_MODEL
 from glasses_spark.runtime.location import is_remote, local_folder
 
 # Imported where it is used, so that a wrong call fails at once.
@@ -102,9 +102,8 @@ def _require_other_output(arguments: Namespace) -> None:
     if out is None or not os.path.isfile(out):
         return
     folder = local_folder(arguments.model)
-    model = () if folder is None else (folder, folder / ONNX_MODEL, folder / CONFIG)
-    _require_not_read(out, (*arguments.images, *map(str, model)))
-    if folder is not None and Path(out).resolve().parent == folder.resolve():
+    _require_not_read(out, (*arguments.images, arguments.model))
+    if folder is not None and folder.resolve() in Path(out).resolve().parents:
         raise ConfigError(f"--out: {out} is in the run folder. Name a file in another folder")
 
 
