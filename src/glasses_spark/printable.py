@@ -15,8 +15,8 @@ _UNSAFE: Final = re.compile(
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
-# Programs for tables take such a cell for a formula.
-_FORMULA: Final = re.compile(r"[=+\-@\t\r]")
+# Programs for tables take such a cell for a formula; one character alone is none.
+_FORMULA: Final = re.compile(r"[=+\-@\t\r].", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)")
 
 

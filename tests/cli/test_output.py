@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from io import StringIO
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from glasses_spark.cli.output import check_output, make_progress, open_output
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, ResultsError
 from glasses_spark.runtime.progress import BarProgress
 
 
@@ -28,7 +29,7 @@ def test_line_breaks_are_written_unchanged(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_names_the_option(tmp_path: Path) -> None:
     with (
-        pytest.raises(ConfigError, match=r"^--html: cannot write .*: No such file or directory$"),
+        pytest.raises(ResultsError, match=r"^--html: cannot write .*: No such file or directory$"),
         open_output(str(tmp_path / "no" / "page.html"), option="--html"),
     ):
         pass
@@ -54,6 +55,24 @@ def test_an_earlier_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> 
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "out.csv"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_earlier_file_and_nothing_else(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def write() -> None:
+        with open_output(str(path)) as file:
+            file.write("half")
+            signal.raise_signal(number)
+
+    with pytest.raises(SystemExit):
+        write()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_pipe_is_written_to(tmp_path: Path) -> None:

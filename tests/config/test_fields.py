@@ -57,6 +57,7 @@ def test_accepted_values_are_kept_in_one_type(kind: Kind, value: Any, kept: Any)
         (whole_number_or(0, 2), False, "a whole number >= 2, or 0, got false"),
         (FRACTION, float("inf"), "a number from 0 to 1, got inf"),
         (text(), " ", 'a non-empty string, got " "'),
+        (text(), "a\0b", 'a non-empty string, got "a\\u0000b"'),
         (matching("[0-9]+", "digits"), "12a", 'digits, or an empty string, got "12a"'),
         (texts("a list"), [], "a list, got []"),
         (one_of("a", "b"), "c", 'one of "a", "b", got "c"'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -147,6 +148,13 @@ def test_a_location_that_does_not_exist_is_an_error(
 ) -> None:
     with pytest.raises(LabelsError, match=message):
         read_labels(spark, location)
+
+
+def test_a_pipe_and_a_device_are_rejected(spark: SparkSession, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    for location in (str(tmp_path / "labels.csv"), "/dev/zero"):
+        with pytest.raises(LabelsError, match="expected a CSV file, found a pipe or device"):
+            read_labels(spark, location)
 
 
 def test_a_folder_is_rejected(spark: SparkSession, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def history_of(folder: Path, text: str) -> list[dict[str, Any]]:
         (json.dumps({str(n): 0 for n in range(MAX_NAMES + 1)}), "at most 10,000 names in a table"),
         ('"' + "a" * MAX_JSON_BYTES + '"', "at most 67,108,864 bytes, found 67,108,866"),
         ('{"\\u001b]0;x": 1, "test": {"a": NaN}}', "test.a: expected a finite number"),
+        ('{"test": {"a": 1e308}}', "test.a: expected a number up to 3e+38, got 1e+308"),
     ],
     ids=lambda value: value[:30],
 )

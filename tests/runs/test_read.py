@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,14 @@ def test_predictions_with_a_repeated_id_are_an_error(tmp_path: Path) -> None:
         ({"split": [1, 2, 3, 4]}, "got split: int64"),
         ({"split": ["test", None, "test", "test"]}, "expected the split of each image, found null"),
         ({"id": [1, 2, None, 4]}, "expected the id of each image, found null"),
+        (
+            {"label": [0.0, math.nan, 1.0, 1.0]},
+            "expected 0.0 or 1.0 in the column 'label', found nan",
+        ),
+        (
+            {"predicted_label": [0.0, 2.0, 1.0, 1.0]},
+            "expected 0.0 or 1.0 in the column 'predicted_label', found 2.0",
+        ),
     ],
 )
 def test_predictions_of_other_types_are_an_error(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from glasses_spark.errors import ConfigError
+from glasses_spark.runs.new_folder import check_target
 from glasses_spark.runs.target import locate, try_target
 from tests.mounts import needs_mounts, run_mounted
 
@@ -40,6 +41,14 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
     message = f"run.dir: {tmp_path}/run is a link to {tmp_path}/gone, which does not exist"
     with pytest.raises(ConfigError, match=message):
         try_target(tmp_path / "run")
+
+
+def test_a_name_that_leaves_no_room_for_unfinished_results_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"run\.dir: expected a name of at most 200 bytes, got 255: a+\."
+    ):
+        check_target(tmp_path / ("a" * 255))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_in_the_path_is_refused(tmp_path: Path) -> None:

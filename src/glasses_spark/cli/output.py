@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TextIO
 
 from glasses_spark.cli.streams import stop_without_output
-from glasses_spark.errors import ConfigError
+from glasses_spark.errors import ConfigError, ResultsError
 from glasses_spark.runtime.progress import BarProgress, Progress
 from glasses_spark.runtime.replaced_file import is_stream, replaced_file
+from glasses_spark.runtime.signals import Signals
 
 
 def make_progress() -> Progress:
@@ -39,21 +40,22 @@ def check_output(path: str | None, *, option: str = "--out") -> None:
         if missing:
             os.unlink(os.path.realpath(path))  # not a link to it
     except OSError as error:
-        raise _cannot_write(path, option, error) from error
+        raise ConfigError(_cannot_write(path, option, error)) from error
 
 
 @contextmanager
 def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     """Open the output file of a command, or standard output.
 
-    An earlier file is replaced when the new one is complete, and stays if the block fails.
+    An earlier file is replaced when the new one is complete, and stays if the block fails or a
+    signal ends it.
 
     Args:
         path: Path of the file; None: standard output.
         option: Option that named the path, for the error message.
 
     Raises:
-        ConfigError: The file cannot be written.
+        ResultsError: The file cannot be written.
     """
     if path is None or _is_standard_output(path):
         stop_without_output()
@@ -61,6 +63,7 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
         return
     try:
         with (
+            Signals(at_once=True),
             replaced_file(Path(path)) as part,
             part.open("w", newline="", encoding="utf-8") as file,
         ):
@@ -68,7 +71,7 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     except ConnectionError:  # to Spark
         raise
     except OSError as error:
-        raise _cannot_write(path, option, error) from error
+        raise ResultsError(_cannot_write(path, option, error)) from error
 
 
 def _is_standard_output(path: str) -> bool:
@@ -82,5 +85,5 @@ def _is_standard_output(path: str) -> bool:
         return False
 
 
-def _cannot_write(path: str, option: str, error: OSError) -> ConfigError:
-    return ConfigError(f"{option}: cannot write {path}: {error.strerror}")
+def _cannot_write(path: str, option: str, error: OSError) -> str:
+    return f"{option}: cannot write {path}: {error.strerror}"

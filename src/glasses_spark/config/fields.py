@@ -148,6 +148,8 @@ def text(wanted: str = "a non-empty string", *, may_be_empty: bool = False) -> K
     def parse(value: object) -> str:
         if not isinstance(value, str) or not (value.strip() or may_be_empty):
             raise ValueError
+        if "\0" in value:  # no file system takes it in a name
+            raise ValueError
         return value
 
     return Kind(wanted, parse, is_text=True)

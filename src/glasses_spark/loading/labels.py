@@ -92,6 +92,9 @@ def _read_bytes(spark: SparkSession, location: str, name: str) -> bytes:
     if path and path.is_file():
         check_size(path.stat().st_size, name)
         return path.read_bytes()
+    if path and path.exists() and not path.is_dir():
+        # Reading a pipe would block, and a device might never end.
+        raise LabelsError(f"{name}: expected a CSV file, found a pipe or device. Give a file")
     return _read_hadoop(spark, location, name)
 
 

@@ -43,18 +43,20 @@ def parse_labels(content: bytes, name: str) -> dict[int, float | None]:
         LabelsError: It is not such a file, an index is missing, malformed or repeated, or
             a label is neither 0, 1 nor undefined.
     """
-    rows = _read_rows(content, name)
     labels: dict[int, float | None] = {}
-    problems = []
-    for line, fields in rows:
+    examples: list[str] = []
+    rows = unusable = 0
+    for line, fields in _read_rows(content, name):
+        rows += 1
         problem = _add_label(labels, [field.strip() for field in fields])
         if problem:
-            problems.append(f"line {line} {','.join(fields)[:80]!r} ({problem})")
-    if problems:
+            unusable += 1
+            if len(examples) < _EXAMPLES:
+                examples.append(f"line {line} {','.join(fields)[:80]!r} ({problem})")
+    if unusable:
         raise LabelsError(
-            f"{name}: {len(problems)} of {len(rows)} rows cannot be used: "
-            f"{'; '.join(problems[:_EXAMPLES])}. Each row needs a unique whole-number index and "
-            "a label of 0, 1 or nothing (undefined)"
+            f"{name}: {unusable} of {rows} rows cannot be used: {'; '.join(examples)}. Each row "
+            "needs a unique whole-number index and a label of 0, 1 or nothing (undefined)"
         )
     if not labels:
         raise LabelsError(f"{name}: no rows below the header. Give a file with labels")
@@ -100,29 +102,26 @@ def redact_url(location: str) -> str:
     return location.replace(f"{user}@", "", 1) if ":" in user else location
 
 
-def _read_rows(content: bytes, name: str) -> list[tuple[int, list[str]]]:
-    """Return line number and fields of each row below the header, which is checked."""
+def _read_rows(content: bytes, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and fields of each row below the header, which is checked."""
     try:
         # -sig: spreadsheets put a byte order mark before the header.
-        rows = list(_numbered_rows(content.decode("utf-8-sig")))
+        text = content.decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        # Empty for a blank line.
+        rows = ((reader.line_num, fields) for fields in reader if fields)
+        _, header = next(rows, (0, []))
+        header = [field.strip() for field in header]
+        if header != CSV_COLUMNS:
+            raise LabelsError(
+                f"{name}: expected the header {','.join(CSV_COLUMNS)!r}, got "
+                f"{','.join(header)[:80]!r}. Rename the columns, or give another file"
+            )
+        yield from rows
     except (UnicodeDecodeError, csv.Error) as error:
         raise LabelsError(
             f"{name}: not a CSV file in UTF-8 ({error}). Save it as comma-separated text"
         ) from error
-    header = [field.strip() for field in rows[0][1]] if rows else []
-    if header != CSV_COLUMNS:
-        raise LabelsError(
-            f"{name}: expected the header {','.join(CSV_COLUMNS)!r}, got "
-            f"{','.join(header)[:80]!r}. Rename the columns, or give another file"
-        )
-    return rows[1:]
-
-
-def _numbered_rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    for fields in reader:
-        if fields:  # empty for a blank line
-            yield reader.line_num, fields
 
 
 def _add_label(labels: dict[int, float | None], fields: list[str]) -> str | None:

@@ -24,6 +24,9 @@ MAX_NAMES: Final = 10_000
 # As in Parquet and Spark.
 _LARGEST_INTEGER: Final = 2**63
 
+# Models compute in float32, which ends here; squares of such numbers do not overflow.
+_LARGEST_NUMBER: Final = 3.4e38
+
 _WANTED: Final = "expected what `glasses-spark train` writes"
 
 
@@ -130,6 +133,8 @@ def _plain(path: Path, place: str, value: Any, depth: int) -> Any:
         }
     if isinstance(value, float) and not math.isfinite(value):
         _refuse(path, place, "a finite number", value)
+    if isinstance(value, float) and abs(value) > _LARGEST_NUMBER:
+        _refuse(path, place, f"a number up to {_LARGEST_NUMBER:.0e}", value)
     if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER:
         _refuse(path, place, f"a number below {_LARGEST_INTEGER:,}", value)
     return value

@@ -16,7 +16,14 @@ from pathlib import Path
 from glasses_spark.errors import GlassesSparkError, ResultsError
 from glasses_spark.runs.folder import METRICS, check_run_folder
 from glasses_spark.runs.staging import RUN, is_whole, keep, mark_fitted, publish, recover, stage
-from glasses_spark.runs.target import RESULTS, UNFINISHED, Target, locate, try_target
+from glasses_spark.runs.target import (
+    RESULTS,
+    UNFINISHED,
+    Target,
+    locate,
+    require_short_name,
+    try_target,
+)
 from glasses_spark.runtime.owned_folder import PREFIX, OwnedFolder
 
 logger = logging.getLogger(__name__)
@@ -49,8 +56,10 @@ def check_target(folder: Path, *, results: str = METRICS) -> None:
         results: Name of the file that identifies runs of the same kind.
 
     Raises:
-        ConfigError: It is a file, a folder with other contents, or cannot be written.
+        ConfigError: It is a file, a folder with other contents, or cannot be written, or its name
+            is too long.
     """
+    require_short_name(folder)
     recover(folder)
     for fallback in fallback_targets(locate(folder).name):
         recover(fallback.folder)

@@ -109,6 +109,8 @@ def _read_rows(path: Path) -> Rows:
             _require_columns(path, file)
             for batch in file.iter_batches(_BATCH_ROWS, columns=_COLUMNS):
                 label, predicted = (_column(batch, name) for name in (LABEL, PREDICTED_LABEL))
+                _require_classes(path, LABEL, label)
+                _require_classes(path, PREDICTED_LABEL, predicted)
                 in_test = _column(batch, SPLIT) == TEST
                 ids = _column(batch, ID).astype(np.int64)
                 batches.append((ids, label == 1.0, label == predicted, in_test))
@@ -124,6 +126,15 @@ def _read_rows(path: Path) -> Rows:
     if np.any(np.diff(ids[order]) == 0):
         raise DataError(f"{path}: expected one row per {ID}, found several")
     return Rows(ids[order], with_glasses[order], correct[order], in_test[order])
+
+
+def _require_classes(path: Path, name: str, values: np.ndarray[Any, Any]) -> None:
+    is_class = (values == 0) | (values == 1)
+    if not is_class.all():
+        raise DataError(
+            f"{path}: expected 0.0 or 1.0 in the column {name!r}, found {values[~is_class][0]}. "
+            "Restore the run folder, or train again"
+        )
 
 
 def _require_columns(path: Path, file: Any) -> None:

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Final
 
 from glasses_spark.errors import ConfigError
+from glasses_spark.printable import printable
 from glasses_spark.runs.exchange import sync
 from glasses_spark.runtime.mount_points import is_mount_point
 from glasses_spark.runtime.owned_folder import new_folder
 
 # A run folder has a few MB, and a checkpoint three times the model.
 _MIN_FREE_BYTES: Final = 32 << 20
+
+# In bytes. File systems take 255; unfinished results have up to 40 more than the results.
+_LONGEST_NAME: Final = 200
 
 # Written for a try: free space does not tell of quotas.
 _TRIED_BYTES: Final = 1 << 20
@@ -83,6 +87,20 @@ def locate(folder: Path) -> Target:
         is_mount_point(path) or not os.access(path.parent, os.W_OK | os.X_OK)
     )
     return Target(path, inside)
+
+
+def require_short_name(folder: Path) -> None:
+    """Check that the names of folders beside the results can be made from theirs.
+
+    Raises:
+        ConfigError: The name is too long.
+    """
+    length = len(os.fsencode(folder.name))
+    if length > _LONGEST_NAME:
+        raise ConfigError(
+            f"run.dir: expected a name of at most {_LONGEST_NAME} bytes, got {length}: "
+            f"{printable(folder.name[:40])}... Use a shorter one"
+        )
 
 
 def try_target(folder: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_file_larger_than_spark_can_read_is_not_read(images: ImagesOnDisk) -> 
 
     error = rows_by_id(images.update())[2]["error"]
 
-    assert error == "a file of 2147483648 bytes, more than 2147483647"
+    assert error == "a file of 2147483648 bytes, more than 603979776"
 
 
 def test_the_root_of_stores_is_a_uri(spark: SparkSession) -> None:

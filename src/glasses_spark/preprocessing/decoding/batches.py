@@ -18,6 +18,7 @@ import pyarrow as pa
 from glasses_spark.columns import ERROR, LENGTH, MODIFICATION_TIME, PIXELS
 from glasses_spark.errors import DecodeError
 from glasses_spark.preprocessing.decoding.decode import decode
+from glasses_spark.preprocessing.decoding.png_file import MAX_PIXELS
 from glasses_spark.runtime.location import path_on_disk, state_on_disk
 
 # Column of a batch that holds the files' bytes or their paths.
@@ -29,8 +30,9 @@ UNREADABLE: Final = "cannot be read"
 # First words if the decoder raised an exception; a later run tries it again as well.
 FAILED: Final = "the decoder failed"
 
-# Limit of Spark's own file reader: the length of a Java array.
-MAX_BYTES: Final = 2**31 - 1
+# Of one file: 8 bytes for each pixel of the largest image, and one for its metadata. Spark's own
+# file reader takes up to 2 GB.
+MAX_BYTES: Final = 9 * MAX_PIXELS
 
 # Characters of a reason that is an exception's own text.
 _MAX_REASON: Final = 200

@@ -11,12 +11,12 @@ from typing import Any, Final, Self
 
 from glasses_spark.config.interval import Interval
 from glasses_spark.errors import TrainingError
+from glasses_spark.runtime.signals import Signals
 from glasses_spark.training.callbacks import CallbackRunner
 from glasses_spark.training.checkpoint.archive import Arrays
 from glasses_spark.training.checkpoint.callback_states import read_states, restore_states
 from glasses_spark.training.checkpoint.fingerprint import Fingerprint
 from glasses_spark.training.checkpoint.folder import CheckpointFolder
-from glasses_spark.training.checkpoint.signals import Signals
 from glasses_spark.training.history import EpochRecord
 from glasses_spark.training.server.coordinator import Coordinator
 from glasses_spark.training.server.fit_state import FitState
