@@ -73,6 +73,7 @@ def test_the_help_imports_neither_spark_nor_tensorflow_nor_numpy(arguments: list
         (["draw-faces", "--limit", "0"], "expected a whole number >= 1, got '0'"),
         (["cross-validate", "--folds", "1"], "expected a whole number from 2 to 100, got '1'"),
         (["predict", "a.png"], "the following arguments are required: --model"),
+        (["train", "\x1b[2Jface.png"], r"unrecognized arguments: \x1b[2Jface.png"),
         (["compare"], "the following arguments are required: RUN"),
     ],
 )

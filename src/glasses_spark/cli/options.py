@@ -80,3 +80,15 @@ def whole_number_argument(kind: Kind) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(f"expected {kind.wanted}, got {text!r}") from None
 
     return parse
+
+
+def number_argument(kind: Kind) -> Callable[[str], object]:
+    """Return the argument type of a kind of numbers."""
+
+    def parse(text: str) -> object:
+        try:
+            return kind.parse(float(text))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {kind.wanted}, got {text!r}") from None
+
+    return parse

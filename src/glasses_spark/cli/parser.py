@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Final
+from typing import Final, NoReturn
 
 from glasses_spark import __version__
 from glasses_spark.cli.commands import (
@@ -18,7 +18,9 @@ from glasses_spark.cli.commands import (
     predict,
     prepare,
     train,
+    watch,
 )
+from glasses_spark.printable import printable_text
 
 # In the order in which `--help` lists them.
 _COMMANDS: Final = (
@@ -29,6 +31,7 @@ _COMMANDS: Final = (
     cross_validate,
     evaluate,
     predict,
+    watch,
     export,
     compare,
     doctor,
@@ -41,9 +44,16 @@ or without glasses. Each command has its own help, for example: glasses-spark tr
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Escapes what a message repeats of the arguments, such as file names of a glob."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable_text(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line; ``arguments.run`` is the function of a command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="glasses-spark",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

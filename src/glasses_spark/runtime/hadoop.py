@@ -73,6 +73,12 @@ def read_text(spark: SparkSession, location: str) -> str:
         stream.close()
 
 
+def make_folder(spark: SparkSession, location: str) -> None:
+    """Create a folder and those above it, where they are missing."""
+    path, file_system = _resolve(spark, location)
+    file_system.mkdirs(path)
+
+
 def write_text(spark: SparkSession, location: str, text: str) -> None:
     """Write a small file in UTF-8, and the folders above it; an existing one is replaced."""
     path, file_system = _resolve(spark, location)

@@ -1,0 +1,1 @@
+"""Watching of a folder: each image that arrives there is scored once."""

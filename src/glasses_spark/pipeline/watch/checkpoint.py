@@ -1,0 +1,86 @@
+"""Checkpoint: the folder of a watch with its state, for one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from pyspark.sql import SparkSession
+
+from glasses_spark.errors import ConfigError
+from glasses_spark.printable import printable
+from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.location import local_folder
+
+_IDENTITY: Final = "watch.json"
+_LOCK: Final = ".lock"
+
+
+@contextmanager
+def own_checkpoint(spark: SparkSession, folder: str, identity: Mapping[str, str]) -> Iterator[None]:
+    """Use a checkpoint for a block.
+
+    Args:
+        spark: Running session.
+        folder: Path or URI; made if it is missing.
+        identity: What must not change from one use to the next, by the option that sets it.
+
+    Raises:
+        ConfigError: The checkpoint is of something else, cannot be written, or another process of
+            this machine uses it. Two processes on other file systems than disks are not noticed
+            here; Spark ends one of them.
+    """
+    try:
+        with _locked(folder):
+            _require_same(spark, folder, identity)
+            yield
+    except OSError as error:
+        raise ConfigError(
+            f"--checkpoint: {folder} cannot be used: {error.strerror or error}. Use another folder"
+        ) from error
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    path = local_folder(folder)
+    if path is None:
+        yield
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ConfigError(
+            f"--checkpoint: another process watches with {folder}. End it, or use another --output"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _require_same(spark: SparkSession, folder: str, identity: Mapping[str, str]) -> None:
+    location = f"{folder}/{_IDENTITY}"
+    if not hadoop.exists(spark, location):
+        hadoop.write_text(spark, location, json.dumps(identity, indent=2) + "\n")
+        return
+    try:
+        before = json.loads(hadoop.read_text(spark, location))
+    except (ValueError, RecursionError):
+        before = None
+    if not isinstance(before, dict):
+        raise ConfigError(
+            f"--checkpoint: {location} is not from `glasses-spark watch`. Use another --output"
+        )
+    for option, value in identity.items():
+        if before.get(option) != value:
+            raise ConfigError(
+                f"{option}: {folder} was made with {printable(str(before.get(option))[:200])}, got "
+                f"{value}. Use another --output for another folder or model"
+            )
