@@ -26,9 +26,9 @@ import numpy as np
 from environment import describe, write_result
 from glasses_spark import build_cnn, import_keras
 from glasses_spark.preprocessing.decoding.decode import decode
-from glasses_spark.scorer.runtimes import open_runtime
 from glasses_spark.scoring.export import export_model, with_pixel_input
 from glasses_spark.scoring.model_metadata import ModelMetadata
+from glasses_spark.scoring.runtimes import open_runtime
 from pictures import photo_like_png
 
 SIDE = 128
@@ -63,7 +63,7 @@ def _runtimes(network: Any, content: bytes, arguments: argparse.Namespace) -> di
 
         def batches(runtime: Callable[[Any], Any], size: int = size) -> None:
             for start in range(0, len(rows), size):
-                runtime(rows[start : start + size])
+                runtime([rows[start : start + size]])
 
         ways = {
             "keras": keras,

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from glasses_spark import build_cnn
 from glasses_spark.errors import ImagesError, ScoringError
 from glasses_spark.preprocessing.decoding.decode import decode
-from glasses_spark.scorer.runtimes import RUNTIMES
 from glasses_spark.scorer.scorer import BATCH, Scorer
 from glasses_spark.scoring.export import export_model, with_pixel_input
 from glasses_spark.scoring.model_metadata import ModelMetadata
+from glasses_spark.scoring.runtimes import RUNTIMES
 from tests.faces import noise_png
 
 SIDE = 32

@@ -238,6 +238,19 @@ class EvaluationConfig(Section):
         "Whether to divide the model's logits by a temperature, fitted on the validation images, "
         "for better calibrated probabilities. Needs split.validation.",
     )
+    scoring_runtime: str = key(
+        "keras",
+        one_of("keras", "onnx", "openvino", "auto"),
+        "What computes the model when images are scored. Others than Keras are compared with it on "
+        "256 random images first; `auto` takes Keras where they differ by more than 1e-5. They "
+        "need the extra `scoring` on each machine.",
+    )
+    scoring_precision: str = key(
+        "float32",
+        one_of("float32", "bfloat16"),
+        "Number format in which the model is computed when images are scored. `bfloat16` needs "
+        "`scoring_runtime` openvino or auto, and changes the third digit of a probability.",
+    )
     folds: int = key(
         # Of the usual 5 and 10 the one that takes half the time.
         5,

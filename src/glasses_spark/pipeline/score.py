@@ -22,6 +22,7 @@ from glasses_spark.columns import (
     VALIDATION,
 )
 from glasses_spark.config.config import Config
+from glasses_spark.config.training import EvaluationConfig
 from glasses_spark.evaluation.calibration import (
     Calibration,
     calibrate,
@@ -57,7 +58,9 @@ class ScoredParts:
 
 def predict_parts(model: GlassesModel, pixels: DataFrame, config: Config) -> DataFrame:
     """Score images in one pass; see ``GlassesPipeline.predict``."""
-    scored = model.transform(pixels.withColumn(SPLIT, part_column(config, pixels)))
+    scored = _with_runtime(model, config).transform(
+        pixels.withColumn(SPLIT, part_column(config, pixels))
+    )
     has_logits = RAW_PREDICTION in scored.columns
     logit = (
         [F.get(vector_to_array(F.col(RAW_PREDICTION)), 1).alias(RAW_PREDICTION)]
@@ -67,6 +70,18 @@ def predict_parts(model: GlassesModel, pixels: DataFrame, config: Config) -> Dat
     return add_predicted_label(scored, threshold=config.evaluation.threshold).select(
         ID, PATH, LABEL, SPLIT, PREDICTION, *logit, PREDICTED_LABEL
     )
+
+
+def _with_runtime(model: GlassesModel, config: Config) -> GlassesModel:
+    """Return the model with the configured runtime; without one it keeps its own."""
+    defaults, evaluation = EvaluationConfig(), config.evaluation
+    names = ("scoring_runtime", "scoring_precision")
+    changed = {
+        name: getattr(evaluation, name)
+        for name in names
+        if getattr(evaluation, name) != getattr(defaults, name)
+    }
+    return model.copy({model.getParam(name): value for name, value in changed.items()})
 
 
 def score_parts(model: GlassesModel, predictions: DataFrame, config: Config) -> ScoredParts:

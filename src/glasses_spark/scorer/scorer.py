@@ -16,8 +16,8 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.extras import require_extra
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.scorer.photos import Photo, decode_photo, list_photos, read_photos
-from glasses_spark.scorer.runtimes import AUTO, Predict, open_runtime
 from glasses_spark.scoring.model_metadata import KEY, ONNX_FILE, ModelMetadata
+from glasses_spark.scoring.runtimes import AUTO, Run, open_runtime
 
 # Rows in one call of the model. A small batch stays in the processor's cache.
 BATCH: Final = 32
@@ -76,7 +76,7 @@ class Scorer:
         if not 0 <= self.threshold <= 1:
             raise ScoringError(f"threshold: expected a number from 0 to 1, got {threshold}")
         self._threads = threads or count_cores()
-        self._predict: Predict = open_runtime(content, runtime=runtime, threads=threads)
+        self._run: Run = open_runtime(content, runtime=runtime, threads=threads)
 
     @classmethod
     def load(
@@ -145,7 +145,7 @@ class Scorer:
                 )
             batch = batch.reshape(-1, height, width, 1)
         try:
-            return np.asarray(self._predict(batch))
+            return np.asarray(self._run([batch])[0])
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             raise ScoringError(f"the model cannot score {batch.shape}: {reason}") from error

@@ -6,6 +6,7 @@ as the mean of a ``Normalization``, and their values are lost.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -34,9 +35,7 @@ def to_onnx(network: Any) -> Any:
         ScoringError: The model has several inputs or outputs.
         Exception: tf2onnx cannot convert it, or ONNX lacks an operation.
     """
-    import onnx
     import tensorflow as tf
-    import tf2onnx
 
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise ScoringError(
@@ -45,16 +44,37 @@ def to_onnx(network: Any) -> Any:
         )
     (port,) = network.inputs
     signature = tf.TensorSpec((None, *port.shape[1:]), port.dtype, name=INPUT)
-    traced = tf.function(lambda rows: network(rows, training=False)).get_concrete_function(
-        signature
-    )
-    graph, output = _frozen(traced)
+    return function_to_onnx(lambda rows: network(rows, training=False), [signature], [OUTPUT])
+
+
+def function_to_onnx(
+    function: Callable[..., Any], signature: Sequence[Any], outputs: Sequence[str]
+) -> Any:
+    """Convert a function of TensorFlow.
+
+    Args:
+        function: Takes a tensor for each input, and returns a tensor or a list of tensors.
+        signature: ``tf.TensorSpec`` of each input, with a name.
+        outputs: Names of the outputs.
+
+    Returns:
+        An ``onnx.ModelProto``.
+
+    Raises:
+        Exception: As for ``to_onnx``.
+    """
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    graph, found = _frozen(tf.function(function).get_concrete_function(*signature))
+    inputs = {f"{spec.name}:0": spec.name for spec in signature}
     model, _ = tf2onnx.convert.from_graph_def(
         graph,
-        input_names=[f"{INPUT}:0"],
-        output_names=[output],
+        input_names=list(inputs),
+        output_names=found,
         opset=OPSET,
-        tensors_to_rename={f"{INPUT}:0": INPUT, output: OUTPUT},
+        tensors_to_rename=inputs | dict(zip(found, outputs, strict=True)),
     )
     # tf2onnx writes operations of TensorFlow that ONNX lacks as they are.
     onnx.checker.check_model(model)
@@ -64,8 +84,8 @@ def to_onnx(network: Any) -> Any:
     return model
 
 
-def _frozen(traced: Any) -> tuple[Any, str]:
-    """Return the graph of a function with its variables as constants, and its output's name."""
+def _frozen(traced: Any) -> tuple[Any, list[str]]:
+    """Return the graph of a function with its variables as constants, and its outputs' names."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
@@ -88,4 +108,4 @@ def _frozen(traced: Any) -> tuple[Any, str]:
             node.attr.clear()
             node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-    return graph, frozen.outputs[0].name
+    return graph, [output.name for output in frozen.outputs]

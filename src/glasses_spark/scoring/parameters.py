@@ -23,6 +23,7 @@ from glasses_spark.runtime.workers import worker_environment, worker_threads
 from glasses_spark.scoring.predictor import TrainedModel
 
 _ARCHIVE = "archive"
+_ONNX = "onnx"
 
 
 class Parameters(Protocol):
@@ -30,7 +31,7 @@ class Parameters(Protocol):
 
     @property
     def value(self) -> Any:
-        """The fields ``weights`` and ``archive``."""
+        """The fields ``weights``, ``archive`` and ``onnx``."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,17 @@ class FileParameters:
 
     @property
     def value(self) -> dict[str, Any]:
-        """The fields ``weights`` and ``archive``, read within a task."""
+        """The fields ``weights``, ``archive`` and ``onnx``, read within a task."""
         from pyspark import SparkFiles
 
         self.settings.apply()
         with np.load(SparkFiles.get(self.name), allow_pickle=False) as file:
-            names = sorted(name for name in file.files if name != _ARCHIVE)
-            archive = file[_ARCHIVE].tobytes() if _ARCHIVE in file.files else None
-            return {"weights": [file[name] for name in names], "archive": archive}
+            names = sorted(set(file.files) - {_ARCHIVE, _ONNX})
+            contents = {
+                name: file[name].tobytes() if name in file.files else None
+                for name in (_ARCHIVE, _ONNX)
+            }
+            return {"weights": [file[name] for name in names], **contents}
 
 
 def owner_of_shared(spark: SparkSession) -> object:
@@ -63,15 +67,17 @@ def owner_of_shared(spark: SparkSession) -> object:
 
 
 def share_parameters(trained: TrainedModel, spark: SparkSession) -> Parameters:
-    """Give weights or archive of a model to the tasks of a session."""
+    """Give the weights of a model, in whatever form, to the tasks of a session."""
     # The archive contains the weights.
     weights = list(trained.weights) if trained.archive is None else []
     if not is_connect(spark):
         context = spark.sparkContext
-        return broadcast(context, {"weights": weights, "archive": trained.archive})
+        fields = {"weights": weights, _ARCHIVE: trained.archive, _ONNX: trained.onnx}
+        return broadcast(context, fields)
     arrays = {f"{number:08d}": array for number, array in enumerate(weights)}
-    if trained.archive is not None:
-        arrays[_ARCHIVE] = np.frombuffer(trained.archive, np.uint8)
+    for field, content in ((_ARCHIVE, trained.archive), (_ONNX, trained.onnx)):
+        if content is not None:
+            arrays[field] = np.frombuffer(content, np.uint8)
     name = f"glasses-spark-{trained.digest.replace('/', '-')}.npz"
     with owned_folder("model") as folder:
         np.savez(folder / name, **arrays)

@@ -18,12 +18,13 @@ from glasses_spark.runtime.keras_archive import set_weights, unpack_model
 from glasses_spark.runtime.keras_settings import KerasDefaults
 from glasses_spark.runtime.traced import Traced
 from glasses_spark.runtime.workers import threads_of_this_process
+from glasses_spark.scoring.compiled_predictor import CompiledModel, CompiledPredictor
 from glasses_spark.scoring.features import STRING
 from glasses_spark.scoring.model_input import model_inputs
 
 # Python workers outlive Spark's tasks, so a process keeps the models it used last.
 MODELS_KEPT: Final = 2
-_predictors: OrderedDict[str, Predictor] = OrderedDict()
+_predictors: OrderedDict[str, AnyPredictor] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class TrainedModel:
         custom_objects: Classes and functions that the architecture refers to.
         temperature: Number above 0 by which the built model divides its logits.
         defaults: Settings of Keras in the driver; None for those of this process.
+        compiled: How another runtime computes the model; None for Keras.
+        onnx: The model for that runtime, from ``Predictor.to_onnx``.
     """
 
     digest: str
@@ -51,6 +54,8 @@ class TrainedModel:
     custom_objects: Mapping[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     defaults: KerasDefaults | None = None
+    compiled: CompiledModel | None = None
+    onnx: bytes | None = None
 
     def build(self) -> Any:
         """Build the Keras model; imports Keras.
@@ -113,33 +118,59 @@ class Predictor:
         outputs = tuple(output.numpy().astype(np.float64) for output in predictions)
         return outputs, logits.numpy().astype(np.float64)
 
+    def to_onnx(self, dtypes: Sequence[str]) -> bytes:
+        """Return the model in ONNX, for `CompiledPredictor`.
+
+        Args:
+            dtypes: NumPy type of the features of each input.
+
+        Raises:
+            Exception: See ``function_to_onnx``.
+        """
+        from glasses_spark.scoring.onnx_model import function_to_onnx
+
+        names = [f"output_{position}" for position, _ in enumerate(self._model.outputs)]
+        model = function_to_onnx(self._outputs, self._signature(dtypes), names)
+        return bytes(model.SerializeToString())
+
     def _function(self, dtypes: tuple[str, ...]) -> Traced:
         """Return the model for types of features, traced once for batches of any length."""
-        import tensorflow as tf
-
         if dtypes not in self._functions:
-            signature = [
-                tf.TensorSpec((None, prod(shape)), dtype)
-                for shape, dtype in zip(self.shapes, dtypes, strict=True)
-            ]
-            self._functions[dtypes] = Traced(self._score, signature)
+            self._functions[dtypes] = Traced(self._score, self._signature(dtypes))
         return self._functions[dtypes]
 
+    def _signature(self, dtypes: Sequence[str]) -> list[Any]:
+        import tensorflow as tf
+
+        return [
+            tf.TensorSpec((None, prod(shape)), dtype, name=f"features_{position}")
+            for position, (shape, dtype) in enumerate(zip(self.shapes, dtypes, strict=True))
+        ]
+
     def _score(self, *features: Any) -> tuple[list[Any], Any]:
+        import tensorflow as tf
+
+        flat = self._outputs(*features)
+        return ([tf.sigmoid(flat[0])] if self._with_logits else flat), flat[0]
+
+    def _outputs(self, *features: Any) -> list[Any]:
+        """Return the outputs ``(rows, values)``, the logits in place of probabilities."""
         import keras
         import tensorflow as tf
 
         outputs = keras.tree.flatten(
             self._model(model_inputs(self._model, features), training=False)
         )
-        flat = [
+        return [
             tf.reshape(output, [-1, int(np.prod(port.shape[1:]))])
             for output, port in zip(outputs, self._model.outputs, strict=True)
         ]
-        return ([tf.sigmoid(flat[0])] if self._with_logits else flat), flat[0]
 
 
-def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
+AnyPredictor = Predictor | CompiledPredictor
+
+
+def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> AnyPredictor:
     """Return this process's predictor of a model; build it on first use.
 
     Args:
@@ -150,6 +181,10 @@ def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
         ScoringError: See `TrainedModel.build` and `Predictor`.
     """
     key = f"{trained.digest}/{with_logits}/{trained.defaults}"
+    if trained.compiled is not None and trained.onnx is not None:
+        if key not in _predictors:
+            _keep(key, CompiledPredictor(trained.compiled, trained.onnx, with_logits=with_logits))
+        return _kept(key)
     if key not in _predictors:
         take_granted_gpu()
         import_keras(threads=threads_of_this_process())
@@ -157,9 +192,17 @@ def cached_predictor(trained: TrainedModel, *, with_logits: bool) -> Predictor:
         # Each time: this process may have scored with another model since.
         trained.defaults.apply()
     if key not in _predictors:
-        _predictors[key] = Predictor(trained.build(), with_logits=with_logits)
-        while len(_predictors) > MODELS_KEPT:
-            _predictors.popitem(last=False)
+        _keep(key, Predictor(trained.build(), with_logits=with_logits))
+    return _kept(key)
+
+
+def _keep(key: str, predictor: AnyPredictor) -> None:
+    _predictors[key] = predictor
+    while len(_predictors) > MODELS_KEPT:
+        _predictors.popitem(last=False)
+
+
+def _kept(key: str) -> AnyPredictor:
     _predictors.move_to_end(key)
     return _predictors[key]
 

@@ -51,7 +51,11 @@ def sql_function(
     """
     param = scoring.ml_columns[0] if scoring.ml_columns else ""
     predict = _function(
-        replace(trained, weights=(), archive=None), parameters, scoring, settings, keep_invalid
+        replace(trained, weights=(), archive=None, onnx=None),
+        parameters,
+        scoring,
+        settings,
+        keep_invalid,
     )
     make_udf: Any = pandas_udf
     return make_udf(predict, "double" if is_number(scoring.kinds[0], param) else "array<double>")

@@ -48,6 +48,7 @@ from glasses_spark.scoring.prediction_params import HasPredictionKinds
 from glasses_spark.scoring.predictor import TrainedModel
 from glasses_spark.scoring.row_predictions import PredictsRows
 from glasses_spark.scoring.saved_model import HasSavedForms
+from glasses_spark.scoring.scoring_runtime import HasScoringRuntime
 from glasses_spark.scoring.storage import digest
 from glasses_spark.scoring.training_summary import HasTrainingSummary
 from glasses_spark.scoring.udf import INFERENCE_BATCH, REASON, Scoring, scoring_udf
@@ -58,6 +59,7 @@ _SCORES: Final = "__glasses_spark_scores"
 class GlassesModel(
     HasNamedColumns,
     HasPredictionKinds,
+    HasScoringRuntime,
     HasSavedForms,
     CheckedTransformer,
     ElephasTransformer,
@@ -84,6 +86,9 @@ class GlassesModel(
     together with its other columns in one pass, so predictions and rows cannot get mixed up.
     ``handleInvalid`` says what happens to rows with null, NaN or another length, see
     `HandlesInvalidRows`.
+
+    With ``scoring_runtime`` ONNX Runtime or OpenVINO compute ``transform`` and ``evaluate`` if they
+    agree with Keras; see `HasScoringRuntime`. Single rows and SQL functions use Keras.
 
     A ``temperature`` other than 1 divides the logits before the sigmoid, here and
     in `keras_model`. ``weights`` remain the weights of the fit.
@@ -117,13 +122,14 @@ class GlassesModel(
             output_kinds=[],
         )
         self._set_ml_defaults()
+        self._set_runtime_defaults()
         self._kinds_of: tuple[str, list[PredictionKind]] | None = None
         self._shared: tuple[str, object, Parameters] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # What a session shares with its tasks belongs to the process that made it, and the
         # estimator may have callbacks that cannot be pickled.
-        return {**self.__dict__, "_shared": None, "_parent": None}
+        return {**self.__dict__, "_shared": None, "_parent": None, "_compiled": {}}
 
     def copy(self, extra: Mapping[Param[Any], Any] | None = None) -> Self:
         """Copy the model, with other values of some Params."""
@@ -170,6 +176,7 @@ class GlassesModel(
         return {
             **config,
             **self.ml_params(),
+            **self.runtime_params(),
             "inference_batch_size": self.get_inference_batch_size(),
             "temperature": self.get_temperature(),
             "prediction_kind": self.getOrDefault(self.prediction_kind),
@@ -238,6 +245,7 @@ class GlassesModel(
             thresholds=thresholds,
             batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
+        trained = self._for_runtime(trained, dtypes, with_logits=scoring.with_logits)
         parameters = self._share_parameters(trained, frame.sparkSession)
         scored, handling = scoring_udf(trained, parameters, scoring), self.getHandleInvalid()
         if handling == SKIP:

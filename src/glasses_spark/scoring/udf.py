@@ -17,7 +17,7 @@ from glasses_spark.columns import PREDICTION
 from glasses_spark.scoring.feature_rows import RowFormat, feature_matrix
 from glasses_spark.scoring.ml_values import is_number, ml_values, needs_logits
 from glasses_spark.scoring.prediction_kind import PredictionKind
-from glasses_spark.scoring.predictor import Predictor, TrainedModel, cached_predictor
+from glasses_spark.scoring.predictor import AnyPredictor, TrainedModel, cached_predictor
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.parameters import Parameters
@@ -69,7 +69,9 @@ class Scoring:
 def scoring_udf(trained: TrainedModel, parameters: Parameters, scoring: Scoring) -> Any:
     """Make the pandas UDF that scores the columns of a model's inputs; see `scoring_function`."""
     # It contains custom objects, because a broadcast cannot hold functions.
-    score = scoring_function(replace(trained, weights=(), archive=None), parameters, scoring)
+    score = scoring_function(
+        replace(trained, weights=(), archive=None, onnx=None), parameters, scoring
+    )
     # PySpark's own type hints do not cover UDFs whose kind follows from annotations.
     make_udf: Any = pandas_udf
     return make_udf(score, scoring.schema)
@@ -113,7 +115,7 @@ def prediction_field(output: int) -> str:
 
 
 def score_columns(
-    predictor: Predictor, scoring: Scoring, columns: Sequence[Sequence[Any]]
+    predictor: AnyPredictor, scoring: Scoring, columns: Sequence[Sequence[Any]]
 ) -> pd.DataFrame:
     """Score rows.
 
