@@ -118,11 +118,11 @@ class Browser:
                 checked += 1
             self.events.append(self._receive())
 
-    def open(self, page: Path, *, width: int, scheme: str) -> None:
-        """Open a file and wait until it is loaded.
+    def open(self, page: Path | str, *, width: int, scheme: str) -> None:
+        """Open a page and wait until it is loaded.
 
         Args:
-            page: HTML file.
+            page: HTML file, or the URL of a page.
             width: Width of the window in CSS pixels.
             scheme: Preferred colour scheme, ``light`` or ``dark``.
         """
@@ -138,7 +138,8 @@ class Browser:
             features=[{"name": "prefers-color-scheme", "value": scheme}],
         )
         self.events.clear()
-        self.call("Page.navigate", url=page.absolute().as_uri())
+        url = page if isinstance(page, str) else page.absolute().as_uri()
+        self.call("Page.navigate", url=url)
         self.wait_for("Page.loadEventFired")
 
     def evaluate(self, expression: str) -> Any:

@@ -17,6 +17,7 @@ from glasses_spark.cli.commands import (
     fetch,
     predict,
     prepare,
+    serve,
     train,
     watch,
 )
@@ -32,6 +33,7 @@ _COMMANDS: Final = (
     evaluate,
     predict,
     watch,
+    serve,
     export,
     compare,
     doctor,

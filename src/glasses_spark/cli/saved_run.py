@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from glasses_spark.cli.configuration import load_config, overrides_of
 from glasses_spark.cli.session import command_session, import_training
@@ -25,6 +25,9 @@ from glasses_spark.runtime.location import local_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# End of the names of exported models.
+ONNX_SUFFIX: Final = ".onnx"
 
 
 @contextmanager
@@ -68,6 +71,26 @@ def configuration_of(location: str, arguments: Namespace) -> Config:
         raise ConfigError(f"{location}: expected a run folder on this machine, found a URI")
     require_results(folder)
     return _config_for(folder / CONFIG, arguments)
+
+
+def scorer_settings(arguments: Namespace) -> tuple[Config, float | None]:
+    """Return the configuration for scoring without Spark, and the threshold.
+
+    Args:
+        arguments: The command's arguments; ``model`` is a run folder or an exported file.
+
+    Returns:
+        The configuration, and the threshold; None for that of the model.
+
+    Raises:
+        ConfigError: As for ``configuration_of``.
+    """
+    if not arguments.model.endswith(ONNX_SUFFIX):
+        config = configuration_of(arguments.model, arguments)
+        return config, config.evaluation.threshold
+    config = load_config(arguments)
+    is_set = any(item.startswith("evaluation.threshold=") for item in arguments.set)
+    return config, config.evaluation.threshold if is_set or arguments.config else None
 
 
 def model_location(location: str) -> str:

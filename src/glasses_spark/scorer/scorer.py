@@ -169,7 +169,7 @@ class Scorer:
 
     def score_files(self, names: Iterable[str]) -> Iterator[Score]:
         """Score files of ``list_photos``; as ``score``."""
-        height, width = self._size()
+        height, width = self.size
         photos = read_photos(names, height=height, width=width, threads=self._threads)
         while batch := list(islice(photos, BATCH)):
             yield from self._scores(batch)
@@ -181,11 +181,17 @@ class Scorer:
             content: The complete file.
             name: Name in the result.
         """
-        height, width = self._size()
+        height, width = self.size
         photo = decode_photo(name, lambda: content, height=height, width=width)
         return self._scores([photo])[0]
 
-    def _size(self) -> tuple[int, int]:
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images that the model takes, in pixels.
+
+        Raises:
+            ScoringError: The model does not take images.
+        """
         height, width = self.metadata.height, self.metadata.width
         if height is None or width is None:
             raise ScoringError(
@@ -196,7 +202,7 @@ class Scorer:
 
     def _scores(self, photos: list[Photo]) -> list[Score]:
         pixels = [photo.pixels for photo in photos if photo.pixels is not None]
-        probabilities = iter(self._probabilities(np.stack(pixels)) if pixels else ())
+        probabilities = iter(self.probabilities(np.stack(pixels)) if pixels else ())
         scores = []
         for photo in photos:
             if photo.pixels is None:
@@ -207,7 +213,18 @@ class Scorer:
                 scores.append(Score(photo.name, probability, label))
         return scores
 
-    def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probability of the label 1 of decoded images.
+
+        Args:
+            pixels: ``(rows, height, width)``, uint8 grey, at least one row.
+
+        Returns:
+            float32 of shape ``(rows,)``, in [0, 1].
+
+        Raises:
+            ScoringError: The model does not return one probability for an image.
+        """
         batch: NDArray[Any] = pixels
         if not self.metadata.takes_pixels:
             batch = pixels.astype(np.float32) / np.float32(255)

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Final
 from glasses_spark.cli.options import Commands, add_command
 from glasses_spark.cli.output import check_output, open_output
 from glasses_spark.cli.prediction_formats import CSV, FORMATS, JSON, TABLE
-from glasses_spark.cli.saved_run import configuration_of, model_location, session_for_run
-from glasses_spark.config.config import Config
+from glasses_spark.cli.saved_run import (
+    ONNX_SUFFIX,
+    model_location,
+    scorer_settings,
+    session_for_run,
+)
 from glasses_spark.config.data import DataConfig
 from glasses_spark.errors import ConfigError, ImagesError
 from glasses_spark.pipeline.unlabelled import decode_unlabelled
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_ONNX_SUFFIX: Final = ".onnx"
 _PACKAGES: Final = ("onnx", "PIL")
 _RUNTIMES: Final = ("openvino", "onnxruntime")
 
@@ -54,7 +57,7 @@ def add_parser(commands: Commands) -> None:
         "--model",
         metavar="RUN",
         required=True,
-        help=f"run folder that train wrote, its URI, or a {_ONNX_SUFFIX} file that export wrote",
+        help=f"run folder that train wrote, its URI, or a {ONNX_SUFFIX} file that export wrote",
     )
     command.add_argument(
         "--out",
@@ -125,7 +128,7 @@ def _needs_spark(arguments: Namespace) -> str | None:
     remote = [location for location in (model, *arguments.images) if is_remote(location)]
     if remote:
         return f"{remote[0]} is not on this machine"
-    if model.endswith(_ONNX_SUFFIX):
+    if model.endswith(ONNX_SUFFIX):
         return None
     folder = local_folder(model)
     if folder is not None and folder.is_dir() and not (folder / ONNX_MODEL).is_file():
@@ -146,7 +149,7 @@ def _scores(arguments: Namespace) -> Generator[Score]:
     from glasses_spark.scorer.photos import PHOTOS, list_photos
     from glasses_spark.scorer.scorer import Scorer
 
-    config, threshold = _settings(arguments)
+    config, threshold = scorer_settings(arguments)
     # The default names PNG files only, which is what training takes.
     glob = PHOTOS if config.data.glob == DataConfig().glob else config.data.glob
     names = list_photos(arguments.images, glob=glob)
@@ -154,18 +157,6 @@ def _scores(arguments: Namespace) -> Generator[Score]:
     folder = local_folder(arguments.model)
     scorer = Scorer.load(folder or arguments.model, threshold=threshold)
     yield from _accounted(scorer.score_files(names))
-
-
-def _settings(arguments: Namespace) -> tuple[Config, float | None]:
-    """Return the configuration, and the threshold if it is not that of the model."""
-    if not arguments.model.endswith(_ONNX_SUFFIX):
-        config = configuration_of(arguments.model, arguments)
-        return config, config.evaluation.threshold
-    from glasses_spark.cli.configuration import load_config
-
-    config = load_config(arguments)
-    is_set = any(item.startswith("evaluation.threshold=") for item in arguments.set)
-    return config, config.evaluation.threshold if is_set or arguments.config else None
 
 
 def _accounted(scores: Iterable[Score]) -> Generator[Score]:

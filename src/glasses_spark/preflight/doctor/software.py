@@ -36,6 +36,10 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "mlflow": ("mlflow-skinny",),
     "connect": ("grpcio-status", "googleapis-common-protos", "zstandard"),
     "scoring": ("openvino", "onnx", "tf2onnx", "pillow"),
+    "serve": (
+        *("fastapi", "uvicorn", "httptools", "uvloop"),
+        *("python-multipart", "prometheus-client"),
+    ),
 }
 
 # Two packages that do not work together although pip accepts them, and the symptom. A

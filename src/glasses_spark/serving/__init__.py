@@ -1,0 +1,1 @@
+"""Serving: a model that scores photographs over HTTP."""
