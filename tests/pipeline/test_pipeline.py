@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
@@ -262,7 +263,17 @@ class TestRun:
 
     def test_only_the_predictions_stay_persisted(self, result: Result, spark: SparkSession) -> None:
         result.predictions.count()
-        assert spark.sparkContext._jsc.getPersistentRDDs().size() == 1
+        # Spark forgets what nobody refers to with a collection of Java.
+        deadline = time.monotonic() + 30
+        while len(persisted := _persisted(spark)) > 1 and time.monotonic() < deadline:
+            spark.sparkContext._jvm.System.gc()
+            time.sleep(0.1)
+        assert len(persisted) == 1, persisted
+
+
+def _persisted(spark: SparkSession) -> dict[int, str]:
+    persisted = spark.sparkContext._jsc.getPersistentRDDs()
+    return {number: persisted[number].toString() for number in persisted}
 
 
 def test_prepare_needs_a_store(config: Config, spark: SparkSession) -> None:
