@@ -35,18 +35,21 @@ def folder(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 def test_the_commands_run(folder: Path) -> None:
-    commands = re.findall(r"^    (.*glasses-spark (?:predict|export).*)$", PAGE.read_text(), re.M)
-    assert len(commands) == 6
+    commands = re.findall(r"^    (.*glasses-spark .*)$", PAGE.read_text(), re.M)
+    assert len(commands) == 9
+    commands = [command for command in commands if "hdfs:" not in command]
     for command in commands:
         called = command.replace("glasses-spark", f"{sys.executable} -m glasses_spark")
         done = subprocess.run(called, shell=True, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (command, done.stderr)
         # Each writes to one place.
-        assert bool(done.stdout) == ("predict" in command and "--out" not in command), command
+        prints = ("predict" in command and "--out" not in command) or "evaluate" in command
+        assert bool(done.stdout) == prints, command
         assert ("differs from Keras by at most" in done.stderr) == ("export" in command), command
     assert Path("photos.csv").read_text().startswith("path,probability,predicted_label")
     assert Path("glasses.onnx").is_file()
     assert Path("glasses.tflite.json").is_file()
+    assert list(Path("scores").glob("batch=0/*.parquet"))
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def check_output(path: str | None, *, option: str = "--out") -> None:
         if missing:
             os.unlink(os.path.realpath(path))  # not a link to it
     except OSError as error:
-        raise ConfigError(_cannot_write(path, option, error)) from error
+        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     except ConnectionError:  # to Spark
         raise
     except OSError as error:
-        raise ResultsError(_cannot_write(path, option, error)) from error
+        raise ResultsError(f"{option}: cannot write {path}: {error.strerror}") from error
 
 
 def _is_standard_output(path: str) -> bool:
@@ -83,7 +83,3 @@ def _is_standard_output(path: str) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(1))
     except OSError:
         return False
-
-
-def _cannot_write(path: str, option: str, error: OSError) -> str:
-    return f"{option}: cannot write {path}: {error.strerror}"
