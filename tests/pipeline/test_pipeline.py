@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -266,9 +267,14 @@ class TestRun:
         # Spark forgets what nobody refers to with a collection of Java.
         deadline = time.monotonic() + 30
         while len(persisted := _persisted(spark)) > 1 and time.monotonic() < deadline:
-            spark.sparkContext._jvm.System.gc()
+            _collect_garbage(spark)
             time.sleep(0.1)
         assert len(persisted) == 1, persisted
+
+
+def _collect_garbage(spark: SparkSession) -> None:
+    jvm: Any = spark.sparkContext._jvm
+    jvm.System.gc()
 
 
 def _persisted(spark: SparkSession) -> dict[int, str]:

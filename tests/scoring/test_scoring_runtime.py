@@ -50,7 +50,7 @@ def pixels(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame([*rows, (ROWS, None)], "id INT, pixels BINARY")
 
 
-def columns(model: GlassesModel, frame: DataFrame) -> list[list[float] | None]:
+def columns(model: GlassesModel, frame: DataFrame) -> list[Any]:
     scored = model.transform(frame).orderBy("id")
     names = [name for name in scored.columns if name not in frame.columns]
     return [

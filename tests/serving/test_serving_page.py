@@ -33,7 +33,8 @@ def test_the_requests_are_answered(tmp_path: Path) -> None:
                 called, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True
             )
             answer = json.loads(done.stdout)
-            shown = json.loads(re.search(r"^    (\{.*?\]\})$", text, re.M | re.S)[1])
+            (example,) = re.findall(r"^    (\{.*?\]\})$", text, re.M | re.S)
+            shown = json.loads(example)
             assert answer.keys() == shown.keys()
             assert answer["results"][0].keys() == shown["results"][0].keys()
             assert len(answer["results"]) == command.count("@")

@@ -183,7 +183,7 @@ def _random(shape: Sequence[int], dtype: str, seed: int) -> NDArray[Any]:
     random = np.random.default_rng(seed)
     size = (ROWS, int(np.prod(shape)))
     if dtype == "uint8":
-        return random.integers(0, 256, size, dtype)
+        return random.integers(0, 256, size, np.uint8)
     if np.dtype(dtype).kind in "iu":
         # Legal indices of any embedding.
         return random.integers(0, 2, size).astype(dtype)

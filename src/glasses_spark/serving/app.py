@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from glasses_spark import __version__
 from glasses_spark.printable import printable
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.scorer.photos import Photo
@@ -148,7 +148,7 @@ def create_app(scorer: Scorer, settings: ServeSettings) -> FastAPI:
     # The pages of FastAPI for its documentation load scripts from another site.
     app = FastAPI(
         title="glasses_spark",
-        version=__version__,
+        version=version("glasses-spark"),
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,

@@ -51,7 +51,8 @@ def evidence_of(scorer: Scorer, pixels: NDArray[np.uint8]) -> Evidence:
     def logits(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
         found = scorer.probabilities(pictures).astype(np.float64)
         clipped = np.clip(found, _EPSILON, 1 - _EPSILON)
-        return np.log(clipped) - np.log1p(-clipped)
+        result: NDArray[np.float64] = np.log(clipped) - np.log1p(-clipped)
+        return result
 
     (drops,) = occlusion_maps(logits, pixels[np.newaxis])
     strongest = float(np.abs(drops).max())
@@ -63,4 +64,4 @@ def evidence_of(scorer: Scorer, pixels: NDArray[np.uint8]) -> Evidence:
 
 def _png(picture: NDArray[np.uint8]) -> str:
     _, content = cv2.imencode(".png", picture)
-    return base64.b64encode(content).decode()
+    return base64.b64encode(content.tobytes()).decode()

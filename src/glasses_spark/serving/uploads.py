@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -148,7 +148,7 @@ async def _read_form(request: Request, settings: ServeSettings) -> list[Upload]:
         await form.close()
 
 
-async def _bounded(request: Request, settings: ServeSettings) -> AsyncIterator[bytes]:
+async def _bounded(request: Request, settings: ServeSettings) -> AsyncGenerator[bytes, None]:
     """Yield the parts of a body, whose header may be wrong or missing."""
     size = 0
     async for part in request.stream():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pyspark.sql import SparkSession
-from pyspark.sql.streaming import StreamingQuery
+from pyspark.sql.streaming.query import StreamingQuery
 
 from glasses_spark.config.config import Config
 from glasses_spark.errors import ScoringError
@@ -135,10 +135,10 @@ def _stream(
                 return
             signals.exit_if_received()
             # Soon again, for those that are about to be complete.
-            soon = max(timing.settle / 2, _SOONEST)
-            query.awaitTermination(
-                min(soon, timing.interval) if arrivals.waiting else timing.interval
-            )
+            soon = min(max(timing.settle / 2, _SOONEST), timing.interval)
+            # PySpark's hint says whole seconds; it takes any number.
+            seconds: Any = soon if arrivals.waiting else timing.interval
+            query.awaitTermination(seconds)
             signals.exit_if_received()
     finally:
         if query is not None:
