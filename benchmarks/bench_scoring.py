@@ -2,9 +2,10 @@
 
     python benchmarks/bench_scoring.py [--rows 20000] [--repeats 3] [--workers 2]
 
-Both score the same rows with the same weights on the same cores, in turns. Keras has the rows
-in memory as float32. Spark reads them from Parquet, as from a pixel store. The first round,
-in which both trace their functions and Spark starts its workers, is reported separately.
+All score the same rows with the same weights on the same cores, in turns: ``transform`` with each
+``scoring_runtime``, and Keras. Keras has the rows in memory as float32. Spark reads them from
+Parquet, as from a pixel store. The first round, in which models are compiled and Spark starts its
+workers, is reported separately.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ from glasses_spark.runtime.session import spark_session
 SIDE = 128
 BATCH = 256
 OURS, KERAS = "glasses_spark", "keras predict"
+RUNTIMES: dict[str, dict[str, str]] = {
+    OURS: {},
+    f"{OURS}, openvino": {"scoring_runtime": "openvino"},
+    f"{OURS}, onnx": {"scoring_runtime": "onnx"},
+    f"{OURS}, openvino, bfloat16": {
+        "scoring_runtime": "openvino",
+        "scoring_precision": "bfloat16",
+    },
+}
 
 
 def main() -> None:
@@ -45,11 +55,15 @@ def main() -> None:
     ):
         _write(pixels, folder)
         rows = spark.read.parquet(folder)
-        seconds: dict[str, list[float]] = {OURS: [], KERAS: []}
+        models = {
+            name: fitted.copy({fitted.getParam(param): value for param, value in params.items()})
+            for name, params in RUNTIMES.items()
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in (KERAS, *models)}
         for _ in range(arguments.repeats + 1):
             seconds[KERAS].append(_timed(lambda: network.predict(x, batch_size=BATCH, verbose=0)))
-            scored = fitted.transform(rows).select("id", "prediction").write.format("noop")
-            seconds[OURS].append(_timed(scored.mode("overwrite").save))
+            for name, model in models.items():
+                seconds[name].append(_timed(lambda model=model: _score(model, rows)))
             print({name: round(times[-1], 2) for name, times in seconds.items()}, flush=True)
         few = fitted.transform(rows.where("id < 64")).select("id", "prediction").collect()
         ours = np.array([row.prediction[0] for row in sorted(few, key=lambda row: row.id)])
@@ -66,6 +80,11 @@ def main() -> None:
         row["ratio_to_keras"] = round(row["rows_per_second"] / table[KERAS]["rows_per_second"], 3)
     result = describe("scoring", vars(arguments)) | {"table": table, "seconds": seconds}
     print(table, write_result("scoring", result))
+
+
+def _score(model: GlassesModel, rows: Any) -> None:
+    scored = model.transform(rows).select("id", "prediction")
+    scored.write.format("noop").mode("overwrite").save()
 
 
 def _write(pixels: Any, folder: str) -> None:
