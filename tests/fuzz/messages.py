@@ -111,6 +111,8 @@ def mutate(data: bytes, chance: Random) -> bytes:
         (length,) = struct.unpack_from(">I", data, 1)
         header = json.loads(data[5 : 5 + length])
         vector = data[5 + length :]
+        if not isinstance(header, dict):
+            return flipped(data, chance)
         name = chance.choice([*header, "memory", "awaited"])
     except (ValueError, struct.error, TypeError):
         return flipped(data, chance)
