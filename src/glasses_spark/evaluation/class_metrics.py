@@ -16,6 +16,7 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.scores import EPSILON, Counts
 from glasses_spark.evaluation.summary import metric_lines
 from glasses_spark.evaluation.task import SUM_TOLERANCE
+from glasses_spark.runtime.persist import persist
 
 _PREDICTED: Final = "predicted"
 _CLASS: Final = "class"
@@ -77,7 +78,7 @@ def class_metrics(predictions: DataFrame, *, classes: int, logits: bool) -> Clas
     # Persisted, so that a model behind `predictions` scores once for both queries.
     is_cached_already = predictions.is_cached
     if not is_cached_already:
-        rows.persist()
+        persist(rows)
     try:
         counts, loss = _confusion(rows, classes=classes)
         areas = _areas(rows)

@@ -20,6 +20,7 @@ from glasses_spark.config.training import FEWEST_FOLDS
 from glasses_spark.errors import DataError
 from glasses_spark.evaluation.metrics import Metrics
 from glasses_spark.preprocessing.split import split_key
+from glasses_spark.runtime.persist import persist
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ def cross_validate(
             model = fit(images.where(F.col(FOLD) != fold))
             fitted = time.perf_counter()
             scored = predict(model, images.where(F.col(FOLD) == fold))
-            persisted.append(scored.withColumn(FOLD, F.lit(fold)).persist())
+            persisted.append(persist(scored.withColumn(FOLD, F.lit(fold))))
             metrics = evaluate(persisted[-1])
             results.append(
                 FoldResult(

@@ -27,6 +27,7 @@ from glasses_spark.evaluation.task import (
     task_from_schema,
 )
 from glasses_spark.runtime.frames import require_frame
+from glasses_spark.runtime.persist import persist
 from glasses_spark.runtime.spark_errors import spark_errors
 
 # The default of `keras.config.epsilon()`: Keras clips probabilities to [1e-7, 1 - 1e-7] in
@@ -168,7 +169,7 @@ def collect_scores(
     # Persisted, so that a model behind `predictions` scores once even with a second job.
     is_cached_already = predictions.is_cached
     if not is_cached_already:
-        scored.persist()
+        persist(scored)
     try:
         # One extra row shows whether there are more; a `count` would be a job of its own.
         table = scored.limit(exact_up_to + 1).toArrow()

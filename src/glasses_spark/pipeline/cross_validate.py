@@ -16,6 +16,7 @@ from glasses_spark.evaluation.metrics import Metrics
 from glasses_spark.pipeline.pixels import DecodedPixels
 from glasses_spark.pipeline.stopwatch import Stopwatch
 from glasses_spark.reports.cross_validation_page import Pictures, fetch_pictures
+from glasses_spark.runtime.persist import persist
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
@@ -59,9 +60,9 @@ def validate_folds(
         evaluate: Computes metrics from predictions.
     """
     image = config.image
-    folds = assign_folds(
-        pixels.images.good, folds=config.evaluation.folds, seed=config.run.seed
-    ).persist()
+    folds = persist(
+        assign_folds(pixels.images.good, folds=config.evaluation.folds, seed=config.run.seed)
+    )
     try:
         images = pixels.images.good.join(folds, ID)
         with watch.timing("folds_s"):

@@ -35,6 +35,7 @@ from glasses_spark.preprocessing.store.lease import Lease
 from glasses_spark.preprocessing.store.pixel_store import PixelStore, StoredPixels, resolve_root
 from glasses_spark.printable import printable
 from glasses_spark.reasons import Reason
+from glasses_spark.runtime.persist import persist
 from glasses_spark.runtime.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -293,7 +294,7 @@ def _store_pixels(dataset: Dataset, config: Config) -> StoredPixels:
         return store.update(dataset, part_column(config))
     pixels = to_pixels(dataset.undecoded, height=image.height, width=image.width)
     # Persisted because each later stage reads the pixels, 16 KB an image.
-    frame = pixels.persist(StorageLevel.MEMORY_AND_DISK)
+    frame = persist(pixels, StorageLevel.MEMORY_AND_DISK)
     return StoredPixels(frame, decoded=dataset.account.used, reused=0)
 
 

@@ -35,6 +35,7 @@ from glasses_spark.preprocessing.quarantine import reason_counts
 from glasses_spark.runs.new_folder import NewRunFolder
 from glasses_spark.runs.result import Result
 from glasses_spark.runs.write import describe_environment, write_fitted, write_run
+from glasses_spark.runtime.persist import persist
 from glasses_spark.runtime.progress import Progress
 from glasses_spark.runtime.spark_errors import spark_errors
 
@@ -77,7 +78,7 @@ def run_stages(
             # Nothing that follows may lose it.
             new.write_model(lambda to: write_fitted(to, model, config, environment))
             with watch.timing("score_s"), progress.stage("Scoring", spark):
-                predictions = pipeline.predict(model, good).persist()
+                predictions = persist(pipeline.predict(model, good))
                 scored = score_parts(model, predictions, config)
             # Shown before the report is written, because users wait for it.
             progress.headline(headline(scored.evaluation.metrics[TEST]))

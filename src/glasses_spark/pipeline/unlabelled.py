@@ -54,6 +54,7 @@ def decode_unlabelled(spark: SparkSession, locations: list[str], config: Config)
         describe_reasons,
         quarantine_images,
     )
+    from glasses_spark.runtime.persist import persist
 
     files = [location for location in locations if Path(location).is_file()]
     found = [_find(spark, place, config.data.glob) for place in locations if place not in files]
@@ -66,7 +67,7 @@ def decode_unlabelled(spark: SparkSession, locations: list[str], config: Config)
     image = config.image
     # Files on disk are opened by the tasks; Spark reads the contents of all others.
     decoded = [to_pixels(frame, height=image.height, width=image.width) for frame in frames]
-    pixels = reduce(DataFrame.unionByName, decoded).persist()
+    pixels = persist(reduce(DataFrame.unionByName, decoded))
     counts = count_images(pixels)
     # Images that cannot be decoded are named in the log; the others are predicted.
     result = quarantine_images(pixels, max_bad_fraction=1.0, counts=counts, others=unlisted)

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.runtime.persist import persist
 from glasses_spark.scoring.features import is_vector
 from glasses_spark.scoring.ml_columns import classes_of
 from glasses_spark.scoring.model_outputs import ModelOutput
@@ -126,7 +127,7 @@ def evaluation_of(
         *(F.col(added[param]).alias(name) for param, name in names.items()),
     )
     # Without the rows that have no label, or that handleInvalid="keep" has left without scores.
-    scored = scored.dropna().persist()
+    scored = persist(scored.dropna())
     try:
         count = scored.count()
         if not count:

@@ -11,6 +11,7 @@ from typing import Self
 from pyspark import StorageLevel
 from pyspark.sql import DataFrame, Row
 
+from glasses_spark.runtime.persist import persist
 from glasses_spark.training.partition import count_buckets
 from glasses_spark.training.training_frame import Selection
 
@@ -70,7 +71,7 @@ class SharedRows:
         """
         with self._lock:
             if selection not in self._prepared:
-                frame = select().persist(StorageLevel.MEMORY_AND_DISK)
+                frame = persist(select(), StorageLevel.MEMORY_AND_DISK)
                 try:
                     self._prepared[selection] = PreparedRows(frame, count_buckets(frame))
                 except BaseException:

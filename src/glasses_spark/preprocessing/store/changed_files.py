@@ -14,6 +14,7 @@ from glasses_spark.columns import ERROR, FILE_PATH, ID, LENGTH, MODIFICATION_TIM
 from glasses_spark.loading.dataset import Dataset
 from glasses_spark.loading.images import is_cheaper_by_name
 from glasses_spark.preprocessing.decoding.batches import FAILED, UNREADABLE
+from glasses_spark.runtime.persist import persist
 
 # Columns that identify a file and its state.
 FILE: Final = (ID, PATH, LENGTH, MODIFICATION_TIME)
@@ -53,7 +54,7 @@ def find_changes(dataset: Dataset, stored: DataFrame) -> Iterator[ChangedFiles]:
     """
     # Spark reads the setting when the frame is persisted.
     with _missing_files_ignored(dataset):
-        listing = _list_files(dataset).persist()
+        listing = persist(_list_files(dataset))
     try:
         yield _compare(dataset, listing, stored)
     finally:
