@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from glasses_spark.printable import csv_cell, printable, printable_text
+from glasses_spark.printable import csv_cell, markdown_code, printable, printable_text
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,22 @@ def test_no_control_character_and_no_invisible_format_character_is_left() -> Non
 
 def test_texts_of_several_lines_keep_their_lines() -> None:
     assert printable_text("a\n\tb\x1b") == "a\n\tb\\x1b"
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("faces", "`faces`"),
+        ("a*b_<c>", "`a*b_<c>`"),
+        ("a`b``c", "``` a`b``c ```"),
+        ("`", "`` ` ``"),
+        ("a\n# b\x1b", r"`a\x0a# b\x1b`"),
+        ("", "(empty)"),
+        ("  ", "(empty)"),
+    ],
+)
+def test_texts_are_code_spans_of_markdown(text: str, span: str) -> None:
+    assert markdown_code(text) == span
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,20 @@ def escape_html(text: str) -> str:
     return html.escape(printable_text(text))
 
 
+def markdown_code(text: str) -> str:
+    """Return a text as a code span of Markdown, in which nothing is markup, HTML or a link.
+
+    Not for cells of tables: some readers end a cell at a bar within a code span.
+    """
+    escaped = printable(text)
+    if not escaped.strip():
+        return "(empty)"
+    longest = max((len(run) for run in re.findall("`+", escaped)), default=0)
+    fence = "`" * (longest + 1)
+    # Readers of Markdown drop the spaces.
+    return f"{fence} {escaped} {fence}" if longest else f"{fence}{escaped}{fence}"
+
+
 def csv_cell(text: str) -> str:
     """Return a text for a cell of a CSV file.
 

@@ -21,6 +21,11 @@ from tests.config.messages import message_of
             'spark.conf: expected a table of Spark settings whose names start with "spark.", '
             "each a string, a number, true or false, got {'executor.memory': '4g'}",
         ),
+        (
+            "tracking.registered_model=a/b",
+            "tracking.registered_model: expected a name without / and :, or an empty string, "
+            'got "a/b"',
+        ),
         ("tracking.experiment=", 'tracking.experiment: expected a non-empty string, got ""'),
     ],
 )

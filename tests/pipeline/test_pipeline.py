@@ -99,6 +99,7 @@ class TestRun:
 
     def test_the_run_folder_has_all_files(self, result: Result) -> None:
         assert sorted(path.name for path in result.run_dir.iterdir()) == [
+            "MODEL_CARD.md",
             "config.toml",
             "curves.json",
             "history.json",

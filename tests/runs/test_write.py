@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from glasses_spark.config.config import Config
 from glasses_spark.preprocessing.quarantine import QuarantinedImage
 from glasses_spark.reasons import Reason
+from glasses_spark.runs.folder import OURS
 from glasses_spark.runs.write import describe_environment, write_run
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.training.model import build_cnn
@@ -22,6 +23,7 @@ from tests.reports import pages
 from tests.runs.results import make_history, make_result
 
 FILES = [
+    "MODEL_CARD.md",
     "config.toml",
     "curves.json",
     "history.json",
@@ -63,12 +65,18 @@ def write(spark: SparkSession, folder: Path, *settings: str) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def network_parameters() -> int:
+    return int(build_cnn(32, 32).count_params())
+
+
 @pytest.mark.slow
 def test_a_run_folder_has_all_files(spark: SparkSession, tmp_path: Path) -> None:
     folder = tmp_path / "run"
 
     assert write(spark, folder, "run.plots=true") == sorted([*FILES, "report.html", "plots"])
 
+    # The next run replaces these, and keeps the files of the user.
+    assert {path.name for path in folder.iterdir()} <= OURS
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test"]["rows"] == 200
     assert metrics["data"]["used"] == 200
@@ -83,6 +91,12 @@ def test_a_run_folder_has_all_files(spark: SparkSession, tmp_path: Path) -> None
     assert "not an image" in page.text
     assert any(picture["alt"] for picture in page.all("img"))
     assert (folder / "plots" / "roc.png").is_file()
+    card = (folder / "MODEL_CARD.md").read_text()
+    assert "one grey picture of 32 x 32 pixels" in card
+    assert f"{network_parameters():,} parameters" in card
+    assert "Scorer.load(" in card
+    assert f"| accuracy | {metrics['test']['accuracy']:.4f} (" in card
+    assert f"`{metrics['digests']['weights']}`" in card
 
 
 @pytest.mark.slow
@@ -108,3 +122,12 @@ def test_a_run_without_the_report_extra_is_complete_except_for_the_report(
         f"report.html skipped: an HTML report needs the package {package}, which is not installed. "
         'Install it: pip install "glasses-spark[report]"'
     )
+
+
+@pytest.mark.slow
+def test_the_model_card_has_no_secrets(spark: SparkSession, tmp_path: Path) -> None:
+    write(spark, tmp_path / "run", "data.images=https://me:pw@host/faces")
+
+    card = (tmp_path / "run" / "MODEL_CARD.md").read_text()
+    assert "- Images: `https://host/faces`" in card
+    assert "pw" not in card

@@ -9,6 +9,7 @@ from typing import Final
 from glasses_spark.config.fields import (
     flag,
     key,
+    matching,
     number,
     spark_settings,
     text,
@@ -100,6 +101,13 @@ class TrackingConfig(Section):
     )
     experiment: str = key(
         "glasses-spark", text(), "MLflow experiment, created if it does not exist."
+    )
+    registered_model: str = key(
+        "",
+        # As in MLflow, which would refuse a name only after the training.
+        matching(r"[^/:\s][^/:\x00-\x1f]*", "a name without / and :"),
+        "Name in MLflow's model registry of which the model of the run becomes a new version, "
+        "created if it does not exist; empty registers nothing. Needs `tracking.mlflow`.",
     )
     tensorboard: bool = key(
         False,

@@ -137,7 +137,7 @@ def curves_section(
     notes = [
         "How well the probabilities rank the images, and how well they match the observed "
         "frequencies.",
-        *_calibration_notes(metrics.get("calibration")),
+        *calibration_notes(metrics.get("calibration")),
     ]
     if not curves[TEST].roc:
         notes.append(
@@ -147,7 +147,12 @@ def curves_section(
     return {"plots": curve_plots(curves, metrics), "notes": notes}
 
 
-def _calibration_notes(calibration: Mapping[str, Any] | None) -> list[str]:
+def calibration_notes(calibration: Mapping[str, Any] | None) -> list[str]:
+    """Return sentences about the temperature and its effect; none without a calibration.
+
+    Args:
+        calibration: Entry ``calibration`` of ``metrics.json``, if present.
+    """
     if not calibration:
         return []
     if calibration.get("temperature") is None:

@@ -31,6 +31,7 @@ OUT_OF_FOLD: Final = "out_of_fold.parquet"
 LABEL_DOUBT: Final = "label_doubt.csv"
 CROSS_VALIDATION_PAGE: Final = "cross_validation.html"
 REPORT: Final = "report.html"
+MODEL_CARD: Final = "MODEL_CARD.md"
 PLOTS: Final = "plots"
 MODEL: Final = "model"
 KERAS_MODEL: Final = "model.keras"
@@ -46,7 +47,7 @@ _OF_FILE_SYSTEM: Final = "lost+found"
 OURS: Final = frozenset(
     {
         *(CONFIG, METRICS, CURVES, HISTORY, PREDICTIONS, QUARANTINE, DUPLICATES, REPORT, PLOTS),
-        *(MODEL, KERAS_MODEL, ONNX_MODEL, TENSORBOARD, CHECKPOINT),
+        *(MODEL_CARD, MODEL, KERAS_MODEL, ONNX_MODEL, TENSORBOARD, CHECKPOINT),
         *(CROSS_VALIDATION, OUT_OF_FOLD, LABEL_DOUBT, CROSS_VALIDATION_PAGE),
     }
 )

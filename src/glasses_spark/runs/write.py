@@ -20,6 +20,7 @@ from glasses_spark.errors import SetupError
 from glasses_spark.preprocessing.duplicates.near_duplicates import NearDuplicates
 from glasses_spark.preprocessing.quarantine import QuarantinedImage
 from glasses_spark.reports.gallery import Gallery, with_evidence
+from glasses_spark.reports.model_card import ModelFacts, render_model_card
 from glasses_spark.reports.plots.plot import write_plots
 from glasses_spark.reports.report import render_report, report_plots
 from glasses_spark.reports.saliency import Score
@@ -33,6 +34,7 @@ from glasses_spark.runs.folder import (
     KERAS_MODEL,
     METRICS,
     MODEL,
+    MODEL_CARD,
     PLOTS,
     PREDICTIONS,
     QUARANTINE,
@@ -43,6 +45,7 @@ from glasses_spark.runs.folder import (
 )
 from glasses_spark.runs.result import Result
 from glasses_spark.runtime.connect import master_of
+from glasses_spark.scoring.model_metadata import ModelMetadata
 from glasses_spark.scoring.storage import digest
 
 if TYPE_CHECKING:
@@ -129,6 +132,7 @@ def write_run(
         temperature=result.model.get_temperature(),
         digest=_digests(result.model)["weights"],
     )
+    _write_model_card(folder, result, config, metrics, network)
     # Last, because rendering modifies the network.
     _write_report(folder, result, config, metrics, rejected, gallery, network)
 
@@ -171,6 +175,24 @@ def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -
             **_digests(model),
         },
     }
+
+
+def _write_model_card(
+    folder: Path, result: Result, config: Config, metrics: Mapping[str, Any], network: Any
+) -> None:
+    facts = ModelFacts(
+        layers=[type(layer).__name__ for layer in network.layers if layer.weights],
+        parameters=network.count_params(),
+        height=config.image.height,
+        width=config.image.width,
+        threshold=config.evaluation.threshold,
+        temperature=result.model.get_temperature(),
+        labels=ModelMetadata().labels,
+        files=frozenset(os.listdir(folder)),
+    )
+    toml = config.without_secrets().to_toml()
+    card = render_model_card(metrics, result.history, toml, facts)
+    (folder / MODEL_CARD).write_text(card, encoding="utf-8")
 
 
 def _write_report(

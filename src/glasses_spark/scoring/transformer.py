@@ -210,6 +210,11 @@ class GlassesModel(
         if not self.isDefined(self.keras_model_config):
             raise ScoringError("the model has no architecture. Fit an estimator, or load a model")
         config = self.get_keras_model_config()
+        if not isinstance(config, str):  # of a saved stage that nobody wrote
+            raise ScoringError(
+                f"keras_model_config: expected the JSON of a Keras model, got "
+                f"{type(config).__name__}. Save the model again"
+            )
         if weights is None:
             raise ScoringError("the model has no weights. Fit an estimator, or load a model")
         temperature = self.get_temperature()

@@ -56,6 +56,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     )
     (folder / "history.json").write_text(json.dumps(HISTORY))
     (folder / "quarantine.csv").write_text("path,reason\n")
+    (folder / "MODEL_CARD.md").write_text("- Images: `https://me:pw@host/faces`\n")
     (folder / "report.html").write_text(f"<pre>&quot;key&quot; = &quot;{SECRET}&quot;</pre>")
     (folder / "model").mkdir()
     build_cnn(32, 32, seed=1).save(folder / "model.keras")
@@ -112,6 +113,7 @@ def test_final_metrics_and_versions_are_named_by_their_levels(recorded: Recorded
 def test_the_files_of_the_run_folder_are_artifacts(recorded: Recorded) -> None:
     names = [artifact.path for artifact in recorded.client.list_artifacts(recorded.run.info.run_id)]
     assert sorted(names) == [
+        "MODEL_CARD.md",
         "config.toml",
         "history.json",
         "metrics.json",
@@ -133,6 +135,7 @@ def test_no_file_of_the_store_holds_a_secret(recorded: Recorded) -> None:
         assert SECRET.encode() not in content
         assert b"me:pw@" not in content
     assert recorded.artifact("report.html").count(REDACTED) == 1
+    assert recorded.artifact("MODEL_CARD.md") == "- Images: `https://host/faces`\n"
     assert SECRET in (recorded.folder / "report.html").read_text()  # the run folder is unchanged
 
 
@@ -145,7 +148,7 @@ def test_the_logged_model_has_a_signature_and_predicts_the_same(
     model = mlflow.pyfunc.load_model(f"runs:/{recorded.run.info.run_id}/model")
     (inputs,), (outputs,) = model.metadata.signature.inputs, model.metadata.signature.outputs
     assert (inputs.type, inputs.shape) == (np.dtype("float32"), (-1, 32, 32, 1))
-    assert (outputs.type, outputs.shape) == (np.dtype("float32"), (-1, 1))
+    assert (outputs.name, outputs.type.name) == ("probability", "double")
 
     images = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)
     network = import_keras().models.load_model(recorded.folder / "model.keras", compile=False)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from glasses_spark.errors import TrackingError
 from glasses_spark.extras import require_extra
 from glasses_spark.notebook_html import is_secret
+from glasses_spark.printable import printable
 from glasses_spark.runs.figures import read_history, read_metrics
-from glasses_spark.runs.folder import KERAS_MODEL, require_file, require_run_folder
+from glasses_spark.runs.folder import KERAS_MODEL, require_run_folder
 from glasses_spark.runs.read import flatten, read_config
+from glasses_spark.runs.tracking.mlflow_model import log_model, register_model
 from glasses_spark.runs.tracking.redact import (
     REDACTED,
     holds_password,
@@ -35,12 +35,10 @@ logger = logging.getLogger(__name__)
 # In the current folder, the default of `mlflow ui`.
 LOCAL_STORE: Final = "mlruns"
 EXPERIMENT: Final = "glasses-spark"
-MODEL: Final = "model"
-_MODEL_PACKAGES: Final = ("tensorflow", "keras", "numpy")
 
 # Logged as an MLflow model instead.
 _SKIPPED_FILES: Final = frozenset({KERAS_MODEL})
-_TEXT_SUFFIXES: Final = frozenset({".toml", ".json", ".html", ".csv", ".svg", ".txt"})
+_TEXT_SUFFIXES: Final = frozenset({".toml", ".json", ".html", ".csv", ".svg", ".txt", ".md"})
 
 # MLflow's limits for one call.
 _MAX_METRICS: Final = 1000
@@ -72,14 +70,20 @@ def require_mlflow() -> None:
         require_extra("mlflow", extra="mlflow", purpose="logging runs to MLflow")
 
 
-def log_run(folder: str | Path, *, uri: str = "", experiment: str = EXPERIMENT) -> str:
+def log_run(
+    folder: str | Path,
+    *,
+    uri: str = "",
+    experiment: str = EXPERIMENT,
+    registered_model: str = "",
+) -> str:
     """Log a finished run to MLflow.
 
     The MLflow run has the configuration as parameters; the history as metrics by epoch,
     counted from 1; the numbers of ``metrics.json`` as metrics named by their levels
     (``test.accuracy``); its strings, such as versions, as tags; the files of the run folder; and
-    the Keras model with its signature as the MLflow model ``model``. Values of secret settings,
-    and users and passwords in URIs, are redacted.
+    the Keras model as the MLflow model ``model``, which ``mlflow.pyfunc`` loads and applies to
+    columns of Spark. Values of secret settings, and users and passwords in URIs, are redacted.
 
     MLflow's active run and tracking URI stay unchanged.
 
@@ -88,6 +92,9 @@ def log_run(folder: str | Path, *, uri: str = "", experiment: str = EXPERIMENT) 
         uri: Tracking URI, or a folder for a file store. By default the environment variable
             MLFLOW_TRACKING_URI, else ``mlruns`` in the current folder.
         experiment: Name of the MLflow experiment; created if missing.
+        registered_model: Name in the model registry of which the model becomes a new version;
+            created if missing. Empty registers nothing. The registry is that of the tracking
+            URI, unless the environment variable MLFLOW_REGISTRY_URI names another.
 
     Returns:
         The id of the MLflow run.
@@ -96,21 +103,35 @@ def log_run(folder: str | Path, *, uri: str = "", experiment: str = EXPERIMENT) 
         ConfigError: The folder is not a run folder, or lacks a file.
         SetupError: MLflow is not installed.
         TrackingError: Logging failed; a partial MLflow run is marked as failed, and the run
-            folder is unchanged.
+            folder is unchanged. Or the model cannot be registered; the MLflow run is complete.
     """
     folder = Path(folder)
     require_run_folder(folder)
     require_mlflow()
     store = _store(uri)
     with _settings():
-        try:
-            return _log(folder, store, experiment)
         # MLflow and its backends raise errors of any type, with URIs in their messages.
+        try:
+            run_id = _log(folder, store, experiment)
         except Exception as error:
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise TrackingError(
-                f"cannot log the run {folder} to MLflow at {_safe(store)}: {_safe(reason)}"
+                f"cannot log the run {folder} to MLflow at {_safe(store)}: {_reason(error)}"
             ) from None
+        try:
+            _register(store, run_id, registered_model)
+        except Exception as error:
+            raise TrackingError(
+                f"cannot register the model {printable(registered_model)} of the MLflow run "
+                f"{run_id}: {_reason(error)}. The MLflow run at {_safe(store)} is complete"
+            ) from None
+    return run_id
+
+
+def _register(store: str, run_id: str, name: str) -> None:
+    from mlflow import MlflowClient
+
+    if name:
+        register_model(MlflowClient(tracking_uri=store), run_id, name)
 
 
 def _log(folder: Path, store: str, experiment: str) -> str:
@@ -130,7 +151,7 @@ def _log(folder: Path, store: str, experiment: str) -> str:
     try:
         _log_numbers(client, run_id, config, metrics, history)
         _log_files(client, run_id, folder, config)
-        _log_model(client, run_id, folder)
+        log_model(client, run_id, folder)
     except BaseException as error:
         # If the store is unreachable, the first error is more useful than this one.
         with suppress(Exception):
@@ -204,40 +225,6 @@ def _log_files(client: MlflowClient, run_id: str, folder: Path, config: Mapping[
             client.log_artifact(run_id, str(path))
 
 
-def _log_model(client: MlflowClient, run_id: str, folder: Path) -> None:
-    from glasses_spark.runtime.keras import import_keras
-
-    keras = import_keras()  # before MLflow imports it with its log output
-    import numpy as np
-
-    with warnings.catch_warnings():
-        # A warning about a type hint within MLflow.
-        warnings.filterwarnings("ignore", ".*Any type hint is inferred", UserWarning)
-        import mlflow.keras
-        import mlflow.pyfunc
-        from mlflow.models import ModelSignature
-        from mlflow.types import Schema, TensorSpec
-
-    require_file(folder / KERAS_MODEL)
-    # Not compiled, because prediction needs no optimizer.
-    model = keras.models.load_model(folder / KERAS_MODEL, compile=False)
-    float32 = np.dtype("float32")
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(float32, (-1, *model.input_shape[1:]))]),
-        outputs=Schema([TensorSpec(float32, (-1, *model.output_shape[1:]))]),
-    )
-    with owned_folder("mlflow") as temporary:
-        target = temporary / MODEL
-        mlflow.keras.save_model(
-            model,
-            str(target),
-            signature=signature,
-            # Otherwise MLflow loads the model in a new process to infer them.
-            pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_PACKAGES],
-        )
-        client.log_artifacts(run_id, str(target), MODEL)
-
-
 @contextmanager
 def _settings() -> Iterator[None]:
     """Set MLflow's environment variables, except those of the user, while the block runs."""
@@ -276,6 +263,10 @@ def _parameter(name: str, value: Any) -> str:
 
 def _batches(entries: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
+
+
+def _reason(error: Exception) -> str:
+    return _safe(next(iter(str(error).strip().splitlines()), type(error).__name__))
 
 
 def _safe(text: str) -> str:

@@ -42,7 +42,12 @@ def record_run(location: str, tracking: TrackingConfig, progress: Progress) -> N
             write_event_files(folder)
     if tracking.mlflow:
         with progress.stage("Logging to MLflow"), _failure_as_warning(folder):
-            log_run(folder, uri=tracking.uri, experiment=tracking.experiment)
+            log_run(
+                folder,
+                uri=tracking.uri,
+                experiment=tracking.experiment,
+                registered_model=tracking.registered_model,
+            )
 
 
 @contextmanager
