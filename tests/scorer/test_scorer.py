@@ -26,6 +26,7 @@ from glasses_spark.scorer.photos import decode_photo
 from glasses_spark.scorer.scorer import BATCH, Score, Scorer
 from glasses_spark.scoring.export import export_model, with_pixel_input
 from glasses_spark.scoring.model_metadata import ModelMetadata
+from glasses_spark.scoring.pixel_statistics import measure_pixels, summarize
 from glasses_spark.scoring.runtimes import RUNTIMES
 from tests.faces import encode_png, noise_png
 
@@ -159,6 +160,35 @@ def test_align_scores_the_face_in_a_larger_picture(
     assert several == Score("pair", error="2 faces found; crop the picture to one")
     assert aligned.score_bytes(encode(picture[:100, :100])).error == "no face found"
     assert aligned.score_bytes(b"GIF89a").error == "not a PNG or JPEG file"
+
+
+def test_a_model_that_knows_its_training_pixels_warns_of_other_pictures(
+    model: Path, photos: Path
+) -> None:
+    # An older model, without the field, gives no warnings.
+    assert all(score.warning is None for score in Scorer.load(model).score(photos))
+
+    noise = [decode(noise_png(40, 50, seed=seed), SIDE, SIDE) for seed in range(500)]
+    statistics = summarize(np.array([measure_pixels(pixels) for pixels in noise]))
+    assert statistics is not None
+    changed = onnx.load_model_from_string(model.read_bytes())
+    (entry,) = changed.metadata_props
+    metadata = json.loads(entry.value)
+    entry.value = json.dumps(metadata | {"training_pixels": statistics.as_dict()})
+    scorer = Scorer(changed.SerializeToString())
+    similar, black = (
+        scorer.score_bytes(content)
+        for content in (noise_png(40, 50, seed=3), encode_png(np.zeros((40, 50), np.uint8)))
+    )
+    assert similar.warning is None
+    assert black.probability is not None
+    assert black.error is None
+    assert black.warning is not None
+    assert black.warning.startswith("unlike the training pictures: darker, ")
+
+    entry.value = json.dumps(metadata | {"training_pixels": {"rows": 3}})
+    with pytest.raises(ScoringError, match="training_pixels of another form"):
+        Scorer(changed.SerializeToString())
 
 
 def test_a_location_without_images_is_an_error(model: Path, tmp_path: Path) -> None:

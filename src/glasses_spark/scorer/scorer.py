@@ -18,6 +18,7 @@ from glasses_spark.runtime.machine import count_cores
 from glasses_spark.scorer.face_detector import Detector, open_detector
 from glasses_spark.scorer.photos import Photo, decode_photo, list_photos, read_photos
 from glasses_spark.scoring.model_metadata import KEY, ONNX_FILE, ModelMetadata
+from glasses_spark.scoring.pixel_statistics import PixelStatistics
 from glasses_spark.scoring.runtimes import AUTO, Run, open_runtime
 
 # Rows in one call of the model. A small batch stays in the processor's cache.
@@ -36,12 +37,15 @@ class Score:
         probability: Probability of the label 1, in [0, 1]; None if there is an error.
         label: 1 if the probability reaches the threshold, else 0; None as for ``probability``.
         error: Why the photograph cannot be decoded or aligned; None if it can.
+        warning: How the photograph differs from the training pictures, so that the probability
+            may mean nothing; None if it does not, or if the model does not know them.
     """
 
     name: str
     probability: float | None = None
     label: int | None = None
     error: str | None = None
+    warning: str | None = None
 
 
 class Scorer:
@@ -80,6 +84,8 @@ class Scorer:
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
             raise ScoringError(f"threshold: expected a number from 0 to 1, got {threshold}")
+        known = self.metadata.training_pixels
+        self._statistics = None if known is None else PixelStatistics.from_dict(known)
         self._threads = threads or count_cores()
         self._detect: Detector | None = open_detector() if align else None
         self._run: Run = open_runtime(content, runtime=runtime, threads=threads)
@@ -221,7 +227,8 @@ class Scorer:
             else:
                 probability = float(next(probabilities))
                 label = int(probability >= self.threshold)
-                scores.append(Score(photo.name, probability, label))
+                warning = self._statistics and self._statistics.warning(photo.pixels)
+                scores.append(Score(photo.name, probability, label, warning=warning))
         return scores
 
     def _probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -104,6 +104,7 @@ def test_a_table_and_json_also_have_the_images_that_cannot_be_decoded(
         "probability": None,
         "predicted_label": None,
         "error": "not a PNG or JPEG file",
+        "warning": None,
     }
 
 

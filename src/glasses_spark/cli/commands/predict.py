@@ -183,13 +183,16 @@ def _settings(arguments: Namespace) -> tuple[Config, float | None]:
 def _accounted(scores: Iterable[Score]) -> Generator[Score]:
     """Yield the scores, then log an account of the images; name those that are quarantined."""
     reasons: Counter[str] = Counter()
-    total, example = 0, ""
+    total, unlike, example = 0, 0, ""
     for score in scores:
         total += 1
         if score.error is not None:
             reasons[reason_of(score.error)] += 1
             example = f"{printable(score.name)} ({printable(score.error)})"
             logger.warning("%s: not scored (%s)", printable(score.name), printable(score.error))
+        elif score.warning is not None:
+            unlike += 1
+            logger.warning("%s: %s", printable(score.name), printable(score.warning))
         yield score
     quarantined = reasons.total()
     if total == quarantined:
@@ -202,6 +205,8 @@ def _accounted(scores: Iterable[Score]) -> Generator[Score]:
         quarantined,
         f" ({counted})" if counted else "",
     )
+    if unlike:
+        logger.info("%d of the predictions are of images unlike the training pictures", unlike)
 
 
 def _spark_scores(arguments: Namespace) -> Generator[Score]:
