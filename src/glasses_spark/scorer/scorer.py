@@ -227,7 +227,8 @@ class Scorer:
             else:
                 probability = float(next(probabilities))
                 label = int(probability >= self.threshold)
-                warning = self._statistics and self._statistics.warning(photo.pixels)
+                known = self._statistics
+                warning = None if known is None else known.warning(photo.pixels)
                 scores.append(Score(photo.name, probability, label, warning=warning))
         return scores
 
