@@ -21,6 +21,9 @@ class Reason(StrEnum):
         UNREADABLE: The file is gone, not a regular file, or must not be read.
         NAME_NOT_UTF8: The file's name is not valid UTF-8, so Spark cannot open it.
         NOT_LISTED: The driver lists the file, but Spark does not.
+        NO_FACE: No face was found in the photograph (``predict --align``).
+        SEVERAL_FACES: The photograph has several faces (``predict --align``).
+        TURNED_FACE: The face is not upright (``predict --align``).
         NOT_READ: Spark lists the file, but returned no row for it.
     """
 
@@ -35,6 +38,9 @@ class Reason(StrEnum):
     NAME_NOT_UTF8 = "name_not_utf8"
     NOT_LISTED = "not_listed"
     NOT_READ = "not_read"
+    NO_FACE = "no_face"
+    SEVERAL_FACES = "several_faces"
+    TURNED_FACE = "turned_face"
 
 
 # Beginnings of the descriptions in the column `error`. Pixel stores keep descriptions, not
@@ -47,6 +53,9 @@ _BEGINNINGS: Final = (
     (re.compile("damaged|PNG without|PNG of"), Reason.DAMAGED),
     (re.compile("decoded to"), Reason.UNSUPPORTED),
     (re.compile("cannot be read"), Reason.UNREADABLE),
+    (re.compile("no face found"), Reason.NO_FACE),
+    (re.compile(r"\d+ faces found"), Reason.SEVERAL_FACES),
+    (re.compile("face turned"), Reason.TURNED_FACE),
 )
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,8 @@ from glasses_spark.preprocessing.quarantine import QuarantinedImage
 from glasses_spark.reasons import Reason
 from glasses_spark.runs.folder import OURS
 from glasses_spark.runs.write import describe_environment, write_run
+from glasses_spark.scorer.scorer import Scorer
+from glasses_spark.scoring.pixel_statistics import MEASURES, PixelStatistics
 from glasses_spark.scoring.transformer import GlassesModel
 from glasses_spark.training.model import build_cnn
 from tests.html_page import Page
@@ -36,7 +39,11 @@ FILES = [
 ]
 
 
-def write(spark: SparkSession, folder: Path, *settings: str) -> list[str]:
+# Of 500 pictures without a pattern.
+STATISTICS = PixelStatistics(500, bytes(256), {name: (0.0, 255.0) for name in MEASURES})
+
+
+def write(spark: SparkSession, folder: Path, *settings: str, **fields: Any) -> list[str]:
     """Write a small run and return the names in its folder."""
     network = build_cnn(32, 32)
     model = GlassesModel(
@@ -54,7 +61,7 @@ def write(spark: SparkSession, folder: Path, *settings: str) -> list[str]:
     folder.mkdir()
     write_run(
         folder,
-        make_result(str(folder), model=model, predictions=predictions),
+        make_result(str(folder), model=model, predictions=predictions, **fields),
         Config.load(None, ["image.height=32", "image.width=32", *settings]),
         quarantine=[QuarantinedImage("bad.png", 3, Reason.NOT_PNG, "not an image")],
         duplicates=None,
@@ -73,7 +80,9 @@ def network_parameters() -> int:
 def test_a_run_folder_has_all_files(spark: SparkSession, tmp_path: Path) -> None:
     folder = tmp_path / "run"
 
-    assert write(spark, folder, "run.plots=true") == sorted([*FILES, "report.html", "plots"])
+    assert write(spark, folder, "run.plots=true", training_pixels=STATISTICS) == sorted(
+        [*FILES, "report.html", "plots"]
+    )
 
     # The next run replaces these, and keeps the files of the user.
     assert {path.name for path in folder.iterdir()} <= OURS
@@ -82,6 +91,8 @@ def test_a_run_folder_has_all_files(spark: SparkSession, tmp_path: Path) -> None
     assert metrics["data"]["used"] == 200
     assert metrics["digests"]["data"] == "0123456789abcdef"
     assert "thresholds" not in metrics
+    assert PixelStatistics.from_dict(metrics["training_pixels"]) == STATISTICS
+    assert Scorer.load(folder).metadata.training_pixels == STATISTICS.as_dict()
     assert pq.read_table(folder / "predictions.parquet").column("id").to_pylist() == [1, 2]
     assert (folder / "quarantine.csv").read_text().splitlines() == [
         "path,reason,detail",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,19 +10,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from glasses_spark import build_cnn
 from glasses_spark.errors import ImagesError, ScoringError
 from glasses_spark.preprocessing.decoding.decode import decode
-from glasses_spark.scorer.scorer import BATCH, Scorer
+from glasses_spark.scorer import scorer as scorer_module
+from glasses_spark.scorer.face_detector import Face
+from glasses_spark.scorer.photos import decode_photo
+from glasses_spark.scorer.scorer import BATCH, Score, Scorer
 from glasses_spark.scoring.export import export_model, with_pixel_input
 from glasses_spark.scoring.model_metadata import ModelMetadata
+from glasses_spark.scoring.pixel_statistics import measure_pixels, summarize
 from glasses_spark.scoring.runtimes import RUNTIMES
-from tests.faces import noise_png
+from tests.faces import encode_png, noise_png
 
 SIDE = 32
 
@@ -110,6 +117,78 @@ def test_another_batch_is_an_error(model: Path, batch: NDArray[Any]) -> None:
     assert scorer.predict(np.zeros((2, SIDE, SIDE), np.uint8)).shape == (2, 1)
     with pytest.raises(ScoringError, match=rf"expected uint8 of shape \(rows, {SIDE}, {SIDE}\)"):
         scorer.predict(batch)
+
+
+def faces_of(grey: NDArray[np.uint8]) -> list[Face]:
+    """A detector for tests: a face in each quarter whose middle is white."""
+    rows, columns = (side // 4 for side in grey.shape)
+    found = []
+    for y, x in ((y, x) for y in (rows, 3 * rows) for x in (columns, 3 * columns)):
+        if grey[y, x] == 255:
+            side = 2 * columns
+            eyes = ((x - side / 8, y - side / 40), (x + side / 8, y - side / 40))
+            found.append(Face((x, y), (side, side), eyes, (x, y + side * 0.225)))
+    return found
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg"])
+def test_align_scores_the_face_in_a_larger_picture(
+    model: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(scorer_module, "open_detector", lambda: faces_of)
+    face = cv2.resize(decode(noise_png(6, 6, seed=1), 6, 6), (128, 128))
+    face[60:68, 60:68] = 255
+    picture = np.full((256, 256), 90, np.uint8)
+    picture[:128, 128:] = face
+
+    def encode(pixels: NDArray[np.uint8]) -> bytes:
+        if form == "png":
+            return encode_png(pixels)
+        content = io.BytesIO()
+        Image.fromarray(pixels).save(content, "JPEG", quality=100)
+        return content.getvalue()
+
+    found = decode_photo("", lambda: encode(picture), height=32, width=32, detect=faces_of).pixels
+    assert found is not None
+    assert np.abs(found.astype(int) - cv2.resize(face, (32, 32))).max() <= 8
+    aligned = Scorer.load(model, align=True)
+    expected = Scorer.load(model).score_bytes(encode(face)).probability
+    assert aligned.score_bytes(encode(picture)).probability == pytest.approx(expected, abs=1e-3)
+
+    picture[128:, :128] = face
+    several = aligned.score_bytes(encode(picture), name="pair")
+    assert several == Score("pair", error="2 faces found; crop the picture to one")
+    assert aligned.score_bytes(encode(picture[:100, :100])).error == "no face found"
+    assert aligned.score_bytes(b"GIF89a").error == "not a PNG or JPEG file"
+
+
+def test_a_model_that_knows_its_training_pixels_warns_of_other_pictures(
+    model: Path, photos: Path
+) -> None:
+    # An older model, without the field, gives no warnings.
+    assert all(score.warning is None for score in Scorer.load(model).score(photos))
+
+    noise = [decode(noise_png(40, 50, seed=seed), SIDE, SIDE) for seed in range(500)]
+    statistics = summarize(np.array([measure_pixels(pixels) for pixels in noise]))
+    assert statistics is not None
+    changed = onnx.load_model_from_string(model.read_bytes())
+    (entry,) = changed.metadata_props
+    metadata = json.loads(entry.value)
+    entry.value = json.dumps(metadata | {"training_pixels": statistics.as_dict()})
+    scorer = Scorer(changed.SerializeToString())
+    similar, black = (
+        scorer.score_bytes(content)
+        for content in (noise_png(40, 50, seed=3), encode_png(np.zeros((40, 50), np.uint8)))
+    )
+    assert similar.warning is None
+    assert black.probability is not None
+    assert black.error is None
+    assert black.warning is not None
+    assert black.warning.startswith("unlike the training pictures: darker, ")
+
+    entry.value = json.dumps(metadata | {"training_pixels": {"rows": 3}})
+    with pytest.raises(ScoringError, match="training_pixels of another form"):
+        Scorer(changed.SerializeToString())
 
 
 def test_a_location_without_images_is_an_error(model: Path, tmp_path: Path) -> None:

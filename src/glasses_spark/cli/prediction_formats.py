@@ -28,7 +28,10 @@ def write_table(scores: Iterable[Score], file: TextIO) -> None:
             name, error = printable(score.name), printable(score.error or "")
             file.write(f"{'-':>11}  {'-':>5}  {name}: {error}\n")
         else:
-            file.write(f"{score.probability:11.6f}  {score.label:5d}  {printable(score.name)}\n")
+            warning = f": {printable(score.warning)}" if score.warning else ""
+            file.write(
+                f"{score.probability:11.6f}  {score.label:5d}  {printable(score.name)}{warning}\n"
+            )
 
 
 def write_csv(scores: Iterable[Score], file: TextIO) -> None:
@@ -51,6 +54,7 @@ def write_json(scores: Iterable[Score], file: TextIO) -> None:
             PROBABILITY: score.probability,
             PREDICTED_LABEL: score.label,
             "error": score.error,
+            "warning": score.warning,
         }
         file.write(f"{json.dumps(row)}\n")
 

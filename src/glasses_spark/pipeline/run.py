@@ -30,6 +30,7 @@ from glasses_spark.pipeline.pixels import (
 )
 from glasses_spark.pipeline.score import choose_test_faces, headline, score_parts
 from glasses_spark.pipeline.stopwatch import Stopwatch
+from glasses_spark.pipeline.training_pixels import training_statistics
 from glasses_spark.preprocessing.digest import data_digest
 from glasses_spark.preprocessing.quarantine import reason_counts
 from glasses_spark.runs.new_folder import NewRunFolder
@@ -85,6 +86,13 @@ def run_stages(
             with progress.stage("Choosing faces for the report", spark):
                 gallery = choose_test_faces(scored.predictions, good, config)
                 digest = data_digest(good)
+            with progress.stage("Measuring the training pixels", spark):
+                training_pixels = training_statistics(
+                    train,
+                    rows=data[TRAIN] + data.get(VALIDATION, 0),
+                    height=config.image.height,
+                    width=config.image.width,
+                )
         except BaseException:
             pixels.release()
             raise
@@ -108,6 +116,7 @@ def run_stages(
         model=model,
         predictions=scored.predictions.select(ID, PATH, LABEL, SPLIT, PREDICTION, PREDICTED_LABEL),
         location=config.run.dir,
+        training_pixels=training_pixels,
     )
     with progress.stage(f"Writing {config.run.dir}"):
         new.finish(

@@ -19,6 +19,7 @@ from glasses_spark.notebook_html import cell, folded, learning_charts, number, p
 from glasses_spark.runtime.location import local_folder
 
 if TYPE_CHECKING:
+    from glasses_spark.scoring.pixel_statistics import PixelStatistics
     from glasses_spark.scoring.transformer import GlassesModel
 
 
@@ -46,6 +47,7 @@ class Result:
         decoded: Number of images that were decoded in this run.
         reused: Number of images that were read from the pixel store.
         quarantine: Number of quarantined images by the code of their reason.
+        training_pixels: Statistics of the training pixels; None for fewer than 500 images.
     """
 
     train: Metrics
@@ -63,6 +65,7 @@ class Result:
     decoded: int
     reused: int
     quarantine: Mapping[str, int] = field(default_factory=dict)
+    training_pixels: PixelStatistics | None = None
 
     @property
     def parts(self) -> dict[str, Metrics]:

@@ -26,7 +26,7 @@ from glasses_spark.reports.report import render_report, report_plots
 from glasses_spark.reports.saliency import Score
 from glasses_spark.reports.template import require_report_packages
 from glasses_spark.runs.cross_validation import write_duplicates
-from glasses_spark.runs.exported_model import write_onnx_model
+from glasses_spark.runs.exported_model import TRAINING_PIXELS, write_onnx_model
 from glasses_spark.runs.folder import (
     CONFIG,
     CURVES,
@@ -131,6 +131,7 @@ def write_run(
         config,
         temperature=result.model.get_temperature(),
         digest=_digests(result.model)["weights"],
+        training_pixels=metrics.get(TRAINING_PIXELS),
     )
     _write_model_card(folder, result, config, metrics, network)
     # Last, because rendering modifies the network.
@@ -161,7 +162,11 @@ def _digests(model: GlassesModel) -> dict[str, str]:
 def _metrics(result: Result, environment: Mapping[str, Any], data_digest: str) -> dict[str, Any]:
     """Return the contents of ``metrics.json``."""
     model = result.model
-    optional = {"thresholds": result.thresholds, "calibration": result.calibration}
+    optional = {
+        "thresholds": result.thresholds,
+        "calibration": result.calibration,
+        TRAINING_PIXELS: result.training_pixels,
+    }
     return {
         **{part: part_metrics.as_dict() for part, part_metrics in result.parts.items()},
         **{name: value.as_dict() for name, value in optional.items() if value is not None},

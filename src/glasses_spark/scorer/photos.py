@@ -22,9 +22,11 @@ from glasses_spark.preprocessing.decoding.batches import (
     describe_failure,
     read_file,
 )
-from glasses_spark.preprocessing.decoding.decode import decode
-from glasses_spark.preprocessing.decoding.jpeg import JPEG_SIGNATURE, decode_jpeg
+from glasses_spark.preprocessing.decoding.decode import decode, decode_full
+from glasses_spark.preprocessing.decoding.jpeg import JPEG_SIGNATURE, decode_full_jpeg, decode_jpeg
 from glasses_spark.preprocessing.decoding.png_file import PNG_SIGNATURE
+from glasses_spark.scorer.alignment import align
+from glasses_spark.scorer.face_detector import Detector
 
 STANDARD_INPUT: Final = "-"
 
@@ -42,8 +44,8 @@ class Photo:
     Attributes:
         name: Absolute path, or ``-`` for standard input.
         pixels: uint8 of shape ``(height, width)``, 0 black to 255 white; None if it cannot be
-            decoded.
-        error: Why it cannot be decoded; None if it can.
+            decoded or aligned.
+        error: Why it cannot be decoded or aligned; None if it can.
     """
 
     name: str
@@ -82,7 +84,14 @@ def list_photos(locations: Iterable[str], *, glob: str = PHOTOS) -> list[str]:
     return found
 
 
-def read_photos(names: Iterable[str], *, height: int, width: int, threads: int) -> Iterator[Photo]:
+def read_photos(
+    names: Iterable[str],
+    *,
+    height: int,
+    width: int,
+    threads: int,
+    detect: Detector | None = None,
+) -> Iterator[Photo]:
     """Read and decode files, in their order.
 
     Args:
@@ -90,6 +99,7 @@ def read_photos(names: Iterable[str], *, height: int, width: int, threads: int) 
         height: Rows of the pixels.
         width: Columns of the pixels.
         threads: Threads that decode, at least 1. Part of the work holds Python's lock.
+        detect: Finds faces; the pixels are those of the face. None: of the complete picture.
 
     Yields:
         One photograph for each name; no file ends the iteration.
@@ -98,7 +108,7 @@ def read_photos(names: Iterable[str], *, height: int, width: int, threads: int) 
     waiting = iter(names)
 
     def read(name: str) -> Photo:
-        return decode_photo(name, lambda: _content(name), height=height, width=width)
+        return decode_photo(name, lambda: _content(name), height=height, width=width, detect=detect)
 
     with ThreadPoolExecutor(threads) as pool:
         pending: list[Future[Photo]] = []
@@ -114,7 +124,14 @@ def read_photos(names: Iterable[str], *, height: int, width: int, threads: int) 
                 future.cancel()
 
 
-def decode_photo(name: str, content: Callable[[], bytes], *, height: int, width: int) -> Photo:
+def decode_photo(
+    name: str,
+    content: Callable[[], bytes],
+    *,
+    height: int,
+    width: int,
+    detect: Detector | None = None,
+) -> Photo:
     """Decode a PNG or JPEG file; any failure is its reason.
 
     Args:
@@ -122,9 +139,13 @@ def decode_photo(name: str, content: Callable[[], bytes], *, height: int, width:
         content: Returns the complete file.
         height: Rows of the pixels.
         width: Columns of the pixels.
+        detect: As for ``read_photos``.
     """
     try:
-        return Photo(name, _decode(content(), height, width))
+        data = content()
+        if detect is None:
+            return Photo(name, _decode(data, height, width))
+        return Photo(name, align(_decode_full(data), detect, height=height, width=width))
     except DecodeError as error:
         return Photo(name, error=str(error))
     except Exception as error:  # a fault in a decoder, or too little memory
@@ -134,9 +155,20 @@ def decode_photo(name: str, content: Callable[[], bytes], *, height: int, width:
 def _decode(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
     if data.startswith(JPEG_SIGNATURE):
         return decode_jpeg(data, height, width)
+    _require_png(data)
+    return decode(data, height, width)
+
+
+def _decode_full(data: bytes) -> NDArray[np.uint8]:
+    if data.startswith(JPEG_SIGNATURE):
+        return decode_full_jpeg(data)
+    _require_png(data)
+    return decode_full(data)
+
+
+def _require_png(data: bytes) -> None:
     if data and not data.startswith(PNG_SIGNATURE[: len(data)]):
         raise DecodeError("not a PNG or JPEG file")
-    return decode(data, height, width)
 
 
 def _content(name: str) -> bytes:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from glasses_spark.errors import ScoringError
 from glasses_spark.extras import require_extra
 from glasses_spark.runtime.machine import count_cores
+from glasses_spark.scorer.face_detector import Detector, open_detector
 from glasses_spark.scorer.photos import Photo, decode_photo, list_photos, read_photos
 from glasses_spark.scoring.model_metadata import KEY, ONNX_FILE, ModelMetadata
+from glasses_spark.scoring.pixel_statistics import PixelStatistics
 from glasses_spark.scoring.runtimes import AUTO, Run, open_runtime
 
 # Rows in one call of the model. A small batch stays in the processor's cache.
@@ -32,15 +34,18 @@ class Score:
 
     Attributes:
         name: Absolute path, ``-`` for standard input, or the name that was given.
-        probability: Probability of the label 1, in [0, 1]; None if it cannot be decoded.
+        probability: Probability of the label 1, in [0, 1]; None if there is an error.
         label: 1 if the probability reaches the threshold, else 0; None as for ``probability``.
-        error: Why the photograph cannot be decoded; None if it can.
+        error: Why the photograph cannot be decoded or aligned; None if it can.
+        warning: How the photograph differs from the training pictures, so that the probability
+            may mean nothing; None if it does not, or if the model does not know them.
     """
 
     name: str
     probability: float | None = None
     label: int | None = None
     error: str | None = None
+    warning: str | None = None
 
 
 class Scorer:
@@ -52,6 +57,8 @@ class Scorer:
         threshold: Probability in [0, 1] from which on the label is 1; None: that of the model.
         runtime: ``openvino``, ``onnx``, or ``auto`` for the first one that is installed.
         threads: Threads that decode and compute, at least 1; None: one for each core.
+        align: Whether to find the face in each photograph and score it with the margins of the
+            training pictures. A photograph with no face or several gets an error.
 
     Attributes:
         metadata: What the model says of itself.
@@ -59,7 +66,8 @@ class Scorer:
 
     Raises:
         ScoringError: The content is not such a model, or the threshold is not in its range.
-        SetupError: The packages of the extra ``scoring`` are not installed.
+        SetupError: The packages of the extra ``scoring`` are not installed, or for ``align`` those
+            of the extra ``align``.
     """
 
     def __init__(
@@ -70,12 +78,16 @@ class Scorer:
         threshold: float | None = None,
         runtime: str = AUTO,
         threads: int | None = None,
+        align: bool = False,
     ) -> None:
         self.metadata = _read_metadata(content, source)
         self.threshold = self.metadata.threshold if threshold is None else threshold
         if not 0 <= self.threshold <= 1:
             raise ScoringError(f"threshold: expected a number from 0 to 1, got {threshold}")
+        known = self.metadata.training_pixels
+        self._statistics = None if known is None else PixelStatistics.from_dict(known)
         self._threads = threads or count_cores()
+        self._detect: Detector | None = open_detector() if align else None
         self._run: Run = open_runtime(content, runtime=runtime, threads=threads)
 
     @classmethod
@@ -86,6 +98,7 @@ class Scorer:
         threshold: float | None = None,
         runtime: str = AUTO,
         threads: int | None = None,
+        align: bool = False,
     ) -> Scorer:
         """Load a model from a file.
 
@@ -94,10 +107,11 @@ class Scorer:
             threshold: As for the class.
             runtime: As for the class.
             threads: As for the class.
+            align: As for the class.
 
         Raises:
             ScoringError: There is no such file, or it is not a model of this library.
-            SetupError: The packages of the extra ``scoring`` are not installed.
+            SetupError: As for the class.
         """
         path = Path(path)
         file = path / ONNX_FILE if path.is_dir() else path
@@ -118,7 +132,14 @@ class Scorer:
             ) from None
         except OSError as error:
             raise ScoringError(f"{file} cannot be read: {error.strerror}") from error
-        return cls(content, source=str(file), threshold=threshold, runtime=runtime, threads=threads)
+        return cls(
+            content,
+            source=str(file),
+            threshold=threshold,
+            runtime=runtime,
+            threads=threads,
+            align=align,
+        )
 
     def predict(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Return the outputs of the model for a batch.
@@ -170,7 +191,9 @@ class Scorer:
     def score_files(self, names: Iterable[str]) -> Iterator[Score]:
         """Score files of ``list_photos``; as ``score``."""
         height, width = self.size
-        photos = read_photos(names, height=height, width=width, threads=self._threads)
+        photos = read_photos(
+            names, height=height, width=width, threads=self._threads, detect=self._detect
+        )
         while batch := list(islice(photos, BATCH)):
             yield from self._scores(batch)
 
@@ -182,7 +205,7 @@ class Scorer:
             name: Name in the result.
         """
         height, width = self.size
-        photo = decode_photo(name, lambda: content, height=height, width=width)
+        photo = decode_photo(name, lambda: content, height=height, width=width, detect=self._detect)
         return self._scores([photo])[0]
 
     @property
@@ -210,7 +233,9 @@ class Scorer:
             else:
                 probability = float(next(probabilities))
                 label = int(probability >= self.threshold)
-                scores.append(Score(photo.name, probability, label))
+                known = self._statistics
+                warning = None if known is None else known.warning(photo.pixels)
+                scores.append(Score(photo.name, probability, label, warning=warning))
         return scores
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

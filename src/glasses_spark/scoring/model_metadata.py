@@ -37,6 +37,8 @@ class ModelMetadata:
         labels: Names of the labels 0 and 1.
         digest: Digest of architecture and weights, as in ``metrics.json``; empty if unknown.
         versions: Versions of the packages that exported the model.
+        training_pixels: Statistics of the training pixels, from ``PixelStatistics.as_dict``; None
+            if they are unknown.
     """
 
     height: int | None = None
@@ -47,6 +49,7 @@ class ModelMetadata:
     labels: tuple[str, ...] = ("no glasses", "glasses")
     digest: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    training_pixels: Mapping[str, Any] | None = None
 
     def to_json(self) -> str:
         """Return the metadata as JSON, which ``from_json`` reads."""
@@ -69,6 +72,11 @@ class ModelMetadata:
             content = json.loads(text)
             found = cls(**{**content, "labels": tuple(content["labels"])})
             problem = found._problem()
+            if found.training_pixels is not None:
+                # Imported here: the metadata of a model without them need no OpenCV.
+                from glasses_spark.scoring.pixel_statistics import PixelStatistics
+
+                PixelStatistics.from_dict(found.training_pixels)
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             problem = str(error) or type(error).__name__
         if problem:

@@ -9,11 +9,15 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from glasses_spark.cli.main import main
+from glasses_spark.scorer.face_detector import Face
 from tests.cli.calls import Trained, error_of
 
 
@@ -100,6 +104,7 @@ def test_a_table_and_json_also_have_the_images_that_cannot_be_decoded(
         "probability": None,
         "predicted_label": None,
         "error": "not a PNG or JPEG file",
+        "warning": None,
     }
 
 
@@ -158,6 +163,54 @@ def test_a_closed_standard_input_is_an_error(trained: Trained) -> None:
 def test_standard_input_is_not_for_spark(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--model", "run", "--spark", "-"]) == 2
     assert "--spark cannot read standard input (-)" in capsys.readouterr().err
+
+
+def test_align_is_not_for_spark(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--model", "run", "--spark", "--align", "me.png"]) == 2
+    err = capsys.readouterr().err
+    assert "--align works without Spark, but Spark was asked for. Leave --align out" in err
+    assert main(["predict", "--model", "run", "--align", "hdfs:///photos"]) == 2
+    assert "but hdfs:///photos is not on this machine" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_align_names_photographs_without_exactly_one_face(
+    trained: Trained,
+    photos: Photos,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tight = Face((64, 70), (75, 75), ((48, 61), (80, 61)), (64, 92))
+    counts = iter([1, 0, 3, 1])
+    lock = Lock()
+
+    def detect(grey: NDArray[np.uint8]) -> list[Face]:
+        with lock:
+            count = next(counts)
+        unit = grey.shape[0] / 128
+        eyes = tuple((x * unit, y * unit) for x, y in tight.eyes)
+        face = Face(
+            tight.centre, tight.size, (eyes[0], eyes[1]), (tight.mouth[0] * unit, 92 * unit)
+        )
+        return [face] * count
+
+    monkeypatch.setattr("glasses_spark.scorer.scorer.open_detector", lambda: detect)
+    monkeypatch.setattr("glasses_spark.scorer.scorer.count_cores", lambda: 1)
+    call = ["predict", "--model", str(trained.run), "--align", "--json", *photos.arguments]
+    assert main(call) == 0
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["error"] for row in rows] == [
+        None,
+        "no face found",
+        "3 faces found; crop the picture to one",
+        None,
+        "not a PNG or JPEG file",
+    ]
+    # A picture with the margins of the training pictures is scored as it is.
+    assert rows[0]["probability"] == pytest.approx(photos.expected[0], abs=1e-5)
+    assert rows[1]["probability"] is None
+    assert "3 quarantined (1 no_face, 1 not_png, 1 several_faces)" in err
 
 
 @pytest.mark.slow

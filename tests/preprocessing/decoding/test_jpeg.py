@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from glasses_spark.errors import DecodeError
-from glasses_spark.preprocessing.decoding.jpeg import decode_jpeg
+from glasses_spark.preprocessing.decoding.jpeg import decode_full_jpeg, decode_jpeg
 
 # A bright corner tells which way is up.
 PICTURE = np.full((60, 90, 3), 40, np.uint8)
@@ -48,6 +48,12 @@ def test_a_picture_is_turned_upright(orientation: int, turned: int) -> None:
         np.rot90(np.asarray(Image.fromarray(PICTURE).convert("L")), turned), (40, 40)
     )
     assert np.abs(grey.astype(int) - upright).mean() < 2
+
+
+def test_the_full_picture_has_its_own_size_and_is_upright() -> None:
+    full = decode_full_jpeg(jpeg(orientation=6))
+    assert full.shape == (90, 60)
+    assert np.array_equal(cv2.resize(full, (40, 30)), decode_jpeg(jpeg(orientation=6), 30, 40))
 
 
 @pytest.mark.parametrize("length", [3, 20, 200, 600])

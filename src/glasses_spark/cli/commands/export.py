@@ -78,18 +78,20 @@ def run(arguments: Namespace) -> None:
     out = _output(arguments, folder)
     import numpy as np
 
-    from glasses_spark.runs.exported_model import metadata_of
+    from glasses_spark.runs.exported_model import TRAINING_PIXELS, metadata_of
     from glasses_spark.scoring.checked_export import random_rows, write_checked
     from glasses_spark.scoring.export import with_pixel_input
 
     network = _load(folder)
     if arguments.input == _PIXELS:
         network = with_pixel_input(network)
+    metrics = read_metrics(folder)
     metadata = metadata_of(
         config,
         takes_pixels=arguments.input == _PIXELS,
         temperature=_temperature(folder),
-        digest=read_metrics(folder)["digests"].get("weights", ""),
+        digest=metrics["digests"].get("weights", ""),
+        training_pixels=metrics.get(TRAINING_PIXELS),
     )
     batch = np.concatenate(
         [random_rows(network, seed=config.run.seed), *_images(arguments, config)]

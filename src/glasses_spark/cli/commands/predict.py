@@ -50,6 +50,7 @@ def add_parser(commands: Commands) -> None:
             "--model runs/demo photos --out photos.csv",
             "--model runs/demo photos --json --set evaluation.threshold=0.9",
             "--model model.onnx - < me.png",
+            "--model runs/demo holiday.jpg --align",
             "--model runs/demo hdfs:///photos --out photos.csv",
         ],
     )
@@ -69,6 +70,12 @@ def add_parser(commands: Commands) -> None:
         "--json", dest="form", action="store_const", const=JSON, help="a JSON object per line"
     )
     forms.add_argument("--csv", dest="form", action="store_const", const=CSV, help="CSV")
+    command.add_argument(
+        "--align",
+        action="store_true",
+        help="find the face in each photograph and score it with the margins of the training "
+        'pictures; needs the extra "align"',
+    )
     command.add_argument(
         "--spark",
         action="store_true",
@@ -92,6 +99,11 @@ def run(arguments: Namespace) -> None:
     if needs_spark is None:
         scores = _scores(arguments)
     else:
+        if arguments.align:
+            raise ConfigError(
+                f"--align works without Spark, but {needs_spark or 'Spark was asked for'}. Leave "
+                "--align out, or score files of this machine with a model in ONNX"
+            )
         if needs_spark:
             logger.info("%s: Spark scores the images", needs_spark)
         scores = _spark_scores(arguments)
@@ -155,20 +167,23 @@ def _scores(arguments: Namespace) -> Generator[Score]:
     names = list_photos(arguments.images, glob=glob)
     _require_not_read(arguments.out, names)
     folder = local_folder(arguments.model)
-    scorer = Scorer.load(folder or arguments.model, threshold=threshold)
+    scorer = Scorer.load(folder or arguments.model, threshold=threshold, align=arguments.align)
     yield from _accounted(scorer.score_files(names))
 
 
 def _accounted(scores: Iterable[Score]) -> Generator[Score]:
     """Yield the scores, then log an account of the images; name those that are quarantined."""
     reasons: Counter[str] = Counter()
-    total, example = 0, ""
+    total, unlike, example = 0, 0, ""
     for score in scores:
         total += 1
         if score.error is not None:
             reasons[reason_of(score.error)] += 1
             example = f"{printable(score.name)} ({printable(score.error)})"
             logger.warning("%s: not scored (%s)", printable(score.name), printable(score.error))
+        elif score.warning is not None:
+            unlike += 1
+            logger.warning("%s: %s", printable(score.name), printable(score.warning))
         yield score
     quarantined = reasons.total()
     if total == quarantined:
@@ -181,6 +196,8 @@ def _accounted(scores: Iterable[Score]) -> Generator[Score]:
         quarantined,
         f" ({counted})" if counted else "",
     )
+    if unlike:
+        logger.info("%d of the predictions are of images unlike the training pictures", unlike)
 
 
 def _spark_scores(arguments: Namespace) -> Generator[Score]:

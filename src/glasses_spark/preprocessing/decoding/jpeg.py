@@ -43,6 +43,12 @@ def decode_jpeg(
         DecodeError: The bytes are not one complete JPEG file, or declare more than
             ``MAX_PIXELS``.
     """
+    resized: NDArray[np.uint8] = cv2.resize(decode_full_jpeg(content), (width, height))
+    return resized
+
+
+def decode_full_jpeg(content: bytes | memoryview) -> NDArray[np.uint8]:
+    """Decode a JPEG file to grey in its own size, upright; see ``decode_jpeg``."""
     if bytes(content[:3]) != JPEG_SIGNATURE:
         raise DecodeError("not a JPEG file")
     # Each scan of a progressive file goes over the whole picture.
@@ -55,10 +61,8 @@ def decode_jpeg(
                 raise DecodeError(f"JPEG of {columns} x {rows}, more than {MAX_PIXELS} pixels")
             # The decoder leaves the colours out.
             image.draft("L", image.size)
-            grey = np.asarray(ImageOps.exif_transpose(image).convert("L"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("L"))
     except DecodeError:
         raise
     except Exception as error:  # of Pillow: OSError, SyntaxError, ValueError and others
         raise DecodeError("damaged JPEG image data") from error
-    resized: NDArray[np.uint8] = cv2.resize(grey, (width, height))
-    return resized
