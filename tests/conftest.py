@@ -67,7 +67,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave the other parts of the rotation to ``./run test all``."""
     for item in items:
         rotated = item.get_closest_marker("rotated") is not None
-        if not is_due(item.nodeid, rotated=rotated):
+        slow = item.get_closest_marker("slow") is not None
+        if not is_due(item.nodeid, rotated=rotated, slow=slow):
             item.add_marker(pytest.mark.exhaustive)
 
 

@@ -13,7 +13,8 @@ from tests.paths import ROOT
 
 PARTS: Final = 6
 
-# Tests that take some seconds, one to a line. A test process of two on two cores is the measure:
+# Tests that take some seconds, one to a line, or a file, for all of its tests with the marker
+# `slow`. A test process of two on two cores is the measure:
 # `python -m pytest -n 2 --durations=200`. All tests of a file belong to one part, because they
 # share what their fixtures made.
 _SLOW: Final = Path(__file__).with_name("slow_tests.txt")
@@ -33,17 +34,20 @@ def part() -> int:
     return int(done.stdout.strip()[:8] or "0", 16) % PARTS
 
 
-def is_due(test: str, *, rotated: bool) -> bool:
+def is_due(test: str, *, rotated: bool, slow: bool) -> bool:
     """Return whether this commit runs a test.
 
     Args:
         test: Its id, such as ``tests/test_seeds.py::test_a_name[0]``.
         rotated: Whether it has the marker ``rotated``.
+        slow: Whether it has the marker ``slow``.
     """
     name = test.partition("[")[0]
-    if not rotated and name not in _slow_tests():
+    file = name.partition("::")[0]
+    listed = _slow_tests()
+    if not rotated and name not in listed and not (slow and file in listed):
         return True
-    return zlib.crc32(name.partition("::")[0].encode()) % PARTS == part()
+    return zlib.crc32(file.encode()) % PARTS == part()
 
 
 @cache
