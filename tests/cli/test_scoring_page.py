@@ -29,6 +29,7 @@ def folder(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     face = trained.folder / "faces" / "face-1.png"
     shutil.copy(face, tmp_path / "me.png")
     cv2.imwrite(str(tmp_path / "you.jpg"), cv2.imread(str(face)))
+    shutil.copy(tmp_path / "you.jpg", tmp_path / "holiday.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -36,7 +37,7 @@ def folder(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.slow
 def test_the_commands_run(folder: Path) -> None:
     commands = re.findall(r"^    (.*glasses-spark .*)$", PAGE.read_text(), re.M)
-    assert len(commands) == 9
+    assert len(commands) == 10
     commands = [command for command in commands if "hdfs:" not in command]
     for command in commands:
         called = command.replace("glasses-spark", f"{sys.executable} -m glasses_spark")
@@ -45,7 +46,8 @@ def test_the_commands_run(folder: Path) -> None:
         # Each writes to one place.
         prints = ("predict" in command and "--out" not in command) or "evaluate" in command
         assert bool(done.stdout) == prints, command
-        assert ("differs from Keras by at most" in done.stderr) == ("export" in command), command
+        compares = "export" in command or "scoring_runtime" in command
+        assert ("differs from Keras by at most" in done.stderr) == compares, command
     assert Path("photos.csv").read_text().startswith("path,probability,predicted_label")
     assert Path("glasses.onnx").is_file()
     assert Path("glasses.tflite.json").is_file()

@@ -52,7 +52,8 @@ def test_one_image_is_the_body(service: Service, model: Model) -> None:
     expected = probability(model.network, decode(content, SIDE, SIDE))
     (result,) = answer.json.pop("results")
     assert result.pop("probability") == pytest.approx(expected, abs=1e-5)
-    assert result == {"name": "", "predicted_label": int(expected >= 0.5), "error": None}
+    label = int(expected >= 0.5)
+    assert result == {"name": "", "predicted_label": label, "error": None, "warning": None}
     assert answer.json["model"] == "0123456789abcdef"
 
 

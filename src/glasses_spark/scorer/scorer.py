@@ -204,9 +204,28 @@ class Scorer:
             content: The complete file.
             name: Name in the result.
         """
+        return self._scores([self.decode(content, name=name)])[0]
+
+    def decode(self, content: bytes, *, name: str = "") -> Photo:
+        """Decode one PNG or JPEG file in memory for ``probabilities``, and align it if so set.
+
+        Args:
+            content: The complete file.
+            name: Name in the result.
+
+        Returns:
+            The pixels, or the reason why there are none.
+        """
         height, width = self.size
-        photo = decode_photo(name, lambda: content, height=height, width=width, detect=self._detect)
-        return self._scores([photo])[0]
+        return decode_photo(name, lambda: content, height=height, width=width, detect=self._detect)
+
+    def warning(self, pixels: NDArray[np.uint8]) -> str | None:
+        """Return how a decoded image differs from the training pictures; see `Score`.
+
+        Args:
+            pixels: ``(height, width)``, uint8 grey.
+        """
+        return None if self._statistics is None else self._statistics.warning(pixels)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -233,8 +252,7 @@ class Scorer:
             else:
                 probability = float(next(probabilities))
                 label = int(probability >= self.threshold)
-                known = self._statistics
-                warning = None if known is None else known.warning(photo.pixels)
+                warning = self.warning(photo.pixels)
                 scores.append(Score(photo.name, probability, label, warning=warning))
         return scores
 

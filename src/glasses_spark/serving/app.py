@@ -86,7 +86,12 @@ class Prediction(BaseModel):
     name: str = Field(description="Name of the file, as the client gave it; may be empty.")
     probability: float | None = Field(description="Probability of the label 1, in [0, 1].")
     predicted_label: int | None = Field(description="1 if it reaches the threshold, else 0.")
-    error: str | None = Field(description="Why the image cannot be decoded; null if it can.")
+    error: str | None = Field(description="Why the image cannot be scored; null if it can.")
+    warning: str | None = Field(
+        default=None,
+        description="How the image differs from the training pictures, so that the probability may "
+        "mean nothing; else null.",
+    )
 
 
 class Predictions(BaseModel):
@@ -303,7 +308,13 @@ class _Service:
         probability = await self.batcher.score(photo.pixels)
         self._figures.images.labels(_SCORED).inc()
         label = int(probability >= self._scorer.threshold)
-        return Prediction(name=name, probability=probability, predicted_label=label, error=None)
+        return Prediction(
+            name=name,
+            probability=probability,
+            predicted_label=label,
+            error=None,
+            warning=self._scorer.warning(photo.pixels),
+        )
 
 
 def _require_one(errors: list[str | None]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses_spark.preprocessing.decoding.batches import configure_worker
-from glasses_spark.scorer.photos import Photo, decode_photo
+from glasses_spark.scorer.photos import Photo
 from glasses_spark.scorer.scorer import BATCH, Scorer
 from glasses_spark.serving.uploads import Upload
 
@@ -54,10 +54,8 @@ class Batcher:
 
     async def decode(self, upload: Upload) -> Photo:
         """Decode an image; any failure is its reason."""
-        height, width = self.scorer.size
         return await self._in(
-            self._decoders,
-            lambda: decode_photo(upload.name, lambda: upload.content, height=height, width=width),
+            self._decoders, lambda: self.scorer.decode(upload.content, name=upload.name)
         )
 
     async def score(self, pixels: NDArray[np.uint8]) -> float:

@@ -73,6 +73,9 @@ def add_parser(commands: Commands) -> None:
         default=30,
         help="for the arrival of a body, and for its answer (default: %(default)s)",
     )
+    command.add_argument(
+        "--align", action="store_true", help="find the face in each photograph, and crop it"
+    )
     command.set_defaults(run=run)
 
 
@@ -87,7 +90,11 @@ def run(arguments: Namespace) -> None:
 
     _, threshold = scorer_settings(arguments)
     serve(
-        Scorer.load(local_folder(arguments.model) or arguments.model, threshold=threshold),
+        Scorer.load(
+            local_folder(arguments.model) or arguments.model,
+            threshold=threshold,
+            align=arguments.align,
+        ),
         ServeSettings(
             token=token,
             max_bytes=arguments.max_bytes,

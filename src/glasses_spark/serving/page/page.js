@@ -41,13 +41,15 @@ async function send(file) {
 }
 
 function show(file, answer) {
-  const { probability, predicted_label } = answer.result;
+  const { probability, predicted_label, warning } = answer.result;
   say("");
   at("answer").textContent =
     `${predicted_label ? "Glasses" : "No glasses"}: the probability of glasses is ` +
     `${(100 * probability).toFixed(1)} %`;
   at("meter").value = probability;
   at("meter").textContent = probability.toFixed(3);
+  at("warning").hidden = !warning;
+  at("warning").textContent = warning ? `Do not trust this answer: the picture is ${warning}.` : "";
   URL.revokeObjectURL(at("original").src);
   at("original").src = URL.createObjectURL(file);
   at("seen").src = `data:image/png;base64,${answer.seen}`;
