@@ -116,6 +116,28 @@ def test_each_image_is_scored_once_whatever_happens(
 
 
 @pytest.mark.slow
+def test_an_output_of_another_checkpoint_is_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "scores"
+    photos.mkdir()
+    (photos / "first.png").write_text("not an image")
+    call = ["watch", str(photos), "--model", str(trained.run), "--output", str(output)]
+    call += ["--settle", "0", "--once"]
+    assert main(call) == 0
+    found = rows(output)
+    (photos / "second.png").write_text("not an image")
+
+    # Otherwise the second one would never be scored: its batch has the number of the first.
+    shutil.rmtree(output / "_checkpoint")
+    assert main(call) == 1
+    errors = capsys.readouterr().err
+    assert "batch=0 has the scores of other files" in errors
+    assert "Traceback" not in errors
+    assert rows(output) == found
+
+
+@pytest.mark.slow
 def test_sigterm_ends_a_watch_and_a_second_one_is_refused(
     trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
