@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,6 +136,28 @@ def test_an_output_of_another_checkpoint_is_refused(
     assert "batch=0 has the scores of other files" in errors
     assert "Traceback" not in errors
     assert rows(output) == found
+
+
+@pytest.mark.slow
+def test_a_checkpoint_may_be_copied_after_years(trained: Trained, tmp_path: Path) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "scores"
+    photos.mkdir()
+    call = ["watch", str(photos), "--model", str(trained.run), "--output", str(output)]
+    call += ["--settle", "0", "--once"]
+    for name in ("first.png", "second.png", "third.png"):
+        (photos / name).write_text("not an image")
+        assert main(call) == 0
+        # Spark's log has the time of each announcement, and copies get new ones.
+        log = output / "_checkpoint" / "stream" / "sources" / "0" / "0"
+        log.write_text(re.sub(r'"timestamp":\d+', '"timestamp":1500000000000', log.read_text()))
+        log.with_name(".0.crc").unlink(missing_ok=True)
+        for announcement in (output / "_checkpoint" / "arrivals").iterdir():
+            os.utime(announcement)
+    assert [Path(row["path"]).name for row in rows(output)] == [
+        "first.png",
+        "second.png",
+        "third.png",
+    ]
 
 
 @pytest.mark.slow

@@ -19,6 +19,10 @@ from glasses_spark.runtime import hadoop
 
 _VALUE = "value"
 
+# Spark forgets files of its log after a week by default. It would then read announcements again
+# that were copied with the checkpoint, and none that a clock dates a week before the last one.
+_FOREVER = "36500d"
+
 _NAME = re.compile(r"([0-9]{12,18})\.jsonl")
 
 
@@ -57,7 +61,7 @@ class Announcements:
 
     def stream(self) -> DataFrame:
         """Return the lines of the log as a stream, for ``parse_arrival``."""
-        return self._spark.readStream.text(self._folder)
+        return self._spark.readStream.option("maxFileAge", _FOREVER).text(self._folder)
 
 
 def parse_arrival(line: str) -> Arrival:
