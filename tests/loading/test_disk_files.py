@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,16 @@ def test_links_that_lead_back_end_no_listing(tmp_path: Path) -> None:
     (tmp_path / "again").symlink_to(tmp_path / "inner")
     names = sorted(path.removeprefix(f"{tmp_path}/") for path in list_disk(str(tmp_path), "*.png"))
     assert names == ["again/1.png", "inner/1.png"]
+
+
+def test_a_folder_that_is_deleted_meanwhile_ends_no_listing(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").touch()
+    listing = list_disk(str(tmp_path), "*.png")
+    first = Path(next(listing))
+    shutil.rmtree(tmp_path / ("2" if first.parent.name == "1" else "1"))
+    assert list(listing) == []
 
 
 def test_a_pattern_of_too_many_alternatives_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from glasses_spark.config.run import RunConfig
 from glasses_spark.errors import ConfigError
-from glasses_spark.pipeline.checkpoints import checkpoints_of, require_resumable
+from glasses_spark.pipeline.checkpoints import own_checkpoints, require_resumable
 from glasses_spark.runs.folder import check_run_folder
 from glasses_spark.training.checkpoint.folder import CheckpointFolder
 from tests.elsewhere import mount
@@ -55,13 +55,31 @@ def test_checkpoints_are_kept_to_be_resumed_and_deleted_by_a_new_run(
     spark: SparkSession, tmp_path: Path, location: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = write_checkpoint(spark, location)
-    assert checkpoints_of(spark, RunConfig(dir=location, resume=True)) == folder.location
+    with own_checkpoints(spark, RunConfig(dir=location, resume=True)) as found:
+        assert found == folder.location
     assert not folder.is_empty()
     assert caplog.text == ""
-    assert checkpoints_of(spark, RunConfig(dir=location)) == folder.location
+    with own_checkpoints(spark, RunConfig(dir=location)) as found:
+        assert found == folder.location
     assert folder.is_empty()
     assert "deleted the checkpoint of an interrupted run" in caplog.text
     assert "--resume" in caplog.text
+
+
+def test_two_processes_cannot_train_to_the_same_folder(spark: SparkSession, tmp_path: Path) -> None:
+    run = RunConfig(dir=str(tmp_path / "new" / "run"))
+    with own_checkpoints(spark, run):
+        folder = write_checkpoint(spark, run.dir)
+        with (
+            pytest.raises(ConfigError, match=r"run\.dir: another process trains to .*/new/run"),
+            own_checkpoints(spark, run),
+        ):
+            pass
+        assert not folder.is_empty()
+        folder.clear()
+    assert not (tmp_path / "new" / "run").exists()
+    with own_checkpoints(spark, run):
+        pass
 
 
 def test_a_folder_with_a_checkpoint_alone_may_be_used_for_a_run(

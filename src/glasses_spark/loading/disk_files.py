@@ -101,12 +101,16 @@ def _walk(root: bytes, matches: Callable[[str], bool]) -> Iterator[str]:
     folders: list[tuple[bytes, frozenset[tuple[int, int]]]] = [(root, frozenset())]
     while folders:
         folder, above = folders.pop()
-        status = os.stat(folder)
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:
+        try:
+            status = os.stat(folder)
+            scan = os.scandir(folder)
+        except (FileNotFoundError, NotADirectoryError):  # deleted or replaced since
             continue
-        prefix = _decoded(folder).rstrip("/") + "/"
-        with os.scandir(folder) as entries:
+        with scan as entries:
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                continue
+            prefix = _decoded(folder).rstrip("/") + "/"
             for entry in entries:
                 name = _decoded(entry.name)
                 if is_hidden(name):

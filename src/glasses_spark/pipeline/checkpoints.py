@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glasses_spark.config.run import RunConfig
 from glasses_spark.errors import ConfigError
 from glasses_spark.runs.folder import CHECKPOINT
 from glasses_spark.runs.remote_folder import has_results
+from glasses_spark.runtime.location import local_folder
 from glasses_spark.training.checkpoint.folder import CheckpointFolder
 
 if TYPE_CHECKING:
@@ -35,18 +41,51 @@ def require_resumable(spark: SparkSession, run: RunConfig) -> None:
         logger.warning("%s has no checkpoint, so the training begins anew", run.dir)
 
 
-def checkpoints_of(spark: SparkSession, run: RunConfig) -> str:
-    """Return the folder or URI of the checkpoints; delete earlier ones unless they are resumed."""
+@contextmanager
+def own_checkpoints(spark: SparkSession, run: RunConfig) -> Iterator[str]:
+    """Use the folder or URI of the checkpoints for a block; earlier ones are deleted or resumed.
+
+    Raises:
+        ConfigError: Another process of this machine trains to the same run folder. Two processes
+            on other file systems than disks are not noticed.
+    """
     location = _location(run)
-    folder = CheckpointFolder(spark, location)
-    if not run.resume and not folder.is_empty():
-        logger.warning(
-            "deleted the checkpoint of an interrupted run in %s; --resume would have gone on from "
-            "it",
-            location,
-        )
-        folder.clear()
-    return location
+    with _locked(local_folder(location)):
+        folder = CheckpointFolder(spark, location)
+        if not run.resume and not folder.is_empty():
+            logger.warning(
+                "deleted the checkpoint of an interrupted run in %s; --resume would have gone on "
+                "from it",
+                location,
+            )
+            folder.clear()
+        yield location
+
+
+@contextmanager
+def _locked(folder: Path | None) -> Iterator[None]:
+    if folder is None:
+        yield
+        return
+    missing = [path for path in (folder, folder.parent) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Some file systems have no locks.
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigError(
+                    f"run.dir: another process trains to {folder.parent}. End it, or use another "
+                    "run.dir"
+                ) from None
+        yield
+    finally:
+        os.close(handle)
+        for path in missing:
+            with suppress(OSError):  # it has contents
+                path.rmdir()
 
 
 def _location(run: RunConfig) -> str:

@@ -20,7 +20,7 @@ from glasses_spark.columns import (
 )
 from glasses_spark.errors import GlassesSparkError
 from glasses_spark.loading.dataset import Dataset
-from glasses_spark.pipeline.checkpoints import checkpoints_of
+from glasses_spark.pipeline.checkpoints import own_checkpoints
 from glasses_spark.pipeline.damage import names_damage
 from glasses_spark.pipeline.pixels import (
     DecodedPixels,
@@ -72,8 +72,7 @@ def run_stages(
             train, _ = pipeline.split(good)
             require_all_parts(pixels, config)
             data = data_counts(dataset, pixels, config)
-            with watch.timing("fit_s"):
-                checkpoints = checkpoints_of(spark, config.run)
+            with watch.timing("fit_s"), own_checkpoints(spark, config.run) as checkpoints:
                 model = pipeline.fit(train, checkpoint_dir=checkpoints)
             environment = describe_environment(spark)
             # Nothing that follows may lose it.

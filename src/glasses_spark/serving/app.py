@@ -270,10 +270,9 @@ class _Service:
     @asynccontextmanager
     async def _work(self, request: Request) -> AsyncIterator[list[Upload]]:
         """Provide the images of a request, within the limits of the service."""
-        size = declared_size(request, self._settings)
-        self._memory.take(size)
-        try:
-            uploads = await read_uploads(request, self._settings)
+        self._memory.require(declared_size(request, self._settings))
+        with self._memory.taken() as take:
+            uploads = await read_uploads(request, self._settings, take)
             with self._places(len(uploads)):
                 try:
                     async with asyncio.timeout(self._settings.timeout_s):
@@ -282,8 +281,6 @@ class _Service:
                     raise RequestError(
                         HTTPStatus.SERVICE_UNAVAILABLE, "the service is too busy"
                     ) from None
-        finally:
-            self._memory.give_back(size)
 
     @contextmanager
     def _places(self, images: int) -> Any:

@@ -16,6 +16,7 @@ from glasses_spark.runtime.open_files import reserve_files
 from glasses_spark.runtime.signals import Signals
 from glasses_spark.scorer.scorer import Scorer
 from glasses_spark.serving.app import create_app
+from glasses_spark.serving.connection import connection_type
 from glasses_spark.serving.settings import ServeSettings
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ def serve(
     reserve_files(_CONNECTIONS)
     config = uvicorn.Config(
         app,
+        http=connection_type(settings.timeout_s),
         log_config=None,
         access_log=False,
         server_header=False,

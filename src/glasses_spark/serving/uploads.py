@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -53,6 +54,8 @@ class Upload:
 class Memory:
     """Memory for bodies that are in work, so that many large ones do not exhaust the machine.
 
+    It is taken as a body arrives: clients that announce a large one and send nothing take none.
+
     Args:
         limit: Most bytes at a time.
     """
@@ -60,30 +63,44 @@ class Memory:
     def __init__(self, limit: int) -> None:
         self._free = limit
 
-    def take(self, size: int) -> None:
-        """Take memory.
+    @contextmanager
+    def taken(self) -> Iterator[Callable[[int], None]]:
+        """Provide a function that takes bytes, which are given back at the end of the block.
+
+        It raises a ``RequestError`` if there are too few.
+        """
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            self.require(size)
+            self._free -= size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self._free += taken
+
+    def require(self, size: int) -> None:
+        """Check that there are some bytes now.
 
         Raises:
-            RequestError: There is too little.
+            RequestError: There are too few.
         """
         if size > self._free:
             raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests at once")
-        self._free -= size
-
-    def give_back(self, size: int) -> None:
-        """Give memory back."""
-        self._free += size
 
 
 def declared_size(request: Request, settings: ServeSettings) -> int:
-    """Return the size of a body by its header; the largest allowed one without a header.
+    """Return the size of a body by its header; 0 without a header.
 
     Raises:
         RequestError: It is too large, or no number.
     """
     text = request.headers.get("content-length")
     if text is None:
-        return settings.max_bytes
+        return 0
     if not text.isdecimal() or len(text) > 20:
         raise RequestError(HTTPStatus.BAD_REQUEST, "expected a number as Content-Length")
     if int(text) > settings.max_bytes:
@@ -91,26 +108,31 @@ def declared_size(request: Request, settings: ServeSettings) -> int:
     return int(text)
 
 
-async def read_uploads(request: Request, settings: ServeSettings) -> list[Upload]:
+async def read_uploads(
+    request: Request, settings: ServeSettings, take: Callable[[int], None]
+) -> list[Upload]:
     """Read the images of a request.
 
     Args:
         request: Its body is a PNG or JPEG file, or a form with files.
         settings: The limits.
+        take: Takes memory for a number of bytes; see ``Memory``.
 
     Returns:
         At least one image.
 
     Raises:
-        RequestError: The body has another form, exceeds a limit, or does not arrive in time.
+        RequestError: The body has another form, exceeds a limit, or does not arrive in time, or
+            there is too little memory.
     """
+    parts = _bounded(request, settings, take)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         async with asyncio.timeout(settings.timeout_s):
             if kind == _FORM:
-                uploads = await _read_form(request, settings)
+                uploads = await _read_form(request, settings, parts)
             elif kind in (*_RAW, _CURL):
-                content = b"".join([part async for part in _bounded(request, settings)])
+                content = b"".join([part async for part in parts])
                 uploads = [Upload("", content)] if content else []
             else:
                 raise RequestError(
@@ -128,10 +150,12 @@ async def read_uploads(request: Request, settings: ServeSettings) -> list[Upload
     return uploads
 
 
-async def _read_form(request: Request, settings: ServeSettings) -> list[Upload]:
+async def _read_form(
+    request: Request, settings: ServeSettings, parts: AsyncGenerator[bytes, None]
+) -> list[Upload]:
     parser = MultiPartParser(
         request.headers,
-        _bounded(request, settings),
+        parts,
         max_files=settings.max_files,
         max_fields=_MAX_FIELDS,
     )
@@ -148,13 +172,16 @@ async def _read_form(request: Request, settings: ServeSettings) -> list[Upload]:
         await form.close()
 
 
-async def _bounded(request: Request, settings: ServeSettings) -> AsyncGenerator[bytes, None]:
+async def _bounded(
+    request: Request, settings: ServeSettings, take: Callable[[int], None]
+) -> AsyncGenerator[bytes, None]:
     """Yield the parts of a body, whose header may be wrong or missing."""
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > settings.max_bytes:
             raise _too_large(settings)
+        take(len(part))
         yield part
 
 

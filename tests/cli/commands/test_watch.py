@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,6 +114,50 @@ def test_each_image_is_scored_once_whatever_happens(
     assert main([*call, "--once"]) == 0
     assert rows(output) == found
     assert "Batch" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_output_of_another_checkpoint_is_refused(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "scores"
+    photos.mkdir()
+    (photos / "first.png").write_text("not an image")
+    call = ["watch", str(photos), "--model", str(trained.run), "--output", str(output)]
+    call += ["--settle", "0", "--once"]
+    assert main(call) == 0
+    found = rows(output)
+    (photos / "second.png").write_text("not an image")
+
+    # Otherwise the second one would never be scored: its batch has the number of the first.
+    shutil.rmtree(output / "_checkpoint")
+    assert main(call) == 1
+    errors = capsys.readouterr().err
+    assert "batch=0 has the scores of other files" in errors
+    assert "Traceback" not in errors
+    assert rows(output) == found
+
+
+@pytest.mark.slow
+def test_a_checkpoint_may_be_copied_after_years(trained: Trained, tmp_path: Path) -> None:
+    photos, output = tmp_path / "photos", tmp_path / "scores"
+    photos.mkdir()
+    call = ["watch", str(photos), "--model", str(trained.run), "--output", str(output)]
+    call += ["--settle", "0", "--once"]
+    for name in ("first.png", "second.png", "third.png"):
+        (photos / name).write_text("not an image")
+        assert main(call) == 0
+        # Spark's log has the time of each announcement, and copies get new ones.
+        log = output / "_checkpoint" / "stream" / "sources" / "0" / "0"
+        log.write_text(re.sub(r'"timestamp":\d+', '"timestamp":1500000000000', log.read_text()))
+        log.with_name(".0.crc").unlink(missing_ok=True)
+        for announcement in (output / "_checkpoint" / "arrivals").iterdir():
+            os.utime(announcement)
+    assert [Path(row["path"]).name for row in rows(output)] == [
+        "first.png",
+        "second.png",
+        "third.png",
+    ]
 
 
 @pytest.mark.slow

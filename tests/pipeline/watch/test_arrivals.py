@@ -13,7 +13,7 @@ LONG = 3600.0
 
 
 def arrivals(
-    spark: SparkSession, folder: Path, *, settle: float, known: set[str] | None = None
+    spark: SparkSession, folder: Path, *, settle: float, known: set[tuple[str, bool]] | None = None
 ) -> Arrivals:
     return Arrivals(spark, str(folder), glob="*.png", settle=settle, known=known or set())
 
@@ -31,7 +31,7 @@ def test_a_file_is_found_once(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "sub" / "c.png").write_bytes(b"c")
     assert names(folder.find()) == ["c.png"]
     assert folder.find() == []
-    again = arrivals(spark, tmp_path, settle=0, known={f"file:{tmp_path}/a.png"})
+    again = arrivals(spark, tmp_path, settle=0, known={(f"file:{tmp_path}/a.png", True)})
     assert names(again.find()) == ["c.png"]
 
 
@@ -55,6 +55,20 @@ def test_a_name_that_spark_cannot_open_has_a_reason(spark: SparkSession, tmp_pat
     assert found.path == rf"file:{tmp_path}/caf\xe9.png"
     assert "not valid UTF-8" in str(found.error)
     assert folder.find() == []
+
+
+def test_a_name_is_not_taken_for_another_that_is_shown_as_it(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    (tmp_path / r"caf\xe9.png").write_bytes(b"a")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).write_bytes(b"a")
+    folder = arrivals(spark, tmp_path, settle=0)
+    bad, good = folder.find()
+    assert bad.path == good.path
+    assert (bad.error is None, good.error) == (False, None)
+    assert folder.find() == []
+    again = arrivals(spark, tmp_path, settle=0, known={bad.key})
+    assert again.find() == [good]
 
 
 def test_files_that_spark_lists_are_found_as_well(

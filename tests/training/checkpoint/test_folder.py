@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -75,3 +76,30 @@ def test_what_a_killed_process_has_left_is_deleted_by_the_next_checkpoint(
         assert not [name for name in left if name.endswith(".part")]
     else:
         assert "glasses-spark-checkpoint-x1" not in left
+
+
+def test_what_is_no_file_is_passed_over(spark: SparkSession, tmp_path: Path) -> None:
+    def name(number: int) -> Path:
+        return tmp_path / f"checkpoint-{number:08d}-{'0' * 64}.zip"
+
+    folder = CheckpointFolder(spark, str(tmp_path))
+    write(folder, 1)
+    os.mkfifo(name(7))
+    name(8).symlink_to("/dev/zero")
+    name(9).mkdir()
+    newest = folder.newest()
+    assert newest is not None
+    assert newest[0] == {"number": 1}
+    for number in (2, 3, 4):
+        write(folder, number)
+    folder.clear()
+    assert sorted(tmp_path.iterdir()) == [name(7), name(8), name(9)]
+
+
+def test_any_number_has_a_next_one(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / f"checkpoint-99999999-{'0' * 64}.zip").write_bytes(b"damaged")
+    folder = CheckpointFolder(spark, str(tmp_path))
+    write(folder, 1)
+    newest = folder.newest()
+    assert newest is not None
+    assert newest[0] == {"number": 1}

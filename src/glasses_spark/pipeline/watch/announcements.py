@@ -7,6 +7,7 @@ Spark's stream of text files needs it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -17,6 +18,12 @@ from glasses_spark.pipeline.watch.arrivals import Arrival
 from glasses_spark.runtime import hadoop
 
 _VALUE = "value"
+
+# Spark forgets files of its log after a week by default. It would then read announcements again
+# that were copied with the checkpoint, and none that a clock dates a week before the last one.
+_FOREVER = "36500d"
+
+_NAME = re.compile(r"([0-9]{12,18})\.jsonl")
 
 
 class Announcements:
@@ -32,7 +39,7 @@ class Announcements:
         self._folder = folder
         hadoop.make_folder(spark, folder)
         names = hadoop.list_names(spark, folder)
-        numbers = [int(name.split(".")[0]) for name in names if name[:1].isdigit()]
+        numbers = [int(match[1]) for match in map(_NAME.fullmatch, names) if match]
         self._next = max(numbers, default=0) + 1
 
     def add(self, arrivals: Sequence[Arrival]) -> None:
@@ -45,16 +52,16 @@ class Announcements:
         hadoop.move(self._spark, hidden, f"{self._folder}/{name}")
         self._next += 1
 
-    def known(self) -> set[str]:
-        """Return the paths of all files in the log."""
+    def known(self) -> set[tuple[str, bool]]:
+        """Return the keys of all files in the log."""
         if self._next == 1:
             return set()
         rows = self._spark.read.text(self._folder).toLocalIterator()
-        return {parse_arrival(row[_VALUE]).path for row in rows}
+        return {parse_arrival(row[_VALUE]).key for row in rows}
 
     def stream(self) -> DataFrame:
         """Return the lines of the log as a stream, for ``parse_arrival``."""
-        return self._spark.readStream.text(self._folder)
+        return self._spark.readStream.option("maxFileAge", _FOREVER).text(self._folder)
 
 
 def parse_arrival(line: str) -> Arrival:

@@ -41,6 +41,11 @@ class Arrival:
     path: str
     error: str | None = None
 
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What tells it from others: a name can be what another one is shown as."""
+        return self.path, self.error is None
+
 
 class Arrivals:
     """The files of a folder, found when they are complete.
@@ -50,7 +55,7 @@ class Arrivals:
         location: Folder, glob or URI.
         glob: Pattern of the base names.
         settle: Seconds without a change after which a file is complete.
-        known: Paths that were found before, as in ``Arrival.path``.
+        known: Keys of the files that were found before.
 
     Attributes:
         waiting: Number of files that were not complete at the last look.
@@ -63,14 +68,14 @@ class Arrivals:
         *,
         glob: str,
         settle: float,
-        known: set[str],
+        known: set[tuple[str, bool]],
     ) -> None:
         self._spark = spark
         self._location = location
         self._glob = glob
         self._settle = settle
         self._known = known
-        self._seen: dict[str, tuple[State, float]] = {}
+        self._seen: dict[tuple[str, bool], tuple[State, float]] = {}
         self._look: Callable[[], Iterator[tuple[Arrival, State]]] = (
             self._on_disk if is_on_disk(spark, location) else self._through_spark
         )
@@ -79,22 +84,22 @@ class Arrivals:
     def find(self) -> list[Arrival]:
         """Return the files that have become complete since the last call, by path."""
         now, clock = time.monotonic(), time.time()
-        seen, complete = {}, []
+        seen, complete = {}, {}
         for arrival, state in self._look():
-            before, since = self._seen.get(arrival.path, (state, now))
+            before, since = self._seen.get(arrival.key, (state, now))
             if before != state:
                 since = now
-            seen[arrival.path] = (state, since)
+            seen[arrival.key] = (state, since)
             changed = state[1]
             is_old = changed is not None and clock - changed >= self._settle
             # The second rule is for clocks that differ.
             if is_old or now - since >= self._settle:
-                complete.append(arrival)
-        for arrival in complete:
-            del seen[arrival.path]
-            self._known.add(arrival.path)
+                complete[arrival.key] = arrival
+        for key in complete:
+            del seen[key]
+            self._known.add(key)
         self._seen, self.waiting = seen, len(seen)
-        return sorted(complete, key=lambda arrival: arrival.path)
+        return sorted(complete.values(), key=lambda arrival: arrival.key)
 
     def _on_disk(self) -> Iterator[tuple[Arrival, State]]:
         for name in list_disk(self._location, self._glob):
@@ -102,7 +107,7 @@ class Arrivals:
                 arrival = Arrival(f"file:{name}")
             else:
                 arrival = Arrival(f"file:{printable(name)}", DESCRIPTIONS[Reason.NAME_NOT_UTF8])
-            if arrival.path in self._known:
+            if arrival.key in self._known:
                 continue
             try:
                 status = os.stat(disk_name(name))
@@ -114,7 +119,7 @@ class Arrivals:
     def _through_spark(self) -> Iterator[tuple[Arrival, State]]:
         images = open_images(self._spark, self._location, glob=self._glob)
         names = [unquote(name) for chunk in list_files(images).chunks() for name in chunk]
-        unknown = [name for name in names if name not in self._known]
+        unknown = [name for name in names if Arrival(name).key not in self._known]
         if not unknown:
             return
         rows = images.select(PATH, LENGTH, MODIFICATION_TIME).toLocalIterator()

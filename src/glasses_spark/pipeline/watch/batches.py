@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from glasses_spark.columns import CONTENT, ERROR, ID, LABEL, PATH, PREDICTED_LABEL
 from glasses_spark.config.config import Config
+from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.metrics import add_predicted_label
 from glasses_spark.evaluation.scores import probability_column
 from glasses_spark.loading.images import IMAGES_PER_TASK
@@ -71,10 +72,11 @@ class Batches:
         """
         spark = lines.sparkSession
         target = f"{self._output}/{_BATCH}={number}"
+        arrivals = [parse_arrival(row.value) for row in lines.toLocalIterator()]
         if hadoop.exists(spark, target):
+            _require_same(arrivals, spark.read.parquet(target), target)
             logger.info("Batch %d was written before", number)
             return
-        arrivals = [parse_arrival(row.value) for row in lines.toLocalIterator()]
         if not arrivals:
             return
         unfinished = f"{self._output}/{_UNFINISHED}/{number}"
@@ -85,12 +87,13 @@ class Batches:
     def _score(self, spark: SparkSession, arrivals: Sequence[Arrival]) -> DataFrame:
         on_disk = is_on_disk(spark, self._location)
         # Spark refuses a list with a file that was deleted since.
-        errors = {
-            arrival.path: arrival.error or f"{UNREADABLE}: no such file"
-            for arrival in arrivals
-            if arrival.error or not (on_disk or hadoop.exists(spark, arrival.path))
-        }
-        paths = [arrival.path for arrival in arrivals if arrival.path not in errors]
+        paths, rows = [], []
+        for arrival in arrivals:
+            if arrival.error is None and (on_disk or hadoop.exists(spark, arrival.path)):
+                paths.append(arrival.path)
+            else:
+                error = arrival.error or f"{UNREADABLE}: no such file"
+                rows.append((arrival.path, None, None, error))
         image = self._config.image
         decoded = to_pixels(
             _files(spark, paths, on_disk=on_disk), height=image.height, width=image.width
@@ -101,9 +104,8 @@ class Batches:
         result = scored.select(
             PATH, probability_column(scored).alias(PROBABILITY), PREDICTED_LABEL, ERROR
         )
-        if not errors:
+        if not rows:
             return result
-        rows = [(path, None, None, error) for path, error in errors.items()]
         return result.unionByName(spark.createDataFrame(rows, result.schema))
 
 
@@ -124,6 +126,16 @@ def _files(spark: SparkSession, paths: Sequence[str], *, on_disk: bool) -> DataF
     return files.select(
         "*", F.lit(None).cast("int").alias(ID), F.lit(None).cast("double").alias(LABEL)
     )
+
+
+def _require_same(arrivals: Sequence[Arrival], written: DataFrame, target: str) -> None:
+    """Refuse a batch that is in the output with other files: they would never be scored."""
+    found = {row[PATH] for row in written.select(PATH).toLocalIterator()}
+    if found != {arrival.path for arrival in arrivals}:
+        raise ScoringError(
+            f"{target} has the scores of other files: it was written with another checkpoint. Use "
+            "that one, or another --output"
+        )
 
 
 def _report(number: int, written: DataFrame) -> None:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from pyspark.sql import SparkSession
@@ -34,14 +34,16 @@ def own_checkpoint(spark: SparkSession, folder: str, identity: Mapping[str, str]
             this machine uses it. Two processes on other file systems than disks are not noticed
             here; Spark ends one of them.
     """
-    try:
-        with _locked(folder):
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(folder))
             _require_same(spark, folder, identity)
-            yield
-    except OSError as error:
-        raise ConfigError(
-            f"--checkpoint: {folder} cannot be used: {error.strerror or error}. Use another folder"
-        ) from error
+        except OSError as error:
+            raise ConfigError(
+                f"--checkpoint: {folder} cannot be used: {error.strerror or error}. "
+                "Use another folder"
+            ) from error
+        yield
 
 
 @contextmanager
@@ -68,7 +70,10 @@ def _locked(folder: str) -> Iterator[None]:
 def _require_same(spark: SparkSession, folder: str, identity: Mapping[str, str]) -> None:
     location = f"{folder}/{_IDENTITY}"
     if not hadoop.exists(spark, location):
-        hadoop.write_text(spark, location, json.dumps(identity, indent=2) + "\n")
+        # By a rename, so that a killed process leaves no half of it.
+        hidden = f"{folder}/.{_IDENTITY}"
+        hadoop.write_text(spark, hidden, json.dumps(identity, indent=2) + "\n")
+        hadoop.move(spark, hidden, location)
         return
     try:
         before = json.loads(hadoop.read_text(spark, location))

@@ -33,7 +33,7 @@ KEPT: Final = 2
 
 # The number of the checkpoint and the SHA-256 checksum of the file: a file is complete exactly if
 # its contents have the checksum in its name.
-_NAME: Final = re.compile(r"checkpoint-(\d{8})-([0-9a-f]{64})\.zip")
+_NAME: Final = re.compile(r"checkpoint-([0-9]{8,18})-([0-9a-f]{64})\.zip")
 
 # Prefix of the folders, and form of the names, of files that are not complete.
 _STAGING: Final = "glasses-spark-checkpoint-"
@@ -103,7 +103,11 @@ class CheckpointFolder:
             self._delete(name)
 
     def _names(self) -> list[str]:
-        return [name for name in self._contents() if _NAME.fullmatch(name)]
+        names = [name for name in self._contents() if _NAME.fullmatch(name)]
+        if self._folder is None:
+            return names
+        # Reading a pipe or a device would not end, and a folder cannot be deleted as a file.
+        return [name for name in names if (self._folder / name).is_file()]
 
     def _contents(self) -> list[str]:
         if self._folder is not None:
