@@ -209,6 +209,8 @@ def test_a_token_is_needed_where_there_is_one(model: Model, tmp_path: Path) -> N
             answer = ask("/predict", token)
             assert answer.status == 401
             assert answer.headers["www-authenticate"] == "Bearer"
+        answer = closed.ask("POST", "/predict", noise_png(), Authorization="correct horse")
+        assert answer.status == 401
         assert closed.ask("GET", "/metrics").status == 401
         assert closed.ask("GET", "/openapi.json").status == 401
         assert closed.ask("GET", "/").status == 200

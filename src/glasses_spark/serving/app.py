@@ -262,8 +262,8 @@ class _Service:
         token = self._settings.token
         if not token or request.url.path in _OPEN:
             return None
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if hmac.compare_digest(given.encode(), token.encode()):
+        given = request.headers.get("authorization", "")
+        if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
             return None
         return RequestError(HTTPStatus.UNAUTHORIZED, "expected Authorization: Bearer TOKEN")
 

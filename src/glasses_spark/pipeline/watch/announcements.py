@@ -61,7 +61,9 @@ class Announcements:
 
     def stream(self) -> DataFrame:
         """Return the lines of the log as a stream, for ``parse_arrival``."""
-        return self._spark.readStream.option("maxFileAge", _FOREVER).text(self._folder)
+        # One announcement for each batch, so that a batch that is done again is a small one.
+        options = {"maxFileAge": _FOREVER, "maxFilesPerTrigger": 1}
+        return self._spark.readStream.options(**options).text(self._folder)
 
 
 def parse_arrival(line: str) -> Arrival:

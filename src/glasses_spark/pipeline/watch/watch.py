@@ -31,6 +31,9 @@ _STREAM: Final = "stream"
 # Most files in one announcement: a batch has those of one. It is what a killed process does again.
 _MOST_FILES: Final = 1000
 
+# How often Spark looks for announcements: at most 2,000 files are scored in a second.
+_TRIGGER: Final = "500 milliseconds"
+
 # Seconds between two looks, at least.
 _SOONEST: Final = 0.1
 
@@ -127,7 +130,7 @@ def _stream(
                     announcements.stream()
                     .writeStream.foreachBatch(batches)
                     .option("checkpointLocation", checkpoint)
-                    .trigger(processingTime=f"{max(1, round(timing.interval * 1000))} milliseconds")
+                    .trigger(processingTime=_TRIGGER)
                     .start()
                 )
             if timing.once and not arrivals.waiting:
