@@ -62,8 +62,8 @@ class Announcements:
     def stream(self) -> DataFrame:
         """Return the lines of the log as a stream, for ``parse_arrival``."""
         # One announcement for each batch, so that a batch that is done again is a small one.
-        options = {"maxFileAge": _FOREVER, "maxFilesPerTrigger": 1}
-        return self._spark.readStream.options(**options).text(self._folder)
+        reader = self._spark.readStream.option("maxFilesPerTrigger", 1)
+        return reader.option("maxFileAge", _FOREVER).text(self._folder)
 
 
 def parse_arrival(line: str) -> Arrival:
