@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -29,7 +30,7 @@ def test_line_breaks_are_written_unchanged(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_names_the_option(tmp_path: Path) -> None:
     with (
-        pytest.raises(ResultsError, match=r"^--html: cannot write .*: No such file or directory$"),
+        pytest.raises(ConfigError, match=r"^--html: cannot write .*: No such file or directory$"),
         open_output(str(tmp_path / "no" / "page.html"), option="--html"),
     ):
         pass
@@ -55,6 +56,19 @@ def test_an_earlier_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> 
     assert path.read_text() == "new"
     assert path.stat().st_mode & 0o777 == 0o640
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.csv", "out.csv"]
+
+
+def test_a_full_disk_is_no_wrong_call(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("old")
+
+    def write() -> None:
+        with open_output(str(path)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ResultsError, match="^--out: writing .* failed: No space left on device$"):
+        write()
+    assert path.read_text() == "old"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

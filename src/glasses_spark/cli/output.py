@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
 from glasses_spark.cli.streams import stop_without_output
 from glasses_spark.errors import ConfigError, ResultsError
 from glasses_spark.runtime.progress import BarProgress, Progress
 from glasses_spark.runtime.replaced_file import is_stream, replaced_file
 from glasses_spark.runtime.signals import Signals
+
+_DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def make_progress() -> Progress:
@@ -55,7 +58,8 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
         option: Option that named the path, for the error message.
 
     Raises:
-        ResultsError: The file cannot be written.
+        ConfigError: The file cannot be written.
+        ResultsError: The disk is full, or failed.
     """
     if path is None or _is_standard_output(path):
         stop_without_output()
@@ -71,7 +75,10 @@ def open_output(path: str | None, *, option: str = "--out") -> Iterator[TextIO]:
     except ConnectionError:  # to Spark
         raise
     except OSError as error:
-        raise ResultsError(f"{option}: cannot write {path}: {error.strerror}") from error
+        # Not a wrong call.
+        if error.errno in _DISK_ERRORS:
+            raise ResultsError(f"{option}: writing {path} failed: {error.strerror}") from error
+        raise ConfigError(f"{option}: cannot write {path}: {error.strerror}") from error
 
 
 def _is_standard_output(path: str) -> bool:
