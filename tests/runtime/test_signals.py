@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -21,6 +22,15 @@ def test_a_signal_exits_at_the_next_occasion_with_the_code_of_shells(
             signals.exit_if_received()
     assert raised.value.code == 128 + number
     assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.fixture(autouse=True)
+def _default_signals() -> Iterator[None]:
+    """Let the signals end the process, also under nohup, which ignores one."""
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_second_signal_exits_at_once() -> None:
