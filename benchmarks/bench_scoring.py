@@ -1,6 +1,7 @@
 """Rows per second of GlassesModel.transform, compared with Keras' predict.
 
     python benchmarks/bench_scoring.py [--rows 20000] [--repeats 3] [--workers 2]
+        [--result scoring_runtimes]
 
 All score the same rows with the same weights on the same cores, in turns: ``transform`` with each
 ``scoring_runtime``, and Keras. Keras has the rows in memory as float32. Spark reads them from
@@ -79,7 +80,7 @@ def main() -> None:
     for row in table.values():
         row["ratio_to_keras"] = round(row["rows_per_second"] / table[KERAS]["rows_per_second"], 3)
     result = describe("scoring", vars(arguments)) | {"table": table, "seconds": seconds}
-    print(table, write_result("scoring", result))
+    print(table, write_result(arguments.result, result))
 
 
 def _score(model: GlassesModel, rows: Any) -> None:
@@ -111,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--result", default="scoring", help="name of the file in results/")
     return parser.parse_args()
 
 

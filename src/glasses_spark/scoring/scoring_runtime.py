@@ -38,8 +38,8 @@ class HasScoringRuntime(Params):
     scoring_runtime: Param[str] = Param(
         Params._dummy(),
         "scoring_runtime",
-        "what computes the model: keras, onnx, openvino, or auto for the fastest that agrees with "
-        "Keras",
+        "what computes the model: keras, onnx, openvino, or auto for one of these that is "
+        "installed and agrees with Keras",
         TypeConverters.toString,
     )
     scoring_precision: Param[str] = Param(
