@@ -58,7 +58,7 @@ class ScoredParts:
 
 def predict_parts(model: GlassesModel, pixels: DataFrame, config: Config) -> DataFrame:
     """Score images in one pass; see ``GlassesPipeline.predict``."""
-    scored = _with_runtime(model, config).transform(
+    scored = with_runtime(model, config).transform(
         pixels.withColumn(SPLIT, part_column(config, pixels))
     )
     has_logits = RAW_PREDICTION in scored.columns
@@ -72,7 +72,7 @@ def predict_parts(model: GlassesModel, pixels: DataFrame, config: Config) -> Dat
     )
 
 
-def _with_runtime(model: GlassesModel, config: Config) -> GlassesModel:
+def with_runtime(model: GlassesModel, config: Config) -> GlassesModel:
     """Return the model with the configured runtime; without one it keeps its own."""
     defaults, evaluation = EvaluationConfig(), config.evaluation
     names = ("scoring_runtime", "scoring_precision")

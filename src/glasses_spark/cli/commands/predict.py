@@ -208,10 +208,11 @@ def _spark_scores(arguments: Namespace) -> Generator[Score]:
 
         from glasses_spark.columns import PATH, PREDICTED_LABEL, PREDICTION
         from glasses_spark.evaluation.metrics import add_predicted_label
+        from glasses_spark.pipeline.score import with_runtime
         from glasses_spark.scorer.scorer import Score
         from glasses_spark.scoring.transformer import GlassesModel
 
-        model = GlassesModel.load(model_location(location))
+        model = with_runtime(GlassesModel.load(model_location(location)), config)
         scored = add_predicted_label(
             model.transform(decode_unlabelled(spark, arguments.images, config)),
             threshold=config.evaluation.threshold,

@@ -15,6 +15,7 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.evaluation.metrics import add_predicted_label
 from glasses_spark.evaluation.scores import probability_column
 from glasses_spark.loading.images import IMAGES_PER_TASK
+from glasses_spark.pipeline.score import with_runtime
 from glasses_spark.pipeline.watch.announcements import parse_arrival
 from glasses_spark.pipeline.watch.arrivals import Arrival
 from glasses_spark.preprocessing.decoding.batches import UNREADABLE
@@ -56,7 +57,7 @@ class Batches:
     """
 
     def __init__(self, model: GlassesModel, config: Config, location: str, output: str) -> None:
-        self._model = model.copy()
+        self._model = with_runtime(model, config)
         # An image that cannot be decoded has no pixels.
         self._model.setHandleInvalid(KEEP)
         self._config = config
