@@ -77,6 +77,8 @@ def _openvino(content: bytes, threads: int | None, *, bfloat16: bool) -> Run:
         # On processors with bfloat16 OpenVINO would compute in it.
         "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         "PERFORMANCE_HINT": "LATENCY",
+        # Otherwise each process of one thread would bind it to the same first core.
+        "ENABLE_CPU_PINNING": False,
     }
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
