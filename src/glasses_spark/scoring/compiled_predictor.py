@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from math import prod
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from glasses_spark.runtime.workers import threads_of_this_process
 from glasses_spark.scoring.runtimes import open_runtime
+
+# Values in one call, so that they stay in the processor's cache: 32 rows of 128 x 128 pixels take
+# OpenVINO 0.85 of the time of 256 rows.
+_VALUES: Final = 32 * 128 * 128
+
+# Rows in one call: fewer are called too often, and more save nothing.
+_FEWEST_ROWS, _MOST_ROWS = 8, 256
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,12 @@ class CompiledModel:
     runtime: str
     bfloat16: bool
     shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def batch_size(self) -> int:
+        """Rows in one call of the model, unless the user sets them."""
+        values = max(1, sum(map(prod, self.shapes)))
+        return min(_MOST_ROWS, max(_FEWEST_ROWS, _VALUES // values))
 
 
 class CompiledPredictor:

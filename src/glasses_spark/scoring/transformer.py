@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -248,9 +249,10 @@ class GlassesModel(
             kinds=[output.kind for output in outputs],
             ml_columns=list(added),
             thresholds=thresholds,
-            batch_size=self.get_inference_batch_size() or INFERENCE_BATCH,
         )
         trained = self._for_runtime(trained, dtypes, with_logits=scoring.with_logits)
+        fitting = trained.compiled.batch_size if trained.compiled else INFERENCE_BATCH
+        scoring = replace(scoring, batch_size=self.get_inference_batch_size() or fitting)
         parameters = self._share_parameters(trained, frame.sparkSession)
         scored, handling = scoring_udf(trained, parameters, scoring), self.getHandleInvalid()
         if handling == SKIP:
