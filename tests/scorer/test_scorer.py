@@ -22,7 +22,7 @@ from glasses_spark.errors import ImagesError, ScoringError
 from glasses_spark.preprocessing.decoding.decode import decode
 from glasses_spark.scorer import scorer as scorer_module
 from glasses_spark.scorer.face_detector import Face
-from glasses_spark.scorer.photos import decode_photo
+from glasses_spark.scorer.photo import decode_photo
 from glasses_spark.scorer.scorer import BATCH, Score, Scorer
 from glasses_spark.scoring.export import export_model, with_pixel_input
 from glasses_spark.scoring.model_metadata import ModelMetadata

@@ -16,7 +16,8 @@ from glasses_spark.errors import ScoringError
 from glasses_spark.extras import require_extra
 from glasses_spark.runtime.machine import count_cores
 from glasses_spark.scorer.face_detector import Detector, open_detector
-from glasses_spark.scorer.photos import Photo, decode_photo, list_photos, read_photos
+from glasses_spark.scorer.photo import Photo, decode_photo
+from glasses_spark.scorer.photos import list_photos, read_photos
 from glasses_spark.scoring.model_metadata import KEY, ONNX_FILE, ModelMetadata
 from glasses_spark.scoring.pixel_statistics import PixelStatistics
 from glasses_spark.scoring.runtimes import AUTO, Run, open_runtime

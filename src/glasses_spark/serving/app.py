@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 
 from glasses_spark.printable import printable
 from glasses_spark.runtime.machine import count_cores
-from glasses_spark.scorer.photos import Photo
+from glasses_spark.scorer.photo import Photo
 from glasses_spark.scorer.scorer import Scorer
 from glasses_spark.serving.batcher import Batcher
 from glasses_spark.serving.evidence import evidence_of

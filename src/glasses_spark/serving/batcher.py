@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glasses_spark.preprocessing.decoding.batches import configure_worker
-from glasses_spark.scorer.photos import Photo
+from glasses_spark.scorer.photo import Photo
 from glasses_spark.scorer.scorer import BATCH, Scorer
 from glasses_spark.serving.uploads import Upload
 

@@ -1,0 +1,118 @@
+"""Tests for glasses_spark.scorer.photos and glasses_spark.scorer.decoder_process."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+
+from glasses_spark.scorer.photo import Photo, decode_photo
+from glasses_spark.scorer.photos import read_photos
+from tests.faces import noise_png
+
+SIDE = 12
+PHOTOS = 80
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> list[str]:
+    """Enough files for other processes; one is truncated, one is missing, one named oddly."""
+    found = []
+    for index in range(PHOTOS):
+        path = tmp_path / f"{index:02}.png"
+        path.write_bytes(noise_png(SIDE, SIDE, seed=index))
+        found.append(str(path))
+    truncated = Path(found[3])
+    truncated.write_bytes(truncated.read_bytes()[:-20])
+    Path(found[5]).unlink()
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9 \n.png")
+    os.rename(found[7], odd)
+    found[7] = odd
+    return found
+
+
+def read(names: list[str], *, threads: int = 2) -> Iterator[Photo]:
+    return read_photos(names, height=SIDE, width=SIDE, threads=threads)
+
+
+def contents(photos: list[Photo]) -> list[tuple[str, bytes | None, str | None]]:
+    return [(p.name, None if p.pixels is None else p.pixels.tobytes(), p.error) for p in photos]
+
+
+def expected(names: list[str]) -> list[tuple[str, bytes | None, str | None]]:
+    """What one process makes of them."""
+    return contents(list(read(names, threads=1)))
+
+
+def decoders() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [child for child in children if any("decoder_process" in arg for arg in child.cmdline())]
+
+
+def test_other_processes_decode_the_same(names: list[str]) -> None:
+    assert contents(list(read(names))) == expected(names)
+    assert [name for name, pixels, _ in expected(names) if pixels is None] == [names[3], names[5]]
+    assert not decoders()
+
+
+def test_standard_input_is_read_here(names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    content = noise_png(SIDE, SIDE, seed=500)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+    photo = list(read([*names, "-"]))[-1]
+    wanted = decode_photo("-", lambda: content, height=SIDE, width=SIDE)
+    assert photo.pixels is not None
+    assert wanted.pixels is not None
+    assert np.array_equal(photo.pixels, wanted.pixels)
+
+
+def test_a_killed_process_loses_no_photograph(names: list[str]) -> None:
+    photos = read(names)
+    found = [next(photos)]
+    running = decoders()
+    assert len(running) == 2
+    for process in running:
+        process.kill()
+    assert contents([*found, *photos]) == expected(names)
+    assert not decoders()
+
+
+def test_an_iteration_that_nobody_ends_leaves_no_process(names: list[str]) -> None:
+    photos = read(names)
+    next(photos)
+    assert decoders()
+    del photos
+    assert not decoders()
+
+
+def test_a_file_at_which_the_process_ends_is_an_error(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "path"
+    folder.mkdir()
+    # Python imports it when it starts.
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def hook(event, args):\n"
+        "    named = isinstance(args[0], (str, bytes)) if event == 'open' else False\n"
+        f"    if named and os.fsdecode(args[0]) == {names[10]!r}:\n"
+        "        os._exit(9)\n"
+        "sys.addaudithook(hook)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    wanted = expected(names)
+    wanted[10] = (names[10], None, "the decoder failed: its process ended with exit code 9")
+    assert contents(list(read(names))) == wanted
+
+
+def test_without_processes_the_threads_decode(
+    names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    assert contents(list(read(names))) == expected(names)
