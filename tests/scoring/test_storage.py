@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.errors import ScoringError
 from glasses_spark.scoring.storage import (
+    SCHEMA,
     digest,
     read_metadata,
     read_weights,
@@ -60,6 +63,27 @@ def test_weights_of_other_types_or_sizes_are_refused(spark: SparkSession, tmp_pa
     rows.withColumn("shape", F.array(F.lit(2), F.lit(4))).write.parquet(f"{path}-longer")
     with pytest.raises(ScoringError, match=r"expected 32 bytes .* got 24"):
         read_weights(spark, f"{path}-longer")
+
+
+@pytest.mark.parametrize(
+    ("rows", "zeros"),
+    [
+        pytest.param(200_000, 4, id="many rows"),
+        pytest.param(600, 1_000_000, id="many zeros"),
+    ],
+)
+def test_a_small_file_with_endless_weights_is_refused(
+    spark: SparkSession, tmp_path: Path, rows: int, zeros: int
+) -> None:
+    path = tmp_path / "weights"
+    path.mkdir()
+    row = {"place": 0, "dtype": "uint8", "shape": [zeros], "numbers": bytes(zeros)}
+    batch = pa.Table.from_pylist([row] * min(rows, 100), SCHEMA)
+    with pq.ParquetWriter(path / "part-00000.parquet", SCHEMA, compression="zstd") as writer:
+        for _ in range(0, rows, 100):
+            writer.write_table(batch)
+    with pytest.raises(ScoringError, match="weights: expected at most 100,000 weights"):
+        read_weights(spark, str(path))
 
 
 def test_the_digest_depends_on_architecture_numbers_type_and_shape() -> None:

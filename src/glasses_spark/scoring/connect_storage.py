@@ -21,6 +21,9 @@ from glasses_spark.runtime.hadoop import reason_of
 # A message of Spark Connect has at most 128 MiB.
 PIECE_BYTES: Final = 16 * 2**20
 
+# Weights of a model.
+MOST_ROWS: Final = 100_000
+
 _PIECE: Final = "piece"
 
 
@@ -60,7 +63,11 @@ def read_table(spark: SparkSession, path: str, *, keys: list[str], content: str)
         ScoringError: The folder cannot be read.
     """
     with _explained_read(path):
-        return _in_pieces(spark.read.parquet(literal(path)), keys, content)
+        frame = spark.read.parquet(literal(path))
+        # A file of a stranger may have millions of equal rows in a few bytes.
+        if frame.limit(MOST_ROWS + 1).count() > MOST_ROWS:
+            raise ScoringError(f"{path}: expected at most {MOST_ROWS:,} rows, got more")
+        return _in_pieces(frame, keys, content)
 
 
 def read_file(spark: SparkSession, path: str) -> bytes:

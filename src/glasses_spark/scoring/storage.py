@@ -38,6 +38,12 @@ SCHEMA: Final = pa.schema(
 FLOATS_AND_BOOL: Final = ("float16", "float32", "float64", "bool")
 INTEGERS: Final = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 
+# Of a stranger's file, whose few bytes may stand for any number of rows and of zeros.
+_MOST_WEIGHTS: Final = connect_storage.MOST_ROWS
+_MOST_NUMBERS: Final = 1 << 28  # bytes, and more in larger files:
+_MOST_TIMES_LARGER: Final = 100  # than the file; Snappy packs zeros to a twentieth
+_ROWS_AT_A_TIME: Final = 16
+
 _ARCHIVE: Final = "model.keras"
 # Column of a Parquet file with the archive, which is what Spark Connect can write.
 _CONTENT: Final = "content"
@@ -79,7 +85,7 @@ def read_weights(spark: SparkSession, path: str) -> list[npt.NDArray[Any]]:
         rows = connect_storage.read_table(spark, path, keys=keys, content="numbers")
     else:
         with _local_copy(spark, path) as folder:
-            rows = pq.read_table(folder, columns=SCHEMA.names).to_pylist()
+            rows = _read_rows(path, folder)
     return [_array(path, row) for row in sorted(rows, key=lambda row: int(row["place"]))]
 
 
@@ -189,6 +195,24 @@ def digest(config: str, weights: Arrays, archive: bytes | None = None) -> str:
         sha256.update(f"{array.dtype}{array.shape}".encode())
         sha256.update(np.ascontiguousarray(array).tobytes())
     return sha256.hexdigest()[:16]
+
+
+def _read_rows(path: str, folder: Path) -> list[dict[str, Any]]:
+    """Read rows of weights, but not more than the size of their files allows."""
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith(("_", ".")))
+    allowed = max(_MOST_NUMBERS, _MOST_TIMES_LARGER * sum(file.stat().st_size for file in files))
+    rows: list[dict[str, Any]] = []
+    for file in files:
+        with pq.ParquetFile(file) as parquet:
+            for batch in parquet.iter_batches(_ROWS_AT_A_TIME, columns=SCHEMA.names):
+                allowed -= batch.nbytes
+                if len(rows) + len(batch) > _MOST_WEIGHTS or allowed < 0:
+                    raise ScoringError(
+                        f"{path}: expected at most {_MOST_WEIGHTS:,} weights, and numbers of at "
+                        f"most {_MOST_TIMES_LARGER} times the size of their files, got more"
+                    )
+                rows += batch.to_pylist()
+    return rows
 
 
 def _array(path: str, row: Mapping[str, Any]) -> npt.NDArray[Any]:
