@@ -73,6 +73,9 @@ def test_a_form_has_many_images_some_of_which_may_be_none(service: Service, mode
     assert "\x1b" not in third["name"]
 
 
+TWO_FILES = form(("a.png", noise_png()), ("b.png", noise_png()))[0]
+
+
 @pytest.mark.parametrize(
     ("body", "headers", "status", "message"),
     [
@@ -87,11 +90,13 @@ def test_a_form_has_many_images_some_of_which_may_be_none(service: Service, mode
         (form(fields=3)[0], {"Content_Type": form()[1]}, 400, "found none"),
         (form(fields=40)[0], {"Content_Type": form()[1]}, 400, "Too many fields"),
         (form(*[("a.png", b"a")] * 65)[0], {"Content_Type": form()[1]}, 400, "Too many files"),
+        (TWO_FILES[:-20], {"Content_Type": form()[1]}, 400, "the last boundary is missing"),
+        (TWO_FILES[:-200], {"Content_Type": form()[1]}, 400, "the last boundary is missing"),
         (noise_png(), {"Content_Type": "\xff"}, 415, "expected image/png"),
     ],
     ids=[
         *("empty", "gif", "truncated", "type", "large", "large without a length", "no boundary"),
-        *("no parts", "no files", "fields", "files", "odd type"),
+        *("no parts", "no files", "fields", "files", "no end", "cut file", "odd type"),
     ],
 )
 def test_a_bad_request_is_refused_with_its_reason(

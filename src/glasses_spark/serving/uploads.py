@@ -51,6 +51,16 @@ class Upload:
     content: bytes
 
 
+class _FormParser(MultiPartParser):
+    """Parser that knows whether a form has its last boundary: without it a file may be cut."""
+
+    is_complete = False
+
+    def on_end(self) -> None:
+        """Note the last boundary; the parser calls this."""
+        self.is_complete = True
+
+
 class Memory:
     """Memory for bodies that are in work, so that many large ones do not exhaust the machine.
 
@@ -153,7 +163,7 @@ async def read_uploads(
 async def _read_form(
     request: Request, settings: ServeSettings, parts: AsyncGenerator[bytes, None]
 ) -> list[Upload]:
-    parser = MultiPartParser(
+    parser = _FormParser(
         request.headers,
         parts,
         max_files=settings.max_files,
@@ -166,6 +176,8 @@ async def _read_form(
         reason = getattr(error, "message", "no legal form")
         raise RequestError(HTTPStatus.BAD_REQUEST, f"{_FORM}: {reason}") from error
     try:
+        if not parser.is_complete:
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"{_FORM}: the last boundary is missing")
         files = [file for _, file in form.multi_items() if isinstance(file, UploadFile)]
         return [Upload(file.filename or "", await file.read()) for file in files]
     finally:
