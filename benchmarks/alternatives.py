@@ -1,6 +1,6 @@
 """The job of bench_end_to_end.py with other libraries, from the files to test metrics.
 
-    python benchmarks/alternatives.py {keras,distributor,classic} FOLDER
+    python benchmarks/alternatives.py {keras,torch,torch-cached,distributor,classic} FOLDER
 
 `bench_end_to_end.py` creates the folder. All alternatives read the same PNG files and train
 the CNN of the published experiment for the same number of epochs and rows per step.
@@ -52,6 +52,67 @@ def run_keras(folder: Path) -> None:
     model = build_cnn()
     model.fit(part("training"), epochs=EPOCHS, verbose=0)
     _print_metrics(model.evaluate(part("validation"), verbose=0))
+
+
+def run_torch(folder: Path, *, cached: bool = False) -> None:
+    """Train with PyTorch, on files that two processes of a `DataLoader` decode in each epoch.
+
+    Args:
+        folder: Folder with the files by class.
+        cached: Whether the pictures are decoded once and kept, and training computes in bfloat16.
+    """
+    import torch
+    from torch import nn
+    from torchvision import datasets, transforms
+
+    torch.manual_seed(0)
+    prepare = transforms.Compose(
+        [transforms.Grayscale(), transforms.Resize((SIDE, SIDE)), transforms.ToTensor()]
+    )
+    pictures: Any = datasets.ImageFolder(str(folder / "classes"), prepare)
+    test_rows = len(pictures) // 5
+    parts = torch.utils.data.random_split(pictures, [len(pictures) - test_rows, test_rows])
+
+    def loader(rows: Any, *, workers: int, shuffle: bool) -> Any:
+        return torch.utils.data.DataLoader(
+            rows, BATCH, shuffle=shuffle, num_workers=workers, persistent_workers=workers > 0
+        )
+
+    if cached:
+        decoded = [list(loader(part, workers=WORKERS, shuffle=False)) for part in parts]
+        parts = [
+            torch.utils.data.TensorDataset(*map(torch.cat, zip(*batches, strict=True)))
+            for batches in decoded
+        ]
+    workers = 0 if cached else WORKERS
+    training = loader(parts[0], workers=workers, shuffle=True)
+    test = loader(parts[1], workers=workers, shuffle=False)
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Flatten(), nn.LazyLinear(32), nn.ReLU()),
+        *(nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1)),
+    )
+    model(torch.zeros(1, 1, SIDE, SIDE))  # gives the lazy layer its size
+    optimizer, loss = torch.optim.Adam(model.parameters()), nn.BCEWithLogitsLoss()
+
+    def logits(x: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16, enabled=cached):
+            return model(x)[:, 0].float()
+
+    for _ in range(EPOCHS):
+        for x, y in training:
+            optimizer.zero_grad()
+            loss(logits(x), y.float()).backward()
+            optimizer.step()
+    with torch.no_grad():
+        right = sum(int(((logits(x) >= 0) == (y == 1)).sum()) for x, y in test)
+    _print_metrics({"rows": test_rows, "accuracy": right / test_rows})
+
+
+def run_torch_cached(folder: Path) -> None:
+    """Train with PyTorch in bfloat16, on files that are decoded once."""
+    run_torch(folder, cached=True)
 
 
 def run_distributor(folder: Path) -> None:
@@ -209,7 +270,13 @@ def _print_metrics(metrics: Any) -> None:
     print(f"{ANSWER} {metrics}", flush=True)
 
 
-ALTERNATIVES = {"keras": run_keras, "distributor": run_distributor, "classic": run_classic}
+ALTERNATIVES = {
+    "keras": run_keras,
+    "torch": run_torch,
+    "torch-cached": run_torch_cached,
+    "distributor": run_distributor,
+    "classic": run_classic,
+}
 
 if __name__ == "__main__":
     main()
