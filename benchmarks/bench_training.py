@@ -3,9 +3,11 @@
     python benchmarks/bench_training.py [--rows 2560] [--epochs 10] [--repeats 3] [--elephas]
     python benchmarks/bench_training.py --result checkpoints \
         --ways synchronous/batch synchronous/batch/checkpoints
+    python benchmarks/bench_training.py --model resnet --rows 1280 --result training_resnet
 
-All train the CNN of the published experiment on the same rows and cores, in turns, so that a
-slow moment of the machine affects all of them. The speed is that of the median epoch after
+All train the same model on the same rows and cores, in turns, so that a slow moment of the machine
+affects all of them: the CNN of the published experiment, a residual network or a transformer
+(``training_models.py``). The speed is that of the median epoch after
 the first. Start-up is the time to the end of the first epoch minus a median epoch. A later
 fit in the same Spark session reuses the Python workers. Waiting is the share of the workers'
 time after the first epoch in which they wait for the server.
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -22,14 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
 from environment import describe, write_result
 from glasses_spark.runtime.keras import import_keras
 from glasses_spark.runtime.session import spark_session
+from training_models import SIDE, TASKS, Task
 
 BATCH = 128
-SIDE = 128
 # Mode, frequency and options. The first fit includes the start of the
 # workers.
 WAYS = [
@@ -47,16 +52,15 @@ WAYS_HELP = "options: bfloat16, scaled_rate, and checkpoints, which writes one e
 
 def main() -> None:
     arguments = _arguments()
-    generator = np.random.default_rng(0)
-    labels = generator.integers(0, 2, arguments.rows).astype(np.float32)
-    pixels = _pictures(generator, labels)
+    task = TASKS[arguments.model]
+    x, labels = task.rows(np.random.default_rng(0), arguments.rows)
     with spark_session(master=f"local[{arguments.workers}]") as spark:
-        frame = _frame(spark, pixels, labels)
+        frame = _frame(spark, x, labels)
         contenders: dict[str, Callable[[Any], Any]] = {
-            "keras": lambda watch: _fit_keras(pixels, labels, arguments.epochs, watch)
+            "keras": lambda watch: _fit_keras(task, x, labels, arguments.epochs, watch)
         }
         for way in arguments.ways:
-            contenders[way] = _ours(frame, way, arguments)
+            contenders[way] = _ours(task, frame, way, arguments)
         if arguments.elephas:
             contenders["elephas as shipped"] = _elephas(frame, arguments)
         rounds: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
@@ -86,15 +90,14 @@ def _measure(fit: Callable[[Any], Any], rows: int) -> dict[str, float]:
     return result
 
 
-def _fit_keras(pixels: Any, labels: Any, epochs: int, watch: Any) -> None:
-    from glasses_spark import build_cnn
+def _fit_keras(task: Task, x: Any, labels: Any, epochs: int, watch: Any) -> None:
+    if x.dtype == np.uint8:
+        x = x[..., np.newaxis].astype(np.float32) / 255
+    task.build().fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[watch])
 
-    x = pixels.reshape(-1, SIDE, SIDE, 1).astype(np.float32) / 255
-    build_cnn().fit(x, labels, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[watch])
 
-
-def _ours(frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
-    from glasses_spark import build_cnn, build_estimator
+def _ours(task: Task, frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
+    from glasses_spark import build_estimator
 
     mode, frequency, *options = way.split("/")
     checkpoints = arguments.checkpoints if "checkpoints" in options else ""
@@ -103,12 +106,12 @@ def _ours(frame: DataFrame, way: str, arguments: Any) -> Callable[[Any], Any]:
         for file in Path(checkpoints).glob("checkpoint-*") if checkpoints else ():
             file.unlink()
         fitted = build_estimator(
-            build_cnn(),
+            task.build(),
             arguments.epochs,
             BATCH,
             categorical=False,
             num_workers=arguments.workers,
-            featuresCol="pixels",
+            featuresCol="features",
             mode=mode,
             frequency=frequency,
             precision="bfloat16" if "bfloat16" in options else "float32",
@@ -148,7 +151,8 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
     )
     # Elephas needs vectors of doubles. They are computed from the same cached pixels as part of
     # the fit.
-    rows = pixels_to_features(frame).select("features", "label")
+    pixels = frame.withColumnRenamed("features", "pixels")
+    rows = pixels_to_features(pixels).select("features", "label")
 
     def fit(watch: Any) -> None:
         estimator.fit(rows)
@@ -156,17 +160,20 @@ def _elephas(frame: DataFrame, arguments: Any) -> Callable[[Any], Any]:
     return fit
 
 
-def _pictures(generator: np.random.Generator, labels: Any) -> Any:
-    """Draw noise, with a bright bar if the label is 1, so that the model can learn."""
-    pixels = generator.integers(0, 200, (len(labels), SIDE, SIDE)).astype(np.uint8)
-    pixels[:, 50:60, 30:100] += (labels[:, None, None] * 50).astype(np.uint8)
-    return pixels
-
-
-def _frame(spark: SparkSession, pixels: Any, labels: Any) -> DataFrame:
-    rows = [(bytearray(p.tobytes()), float(y)) for p, y in zip(pixels, labels, strict=True)]
-    frame = spark.createDataFrame(rows, "pixels binary, label double").repartition(8).cache()
-    frame.count()
+def _frame(spark: SparkSession, x: Any, labels: Any) -> DataFrame:
+    """Return the rows: pixels as bytes, and numbers as arrays."""
+    is_pixels = x.dtype == np.uint8
+    flat = x.reshape(len(x), -1)
+    features = (
+        pa.array([row.tobytes() for row in flat], pa.binary())
+        if is_pixels
+        else pa.FixedSizeListArray.from_arrays(pa.array(flat.ravel()), flat.shape[1])
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        table = pa.table({"features": features, "label": pa.array(labels, pa.float64())})
+        pq.write_table(table, f"{folder}/rows.parquet")
+        frame = spark.read.parquet(folder).repartition(8).cache()
+        frame.count()
     return frame
 
 
@@ -204,6 +211,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=2560)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", choices=TASKS, default="cnn")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument(
         "--ways", nargs="+", default=WAYS, metavar="MODE/FREQUENCY[/OPTION]", help=WAYS_HELP
