@@ -78,26 +78,28 @@ def store_seeds() -> list[bytes]:
 def store_opened() -> Iterator[Check]:
     """Provide a check: all pixels come from a store or from the files, or it is refused."""
     with _folder() as folder, spark_session(master="local[1]") as spark:
-        store = folder / "pixels"
-        config = Config.load(
-            overrides=[
-                f"data.images={_SAVED / 'faces'}",
-                f"data.labels={_SAVED / 'labels.csv'}",
-                f"store.dir={store}",
-                "image.height=16",
-                "image.width=16",
-            ]
-        )
 
-        def look() -> None:
+        def look(store: Path) -> None:
+            config = Config.load(
+                overrides=[
+                    f"data.images={_SAVED / 'faces'}",
+                    f"data.labels={_SAVED / 'labels.csv'}",
+                    f"store.dir={store}",
+                    "image.height=16",
+                    "image.width=16",
+                ]
+            )
             pipeline = GlassesPipeline(config)
             rows = pipeline.preprocess(pipeline.load(spark)).good.collect()
             assert len(rows) == 15
             assert all(len(row.pixels) == 256 for row in rows)
 
         def check(data: bytes) -> None:
+            # A new folder for each input: tasks of one that was refused may still write.
+            store = Path(tempfile.mkdtemp(dir=folder)) / "pixels"
             if _unpacked(data, store):
-                refused(look)
+                refused(lambda: look(store))
+            shutil.rmtree(store.parent, ignore_errors=True)
 
         yield check
 
