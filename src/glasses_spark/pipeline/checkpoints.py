@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from glasses_spark.config.run import RunConfig
 from glasses_spark.errors import ConfigError
 from glasses_spark.runs.folder import CHECKPOINT
 from glasses_spark.runs.remote_folder import has_results
+from glasses_spark.runtime.folder_lock import locked_folder
 from glasses_spark.runtime.location import local_folder
 from glasses_spark.training.checkpoint.folder import CheckpointFolder
 
@@ -50,7 +48,10 @@ def own_checkpoints(spark: SparkSession, run: RunConfig) -> Iterator[str]:
             on other file systems than disks are not noticed.
     """
     location = _location(run)
-    with _locked(local_folder(location)):
+    taken = ConfigError(
+        f"run.dir: another process trains to {run.dir}. End it, or use another run.dir"
+    )
+    with locked_folder(local_folder(location), taken):
         folder = CheckpointFolder(spark, location)
         if not run.resume and not folder.is_empty():
             logger.warning(
@@ -60,32 +61,6 @@ def own_checkpoints(spark: SparkSession, run: RunConfig) -> Iterator[str]:
             )
             folder.clear()
         yield location
-
-
-@contextmanager
-def _locked(folder: Path | None) -> Iterator[None]:
-    if folder is None:
-        yield
-        return
-    missing = [path for path in (folder, folder.parent) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # Some file systems have no locks.
-        with suppress(OSError):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ConfigError(
-                    f"run.dir: another process trains to {folder.parent}. End it, or use another "
-                    "run.dir"
-                ) from None
-        yield
-    finally:
-        os.close(handle)
-        for path in missing:
-            with suppress(OSError):  # it has contents
-                path.rmdir()
 
 
 def _location(run: RunConfig) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -14,10 +12,10 @@ from pyspark.sql import SparkSession
 from glasses_spark.errors import ConfigError
 from glasses_spark.printable import printable
 from glasses_spark.runtime import hadoop
+from glasses_spark.runtime.folder_lock import locked_folder
 from glasses_spark.runtime.location import local_folder
 
 _IDENTITY: Final = "watch.json"
-_LOCK: Final = ".lock"
 
 
 @contextmanager
@@ -34,9 +32,12 @@ def own_checkpoint(spark: SparkSession, folder: str, identity: Mapping[str, str]
             this machine uses it. Two processes on other file systems than disks are not noticed
             here; Spark ends one of them.
     """
+    taken = ConfigError(
+        f"--checkpoint: another process watches with {folder}. End it, or use another --output"
+    )
     with ExitStack() as stack:
         try:
-            stack.enter_context(_locked(folder))
+            stack.enter_context(locked_folder(local_folder(folder), taken))
             _require_same(spark, folder, identity)
         except OSError as error:
             raise ConfigError(
@@ -44,27 +45,6 @@ def own_checkpoint(spark: SparkSession, folder: str, identity: Mapping[str, str]
                 "Use another folder"
             ) from error
         yield
-
-
-@contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    path = local_folder(folder)
-    if path is None:
-        yield
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise ConfigError(
-            f"--checkpoint: another process watches with {folder}. End it, or use another --output"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def _require_same(spark: SparkSession, folder: str, identity: Mapping[str, str]) -> None:
