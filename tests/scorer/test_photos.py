@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from glasses_spark.scorer.decoder_process import DecoderProcess
 from glasses_spark.scorer.photo import Photo, decode_photo
 from glasses_spark.scorer.photos import read_photos
 from tests.faces import noise_png
@@ -57,7 +58,9 @@ def decoders() -> list[psutil.Process]:
 
 
 def test_other_processes_decode_the_same(names: list[str]) -> None:
-    assert contents(list(read(names))) == expected(names)
+    # In this process at first, and in others when they have started.
+    many = names * 50
+    assert contents(list(read(many))) == expected(names) * 50
     assert [name for name, pixels, _ in expected(names) if pixels is None] == [names[3], names[5]]
     assert not decoders()
 
@@ -72,7 +75,7 @@ def test_standard_input_is_read_here(names: list[str], monkeypatch: pytest.Monke
     assert np.array_equal(photo.pixels, wanted.pixels)
 
 
-def test_a_killed_process_loses_no_photograph(names: list[str]) -> None:
+def test_killed_processes_lose_no_photograph(names: list[str]) -> None:
     photos = read(names)
     found = [next(photos)]
     running = decoders()
@@ -80,6 +83,17 @@ def test_a_killed_process_loses_no_photograph(names: list[str]) -> None:
     for process in running:
         process.kill()
     assert contents([*found, *photos]) == expected(names)
+    assert not decoders()
+
+
+def test_a_killed_process_is_started_again(names: list[str]) -> None:
+    with DecoderProcess(SIDE, SIDE) as process:
+        process.wait_until_ready()
+        first = process.decode(names[0])
+        (running,) = decoders()
+        running.kill()
+        running.wait()
+        assert contents([first, process.decode(names[1])]) == expected(names[:2])
     assert not decoders()
 
 
@@ -108,7 +122,9 @@ def test_a_file_at_which_the_process_ends_is_an_error(
     monkeypatch.syspath_prepend(folder)
     wanted = expected(names)
     wanted[10] = (names[10], None, "the decoder failed: its process ended with exit code 9")
-    assert contents(list(read(names))) == wanted
+    with DecoderProcess(SIDE, SIDE) as process:
+        process.wait_until_ready()
+        assert contents([process.decode(name) for name in names]) == wanted
 
 
 def test_without_processes_the_threads_decode(

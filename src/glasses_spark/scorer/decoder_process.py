@@ -54,7 +54,12 @@ class DecoderProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.kill()
         self._end()
+
+    def kill(self) -> None:
+        """End the process, also while another thread waits until it is ready."""
+        self._process.kill()
 
     def wait_until_ready(self) -> None:
         """Wait for the imports of the process; called once, before any file.

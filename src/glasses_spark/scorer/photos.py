@@ -6,10 +6,11 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Final
 
 from glasses_spark.errors import ImagesError
@@ -27,7 +28,7 @@ PHOTOS: Final = "*.{png,PNG,jpg,JPG,jpeg,JPEG}"
 # Files read ahead for each thread: enough that none waits, and a bound on memory.
 _READ_AHEAD: Final = 2
 
-# Files from which other processes decode. Each takes 0.3 s to start, as 20 files of 1024 x 1024.
+# Files from which other processes decode. Until they have started, in 0.3 s, this one does.
 _MANY: Final = 64
 
 
@@ -93,7 +94,7 @@ def read_photos(
     with ExitStack() as stack:
         read: Decode = partial(decode_file, height=height, width=width, detect=detect)
         if len(first) == _MANY and threads > 1 and detect is None:
-            read = _in_processes(stack, read, height, width, threads)
+            read = stack.enter_context(_decoders(read, height, width, threads))
         pool = stack.enter_context(ThreadPoolExecutor(threads))
         pending: list[Future[Photo]] = []
         try:
@@ -108,36 +109,52 @@ def read_photos(
                 future.cancel()
 
 
-def _in_processes(
-    stack: ExitStack, read: Decode, height: int, width: int, processes: int
-) -> Decode:
-    """Return what decodes a file in one of several processes, which end with a stack.
+@contextmanager
+def _decoders(read: Decode, height: int, width: int, processes: int) -> Iterator[Decode]:
+    """Provide what decodes a file in an idle process, or in this one until they have started.
 
     Args:
-        stack: Ends the processes.
-        read: Decodes standard input, and all files if processes cannot be started.
+        read: Decodes a file in this process.
         height: Rows of the pixels.
         width: Columns of the pixels.
         processes: Number of them.
     """
     idle: SimpleQueue[DecoderProcess] = SimpleQueue()
-    try:
-        # All are started before the first one is waited for.
-        started = [stack.enter_context(DecoderProcess(height, width)) for _ in range(processes)]
-        for process in started:
+
+    def await_process(process: DecoderProcess) -> None:
+        try:
             process.wait_until_ready()
+        except OSError as error:
+            logger.debug("files are decoded without other processes: %s", error)
+        else:
             idle.put(process)
-    except OSError as error:
-        logger.info("one process decodes all files: %s", error)
-        return read
 
     def decode(name: str) -> Photo:
         if name == STANDARD_INPUT:
             return read(name)
-        process = idle.get()
+        try:
+            process = idle.get_nowait()
+        except Empty:
+            return read(name)
         try:
             return process.decode(name)
         finally:
             idle.put(process)
 
-    return decode
+    with ExitStack() as stack:
+        started = []
+        try:
+            for _ in range(processes):
+                started.append(stack.enter_context(DecoderProcess(height, width)))
+        except OSError as error:
+            logger.debug("files are decoded without other processes: %s", error)
+        waiting = [Thread(target=await_process, args=(process,)) for process in started]
+        for thread in waiting:
+            thread.start()
+        try:
+            yield decode
+        finally:
+            for process in started:
+                process.kill()
+            for thread in waiting:
+                thread.join()
