@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
@@ -77,18 +78,18 @@ def test_a_signal_leaves_the_earlier_file_and_nothing_else(
 ) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
-
-    def write() -> None:
-        with open_output(str(path)) as file:
-            file.write("half")
-            signal.raise_signal(number)
-
-    before = signal.signal(number, signal.SIG_DFL)  # ignored under nohup
-    try:
-        with pytest.raises(SystemExit):
-            write()
-    finally:
-        signal.signal(number, before)
+    # In a process of its own, which a fault would end.
+    program = (
+        "import signal, sys\n"
+        "from glasses_spark.cli.output import open_output\n"
+        "path, number = sys.argv[1], int(sys.argv[2])\n"
+        "signal.signal(number, signal.SIG_DFL)\n"  # ignored under nohup
+        "with open_output(path) as file:\n"
+        "    file.write('half')\n"
+        "    signal.raise_signal(number)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path), str(int(number))], check=False)
+    assert done.returncode == 128 + number
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
