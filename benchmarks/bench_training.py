@@ -219,7 +219,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoints", default="/tmp/checkpoints", help="folder for them")
     parser.add_argument("--result", default="training", help="name of the result file")
     parser.add_argument("--elephas", action="store_true", help="also run Elephas as shipped")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.elephas and arguments.model != "cnn":
+        parser.error("--elephas is for --model cnn")
+    return arguments
 
 
 if __name__ == "__main__":

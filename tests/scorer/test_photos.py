@@ -65,6 +65,24 @@ def test_other_processes_decode_the_same(names: list[str]) -> None:
     assert not decoders()
 
 
+def test_other_processes_take_over(
+    names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, seen = tmp_path / "path", tmp_path / "seen"
+    folder.mkdir()
+    # Python imports it when it starts.
+    (folder / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def hook(event, args):\n"
+        "    named = isinstance(args[0], (str, bytes)) if event == 'open' else False\n"
+        f"    if named and os.fsdecode(args[0]) == {names[0]!r}:\n"
+        f"        os.close(os.open({str(seen)!r}, os.O_CREAT))\n"
+        "sys.addaudithook(hook)\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    assert any(seen.exists() for _ in read(names * 10_000))
+
+
 def test_standard_input_is_read_here(names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     content = noise_png(SIDE, SIDE, seed=500)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))

@@ -125,7 +125,7 @@ class DecoderProcess:
         )
 
     def _end(self) -> str:
-        """End the process; return with what it ended."""
+        """Wait for the end of the process; return its signal or exit code as text."""
         with suppress(BrokenPipeError):
             self._requests.close()
         self._answers.close()

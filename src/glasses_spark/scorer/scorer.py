@@ -57,7 +57,8 @@ class Scorer:
         source: What the model is called in messages.
         threshold: Probability in [0, 1] from which on the label is 1; None: that of the model.
         runtime: ``openvino``, ``onnx``, or ``auto`` for the first one that is installed.
-        threads: Threads that decode and compute, at least 1; None: one for each core.
+        threads: Threads that decode and compute, at least 1; None: one for each core. With more
+            than one, as many processes decode if there are 64 files or more.
         align: Whether to find the face in each photograph and score it with the margins of the
             training pictures. A photograph with no face or several gets an error.
 
