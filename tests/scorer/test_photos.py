@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 
 from glasses_spark.scorer.decoder_process import DecoderProcess
@@ -52,9 +52,13 @@ def expected(names: list[str]) -> list[tuple[str, bytes | None, str | None]]:
     return contents(list(read(names, threads=1)))
 
 
-def decoders() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [child for child in children if any("decoder_process" in arg for arg in child.cmdline())]
+def decoders() -> list[int]:
+    """Return the ids of the running processes that decode."""
+    tasks = Path(f"/proc/{os.getpid()}/task")
+    children = [int(pid) for file in tasks.glob("*/children") for pid in file.read_text().split()]
+    return [
+        pid for pid in children if b"decoder_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
 
 
 def test_other_processes_decode_the_same(names: list[str]) -> None:
@@ -98,8 +102,8 @@ def test_killed_processes_lose_no_photograph(names: list[str]) -> None:
     found = [next(photos)]
     running = decoders()
     assert len(running) == 2
-    for process in running:
-        process.kill()
+    for pid in running:
+        os.kill(pid, signal.SIGKILL)
     assert contents([*found, *photos]) == expected(names)
     assert not decoders()
 
@@ -109,8 +113,7 @@ def test_a_killed_process_is_started_again(names: list[str]) -> None:
         process.wait_until_ready()
         first = process.decode(names[0])
         (running,) = decoders()
-        running.kill()
-        running.wait()
+        os.kill(running, signal.SIGKILL)
         assert contents([first, process.decode(names[1])]) == expected(names[:2])
     assert not decoders()
 
