@@ -5,8 +5,9 @@ Each worker imports this module, so it imports neither Elephas nor Spark ML.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from glasses_spark.runtime.connect_worker import ProcessSettings
 from glasses_spark.scoring.features import STRING
 from glasses_spark.scoring.ml_values import is_number
 from glasses_spark.scoring.predictor import TrainedModel, cached_predictor
-from glasses_spark.scoring.udf import REASON, Scoring, score_columns
+from glasses_spark.scoring.udf import REASON, Scoring, annotate, score_columns
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.parameters import Parameters
@@ -50,56 +51,54 @@ def sql_function(
         string or pixels (binary). Its values are doubles or arrays of doubles.
     """
     param = scoring.ml_columns[0] if scoring.ml_columns else ""
-    predict = _function(
+    predict = partial(
+        _predict,
         replace(trained, weights=(), archive=None, onnx=None),
         parameters,
         scoring,
         settings,
         keep_invalid,
     )
+    annotate(predict, "predict", Iterator[pd.Series])
     make_udf: Any = pandas_udf
     return make_udf(predict, "double" if is_number(scoring.kinds[0], param) else "array<double>")
 
 
-def _function(
+# Not within `sql_function`, see runtime/kernel_cache.py.
+def _predict(
     trained: TrainedModel,
     parameters: Parameters,
     scoring: Scoring,
     settings: ProcessSettings,
     keep_invalid: bool,
-) -> Callable[[Iterator[Any]], Iterator[pd.Series]]:
+    batches: Iterator[Any],
+) -> Iterator[pd.Series]:
     field = scoring.ml_columns[0] if scoring.ml_columns else PREDICTION
-
-    def predict(batches: Iterator[Any]) -> Iterator[pd.Series]:
-        settings.apply()
-        predictor = cached_predictor(
-            replace(trained, **parameters.value), with_logits=scoring.with_logits
-        )
-        for batch in batches:
-            columns = batch if isinstance(batch, tuple) else (batch,)
-            if len(columns) != len(scoring.features):
-                raise ScoringError(
-                    f"expected {len(scoring.features)} columns of features, one for each input of "
-                    f"the model, got {len(columns)}"
-                )
-            rows, dtypes = [], []
-            for column, dtype in zip(columns, scoring.dtypes, strict=True):
-                values = _rows_of(column, dtype)
-                is_pixels = any(isinstance(value, bytes) for value in values)
-                rows.append(values)
-                dtypes.append("uint8" if is_pixels else dtype)
-            scores = score_columns(predictor, replace(scoring, dtypes=dtypes), rows)
-            reasons = scores[REASON].dropna()
-            if len(reasons) and not keep_invalid:
-                raise ScoringError(
-                    f'{reasons.iloc[0]}. Correct the row, or set handleInvalid to "keep", which '
-                    "gives null"
-                )
-            yield scores[field]
-
-    # Spark takes the kind of UDF from the types; the annotations above are only strings.
-    predict.__annotations__ = {"batches": Iterator[pd.Series], "return": Iterator[pd.Series]}
-    return predict
+    settings.apply()
+    predictor = cached_predictor(
+        replace(trained, **parameters.value), with_logits=scoring.with_logits
+    )
+    for batch in batches:
+        columns = batch if isinstance(batch, tuple) else (batch,)
+        if len(columns) != len(scoring.features):
+            raise ScoringError(
+                f"expected {len(scoring.features)} columns of features, one for each input of "
+                f"the model, got {len(columns)}"
+            )
+        rows, dtypes = [], []
+        for column, dtype in zip(columns, scoring.dtypes, strict=True):
+            values = _rows_of(column, dtype)
+            is_pixels = any(isinstance(value, bytes) for value in values)
+            rows.append(values)
+            dtypes.append("uint8" if is_pixels else dtype)
+        scores = score_columns(predictor, replace(scoring, dtypes=dtypes), rows)
+        reasons = scores[REASON].dropna()
+        if len(reasons) and not keep_invalid:
+            raise ScoringError(
+                f'{reasons.iloc[0]}. Correct the row, or set handleInvalid to "keep", which '
+                "gives null"
+            )
+        yield scores[field]
 
 
 def _rows_of(column: Any, dtype: str) -> list[Any]:

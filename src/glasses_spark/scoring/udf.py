@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -93,20 +94,34 @@ def scoring_function(
         nothing else.
     """
 
-    def score(batches: Iterator[Any]) -> Iterator[pd.DataFrame]:
-        model = replace(trained, **parameters.value)
-        predictor = cached_predictor(model, with_logits=scoring.with_logits)
-        for batch in batches:
-            # Spark sends one column as it is, and several as a tuple.
-            columns = batch if isinstance(batch, tuple) else (batch,)
-            yield score_columns(predictor, scoring, [list(column) for column in columns])
-
-    # Spark takes the kind of UDF from the types; the annotations above are only strings.
-    score.__annotations__ = {
-        "batches": Iterator[pd.Series],
-        "return": Iterator[pd.DataFrame],
-    }
+    score = partial(_score, trained, parameters, scoring)
+    # Spark takes the kind of UDF from the types of the one parameter that is left.
+    annotate(score, "score", Iterator[pd.DataFrame])
     return score
+
+
+# Not within `scoring_function`, see runtime/kernel_cache.py.
+def _score(
+    trained: TrainedModel, parameters: Parameters, scoring: Scoring, batches: Iterator[Any]
+) -> Iterator[pd.DataFrame]:
+    model = replace(trained, **parameters.value)
+    predictor = cached_predictor(model, with_logits=scoring.with_logits)
+    for batch in batches:
+        # Spark sends one column as it is, and several as a tuple.
+        columns = batch if isinstance(batch, tuple) else (batch,)
+        yield score_columns(predictor, scoring, [list(column) for column in columns])
+
+
+def annotate(function: partial[Any], name: str, returned: Any) -> None:
+    """Give a partial function of ``batches`` what ``pandas_udf`` reads of a function.
+
+    Args:
+        function: Takes an iterator of series.
+        name: Name of the UDF in Spark's plans.
+        returned: Type of what it returns.
+    """
+    function.__name__ = name  # type: ignore[attr-defined]
+    function.__annotations__ = {"batches": Iterator[pd.Series], "return": returned}
 
 
 def prediction_field(output: int) -> str:

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Self
 
 from glasses_spark.errors import WorkerError
@@ -68,20 +69,22 @@ def hosted_fit(plan: TaskPlan) -> Callable[[Iterable[Any]], Iterator[Any]]:
         `FitResult`, the others none.
     """
 
-    def run(batches: Iterable[Any]) -> Iterator[Any]:
-        from pyspark import BarrierTaskContext
+    return partial(_run, plan)
 
-        context = BarrierTaskContext.get()
-        plan.process.apply()
-        threads = plan.process.threads
-        # Before anything computes in this process.
-        import_keras(threads=threads)
-        if context.partitionId():
-            _train_elsewhere(plan, context, threads, batches)
-        else:
-            yield from _host(plan, context, threads, batches).rows()
 
-    return run
+# Not within `hosted_fit`, see runtime/kernel_cache.py.
+def _run(plan: TaskPlan, batches: Iterable[Any]) -> Iterator[Any]:
+    from pyspark import BarrierTaskContext
+
+    context = BarrierTaskContext.get()
+    plan.process.apply()
+    threads = plan.process.threads
+    # Before anything computes in this process.
+    import_keras(threads=threads)
+    if context.partitionId():
+        _train_elsewhere(plan, context, threads, batches)
+    else:
+        yield from _host(plan, context, threads, batches).rows()
 
 
 def addresses_of(tasks: Sequence[Any]) -> tuple[str, str]:

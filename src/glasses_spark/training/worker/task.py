@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from glasses_spark.errors import WorkerError
@@ -43,29 +44,31 @@ def training_task(
         A function for ``DataFrame.mapInArrow``. It takes the rows of the task's workers
         and, after the last epoch, yields one row of `REPORT_SCHEMA` for each worker.
     """
-    without_spec = replace(assignment, spec=NO_MODEL)
+    return partial(_run, replace(assignment, spec=NO_MODEL), shared_spec)
 
-    def run(batches: Iterable[Any]) -> Iterator[Any]:
-        import pyarrow as pa
-        from pyspark import TaskContext
 
-        context = TaskContext.get()
-        if context is None:
-            raise WorkerError("a training task runs only in a Spark task")
-        # Unique among all attempts of all tasks, and increasing with time.
-        attempt = context.taskAttemptId()
-        with_spec = replace(without_spec, spec=shared_spec.read())
-        rows = train(with_spec, context.partitionId(), attempt, batches)
-        host = socket.gethostname()
-        yield pa.RecordBatch.from_pydict(
-            {
-                "worker": pa.array(list(rows), pa.int32()),
-                "rows": pa.array(list(rows.values()), pa.int64()),
-                "host": pa.array([host] * len(rows), pa.string()),
-            }
-        )
+# Not within `training_task`, see runtime/kernel_cache.py.
+def _run(
+    without_spec: Assignment, shared_spec: SharedSpec, batches: Iterable[Any]
+) -> Iterator[Any]:
+    import pyarrow as pa
+    from pyspark import TaskContext
 
-    return run
+    context = TaskContext.get()
+    if context is None:
+        raise WorkerError("a training task runs only in a Spark task")
+    # Unique among all attempts of all tasks, and increasing with time.
+    attempt = context.taskAttemptId()
+    assignment = replace(without_spec, spec=shared_spec.read())
+    rows = train(assignment, context.partitionId(), attempt, batches)
+    host = socket.gethostname()
+    yield pa.RecordBatch.from_pydict(
+        {
+            "worker": pa.array(list(rows), pa.int32()),
+            "rows": pa.array(list(rows.values()), pa.int64()),
+            "host": pa.array([host] * len(rows), pa.string()),
+        }
+    )
 
 
 def train(
