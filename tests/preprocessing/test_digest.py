@@ -13,7 +13,7 @@ SCHEMA = "id int, label double, pixels binary"
 
 
 def digest(spark: SparkSession, rows: list[tuple[int, float, bytes]]) -> str:
-    return data_digest(spark.createDataFrame(rows, SCHEMA))
+    return data_digest(spark.createDataFrame(rows, SCHEMA))[0]
 
 
 def test_the_order_of_the_rows_does_not_matter(spark: SparkSession) -> None:
@@ -34,3 +34,9 @@ def test_an_id_a_label_a_pixel_and_a_row_change_the_digest(spark: SparkSession) 
 
 def test_no_rows_have_the_digest_zero(spark: SparkSession) -> None:
     assert digest(spark, []) == "0" * 16
+
+
+def test_the_pixels_of_wanted_images_come_with_the_digest(spark: SparkSession) -> None:
+    found, pixels = data_digest(spark.createDataFrame(ROWS, SCHEMA).repartition(2), [3, 1, 7])
+    assert found == digest(spark, ROWS)
+    assert pixels == {1: b"\x01\x02", 3: b"\x05\x06"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from glasses_spark.reports.gallery import choose_faces, with_evidence
+from glasses_spark.reports.gallery import Gallery, choose_faces, with_evidence
 
 # Label and probability of each image, by id from 1.
 IMAGES = [
@@ -29,18 +29,19 @@ def predictions(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, schema).repartition(2)
 
 
-@pytest.fixture(scope="module")
-def pixels(spark: SparkSession) -> DataFrame:
-    rows = [
-        (number, label, bytes([number] * 12)) for number, (label, _) in enumerate(IMAGES, start=1)
-    ]
-    return spark.createDataFrame(rows, "id INT, label DOUBLE, pixels BINARY")
+def gallery_of(predictions: DataFrame, *, rows: int = len(IMAGES), count: int = 12) -> Gallery:
+    pixels = {number: bytes([number] * 12) for number in range(1, len(IMAGES) + 1)}
+    return choose_faces(predictions, rows=rows, count=count).gallery(pixels, height=3, width=4)
 
 
+# Few rows are sorted in the driver, many in Spark.
+@pytest.mark.parametrize("rows", [len(IMAGES), 1_000_000])
 def test_the_most_confident_errors_and_the_least_certain_images_are_selected(
-    predictions: DataFrame, pixels: DataFrame
+    predictions: DataFrame, rows: int
 ) -> None:
-    gallery = choose_faces(predictions, pixels, height=3, width=4, count=2)
+    choice = choose_faces(predictions, rows=rows, count=2)
+    assert choice.ids == {2, 3, 4, 5}
+    gallery = gallery_of(predictions, rows=rows, count=2)
 
     # Ties are ordered by id.
     assert [face.id for face in gallery.mistakes] == [2, 5]
@@ -56,19 +57,18 @@ def test_the_most_confident_errors_and_the_least_certain_images_are_selected(
     assert worst.evidence is None
 
 
+@pytest.mark.parametrize("rows", [len(IMAGES), 1_000_000])
 def test_without_errors_only_uncertain_images_are_selected(
-    predictions: DataFrame, pixels: DataFrame
+    predictions: DataFrame, rows: int
 ) -> None:
     correct = predictions.where("label = predicted_label")
-    gallery = choose_faces(correct, pixels, height=3, width=4)
+    gallery = gallery_of(correct, rows=rows)
     assert gallery.mistakes == ()
     assert [face.id for face in gallery.uncertain] == [4, 1, 6]
 
 
-def test_the_map_of_a_face_of_both_kinds_is_computed_once(
-    predictions: DataFrame, pixels: DataFrame
-) -> None:
-    gallery = choose_faces(predictions, pixels, height=3, width=4)
+def test_the_map_of_a_face_of_both_kinds_is_computed_once(predictions: DataFrame) -> None:
+    gallery = gallery_of(predictions)
     scored: list[int] = []
 
     def score(

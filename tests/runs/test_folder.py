@@ -64,13 +64,14 @@ def test_csv_has_neither_control_characters_nor_formulas(tmp_path: Path) -> None
         assert list(csv.reader(file))[1:] == [[r"a\x1b[2J\x0a.png", "-0.5"], ["'=1+2", "'@x"]]
 
 
+@pytest.mark.parametrize("rows", [2, 1_000_000])
 def test_a_parquet_file_has_the_rows_and_types_of_the_frame(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, tmp_path: Path, rows: int
 ) -> None:
     schema = "id INT, path STRING, label DOUBLE, prediction ARRAY<DOUBLE>"
     frame = spark.createDataFrame([(2, "b", 1.0, [0.75]), (1, "a", None, [0.5])], schema)
 
-    write_parquet(tmp_path / "p.parquet", frame.orderBy("id"))
+    write_parquet(tmp_path / "p.parquet", frame, order="id", rows=rows)
 
     assert pq.read_table(tmp_path / "p.parquet").column("id").to_pylist() == [1, 2]
     back = spark.read.parquet(str(tmp_path / "p.parquet")).orderBy("id")
@@ -79,5 +80,6 @@ def test_a_parquet_file_has_the_rows_and_types_of_the_frame(
 
 
 def test_a_parquet_file_without_rows_has_the_columns(spark: SparkSession, tmp_path: Path) -> None:
-    write_parquet(tmp_path / "p.parquet", spark.createDataFrame([], "id INT, label DOUBLE"))
+    empty = spark.createDataFrame([], "id INT, label DOUBLE")
+    write_parquet(tmp_path / "p.parquet", empty, order="id", rows=0)
     assert pq.read_table(tmp_path / "p.parquet").column_names == ["id", "label"]

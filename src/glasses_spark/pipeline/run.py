@@ -83,8 +83,10 @@ def run_stages(
             # Shown before the report is written, because users wait for it.
             progress.headline(headline(scored.evaluation.metrics[TEST]))
             with progress.stage("Choosing faces for the report", spark):
-                gallery = choose_test_faces(scored.predictions, good, config)
-                digest = data_digest(good)
+                chosen = choose_test_faces(scored.predictions, rows=data[TEST])
+                digest, shown = data_digest(good, chosen.ids)
+                image = config.image
+                gallery = chosen.gallery(shown, height=image.height, width=image.width)
             with progress.stage("Measuring the training pixels", spark):
                 training_pixels = training_statistics(
                     train,

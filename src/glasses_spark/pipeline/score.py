@@ -34,7 +34,7 @@ from glasses_spark.evaluation.metrics import Metrics, add_predicted_label
 from glasses_spark.evaluation.scores import Scores, collect_scores
 from glasses_spark.evaluation.threshold import Costs
 from glasses_spark.pipeline.pixels import part_column
-from glasses_spark.reports.gallery import Gallery, choose_faces
+from glasses_spark.reports.gallery import Choice, choose_faces
 
 if TYPE_CHECKING:
     from glasses_spark.scoring.transformer import GlassesModel
@@ -115,10 +115,9 @@ def calibrate_model(model: GlassesModel, predictions: DataFrame, config: Config)
     return calibration
 
 
-def choose_test_faces(predictions: DataFrame, pixels: DataFrame, config: Config) -> Gallery:
-    """Choose the images of the test set that the report shows."""
-    test, image = predictions.where(F.col(SPLIT) == TEST), config.image
-    return choose_faces(test, pixels, height=image.height, width=image.width)
+def choose_test_faces(predictions: DataFrame, *, rows: int) -> Choice:
+    """Choose the images of the test set that the report shows; it has so many rows."""
+    return choose_faces(predictions.where(F.col(SPLIT) == TEST), rows=rows)
 
 
 def headline(test: Metrics) -> str:

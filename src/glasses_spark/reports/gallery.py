@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +13,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from glasses_spark.columns import ID, LABEL, PATH, PREDICTED_LABEL, PREDICTION
-from glasses_spark.reports.pictures import pictures_by_id
 from glasses_spark.reports.saliency import Score, occlusion_maps
 
 # Faces of each kind: two rows of six on a wide page.
 FACES: Final = 12
 _PROBABILITY: Final = "probability"
-_DISTANCE: Final = "distance"
-_KIND: Final = "kind"
+
+# Some 10 MB of paths and numbers.
+_COLLECTED_ROWS: Final = 50_000
 
 
 @dataclass(frozen=True)
@@ -59,64 +60,84 @@ class Gallery:
     uncertain: tuple[Face, ...]
 
 
-def choose_faces(
-    predictions: DataFrame, pixels: DataFrame, *, height: int, width: int, count: int = FACES
-) -> Gallery:
-    """Select the most confident errors and the least certain predictions, with their pictures.
+@dataclass(frozen=True)
+class Choice:
+    """The images of a gallery, without their pictures.
 
-    Runs two Spark jobs and collects at most ``2 * count`` rows.
+    Attributes:
+        mistakes: Rows of misclassified images, the most confident first.
+        uncertain: Rows of images with a probability close to 0.5, the closest first.
+    """
+
+    mistakes: tuple[Mapping[str, Any], ...]
+    uncertain: tuple[Mapping[str, Any], ...]
+
+    @property
+    def ids(self) -> set[int]:
+        """Ids of the images."""
+        return {row[ID] for row in (*self.mistakes, *self.uncertain)}
+
+    def gallery(self, pixels: Mapping[int, bytes], *, height: int, width: int) -> Gallery:
+        """Return the gallery, without occlusion maps.
+
+        Args:
+            pixels: Pixels of each image by id, ``height * width`` bytes.
+            height: Height of a picture in pixels.
+            width: Width of a picture in pixels.
+        """
+        pictures = {
+            number: np.frombuffer(content, np.uint8).reshape(height, width)
+            for number, content in pixels.items()
+        }
+
+        def faces(rows: Iterable[Mapping[str, Any]]) -> tuple[Face, ...]:
+            return tuple(
+                Face(
+                    row[ID],
+                    row[PATH],
+                    row[LABEL],
+                    row[PREDICTED_LABEL],
+                    row[_PROBABILITY],
+                    pictures[row[ID]],
+                )
+                for row in rows
+            )
+
+        return Gallery(faces(self.mistakes), faces(self.uncertain))
+
+
+def choose_faces(predictions: DataFrame, *, rows: int, count: int = FACES) -> Choice:
+    """Select the most confident errors and the least certain predictions, in one Spark job.
 
     Args:
         predictions: One row per image: ``id``, ``path``, ``label``, ``prediction`` and
-            ``predicted_label``. Read twice, so persist it.
-        pixels: ``id`` and ``pixels`` (``height * width`` bytes) of at least these images.
-        height: Height of a picture in pixels.
-        width: Width of a picture in pixels.
+            ``predicted_label``. May be read twice, so persist it.
+        rows: Number of rows, or an estimate of it. Up to 50,000 are collected, which takes less
+            time than to sort them in Spark.
         count: Most faces of each kind.
-
-    Returns:
-        The gallery, without occlusion maps.
     """
-    rows = predictions.select(
-        ID,
-        PATH,
-        LABEL,
-        PREDICTED_LABEL,
-        F.get(PREDICTION, 0).cast("double").alias(_PROBABILITY),
-    )
+    probability = F.get(PREDICTION, 0).cast("double").alias(_PROBABILITY)
+    found = predictions.select(ID, PATH, LABEL, PREDICTED_LABEL, probability)
+    if rows > _COLLECTED_ROWS:
+        wrong = found.where(F.col(LABEL) != F.col(PREDICTED_LABEL))
+        error, doubt = F.abs(F.col(LABEL) - F.col(_PROBABILITY)), F.abs(F.col(_PROBABILITY) - 0.5)
+        found = (
+            wrong.orderBy(-error, ID).limit(count).union(found.orderBy(doubt, ID).limit(count))
+        ).distinct()
+    candidates = found.toArrow().to_pylist()
+
     # Ordered by id on ties, so that the same run shows the same faces.
-    wrong = (
-        rows.where(F.col(LABEL) != F.col(PREDICTED_LABEL))
-        .withColumn(_DISTANCE, -F.abs(F.col(LABEL) - F.col(_PROBABILITY)))
-        .withColumn(_KIND, F.lit("mistakes"))
-    )
-    uncertain = rows.withColumn(_DISTANCE, F.abs(F.col(_PROBABILITY) - 0.5)).withColumn(
-        _KIND, F.lit("uncertain")
-    )
-    chosen = [
-        row.asDict()
-        for row in wrong.orderBy(_DISTANCE, ID)
-        .limit(count)
-        .union(uncertain.orderBy(_DISTANCE, ID).limit(count))
-        .collect()
-    ]
-    pictures = pictures_by_id(pixels, {row[ID] for row in chosen}, height=height, width=width)
+    def error_of(row: Mapping[str, Any]) -> tuple[float, int]:
+        return -abs(row[LABEL] - row[_PROBABILITY]), row[ID]
 
-    def faces(kind: str) -> tuple[Face, ...]:
-        of_kind = [row for row in chosen if row[_KIND] == kind]
-        return tuple(
-            Face(
-                row[ID],
-                row[PATH],
-                row[LABEL],
-                row[PREDICTED_LABEL],
-                row[_PROBABILITY],
-                pictures[row[ID]],
-            )
-            for row in sorted(of_kind, key=lambda row: (row[_DISTANCE], row[ID]))
-        )
+    def doubt_of(row: Mapping[str, Any]) -> tuple[float, int]:
+        return abs(row[_PROBABILITY] - 0.5), row[ID]
 
-    return Gallery(faces("mistakes"), faces("uncertain"))
+    mistakes = [row for row in candidates if row[LABEL] != row[PREDICTED_LABEL]]
+    return Choice(
+        tuple(heapq.nsmallest(count, mistakes, error_of)),
+        tuple(heapq.nsmallest(count, candidates, doubt_of)),
+    )
 
 
 def with_evidence(gallery: Gallery, score: Score) -> Gallery:

@@ -105,7 +105,7 @@ def write_cross_validation(
         predictions = result.folds.predictions.select(
             ID, PATH, LABEL, FOLD, PREDICTION, PREDICTED_LABEL
         )
-        write_parquet(folder / OUT_OF_FOLD, predictions.orderBy(ID))
+        write_parquet(folder / OUT_OF_FOLD, predictions, order=ID, rows=result.data["used"])
         write_csv(
             folder / LABEL_DOUBT,
             [field.name for field in fields(DoubtedLabel)],

@@ -58,6 +58,9 @@ MAX_JSON_BYTES: Final = 64 * 2**20
 # Rows in the driver at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
 
+# Some 50 MB of predictions and paths.
+_COLLECTED_ROWS: Final = 200_000
+
 
 def cross_validation_folder(run_dir: str) -> Path:
     """Return the default folder of a cross-validation: ``run.dir`` with a suffix.
@@ -192,11 +195,17 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
         writer.writerows([csv_cell(text) for text in row] for row in rows)
 
 
-def write_parquet(path: Path, frame: DataFrame) -> None:
+def write_parquet(path: Path, frame: DataFrame, *, order: str, rows: int) -> None:
     """Write a frame to one Parquet file on the driver's machine.
 
-    The rows pass through the driver, one partition at a time, because executors may have no
-    access to the driver's disk.
+    The rows pass through the driver, because executors may have no access to the driver's disk:
+    up to 200,000 at once, in one Spark job, more of them one partition at a time.
+
+    Args:
+        path: The new file.
+        frame: The rows.
+        order: Column of integers by which the file is sorted.
+        rows: Number of rows, or an estimate of it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -204,8 +213,12 @@ def write_parquet(path: Path, frame: DataFrame) -> None:
 
     schema = to_arrow_schema(frame.schema)
     with pq.ParquetWriter(path, schema) as writer:
-        for rows in _row_groups(row.asDict() for row in frame.toLocalIterator()):
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        if rows <= _COLLECTED_ROWS:
+            writer.write_table(frame.toArrow().sort_by(order).cast(schema), _ROW_GROUP)
+            return
+        ordered = frame.orderBy(order).toLocalIterator()
+        for group in _row_groups(row.asDict() for row in ordered):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
 def _row_groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:

@@ -117,7 +117,7 @@ def write_run(
     write_json(folder / METRICS, metrics)
     write_json(folder / CURVES, {part: curves.as_dict() for part, curves in result.curves.items()})
     write_json(folder / HISTORY, result.history)
-    write_parquet(folder / PREDICTIONS, result.predictions.orderBy(ID))
+    write_parquet(folder / PREDICTIONS, result.predictions, order=ID, rows=result.data["used"])
     write_csv(folder / QUARANTINE, [PATH, "reason", "detail"], rejected)
     write_duplicates(folder, result.predictions, duplicates)
     # The fitted model has no temperature.

@@ -93,7 +93,6 @@ def scoring_function(
         input, to frames of ``scoring.schema``. A row that cannot be scored has a reason and
         nothing else.
     """
-
     score = partial(_score, trained, parameters, scoring)
     # Spark takes the kind of UDF from the types of the one parameter that is left.
     annotate(score, "score", Iterator[pd.DataFrame])

@@ -68,7 +68,6 @@ def hosted_fit(plan: TaskPlan) -> Callable[[Iterable[Any]], Iterator[Any]]:
         A function for ``DataFrame.mapInArrow``. The first partition yields the rows of a
         `FitResult`, the others none.
     """
-
     return partial(_run, plan)
 
 
