@@ -74,10 +74,10 @@ def import_preprocessing() -> None:
 def import_training() -> None:
     """Import what training and scoring need in the driver."""
     from glasses_spark.runtime.garbage import collector_paused, freeze_objects
-    from glasses_spark.runtime.keras import import_keras
+    from glasses_spark.runtime.keras import import_bare_keras
 
     with collector_paused():
-        import_keras()
+        import_bare_keras()
         import glasses_spark.pipeline.pipeline
         import glasses_spark.training.estimator  # noqa: F401
     freeze_objects()

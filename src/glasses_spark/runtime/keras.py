@@ -81,8 +81,8 @@ def _require_imported_with_tensorflow(keras: Any) -> None:
 def import_bare_keras() -> Any:
     """Import Keras without the optional packages that it has adapters for.
 
-    Only for daemons, which run this package's code alone: it uses neither ``keras.wrappers``
-    nor ``keras.utils.plot_model``. The packages can be imported afterwards.
+    Only for daemons and commands, which run this package's code alone: it uses neither
+    ``keras.wrappers`` nor ``keras.utils.plot_model``. The packages can be imported afterwards.
 
     Returns:
         The module ``keras``.

@@ -25,7 +25,7 @@ class Optimization(StrEnum):
         EARLY_IMPORT: Imports of a command while the JVM starts (``early_import``).
         TASK_START: Installed pyspark instead of its archives, and prompt acknowledgements, in
             Python workers (``python_workers.task_start``).
-        BARE_KERAS: Keras without its optional packages in daemons (``keras``).
+        BARE_KERAS: Keras without its optional packages in daemons and commands (``keras``).
         QUICK_EXIT: A command ends without deleting its objects (``cli.main``).
         PAUSE_GC: No garbage collection during imports (``garbage``).
     """

@@ -26,8 +26,8 @@ _NEIGHBOUR: Final = "neighbour"
 _NEXT: Final = "next"
 _CHANGED: Final = "changed"
 
-# Each task of the search has a copy of all hashes, 40 bytes each, and compares them by some
-# of the keys. One task took 0.2 s for this many random hashes; similar images take longer.
+# Up to so many hashes, the driver compares them. Of more, each task of the search has a copy, 40
+# bytes each, and compares them by some of the keys. One task took 0.2 s for this many random hashes; similar images take longer.
 _HASHES_PER_TASK: Final = 20_000
 
 
@@ -45,14 +45,16 @@ def cluster_hashes(hashes: DataFrame, count: int) -> DataFrame | None:
         ``cluster`` (int, the smallest ``id`` in it) of the images whose hash is near
         another one. None if there are none.
     """
-    tasks = min(max(1, ceil(count / _HASHES_PER_TASK)), len(BAND_PAIRS))
+    if count <= _HASHES_PER_TASK:
+        # One Spark job, in place of a shuffle and several.
+        table = _cluster(hashes.toArrow(), part=0, parts=1)
+        return hashes.sparkSession.createDataFrame(table).localCheckpoint() if len(table) else None
+    tasks = min(ceil(count / _HASHES_PER_TASK), len(BAND_PAIRS))
     found = _cluster_in_tasks(hashes, tasks).localCheckpoint()
     # The usual case, without the joins of the next step.
     if found.isEmpty():
         unpersist_checkpoint(found)
         return None
-    if tasks == 1:
-        return found
     components = _components(found.withColumnRenamed(CLUSTER, _NEIGHBOUR))
     unpersist_checkpoint(found)
     return components
@@ -62,16 +64,21 @@ def _cluster_in_tasks(hashes: DataFrame, tasks: int) -> DataFrame:
     """Cluster by the near pairs that each task finds: each image with the smallest one."""
 
     def search(key: tuple[Any, ...], table: pa.Table) -> pa.Table:
-        # By id, so that equal images are paired with the smallest one.
-        table = table.sort_by(ID)
-        words = np.stack([table.column(word).to_numpy() for word in HASH_WORDS], axis=1)
-        members, clusters = _connect(near_pairs(words, key[0].as_py(), tasks), len(words))
-        ids = table.column(ID).to_numpy()
-        return pa.table({ID: ids[members], CLUSTER: ids[clusters]})
+        return _cluster(table, part=key[0].as_py(), parts=tasks)
 
     numbers = F.array(*(F.lit(number) for number in range(tasks)))
     copies = hashes.select(F.explode(numbers).alias(_TASK), ID, *HASH_WORDS)
     return copies.groupBy(_TASK).applyInArrow(search, f"{ID} int, {CLUSTER} int")
+
+
+def _cluster(hashes: pa.Table, *, part: int, parts: int) -> pa.Table:
+    """Return ``id`` and ``cluster`` of the images that one of several parts of a search finds."""
+    # By id, so that equal images are paired with the smallest one.
+    hashes = hashes.sort_by(ID)
+    words = np.stack([hashes.column(word).to_numpy() for word in HASH_WORDS], axis=1)
+    members, clusters = _connect(near_pairs(words, part, parts), len(words))
+    ids = hashes.column(ID).to_numpy()
+    return pa.table({ID: ids[members], CLUSTER: ids[clusters]})
 
 
 def _connect(pairs: Integers, count: int) -> tuple[Integers, Integers]:
