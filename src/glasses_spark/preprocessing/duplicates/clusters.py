@@ -27,7 +27,8 @@ _NEXT: Final = "next"
 _CHANGED: Final = "changed"
 
 # Up to so many hashes, the driver compares them. Of more, each task of the search has a copy, 40
-# bytes each, and compares them by some of the keys. One task took 0.2 s for this many random hashes; similar images take longer.
+# bytes each, and compares them by some of the keys. For this many random hashes it takes 0.2 s,
+# for similar images longer.
 _HASHES_PER_TASK: Final = 20_000
 
 
