@@ -7,6 +7,7 @@ first query of a new JVM takes two seconds.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -33,7 +34,10 @@ NUMBER: Final = re.compile(r"([0-9]+)[^0-9]*$")
 
 # Beginning of the name of a file on a disk: in the listing, and in scans.
 LISTED_LOCAL: Final = re.compile(r"^([^:/]+):///")
+_LISTED_LINE: Final = re.compile(r"^([^:/\n]+):///", re.MULTILINE)
 _SCANNED_LOCAL: Final = r"\1:/"
+
+_FASTEST: Final = 1  # level of zlib
 
 
 class Listing:
@@ -49,7 +53,8 @@ class Listing:
         # `inputFiles` of the frame has the same names, but not the count of hidden files.
         self._index = images._jdf.queryExecution().analyzed().relation().location()
         self._names = self._index.inputFiles()
-        self._only_chunk: list[str] | None = None
+        # Compressed to a tenth: to read a million names from Java takes ten seconds.
+        self._chunks: list[bytes] = []
 
     def __len__(self) -> int:
         """Return the number of files, empty ones included."""
@@ -65,18 +70,10 @@ class Listing:
 
     def chunks(self) -> Iterator[list[str]]:
         """Yield the names, URL-encoded as in ``_metadata.file_path``, in lists."""
-        if self._only_chunk is not None:
-            yield self._only_chunk
-            return
-        for start in range(0, len(self), CHUNK):
-            end = min(start + CHUNK, len(self))
-            # Joined in Java, because each name alone would be a call. URL-encoded names
-            # have no line breaks.
-            listed = self._strings.join("\n", self._names[start:end]).split("\n")
-            names = [scanned_name(name) for name in listed]
-            if len(self) <= CHUNK:
-                self._only_chunk = names
-            yield names
+        for number in range(-(-len(self) // CHUNK)):
+            if number == len(self._chunks):
+                self._chunks.append(zlib.compress(self._read(number).encode(), _FASTEST))
+            yield zlib.decompress(self._chunks[number]).decode().split("\n")
 
     def ids(self) -> NDArray[np.int64]:
         """Return the number in the base name of each file, ``UNNUMBERED`` without one."""
@@ -116,6 +113,13 @@ class Listing:
         encoder = self._java("org.apache.spark.sql.Encoders").STRING()
         dataset = self._spark._jsparkSession.createDataset(partitions.rdd(), encoder).toDF()
         return DataFrame(dataset, self._spark)
+
+    def _read(self, number: int) -> str:
+        """Return the names of a chunk, one a line."""
+        # Joined in Java, because each name alone would be a call. URL-encoded names have no
+        # line breaks.
+        names = self._names[number * CHUNK : min((number + 1) * CHUNK, len(self))]
+        return _LISTED_LINE.sub(_SCANNED_LOCAL, self._strings.join("\n", names))
 
     @property
     def _strings(self) -> Any:
