@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from glasses_spark.errors import ScoringError
+from glasses_spark.scoring.connect_storage import read_table
 from glasses_spark.scoring.storage import (
     SCHEMA,
     digest,
@@ -84,6 +85,18 @@ def test_a_small_file_with_endless_weights_is_refused(
             writer.write_table(batch)
     with pytest.raises(ScoringError, match="weights: expected at most 100,000 weights"):
         read_weights(spark, str(path))
+
+
+def test_spark_reads_a_table_without_endless_rows(spark: SparkSession, tmp_path: Path) -> None:
+    places = pa.array(range(100_001), pa.int32())
+    table = pa.table({"place": places, "content": [b""] * 100_001})
+    for name, rows in (("some", 3), ("endless", 100_001)):
+        (tmp_path / name).mkdir()
+        pq.write_table(table.slice(0, rows), tmp_path / name / "part.parquet")
+    arguments: dict[str, Any] = {"keys": ["place"], "content": "content"}
+    assert len(read_table(spark, str(tmp_path / "some"), **arguments)) == 3
+    with pytest.raises(ScoringError, match="endless: expected at most 100,000 rows, got more"):
+        read_table(spark, str(tmp_path / "endless"), **arguments)
 
 
 def test_the_digest_depends_on_architecture_numbers_type_and_shape() -> None:
