@@ -6,7 +6,8 @@ After each round the memory, threads, descriptors and listening ports of the dri
 the Python workers are recorded, with the files in the temporary folder. ``results/soak.json`` has
 the figures, and how much they grew per fit from the second quarter of the rounds to the last one;
 in the first quarter caches fill. ``results/soak_one_hour.json`` is from after the growth of the
-training workers was cured, see ``runtime/kernel_cache.py``. Memory of the JVM is that of its live objects, after a collection.
+training workers was cured, see ``runtime/kernel_cache.py``. Memory of the JVM is that of its live
+objects, after a collection.
 """
 
 from __future__ import annotations

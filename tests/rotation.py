@@ -21,8 +21,8 @@ _SLOW: Final = Path(__file__).with_name("slow_tests.txt")
 
 
 @cache
-def part() -> int:
-    """Return which part the commit in the working folder runs, from 0; 0 outside a clone.
+def part(parts: int = PARTS) -> int:
+    """Return which of some parts the commit in the working folder runs, from 0; 0 outside a clone.
 
     So all processes of a test run select the same one, and commits in a row likely different
     ones.
@@ -31,7 +31,7 @@ def part() -> int:
         return 0
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    return int(done.stdout.strip()[:8] or "0", 16) % PARTS
+    return int(done.stdout.strip()[:8] or "0", 16) % parts
 
 
 def is_due(test: str, *, rotated: bool, slow: bool) -> bool:
