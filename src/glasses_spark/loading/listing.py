@@ -53,7 +53,7 @@ class Listing:
         # `inputFiles` of the frame has the same names, but not the count of hidden files.
         self._index = images._jdf.queryExecution().analyzed().relation().location()
         self._names = self._index.inputFiles()
-        # Compressed to a tenth: to read a million names from Java takes ten seconds.
+        # Compressed to less than a tenth: reading them from Java again takes seconds for a million.
         self._chunks: list[bytes] = []
 
     def __len__(self) -> int:

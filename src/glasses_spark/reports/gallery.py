@@ -19,7 +19,7 @@ from glasses_spark.reports.saliency import Score, occlusion_maps
 FACES: Final = 12
 _PROBABILITY: Final = "probability"
 
-# Some 10 MB of paths and numbers.
+# An estimate: 200 bytes a row in the driver, more as Python objects.
 _COLLECTED_ROWS: Final = 50_000
 
 

@@ -58,7 +58,7 @@ MAX_JSON_BYTES: Final = 64 * 2**20
 # Rows in the driver at once while it writes a Parquet file.
 _ROW_GROUP: Final = 10_000
 
-# Some 50 MB of predictions and paths.
+# An estimate: 250 bytes a row in the driver.
 _COLLECTED_ROWS: Final = 200_000
 
 

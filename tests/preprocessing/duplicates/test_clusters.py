@@ -69,6 +69,12 @@ def test_hashes_that_are_all_far_apart_make_no_cluster(spark: SparkSession) -> N
 
 
 @pytest.mark.slow
+def test_no_hash_and_one_hash_make_no_cluster(spark: SparkSession) -> None:
+    assert clusters_of(spark, {}, count=0) == {}
+    assert clusters_of(spark, {7: np.zeros(4, np.int64)}, count=1) == {}
+
+
+@pytest.mark.slow
 def test_images_of_one_hash_are_a_cluster_by_their_smallest_id(spark: SparkSession) -> None:
     other = np.full(4, -1, np.int64)
     assert clusters_of(spark, {4: other, 1: np.zeros(4, np.int64), 3: other, 2: other}) == {
